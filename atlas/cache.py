@@ -1,0 +1,214 @@
+"""Everything already made: one SQLite file of artifacts, by content address.
+
+Bytes and their row are committed in one transaction per batch, so a kill at any instant loses at
+most the batch in flight and leaves nothing half-written. Why not one file per picture:
+docs/decisions/0001-cache-in-sqlite.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atlas.errors import CacheError
+from atlas.units import NetworkFacts, canonical_json
+
+SCHEMA_VERSION = 1
+FILE_NAME = "atlas.sqlite"
+
+_SCHEMA = """
+create table artifacts (
+    key text primary key,
+    unit text not null,
+    kind text not null,
+    width_px integer not null,
+    height_px integer not null,
+    numbers text not null,
+    seconds real not null,
+    sha256 text not null,
+    data blob not null
+);
+create table networks (
+    source text primary key,
+    facts text not null
+) without rowid;
+"""
+_ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256, length(data)"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One finished picture on its way into the cache."""
+
+    key: str
+    unit: str  # Unit.id
+    kind: str
+    width_px: int
+    height_px: int
+    numbers: dict[str, Any]  # facts measured on the picture, JSON-ready
+    seconds: float  # of render time
+    data: bytes  # the encoded picture
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the cache knows of an artifact without reading its bytes."""
+
+    key: str
+    unit: str
+    kind: str
+    width_px: int
+    height_px: int
+    numbers: dict[str, Any]
+    seconds: float
+    sha256: str
+    n_bytes: int
+
+
+class Cache:
+    """The artifacts and network facts in one folder. Use as a context manager.
+
+    Raises:
+        CacheError: the folder cannot be written, the disk is full, the file is damaged or of
+            another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=60)
+            # A commit survives a kill; only a power cut may take back the last ones, whole.
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise self._explain(error) from error
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def put(self, artifacts: Sequence[Artifact]) -> None:
+        """Commit a batch: all of it or nothing."""
+        rows = [
+            (
+                artifact.key,
+                artifact.unit,
+                artifact.kind,
+                artifact.width_px,
+                artifact.height_px,
+                canonical_json(artifact.numbers),
+                artifact.seconds,
+                hashlib.sha256(artifact.data).hexdigest(),
+                artifact.data,
+            )
+            for artifact in artifacts
+        ]
+        with self._explained(), self._db:
+            self._db.executemany(
+                "insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", rows
+            )
+
+    def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
+        """The entries that exist among `keys`, by key."""
+        wanted = set(keys)
+        with self._explained():
+            rows = self._db.execute(f"select {_ENTRY_COLUMNS} from artifacts").fetchall()
+        return {row[0]: _entry(row) for row in rows if row[0] in wanted}
+
+    def read(self, key: str) -> bytes:
+        """The bytes of one artifact, checked against their digest."""
+        with self._explained():
+            row = self._db.execute(
+                "select data, sha256 from artifacts where key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            raise CacheError(f"{self.path} has no artifact {key[:12]}; run the build again")
+        data, digest = row
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise CacheError(
+                f"artifact {key[:12]} in {self.path} is damaged; "
+                "remove it with `python build.py clean --damaged`, then build again"
+            )
+        return bytes(data)
+
+    def damaged(self) -> list[str]:
+        """Keys whose bytes no longer match their digest."""
+        with self._explained():
+            rows = self._db.execute("select key, data, sha256 from artifacts")
+            return [key for key, data, digest in rows if hashlib.sha256(data).hexdigest() != digest]
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Forget artifacts; space is given back to the disk."""
+        with self._explained():
+            with self._db:
+                self._db.executemany(
+                    "delete from artifacts where key = ?", [(key,) for key in keys]
+                )
+            self._db.execute("vacuum")
+
+    def save_facts(self, source: str, facts: NetworkFacts) -> None:
+        """Remember what a weights source turned out to be, so that nothing must be loaded again."""
+        with self._explained(), self._db:
+            self._db.execute(
+                "insert or replace into networks values (?,?)", (source, facts.to_json())
+            )
+
+    def facts(self, source: str) -> NetworkFacts | None:
+        """What `save_facts` remembered for this source."""
+        with self._explained():
+            row = self._db.execute(
+                "select facts from networks where source = ?", (source,)
+            ).fetchone()
+        return NetworkFacts.from_json(row[0]) if row else None
+
+    @property
+    def disk_bytes(self) -> int:
+        """Size of the cache on disk."""
+        return sum(path.stat().st_size for path in self.path.parent.glob(FILE_NAME + "*"))
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("pragma user_version").fetchone()
+        (n_tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
+        if n_tables == 0:
+            self._db.executescript(
+                f"begin; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;"
+            )
+        elif version != SCHEMA_VERSION:
+            raise CacheError(
+                f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
+                "give another folder with --cache, or remove this one with `python build.py clean`"
+            )
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> CacheError:
+        reason = str(error).lower()
+        if "full" in reason or "no space" in reason:
+            remedy = "free some space, or move the cache with --cache; what is done is kept"
+        elif "not a database" in reason or "malformed" in reason:
+            remedy = "move it away and build again, or give another folder with --cache"
+        else:
+            remedy = "give a folder that can be written with --cache"
+        return CacheError(f"cannot use the cache {self.path}: {error}; {remedy}")
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    key, unit, kind, width_px, height_px, numbers, seconds, sha256, n_bytes = row
+    return Entry(
+        key, unit, kind, width_px, height_px, json.loads(numbers), seconds, sha256, n_bytes
+    )

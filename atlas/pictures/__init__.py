@@ -1,0 +1,1 @@
+"""Pixels: synthesised pictures and pictures of weights. Nothing here knows the cache."""

@@ -1,0 +1,1 @@
+"""The static site: view models, sprite sheets, pages. Imports no torch."""

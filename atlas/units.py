@@ -1,0 +1,130 @@
+"""What exists in a network: its layers and units, and how they are spelled.
+
+This is the only place that makes ids, slugs, page paths and picture paths.
+Everything here is plain data, so the site and the command can use it without torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+LayerKind = Literal["conv", "classifier"]
+PictureKind = Literal["excitatory", "filter"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution, or the classifier, as the walk found it in forward order.
+
+    Sizes given as pairs are (height, width). A classifier is described as a 1x1
+    convolution over the pooled features; its `output_px` is (1, 1).
+    """
+
+    name: str  # torch's dotted name, e.g. "layer3.0.conv2"
+    index: int  # position in forward order, from 0
+    kind: LayerKind
+    n_units: int
+    in_channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    stage: str  # "stem", "layer3", "classifier"
+    block: str | None  # "layer3.0", or None outside a block
+    batch_norm: str | None  # name of the BatchNorm that follows
+    reads: str | None  # the layer whose channels it takes in, None where several are summed
+    output_px: tuple[int, int]  # size of its map for an image of the network's input size
+    receptive_field_px: int  # of one position of the map, in image pixels, before clipping
+    total_stride_px: int  # image pixels between neighbouring positions of the map
+    macs: int  # multiply-accumulates from the image to this layer, for one image
+
+    def unit(self, index: int) -> Unit:
+        """The unit at `index`, which must be below `n_units`."""
+        assert 0 <= index < self.n_units, (self.name, index)
+        return Unit(self.name, index)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """All units of the layer, in order."""
+        return tuple(Unit(self.name, index) for index in range(self.n_units))
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """One output channel of a conv layer, or one class logit."""
+
+    layer: str
+    index: int
+
+    @property
+    def id(self) -> str:
+        """`layer3.0.conv2:117`, the name used in manifests, caches and searches."""
+        return f"{self.layer}:{self.index}"
+
+    @property
+    def slug(self) -> str:
+        """`0117`, the stem of the unit's page and picture."""
+        return f"{self.index:04d}"
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """Everything about a loaded network that is not a tensor."""
+
+    name: str  # "ResNet-50"
+    weights: str  # "IMAGENET1K_V1", or the file's name
+    sha256: str  # of the weights file
+    labels: tuple[str, ...]  # one per class, by index
+    labels_source: str  # where the labels come from, said on the about page
+    input_size_px: int
+    mean: tuple[float, ...]  # per image channel, of the weights' own preprocessing
+    std: tuple[float, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def n_units(self) -> int:
+        """Units in the whole network."""
+        return sum(layer.n_units for layer in self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """The layer called `name`, which must exist."""
+        return next(layer for layer in self.layers if layer.name == name)
+
+    def to_json(self) -> str:
+        """Canonical JSON, the inverse of `from_json`."""
+        return canonical_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkFacts:
+        """Facts as `to_json` wrote them."""
+        data = json.loads(text)
+        layers = tuple(Layer(**_tuples(layer)) for layer in data.pop("layers"))
+        return cls(layers=layers, **_tuples(data))
+
+
+def layer_dir(layer: str) -> str:
+    """Folder of a layer inside the site, relative to the site's root."""
+    return layer
+
+
+def unit_page(unit: Unit) -> str:
+    """Path of a unit's page, relative to the site's root."""
+    return f"{unit.layer}/{unit.slug}.html"
+
+
+def picture_path(unit: Unit) -> str:
+    """Path of a unit's excitatory picture, relative to the site's root."""
+    return f"{unit.layer}/{unit.slug}.webp"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON that is the same for equal values: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
