@@ -1,0 +1,389 @@
+"""The front page, which draws the network, and the pages about the whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from atlas.site import wording
+from atlas.site.layer_views import cover_units
+from atlas.site.sprites import COVERS
+from atlas.site.unit_views import Picture
+from atlas.site.views import (
+    Cell,
+    Contents,
+    Fact,
+    Head,
+    Link,
+    picture_alt,
+    picture_src,
+    recipe_words,
+    unit_link,
+)
+from atlas.units import Layer, Unit
+
+COVERS_PER_LAYER = 4
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers between two sums of the residual stream, or a layer outside any block."""
+
+    name: str | None
+    branch: tuple[Layer, ...]  # in a row, each reading the one before
+    stream: tuple[Layer, ...]  # on the skip path; the layer itself outside a block
+    skips: bool  # the branch is added to what went past it
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A convolution in the drawing."""
+
+    name: str  # short: without its block's name
+    href: str
+    size: str
+    covers: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """A block in the drawing."""
+
+    name: str | None
+    style: str  # class of the style sheet: "plain", "identity", "projection", "chain"
+    branch: tuple[Tile, ...]
+    stream: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class StageView:
+    """A stage in the drawing."""
+
+    name: str
+    words: str
+    blocks: tuple[BlockView, ...]
+
+
+@dataclass(frozen=True)
+class Frontispiece:
+    """The one large picture of the front page."""
+
+    picture: Picture
+    link: Link
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """View of `index.html`."""
+
+    head: Head
+    counts: tuple[Fact, ...]
+    progress: str | None  # how much of a partial atlas there is
+    frontispiece: Frontispiece | None
+    stages: tuple[StageView, ...]
+    made: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class ClassEntry:
+    """A class in the list."""
+
+    index: int
+    link: Link
+
+
+@dataclass(frozen=True)
+class ClassGroup:
+    """Classes that begin with the same letter."""
+
+    letter: str
+    entries: tuple[ClassEntry, ...]
+
+
+@dataclass(frozen=True)
+class ClassesPage:
+    """View of `classes.html`."""
+
+    head: Head
+    words: str
+    groups: tuple[ClassGroup, ...]
+
+
+@dataclass(frozen=True)
+class RecipeUse:
+    """A recipe, as data, and where it was used."""
+
+    layers: str
+    settings: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class AboutPage:
+    """View of `about.html`."""
+
+    head: Head
+    progressive: bool
+    labels_source: str
+    sha256: str
+    recipes: tuple[RecipeUse, ...]
+
+
+@dataclass(frozen=True)
+class LostPage:
+    """View of `404.html`."""
+
+    head: Head
+
+
+def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], ...]:
+    """The network as stages of blocks, read off the layers alone."""
+    stages = []
+    for stage, members in itertools.groupby(layers, key=lambda layer: layer.stage):
+        blocks: list[Block] = []
+        for block, inside in itertools.groupby(members, key=lambda layer: layer.block):
+            if block is None:
+                blocks += (Block(None, (), (layer,), skips=False) for layer in inside)
+            else:
+                blocks.append(_block(block, tuple(inside), layers))
+        stages.append((stage, tuple(blocks)))
+    return tuple(stages)
+
+
+def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Block:
+    """A layer that does not read the one before it in its block is on the skip path."""
+    branch = [inside[0]]
+    stream: list[Layer] = []
+    for layer in inside[1:]:
+        (branch if layer.reads == branch[-1].name else stream).append(layer)
+    after = inside[-1].index + 1
+    # Only a sum has no single layer to read from.
+    summed = after >= len(layers) or layers[after].reads is None
+    return Block(name, tuple(branch), tuple(stream), skips=bool(stream) or summed)
+
+
+def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
+    """Every picture on the front page's tiles, with its position among the covers."""
+    return tuple(
+        (layer.index * COVERS_PER_LAYER + nth, Unit(layer.name, index))
+        for layer in contents.facts.layers
+        for nth, index in enumerate(cover_units(contents, layer, COVERS_PER_LAYER))
+    )
+
+
+def index_view(contents: Contents) -> IndexPage:
+    """The front page."""
+    facts = contents.facts
+    covers = _covers(contents)
+    return IndexPage(
+        head=Head(
+            title=f"Atlas of {facts.name}",
+            description=f"What each of the {wording.count(facts.n_units)} units of {facts.name} "
+            "wants to see, and the weights it sees with.",
+            root="",
+            section="network",
+        ),
+        counts=_counts(contents),
+        progress=_progress(contents),
+        frontispiece=_frontispiece(contents),
+        stages=tuple(
+            StageView(stage, _stage_words(blocks), tuple(_block_view(b, covers) for b in blocks))
+            for stage, blocks in blocks_of(facts.layers)
+        ),
+        made=(
+            Fact("Network", facts.name),
+            Fact("Weights", facts.weights),
+            Fact("sha256", facts.sha256[:12]),
+            Fact("Recipe", recipe_words(contents.spec), href="about.html#method"),
+        ),
+    )
+
+
+def _covers(contents: Contents) -> dict[str, tuple[Cell, ...]]:
+    cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
+    for position, unit in cover_picks(contents):
+        place = COVERS.place(position)
+        alt = contents.title(contents.facts.layer(unit.layer), unit.index)
+        cells[unit.layer].append(Cell(place.sheet, place.column, place.row, alt))
+    return {name: tuple(found) for name, found in cells.items()}
+
+
+def _counts(contents: Contents) -> tuple[Fact, ...]:
+    layers = contents.facts.layers
+    convs = [layer for layer in layers if layer.kind == "conv"]
+    n_channels = sum(layer.n_units for layer in convs)
+    n_classes = sum(layer.n_units for layer in layers if layer.kind == "classifier")
+    rows = [
+        Fact("convolution" if len(convs) == 1 else "convolutions", wording.count(len(convs))),
+        Fact("channels", wording.count(n_channels)),
+        Fact("classes", wording.count(n_classes)),
+    ]
+    return tuple(row for row in rows if row.value != "0")
+
+
+def _progress(contents: Contents) -> str | None:
+    n_units = contents.facts.n_units
+    n_paged = len(contents.pages)
+    if n_paged == n_units:
+        return None
+    return f"{wording.count(n_paged)} of {wording.count(n_units)} units rendered so far"
+
+
+def _frontispiece(contents: Contents) -> Frontispiece | None:
+    """The deepest layer's surest picture."""
+    for layer in reversed(contents.facts.layers):
+        pictured = [
+            (entry.numbers.get("p", 0.0), entry.numbers.get("z", 0.0), -index, entry)
+            for index in contents.paged[layer.name]
+            if (entry := contents.entry(layer.unit(index), "excitatory"))
+            and entry.numbers.get("dead") is not True
+        ]
+        if pictured:
+            *_, negative, entry = max(pictured, key=lambda found: found[:3])
+            unit = layer.unit(-negative)
+            words = f"{contents.title(layer, unit.index)} ({unit.id})"
+            picture = Picture(
+                src=picture_src(unit, ""),
+                alt=picture_alt(contents, layer, unit.index),
+                shown_px=max(256, min(512, entry.width_px)),
+                caption="",
+                scale=None,
+            )
+            return Frontispiece(picture, unit_link(contents, unit, words, ""))
+    return None
+
+
+def _stage_words(blocks: Sequence[Block]) -> str:
+    layers = [layer for block in blocks for layer in (*block.branch, *block.stream)]
+    n_blocks = sum(block.name is not None for block in blocks)
+    if all(layer.kind == "classifier" for layer in layers):
+        return wording.count(sum(layer.n_units for layer in layers), "class", "classes")
+    parts = [wording.count(n_blocks, "block")] if n_blocks else []
+    parts.append(wording.count(len(layers), "convolution"))
+    parts.append(wording.count(sum(layer.n_units for layer in layers), "unit"))
+    parts.append(f"{wording.pair(layers[-1].output_px)} positions")
+    return ", ".join(parts)
+
+
+def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
+    style = "plain"
+    if block.name is not None:
+        style = "chain" if not block.skips else "projection" if block.stream else "identity"
+    return BlockView(
+        name=block.name,
+        style=style,
+        branch=tuple(_tile(layer, covers) for layer in block.branch),
+        stream=tuple(_tile(layer, covers) for layer in block.stream),
+    )
+
+
+def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
+    short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
+    kernel = "classes" if layer.kind == "classifier" else wording.pair(layer.kernel)
+    return Tile(
+        name=short,
+        href=f"{layer.name}/index.html",
+        size=f"{wording.count(layer.n_units)} · {kernel}"
+        if layer.kind == "conv"
+        else f"{wording.count(layer.n_units)} {kernel}",
+        covers=covers[layer.name],
+    )
+
+
+def classes_view(contents: Contents) -> ClassesPage:
+    """All classes by name, like the index of a book."""
+    facts = contents.facts
+    named = _named(contents)
+    n_classes = len(named)
+    return ClassesPage(
+        head=Head(
+            title=f"Classes · {facts.name}",
+            description=f"The {wording.count(n_classes)} classes of {facts.name} by name.",
+            root="",
+            section="classes",
+        ),
+        words=wording.count(n_classes, "class", "classes"),
+        groups=tuple(
+            ClassGroup(letter, tuple(entry for _, entry in entries))
+            for letter, entries in itertools.groupby(named, key=lambda found: found[0])
+        ),
+    )
+
+
+def _named(contents: Contents) -> list[tuple[str, ClassEntry]]:
+    """Every class under its first letter, by name and then by index: labels may repeat."""
+    classes = [
+        (contents.title(layer, index), layer.unit(index))
+        for layer in contents.facts.layers
+        if layer.kind == "classifier"
+        for index in range(layer.n_units)
+    ]
+    entries = [
+        (_letter(name), ClassEntry(unit.index, unit_link(contents, unit, name, "")))
+        for name, unit in classes
+    ]
+    entries.sort(key=lambda found: (found[0], found[1].link.text.casefold(), found[1].index))
+    return entries
+
+
+def _letter(name: str) -> str:
+    return name[0].upper() if name[0].isalpha() else "#"
+
+
+def about_view(contents: Contents) -> AboutPage:
+    """The method, the glossary and the limits."""
+    facts = contents.facts
+    return AboutPage(
+        head=Head(
+            title=f"About · Atlas of {facts.name}",
+            description="How the pictures were made, what the words mean, and what not to "
+            "read into them.",
+            root="",
+            section="about",
+        ),
+        progressive=contents.spec.recipe == "progressive",
+        labels_source=facts.labels_source,
+        sha256=facts.sha256,
+        recipes=tuple(_recipes(contents)),
+    )
+
+
+def _recipes(contents: Contents) -> Iterator[RecipeUse]:
+    """Layers with equal recipes share a row, in forward order."""
+    users: dict[tuple[Fact, ...], list[str]] = {}
+    for layer in contents.facts.layers:
+        recipe = contents.spec.layers.get(layer.name)
+        if recipe:
+            users.setdefault(tuple(_settings(recipe.items())), []).append(layer.name)
+    for settings, layers in users.items():
+        yield RecipeUse(_spell_layers(layers), settings)
+
+
+def _settings(items: Iterable[tuple[str, object]]) -> Iterator[Fact]:
+    for name, value in sorted(items):
+        yield Fact(name, _spell(value))
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_spell(inner)}" for name, inner in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return "; ".join(_spell(inner) for inner in value)
+    return str(value)
+
+
+def _spell_layers(layers: Sequence[str]) -> str:
+    if len(layers) <= 3:
+        return ", ".join(layers)
+    return f"{layers[0]} to {layers[-1]} ({wording.count(len(layers), 'layer')})"
+
+
+def lost_view(contents: Contents) -> LostPage:
+    """The page for addresses that lead nowhere."""
+    return LostPage(
+        Head(
+            title=f"Not found · Atlas of {contents.facts.name}",
+            description="There is no such page in this atlas.",
+            root="",
+        )
+    )

@@ -1,0 +1,148 @@
+"""What a site consists of: every file, what it depends on, and how to make it.
+
+Nothing is read, rendered or written here, so the whole plan costs a second or two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from atlas.cache import Entry
+from atlas.site import data_files, sprites
+from atlas.site.layer_views import layer_view
+from atlas.site.network_views import (
+    about_view,
+    classes_view,
+    cover_picks,
+    index_view,
+    lost_view,
+)
+from atlas.site.sprites import COVERS, FILTERS, THUMBS, SheetKind
+from atlas.site.templates import Templates
+from atlas.site.unit_views import unit_view
+from atlas.site.views import Contents
+from atlas.units import Layer, Unit, layer_dir, picture_path, unit_page
+
+FAVICON = "favicon.svg"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file of the site."""
+
+    path: str  # relative to the site's root
+    digest: str  # of everything its bytes depend on
+    artifacts: tuple[str, ...]  # keys to read from the cache
+    produce: Callable[[Sequence[bytes]], bytes]  # from the artifacts' bytes, in order
+
+
+def plan_outputs(contents: Contents, templates: Templates, static_dir: Path) -> list[Output]:
+    """Every file of the site, those that share artifacts close together."""
+    outputs = list(_static_files(static_dir))
+    outputs += _front_pages(contents, templates)
+    outputs += _covers(contents)
+    for layer in contents.facts.layers:
+        outputs += _layer_files(contents, templates, layer)
+    return outputs
+
+
+def digest_of(*parts: object) -> str:
+    """A short digest of plain data; the same in every process."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def _page(templates: Templates, path: str, name: str, view: object) -> Output:
+    digest = digest_of(templates.digest, name, view)
+    return Output(path, digest, (), lambda _: templates.render(name, view))
+
+
+def _data(path: str, data: bytes) -> Output:
+    return Output(path, digest_of(data), (), lambda _: data)
+
+
+def _static_files(static_dir: Path) -> Iterator[Output]:
+    for path in sorted(static_dir.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(static_dir).as_posix()
+            yield _data(name if name == FAVICON else f"static/{name}", path.read_bytes())
+    yield _data(".nojekyll", b"")
+
+
+def _front_pages(contents: Contents, templates: Templates) -> Iterator[Output]:
+    yield _page(templates, "index.html", "index.html", index_view(contents))
+    yield _page(templates, "classes.html", "classes.html", classes_view(contents))
+    yield _page(templates, "about.html", "about.html", about_view(contents))
+    yield _page(templates, "404.html", "404.html", lost_view(contents))
+    yield _data("manifest.json", data_files.manifest(contents))
+    yield _data("search-index.js", data_files.search_index(contents))
+
+
+def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iterator[Output]:
+    folder = layer_dir(layer.name)
+    yield _page(templates, f"{folder}/index.html", "layer.html", layer_view(contents, layer))
+    yield _data(f"{folder}/units.json", data_files.units(contents, layer))
+    yield from _pictures(contents, layer)
+    yield from _sheets(contents, layer, FILTERS, "filter")
+    for position, index in enumerate(contents.paged[layer.name]):
+        view = unit_view(contents, layer, position)
+        yield _page(templates, unit_page(layer.unit(index)), "unit.html", view)
+
+
+def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
+    """Each sheet of thumbnails right after the pictures it shows: they are read once."""
+    sheets = {
+        sheet.artifacts[-1]: sheet for sheet in _sheets(contents, layer, THUMBS, "excitatory")
+    }
+    for index in contents.paged[layer.name]:
+        unit = layer.unit(index)
+        entry = contents.entry(unit, "excitatory")
+        if entry:
+            yield Output(picture_path(unit), entry.sha256[:24], (entry.key,), _as_it_is)
+            if entry.key in sheets:
+                yield sheets[entry.key]
+
+
+def _as_it_is(data: Sequence[bytes]) -> bytes:
+    return data[0]
+
+
+def _sheets(contents: Contents, layer: Layer, kind: SheetKind, picture: str) -> Iterator[Output]:
+    found = [
+        (index, entry)
+        for index in contents.paged[layer.name]
+        if (entry := contents.entry(Unit(layer.name, index), picture))
+    ]
+    return _sheets_of(f"{layer_dir(layer.name)}/", kind, found)
+
+
+def _covers(contents: Contents) -> Iterator[Output]:
+    found = [
+        (position, entry)
+        for position, unit in cover_picks(contents)
+        if (entry := contents.entry(unit, "excitatory"))
+    ]
+    return _sheets_of("", COVERS, found)
+
+
+def _sheets_of(folder: str, kind: SheetKind, found: list[tuple[int, Entry]]) -> Iterator[Output]:
+    sheets: dict[str, dict[int, Entry]] = defaultdict(dict)
+    for position, entry in found:
+        place = kind.place(position)
+        sheets[place.sheet][place.cell] = entry
+    for name, entries in sheets.items():
+        shas = [(cell, entry.sha256) for cell, entry in entries.items()]
+        yield Output(
+            f"{folder}{name}",
+            digest_of(sprites.LAYOUT_VERSION, kind, shas),
+            tuple(entry.key for entry in entries.values()),
+            partial(_compose, kind, tuple(entries)),
+        )
+
+
+def _compose(kind: SheetKind, cells: tuple[int, ...], data: Sequence[bytes]) -> bytes:
+    return sprites.compose(kind, dict(zip(cells, data, strict=True)))

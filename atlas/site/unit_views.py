@@ -1,0 +1,281 @@
+"""The page of one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atlas.cache import Entry
+from atlas.site import wording
+from atlas.site.sprites import FILTERS
+from atlas.site.views import (
+    Cell,
+    Contents,
+    Fact,
+    Head,
+    Link,
+    cell,
+    layer_link,
+    picture_alt,
+    unit_link,
+)
+from atlas.units import Layer, Unit
+
+MATRIX_COLUMNS = range(2, 9)  # widths that the style sheet lays out as a matrix
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """The receptive field at the scale of the picture, like the bar of a map."""
+
+    words: str
+    percent: str | None  # of the picture's width; None: larger than the picture
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The excitatory picture and what is said of it."""
+
+    src: str
+    alt: str
+    shown_px: int
+    caption: str
+    scale: ScaleBar | None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One of the classes that the network sees in a class's picture."""
+
+    link: Link
+    share: str
+    bar: str  # percent of the bar's width, as SVG wants it
+    own: bool
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An input channel and the weight it is read with."""
+
+    link: Link
+    weight: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The picture of a unit's weights and its legend."""
+
+    cell: Cell
+    caption: str
+    low: str | None
+    high: str | None
+    reads: Link | None
+    inputs: tuple[Link, ...]
+    matrix: int | None  # columns of `inputs` as in the picture
+    positive: tuple[Weight, ...]
+    negative: tuple[Weight, ...]
+
+
+@dataclass(frozen=True)
+class UnitPage:
+    """View of `unit.html`."""
+
+    head: Head
+    heading: str
+    subtitle: str
+    layer: Link
+    picture: Picture | None
+    facts: tuple[Fact, ...]
+    finding: str | None  # what the numbers mean, in a sentence
+    dead: bool
+    guesses: tuple[Guess, ...]
+    filter: Filter | None
+    provenance: tuple[Fact, ...]
+    previous: Link | None
+    next: Link | None
+
+
+def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
+    """The page of the unit at `position` among the layer's units that have a page."""
+    paged = contents.paged[layer.name]
+    unit = Unit(layer.name, paged[position])
+    excitatory = contents.entry(unit, "excitatory")
+    weights = contents.entry(unit, "filter")
+    numbers = excitatory.numbers if excitatory else {}
+    title = contents.title(layer, unit.index)
+    return UnitPage(
+        head=_head(contents, layer, unit),
+        heading=title,
+        subtitle=_subtitle(layer, unit),
+        layer=layer_link(layer.name, "../"),
+        picture=_picture(contents, layer, unit, excitatory) if excitatory else None,
+        facts=_facts(layer, numbers),
+        finding=_finding(layer, numbers),
+        dead=numbers.get("dead") is True,
+        guesses=_guesses(contents, layer, unit, numbers),
+        filter=_filter(contents, layer, unit, weights) if weights else None,
+        provenance=_provenance(contents, layer, excitatory),
+        previous=_neighbour(contents, layer, position - 1),
+        next=_neighbour(contents, layer, position + 1),
+    )
+
+
+def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
+    title, network = contents.title(layer, unit.index), contents.facts.name
+    what = f"the class “{title}”" if layer.kind == "classifier" else f"channel {unit.index}"
+    return Head(
+        title=f"{title} · {layer.name} · {network}",
+        description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
+        root="../",
+    )
+
+
+def _subtitle(layer: Layer, unit: Unit) -> str:
+    if layer.kind == "classifier":
+        return f"class {unit.index} of {wording.count(layer.n_units)}, numbered from 0"
+    kernel = wording.pair(layer.kernel)
+    return f"channel {unit.index} of {wording.count(layer.n_units)}, {kernel} convolution"
+
+
+def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Picture:
+    size = wording.pair((entry.width_px, entry.height_px))
+    return Picture(
+        src=f"{unit.slug}.webp",
+        alt=picture_alt(contents, layer, unit.index),
+        shown_px=_shown_px(entry.width_px),
+        caption=f"Excitatory picture: synthesised from noise to excite this unit; {size} px",
+        scale=None if layer.kind == "classifier" else _scale(layer, entry.width_px),
+    )
+
+
+def _shown_px(width_px: int) -> int:
+    """Small pictures grow by whole factors up to about 512 px; large ones are shown as they are."""
+    return width_px * max(1, min(4, 576 // width_px))
+
+
+def _scale(layer: Layer, width_px: int) -> ScaleBar:
+    field_px = layer.receptive_field_px
+    if field_px >= width_px:
+        return ScaleBar(f"receptive field {field_px} px, more than the picture", None)
+    return ScaleBar(f"receptive field {field_px} px", f"{100 * field_px / width_px:.1f}")
+
+
+def _facts(layer: Layer, numbers: dict[str, Any]) -> tuple[Fact, ...]:
+    facts = []
+    if "z" in numbers:
+        facts.append(Fact("Activation", f"{wording.signed(numbers['z'])} σ", about="sigma"))
+    if "mean" in numbers:
+        facts.append(Fact("Activation", wording.signed(numbers["mean"]), about="unit"))
+    if "logit" in numbers:
+        facts.append(Fact("Logit", wording.signed(numbers["logit"]), about="logit"))
+    if "p" in numbers:
+        facts.append(Fact("Probability", wording.percent(numbers["p"])))
+    if "rank" in numbers:
+        rank = f"{numbers['rank'] + 1} of {wording.count(layer.n_units)}"
+        facts.append(Fact("Rank of this class", rank))
+    return tuple(facts)
+
+
+def _finding(layer: Layer, numbers: dict[str, Any]) -> str | None:
+    if "z" in numbers:
+        start = numbers.get("z_start")
+        before = "" if start is None else f" On the noise it began from: {wording.signed(start)} σ."
+        side = "above" if numbers["z"] >= 0 else "below"
+        size = f"{abs(numbers['z']):.1f}"
+        return (
+            f"Over this picture the channel’s mean lies {size} standard deviations {side} "
+            f"its average over the training images.{before}"
+        )
+    for name, noun in (("mean", "mean activation"), ("logit", "logit")):
+        if name in numbers and f"{name}_start" in numbers:
+            start, end = (wording.signed(numbers[key]) for key in (f"{name}_start", name))
+            return f"The ascent raised the {noun} from {start} on noise to {end}."
+    return None
+
+
+def _guesses(
+    contents: Contents, layer: Layer, unit: Unit, numbers: dict[str, Any]
+) -> tuple[Guess, ...]:
+    return tuple(
+        Guess(
+            unit_link(contents, Unit(layer.name, index), contents.title(layer, index), "../"),
+            wording.percent(share),
+            f"{100 * share:.1f}",
+            index == unit.index,
+        )
+        for index, share in numbers.get("top5", ())
+    )
+
+
+def _filter(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Filter:
+    numbers = entry.numbers
+    caption = _filter_caption(layer, numbers)
+    place = FILTERS.place(unit.index)
+    columns = numbers.get("columns")
+    # A bar's inputs are named with their weights; only a montage needs a key to its slices.
+    inputs = numbers.get("inputs", ()) if numbers.get("style") == "montage" else ()
+    return Filter(
+        cell=cell(layer.name, place, "../", f"Filter weights of {unit.id}: {caption}"),
+        caption=caption,
+        low=wording.weight(numbers["low"]) if "low" in numbers else None,
+        high=wording.weight(numbers["high"]) if "high" in numbers else None,
+        reads=layer_link(layer.reads, "../") if layer.reads else None,
+        inputs=tuple(_input(contents, layer, index) for index in inputs),
+        matrix=columns if columns in MATRIX_COLUMNS else None,
+        positive=_weights(contents, layer, numbers.get("positive", ())),
+        negative=_weights(contents, layer, numbers.get("negative", ())),
+    )
+
+
+def _filter_caption(layer: Layer, numbers: dict[str, Any]) -> str:
+    kernel = wording.pair(layer.kernel)
+    if numbers.get("style") == "rgb":
+        return f"the {kernel} kernel in the colours it looks for"
+    if numbers.get("style") == "bars":
+        what = "class weights" if layer.kind == "classifier" else f"weights of the {kernel} kernel"
+        return f"{what}, one bar per input channel, sorted"
+    n_shown = len(numbers.get("inputs", ()))
+    n_inputs = layer.in_channels // layer.groups
+    if 0 < n_shown < n_inputs:
+        return f"the {n_shown} strongest of {wording.count(n_inputs)} {kernel} slices"
+    return f"all {kernel} slices of the kernel"
+
+
+def _input(contents: Contents, layer: Layer, index: int) -> Link:
+    if layer.reads is None:
+        return Link(str(index), None)
+    return unit_link(contents, Unit(layer.reads, index), str(index), "../")
+
+
+def _weights(
+    contents: Contents, layer: Layer, pairs: Sequence[tuple[int, float]]
+) -> tuple[Weight, ...]:
+    return tuple(
+        Weight(_input(contents, layer, index), wording.weight(value)) for index, value in pairs
+    )
+
+
+def _provenance(contents: Contents, layer: Layer, entry: Entry | None) -> tuple[Fact, ...]:
+    facts, spec = contents.facts, contents.spec
+    recipe = contents.spec.layers.get(layer.name, {})
+    name = recipe.get("name", spec.recipe)
+    version = f" {recipe['version']}" if "version" in recipe else ""
+    rows = [
+        Fact("Network", facts.name),
+        Fact("Weights", facts.weights),
+        Fact("sha256", facts.sha256[:12]),
+        Fact("Recipe", f"{name}{version}, {spec.preset}", about="recipe"),
+        Fact("Seed", str(spec.seed), about="seed"),
+    ]
+    if entry:
+        rows.append(Fact("Size", f"{wording.pair((entry.width_px, entry.height_px))} px"))
+    return tuple(rows)
+
+
+def _neighbour(contents: Contents, layer: Layer, position: int) -> Link | None:
+    paged = contents.paged[layer.name]
+    if not 0 <= position < len(paged):
+        return None
+    unit = layer.unit(paged[position])
+    return Link(contents.label(layer, unit.index) or str(unit.index), f"{unit.slug}.html")

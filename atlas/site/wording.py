@@ -1,0 +1,61 @@
+"""Numbers and names as the pages spell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+MINUS = "−"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """`+9.41` or `−0.30`, with a true minus."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
+
+
+def weight(value: float) -> str:
+    """A signed weight to three significant digits: `+0.0123`."""
+    return f"{value:+.3g}".replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """`98.2 %`, `< 0.1 %`."""
+    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+
+
+def count(number: int, noun: str = "", plural: str = "") -> str:
+    """`1 unit`, `2,048 units`; with no noun just the number with its commas."""
+    text = f"{number:,}"
+    if not noun:
+        return text
+    return f"{text} {noun if number == 1 else plural or noun + 's'}"
+
+
+def pair(size: Sequence[int]) -> str:
+    """`3 × 3`."""
+    return " × ".join(str(side) for side in size)
+
+
+def large(number: int) -> str:
+    """`2.1 billion`, `87 million`, `950`."""
+    for size, name in ((10**9, "billion"), (10**6, "million"), (10**3, "thousand")):
+        if number >= size:
+            return f"{number / size:.3g} {name}"
+    return str(number)
+
+
+def ranges(indices: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Rising indices as (first, last) runs."""
+    runs: list[tuple[int, int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], index)
+        else:
+            runs.append((index, index))
+    return tuple(runs)
+
+
+def spell_ranges(indices: Iterable[int]) -> str:
+    """`3, 16–63`."""
+    runs = ranges(indices)
+    return ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in runs)

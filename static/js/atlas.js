@@ -1,0 +1,192 @@
+// Search, keys, theme and sorting. Everything here is a convenience: the pages read without it.
+"use strict";
+
+const root = new URL("../..", document.currentScript.src);
+const top_ = document.querySelector(".top");
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+/* Theme ------------------------------------------------------------------------------------- */
+
+const THEMES = ["system", "light", "dark"];
+
+function addThemeSwitch() {
+  const html = document.documentElement;
+  const button = element("button", { type: "button", className: "theme" });
+  const show = () => {
+    const theme = html.dataset.theme ?? "system";
+    button.textContent = theme;
+    button.setAttribute("aria-label", `Theme: ${theme}`);
+  };
+  button.addEventListener("click", () => {
+    const now = THEMES.indexOf(html.dataset.theme ?? "system");
+    const theme = THEMES[(now + 1) % THEMES.length];
+    if (theme === "system") delete html.dataset.theme;
+    else html.dataset.theme = theme;
+    try {
+      if (theme === "system") localStorage.removeItem("atlas-theme");
+      else localStorage.setItem("atlas-theme", theme);
+    } catch {
+      // Storage may be switched off; the choice lasts for this page.
+    }
+    show();
+  });
+  show();
+  top_.append(button);
+}
+
+/* Search ------------------------------------------------------------------------------------ */
+
+const MAX_HITS = 12;
+let loading = null;
+
+// A script rather than a fetch: pages opened from a disk may load the one but not the other.
+function loadIndex() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = element("script", { src: new URL("search-index.js", root).href });
+    script.onload = () => resolve(self.atlasIndex);
+    script.onerror = reject;
+    document.head.append(script);
+  });
+  return loading;
+}
+
+const slug = (index) => String(index).padStart(4, "0");
+const hasPage = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
+const unitHit = (layer, index, text) => ({ text, note: `${layer}:${index}`, path: `${layer}/${slug(index)}.html` });
+
+function findClasses(index, words) {
+  const layer = index.layers.find(([name]) => name === index.classifier);
+  if (!layer) return [];
+  const [name, , runs] = layer;
+  const hits = [];
+  index.labels.forEach((label, number) => {
+    const folded = label.toLowerCase();
+    if (!hasPage(runs, number) || !words.every((word) => folded.includes(word))) return;
+    const rank = folded.startsWith(words[0]) ? 0 : folded.includes(` ${words[0]}`) ? 1 : 2;
+    hits.push({ ...unitHit(name, number, label), rank });
+  });
+  return hits.sort((a, b) => a.rank - b.rank);
+}
+
+function findLayers(index, words) {
+  const hits = [];
+  const last = words.at(-1);
+  const number = words.length > 1 && /^\d+$/.test(last) ? Number(last) : null;
+  const names = number === null ? words : words.slice(0, -1);
+  for (const [name, size, runs] of index.layers) {
+    if (!names.every((word) => name.toLowerCase().includes(word))) continue;
+    if (number === null) hits.push({ text: name, note: `${size} units`, path: `${name}/index.html` });
+    else if (hasPage(runs, number)) hits.push(unitHit(name, number, `Unit ${number}`));
+  }
+  return hits;
+}
+
+function find(index, query) {
+  const words = query.toLowerCase().split(/[\s:]+/).filter(Boolean);
+  if (!words.length) return [];
+  return [...findLayers(index, words), ...findClasses(index, words)].slice(0, MAX_HITS);
+}
+
+function addSearch() {
+  const input = element("input", {
+    type: "search",
+    placeholder: "Search /",
+    autocomplete: "off",
+    spellcheck: false,
+  });
+  input.setAttribute("aria-label", "Search layers, units and classes, like layer3.0 117 or flamingo");
+  const hits = element("ul", { hidden: true });
+  const status = element("p", { className: "unseen" });
+  status.setAttribute("role", "status");
+  const form = element("form", { className: "search" }, input, hits, status);
+  form.setAttribute("role", "search");
+
+  const close = () => (hits.hidden = true);
+  async function update() {
+    const query = input.value.trim();
+    if (!query) {
+      status.textContent = "";
+      return close();
+    }
+    const found = find(await loadIndex(), query);
+    if (query !== input.value.trim()) return undefined; // typed on meanwhile
+    const items = found.map(({ text, note, path }) =>
+      element("li", {}, element("a", { href: new URL(path, root).href }, element("span", { textContent: text }), " ", element("i", { textContent: note }))),
+    );
+    hits.replaceChildren(...(items.length ? items : [element("li", { textContent: "Nothing found" })]));
+    hits.hidden = false;
+    status.textContent = `${found.length || "no"} results`;
+    return undefined;
+  }
+  input.addEventListener("input", update);
+  input.addEventListener("focus", update);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    hits.querySelector("a")?.click();
+  });
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      close();
+      input.focus();
+    }
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || hits.hidden) return;
+    const stops = [input, ...hits.querySelectorAll("a")];
+    stops[Math.max(0, Math.min(stops.length - 1, stops.indexOf(document.activeElement) + step))].focus();
+    event.preventDefault();
+  });
+  form.addEventListener("focusout", (event) => {
+    if (!form.contains(event.relatedTarget)) close();
+  });
+  top_.append(form);
+  return input;
+}
+
+/* Keys -------------------------------------------------------------------------------------- */
+
+function addKeys(search) {
+  const follow = (rel) => document.querySelector(`main a[rel="${rel}"]`)?.click();
+  const keys = {
+    ArrowLeft: () => follow("prev"),
+    ArrowRight: () => follow("next"),
+    ArrowUp: () => follow("up"),
+    u: () => follow("up"),
+    "/": () => search.focus(),
+  };
+  addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input, select, textarea, button");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    // The arrow scrolls a page that can scroll up; only at its top does it lead up.
+    if (event.key === "ArrowUp" && scrollY > 0) return;
+    if (!Object.hasOwn(keys, event.key)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+}
+
+/* Sorting ----------------------------------------------------------------------------------- */
+
+function addSorting(grid) {
+  const units = [...grid.children];
+  const score = (unit) => (unit.dataset.s === undefined ? -Infinity : Number(unit.dataset.s));
+  const name = (unit) => unit.querySelector("b").textContent;
+  const orders = { number: () => 0 };
+  if (grid.dataset.score) orders[`strongest (${grid.dataset.score})`] = (a, b) => score(b) - score(a);
+  if (grid.dataset.score) orders[`weakest (${grid.dataset.score})`] = (a, b) => score(a) - score(b);
+  if (grid.classList.contains("labelled")) orders.name = (a, b) => name(a).localeCompare(name(b));
+  if (Object.keys(orders).length < 2) return;
+  const select = element("select", {}, ...Object.keys(orders).map((text) => element("option", { textContent: text })));
+  select.addEventListener("change", () => {
+    grid.replaceChildren(...[...units].sort(orders[select.value])); // stable: ties stay in order
+  });
+  grid.before(element("label", { className: "sort" }, "Sort by ", select));
+}
+
+addKeys(addSearch());
+addThemeSwitch();
+document.querySelectorAll(".grid").forEach(addSorting);

@@ -1,0 +1,199 @@
+"""A small fake network with generated pictures, for the tests of the site."""
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Callable, Iterable
+
+from PIL import Image
+
+from atlas.cache import Entry
+from atlas.site.views import Contents, SpecSummary
+from atlas.units import Layer, NetworkFacts, Unit
+
+EVIL = '<script>alert(1)</script> & "x"'
+LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
+FOURIER = {
+    "name": "fourier",
+    "version": 1,
+    "stages": [{"size_px": 128, "steps": 96}, {"size_px": 224, "steps": 64}],
+    "seed": 0,
+}
+
+
+def layer(name: str, n_units: int, in_channels: int, **changes: object) -> Layer:
+    """A conv layer with a few facts changed."""
+    fields: dict[str, object] = {
+        "name": name,
+        "index": 0,
+        "kind": "conv",
+        "n_units": n_units,
+        "in_channels": in_channels,
+        "kernel": (1, 1),
+        "stride": (1, 1),
+        "padding": (0, 0),
+        "dilation": (1, 1),
+        "groups": 1,
+        "stage": name.partition(".")[0],
+        "block": None,
+        "batch_norm": "bn",
+        "reads": None,
+        "output_px": (56, 56),
+        "receptive_field_px": 11,
+        "total_stride_px": 4,
+        "macs": 120_000_000,
+    }
+    return Layer(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def numbered(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The layers in forward order."""
+    return tuple(dataclasses.replace(one, index=index) for index, one in enumerate(layers))
+
+
+def bottleneck(name: str, reads: str | None, width: int, inputs: int, project: bool) -> list[Layer]:
+    """The layers of one residual block."""
+    block = {"block": name, "stage": name.partition(".")[0]}
+    layers = [
+        layer(f"{name}.conv1", width, inputs, reads=reads, **block),
+        layer(f"{name}.conv2", width, width, reads=f"{name}.conv1", kernel=(3, 3), **block),
+        layer(f"{name}.conv3", 4 * width, width, reads=f"{name}.conv2", **block),
+    ]
+    if project:
+        layers.append(layer(f"{name}.downsample.0", 4 * width, inputs, reads=reads, **block))
+    return layers
+
+
+def network(n_blocks: tuple[int, ...] = (2, 1), width: int = 5) -> NetworkFacts:
+    """A bottleneck ResNet with few channels."""
+    layers = [
+        layer(
+            "conv1", 3 * width, 3, kernel=(7, 7), stride=(2, 2), stage="stem", receptive_field_px=7
+        )
+    ]
+    inputs, reads = 3 * width, "conv1"
+    for stage, n in enumerate(n_blocks):
+        for block in range(n):
+            name, size = f"layer{stage + 1}.{block}", width * 2**stage
+            layers += bottleneck(name, reads, size, inputs, project=block == 0)
+            inputs, reads = 4 * size, None
+    layers.append(
+        layer(
+            "fc",
+            len(LABELS),
+            inputs,
+            kind="classifier",
+            stage="classifier",
+            batch_norm=None,
+            output_px=(1, 1),
+            receptive_field_px=483,
+        )
+    )
+    return NetworkFacts(
+        name="TinyNet",
+        weights="tiny.safetensors",
+        sha256="0123456789abcdef" * 4,
+        labels=LABELS,
+        labels_source="made up",
+        input_size_px=64,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        layers=numbered(layers),
+    )
+
+
+def colour(unit: Unit, kind: str) -> tuple[int, int, int]:
+    """A solid colour that only this unit's picture has; loud enough to survive WebP."""
+    digest = hashlib.sha256(f"{unit.id} {kind}".encode()).digest()
+    return tuple(32 + byte % 7 * 32 for byte in digest[:3])  # type: ignore[return-value]
+
+
+def picture(rgb: tuple[int, int, int], size: tuple[int, int], lossless: bool) -> bytes:
+    """A solid picture as WebP."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, rgb).save(buffer, "WEBP", lossless=lossless, quality=90)
+    return buffer.getvalue()
+
+
+class Pictures:
+    """Artifacts in memory, as the cache would hold them; counts what is read."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+        self.n_reads = 0
+
+    def read(self, key: str) -> bytes:
+        self.n_reads += 1
+        return self.data[key]
+
+    def add(self, unit: Unit, kind: str, data: bytes, numbers: dict[str, object]) -> Entry:
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = hashlib.sha256(f"{unit.id} {kind} {sha256}".encode()).hexdigest()
+        width_px, height_px = Image.open(io.BytesIO(data)).size
+        self.data[key] = data
+        return Entry(key, unit.id, kind, width_px, height_px, numbers, 0.1, sha256, len(data))
+
+
+def conv_numbers(unit: Unit) -> dict[str, object]:
+    """Numbers of an excitatory picture of a channel."""
+    return {"z": 1.5 + unit.index / 4, "z_start": -0.1}
+
+
+def class_numbers(unit: Unit, n_classes: int) -> dict[str, object]:
+    """Numbers of an excitatory picture of a class."""
+    others = [(unit.index + step) % n_classes for step in range(min(5, n_classes))]
+    shares = (0.93, 0.04, 0.01, 0.0004, 0.0)
+    return {
+        "logit": 20.0 + unit.index,
+        "logit_start": -0.3,
+        "p": 0.93,
+        "rank": 0,
+        "top5": [[index, share] for index, share in zip(others, shares, strict=False)],
+    }
+
+
+def filter_numbers(layer: Layer) -> dict[str, object]:
+    """Numbers of a filter picture in the style that fits the layer."""
+    inputs = range(layer.in_channels)
+    numbers: dict[str, object] = {
+        "low": -0.213,
+        "high": 0.187,
+        "positive": [[index, 0.187 - index / 100] for index in inputs[:6]],
+        "negative": [[index, -0.213 + index / 100] for index in inputs[-6:]],
+    }
+    if layer.index == 0:
+        return {"style": "rgb", "low": -0.2, "high": 0.2}
+    if layer.kernel == (1, 1):
+        return {"style": "bars", **numbers}
+    return {"style": "montage", "inputs": list(inputs[:25]), "columns": 5, **numbers}
+
+
+def contents(
+    facts: NetworkFacts | None = None,
+    wanted: Callable[[Unit, str], bool] = lambda unit, kind: True,
+    size_px: int = 64,
+) -> tuple[Contents, Pictures]:
+    """Contents with a picture for each unit and kind that is wanted."""
+    facts = facts or network()
+    pictures = Pictures()
+    entries: dict[str, dict[str, Entry]] = {}
+    for one in facts.layers:
+        for unit in one.units:
+            if wanted(unit, "excitatory"):
+                data = picture(colour(unit, "excitatory"), (size_px, size_px), lossless=False)
+                numbers = (
+                    class_numbers(unit, one.n_units)
+                    if one.kind == "classifier"
+                    else conv_numbers(unit)
+                )
+                entries.setdefault(unit.id, {})["excitatory"] = pictures.add(
+                    unit, "excitatory", data, numbers
+                )
+            if wanted(unit, "filter"):
+                size = (40, 30) if one.kernel == (1, 1) else (40, 40)
+                data = picture(colour(unit, "filter"), size, lossless=True)
+                entries.setdefault(unit.id, {})["filter"] = pictures.add(
+                    unit, "filter", data, filter_numbers(one)
+                )
+    spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
+    return Contents(facts, spec, entries, pictures.read), pictures
