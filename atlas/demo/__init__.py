@@ -1,1 +1,5 @@
 """A small trained network that ships with the project, and how it was trained."""
+
+from pathlib import Path
+
+WEIGHTS_PATH = Path(__file__).with_name("demo.safetensors")

@@ -1,0 +1,71 @@
+"""A residual network small enough to ship, with all the traps of a large one.
+
+Named and wired like torchvision's ResNet-50: bottleneck blocks whose one ReLU is reused in place,
+a strided 3x3, 1x1 projections on the shortcut, and a block with a plain shortcut.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+INPUT_SIZE_PX = 96
+MEAN = (0.5, 0.5, 0.5)
+STD = (0.25, 0.25, 0.25)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1, added to a shortcut."""
+
+    def __init__(self, in_channels: int, width: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or in_channels != out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps of `out_channels`, at the stride of the 3x3."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(x))
+        x += shortcut
+        return self.relu(x)
+
+
+class DemoNetwork(nn.Module):
+    """Stem, four bottleneck blocks in three stages, average pool, classifier."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=1)
+        self.layer1 = nn.Sequential(Bottleneck(16, 16, 32))
+        self.layer2 = nn.Sequential(Bottleneck(32, 24, 64, stride=2), Bottleneck(64, 24, 64))
+        self.layer3 = nn.Sequential(Bottleneck(64, 32, 96, stride=2))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(96, n_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of normalised images."""
+        x = self.relu(self.bn1(self.conv1(images)))  # (B, 16, H/2, W/2)
+        x = self.layer1(self.maxpool(x))  # (B, 32, H/4, W/4)
+        x = self.layer2(x)  # (B, 64, H/8, W/8)
+        x = self.layer3(x)  # (B, 96, H/16, W/16)
+        return self.fc(self.avgpool(x).flatten(1))  # (B, n_classes)
+
+
+def build_demo(n_classes: int) -> nn.Module:
+    """The demo network with fresh weights."""
+    return DemoNetwork(n_classes)
