@@ -137,7 +137,7 @@ class Cache:
         if hashlib.sha256(data).hexdigest() != digest:
             raise CacheError(
                 f"artifact {key[:12]} in {self.path} is damaged; "
-                "remove it with `python build.py clean --damaged`, then build again"
+                "remove it with `python build.py clean damaged`, then build again"
             )
         return bytes(data)
 
@@ -186,7 +186,7 @@ class Cache:
         elif version != SCHEMA_VERSION:
             raise CacheError(
                 f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
-                "give another folder with --cache, or remove this one with `python build.py clean`"
+                "give another folder with --cache, or remove it with `python build.py clean cache`"
             )
 
     @contextlib.contextmanager
@@ -205,6 +205,14 @@ class Cache:
         else:
             remedy = "give a folder that can be written with --cache"
         return CacheError(f"cannot use the cache {self.path}: {error}; {remedy}")
+
+
+def remove_cache(folder: Path) -> int:
+    """Remove the cache's own files from a folder; returns how many there were."""
+    files = list(folder.glob(FILE_NAME + "*"))
+    for path in files:
+        path.unlink()
+    return len(files)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

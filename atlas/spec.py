@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import fnmatch
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,10 +260,25 @@ def _progressive(preset: PresetName, layer: Layer, seed: int) -> Progressive:
 
 
 def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
-    full_px = facts.input_size_px
-    return Fourier(
-        stages=(Stage(full_px * 4 // 7, 96), Stage(full_px, 64)),
-        margin_px=0,
-        objective="mean",
-        seed=seed,
-    )
+    """One rule for every depth: canvas and margin follow from the receptive field.
+
+    Where receptive fields are small, a small canvas holds enough of them, and those that meet the
+    padding are left out and cut off. Where they cover the image, the whole image counts.
+    """
+    enlarged = {"preview": 2 / 7, "standard": 1.0, "fine": 16 / 7}[preset]
+    full_px = round(enlarged * facts.input_size_px)
+    field_px = layer.receptive_field_px
+    canvas_px = min(full_px, _rounded_up(max(1.0, enlarged) * (4 * field_px + 48)))
+    margin_px = max(0, min(field_px // 2, (full_px - field_px) // 4))
+    if preset == "preview":
+        return Fourier((Stage(canvas_px, 16),), margin_px, "power", lr=0.2, seed=seed)
+    coarse_px = _rounded_up(canvas_px * 4 / 7)
+    is_class = layer.kind == "classifier"
+    stages = [Stage(coarse_px, 96 if is_class else 48), Stage(canvas_px, 64 if is_class else 32)]
+    if preset == "fine":
+        stages.insert(0, Stage(_rounded_up(coarse_px * 4 / 7), 96))
+    return Fourier(tuple(stages), margin_px, "power", seed=seed)
+
+
+def _rounded_up(size_px: float, step_px: int = 16) -> int:
+    return math.ceil(size_px / step_px) * step_px

@@ -1,0 +1,26 @@
+"""Digests of files, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from atlas.errors import NetworkError
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a file, as `sha256sum` prints it.
+
+    Raises:
+        NetworkError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+            return digest.hexdigest()
+    except OSError as error:
+        raise NetworkError(
+            f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
+        ) from error

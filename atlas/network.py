@@ -1,0 +1,399 @@
+"""Load a network, walk its layers in forward order, and tap any of them.
+
+The only module that knows which networks there are.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+import torch.fx
+from torch import Tensor, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from atlas import demo
+from atlas.demo.drawings import DRAWINGS
+from atlas.demo.network import INPUT_SIZE_PX, MEAN, STD, build_demo
+from atlas.digest import file_sha256
+from atlas.errors import NetworkError
+from atlas.spec import AtlasSpec
+from atlas.units import Layer, NetworkFacts
+from atlas.weights import download, read_state_dict
+
+Precision = Literal["float32", "bfloat16"]
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a network, and what its published weights expect of an image."""
+
+    name: str
+    build: Callable[[int], nn.Module]  # from the number of classes
+    classifier: str  # dotted name of the linear layer that gives the logits
+    labels: tuple[str, ...]  # of the published weights
+    labels_source: str
+    input_size_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+RESNET50 = Architecture(
+    name="ResNet-50",
+    build=lambda n_classes: resnet50(num_classes=n_classes),
+    classifier="fc",
+    labels=tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"]),
+    labels_source="ImageNet-1k, as torchvision lists it",
+    input_size_px=224,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+)
+
+DEMO = Architecture(
+    name="Demo network",
+    build=build_demo,
+    classifier="fc",
+    labels=tuple(drawing.label for drawing in DRAWINGS),
+    labels_source="the drawings it was trained on",
+    input_size_px=INPUT_SIZE_PX,
+    mean=MEAN,
+    std=STD,
+)
+
+
+class Tap(nn.Module):
+    """The part of a network before one layer's output, and how to read that output.
+
+    Attributes:
+        layer: the tapped layer.
+        mean, std: statistics of the BatchNorm that follows, per unit, (n_units,).
+        sign: -1 where that BatchNorm turns the unit over, else 1, (n_units,).
+        offset: where the unit's activation starts, in sigmas above `mean`, negated, (n_units,).
+    """
+
+    mean: Tensor
+    std: Tensor
+    sign: Tensor
+    offset: Tensor
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(
+        self,
+        layer: Layer,
+        extractor: nn.Module,
+        norm: nn.BatchNorm2d | None,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        self.extractor = extractor
+        self.dtype = dtype
+        for name, value in _statistics(norm, layer.n_units).items():
+            self.register_buffer(name, value)
+        self.register_buffer("image_mean", torch.tensor(image_mean).view(1, -1, 1, 1))
+        self.register_buffer("image_std", torch.tensor(image_std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The layer's raw output for images (B, 3, H, W) as the network takes them in.
+
+        Returns:
+            (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a classifier.
+        """
+        images = images.to(self.dtype, memory_format=torch.channels_last)
+        raw: Tensor = self.extractor(images)["tap"]
+        return raw if raw.ndim == 4 else raw[:, :, None, None]
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in 0..1 as the network's own preprocessing would give them."""
+        return (images - self.image_mean) / self.image_std
+
+    def unit_maps(self, raw: Tensor, channels: Tensor) -> Tensor:
+        """For each image the map of its own unit: (B, n_units, h, w), (B,) -> (B, h, w)."""
+        return raw[torch.arange(len(channels), device=raw.device), channels].float()
+
+    def sigmas(self, maps: Tensor, channels: Tensor) -> Tensor:
+        """Unit maps (B, h, w) in standard deviations above the unit's average."""
+        mean, std, sign = (stat[channels, None, None] for stat in (self.mean, self.std, self.sign))
+        return sign * (maps - mean) / std
+
+
+class Network:
+    """A frozen network in evaluation mode, its facts, and taps into it."""
+
+    def __init__(
+        self, model: nn.Module, facts: NetworkFacts, device: torch.device | str = "cpu"
+    ) -> None:
+        self.facts = facts
+        self.device = torch.device(device)
+        self._folded_models: dict[str, nn.Module] = {}
+        self.model = model.eval().requires_grad_(False)
+        self.model = self.model.to(self.device).to(memory_format=torch.channels_last)
+
+    def tap(self, layer: Layer, precision: Precision | None = None) -> Tap:
+        """Everything up to `layer`, nothing after it.
+
+        With a precision, BatchNorms before the layer are folded into their convs: the same
+        function, faster. Without one, the network as it was loaded, in float32.
+        """
+        model = self._folded(precision) if precision else self.model
+        extractor = create_feature_extractor(model, {layer.name: "tap"}).eval()
+        dtype = getattr(torch, precision or "float32")
+        own = copy.deepcopy(self.model.get_submodule(layer.name)).to(dtype)
+        extractor.set_submodule(layer.name, own)  # the tapped layer itself stays unfolded
+        norm = self.model.get_submodule(layer.batch_norm) if layer.batch_norm else None
+        tap = Tap(
+            layer,
+            extractor,
+            cast("nn.BatchNorm2d | None", norm),
+            self.facts.mean,
+            self.facts.std,
+            dtype,
+        )
+        return tap.to(self.device)
+
+    def weight(self, layer: Layer) -> Tensor:
+        """The layer's weights in float32: (n_units, in_channels / groups, kh, kw)."""
+        weight = cast(Tensor, self.model.get_submodule(layer.name).weight)
+        return weight if weight.ndim == 4 else weight[:, :, None, None]
+
+    def _folded(self, precision: Precision) -> nn.Module:
+        if precision not in self._folded_models:
+            model = copy.deepcopy(self.model)
+            for layer in self.facts.layers:
+                if layer.batch_norm:
+                    conv = cast(nn.Conv2d, model.get_submodule(layer.name))
+                    norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
+                    model.set_submodule(layer.name, fuse_conv_bn_eval(conv, norm))
+                    model.set_submodule(layer.batch_norm, nn.Identity())
+            model = model.requires_grad_(False).to(getattr(torch, precision))
+            self._folded_models[precision] = model.to(memory_format=torch.channels_last)
+        return self._folded_models[precision]
+
+
+def load_network(spec: AtlasSpec, device: torch.device | str = "cpu") -> Network:
+    """Build the network that `spec` names and fill it with its weights.
+
+    Raises:
+        NetworkError: the weights cannot be had, read, or do not fit.
+    """
+    architecture = DEMO if spec.demo else RESNET50
+    path = _weights_path(spec)
+    state = read_state_dict(path)
+    model = _fill(architecture, state, path)
+    n_classes = state[f"{architecture.classifier}.weight"].shape[0]
+    labels, labels_source = _default_labels(architecture, n_classes)
+    facts = NetworkFacts(
+        name=architecture.name,
+        weights="demo" if spec.demo else Path(spec.weights).name,
+        sha256=file_sha256(path),
+        labels=labels,
+        labels_source=labels_source,
+        input_size_px=architecture.input_size_px,
+        mean=architecture.mean,
+        std=architecture.std,
+        layers=walk(model.eval(), architecture.input_size_px),
+    )
+    return Network(model, facts, device)
+
+
+def walk(model: nn.Module, input_size_px: int) -> tuple[Layer, ...]:
+    """Every conv layer and the classifier, in forward order, with its facts.
+
+    Receptive fields and strides are followed along the graph; where paths meet, the larger
+    counts. Source: Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/
+    """
+    graph = torch.fx.symbolic_trace(model)
+    ShapeProp(graph).propagate(torch.zeros(1, 3, input_size_px, input_size_px))
+    fields: dict[torch.fx.Node, _Field] = {}
+    layers: list[Layer] = []
+    for node in graph.graph.nodes:
+        module = graph.get_submodule(node.target) if node.op == "call_module" else None
+        fields[node] = field = _field(node, module, fields)
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            layers.append(_layer(node, module, field, fields, graph, len(layers)))
+    return tuple(layers)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """How much of the image a position of a map sees, and what it costs to compute."""
+
+    size_px: int = 1
+    stride_px: int = 1
+    convs: frozenset[tuple[str, int]] = frozenset()  # (name, MACs) of everything before
+
+
+def _field(
+    node: torch.fx.Node, module: nn.Module | None, fields: dict[torch.fx.Node, _Field]
+) -> _Field:
+    inputs = [fields[source] for source in node.all_input_nodes]
+    if not inputs:
+        return _Field()
+    size_px = max(field.size_px for field in inputs)
+    stride_px = max(field.stride_px for field in inputs)
+    convs = frozenset().union(*(field.convs for field in inputs))
+    window, stride = _window(node, module)
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        convs |= {(str(node.target), _macs(node, module))}
+    return _Field(size_px + (window - 1) * stride_px, stride_px * stride, convs)
+
+
+def _window(node: torch.fx.Node, module: nn.Module | None) -> tuple[int, int]:
+    """Size and stride of the window that a node slides over its input, along the longer side."""
+    if isinstance(module, nn.Conv2d):
+        spans = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
+        return max(spans), max(module.stride)
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        return _longest(module.kernel_size), _longest(module.stride)
+    if isinstance(module, nn.AdaptiveAvgPool2d):
+        whole = max(_shape(node.all_input_nodes[0])[2:])
+        return whole, whole
+    return 1, 1
+
+
+def _layer(
+    node: torch.fx.Node,
+    module: nn.Conv2d | nn.Linear,
+    field: _Field,
+    fields: dict[torch.fx.Node, _Field],
+    graph: torch.fx.GraphModule,
+    index: int,
+) -> Layer:
+    name = str(node.target)
+    parts = name.split(".")
+    conv = module if isinstance(module, nn.Conv2d) else None
+    outside = "stem" if conv else "classifier"
+    height, width = _shape(node)[2:] if conv else (1, 1)
+    return Layer(
+        name=name,
+        index=index,
+        kind="conv" if conv else "classifier",
+        n_units=module.weight.shape[0],
+        in_channels=_shape(node.all_input_nodes[0])[1],
+        kernel=_pair(conv.kernel_size if conv else 1),
+        stride=_pair(conv.stride if conv else 1),
+        padding=_pair(conv.padding if conv and not isinstance(conv.padding, str) else 0),
+        dilation=_pair(conv.dilation if conv else 1),
+        groups=conv.groups if conv else 1,
+        stage=parts[0] if len(parts) > 1 else outside,
+        block=".".join(parts[:2]) if len(parts) > 2 else None,
+        batch_norm=_batch_norm_after(node, graph),
+        reads=_layer_before(node, graph),
+        output_px=(height, width),
+        receptive_field_px=field.size_px,
+        total_stride_px=field.stride_px,
+        macs=sum(macs for _, macs in field.convs),
+    )
+
+
+def _batch_norm_after(node: torch.fx.Node, graph: torch.fx.GraphModule) -> str | None:
+    users = list(node.users)
+    if len(users) != 1 or users[0].op != "call_module":
+        return None
+    name = str(users[0].target)
+    return name if isinstance(graph.get_submodule(name), nn.BatchNorm2d) else None
+
+
+def _layer_before(node: torch.fx.Node, graph: torch.fx.GraphModule) -> str | None:
+    """The conv whose channels a layer reads, unless an addition or the image comes first."""
+    while len(node.all_input_nodes) == 1:
+        node = node.all_input_nodes[0]
+        if node.op == "call_module" and isinstance(
+            graph.get_submodule(str(node.target)), nn.Conv2d
+        ):
+            return str(node.target)
+    return None
+
+
+def _macs(node: torch.fx.Node, module: nn.Conv2d | nn.Linear) -> int:
+    positions = _shape(node)[2:].numel() if isinstance(module, nn.Conv2d) else 1
+    return module.weight.numel() * positions
+
+
+def _shape(node: torch.fx.Node) -> torch.Size:
+    shape: torch.Size = node.meta["tensor_meta"].shape
+    return shape
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _longest(value: int | tuple[int, ...]) -> int:
+    return max(_pair(value))
+
+
+def _statistics(norm: nn.BatchNorm2d | None, n_units: int) -> dict[str, Tensor]:
+    """A tap's BatchNorm statistics; without a BatchNorm, sigmas are the raw output itself."""
+    if norm is None or norm.running_mean is None or norm.running_var is None:
+        zeros, ones = torch.zeros(n_units), torch.ones(n_units)
+        return {"mean": zeros, "std": ones, "sign": ones, "offset": zeros}
+    gamma = norm.weight.detach() if norm.affine else torch.ones(n_units)
+    beta = norm.bias.detach() if norm.affine else torch.zeros(n_units)
+    return {
+        "mean": norm.running_mean.float(),
+        "std": (norm.running_var.float() + norm.eps).sqrt(),
+        "sign": torch.where(gamma < 0, -1.0, 1.0),
+        # A tiny gamma would put the start of the activation out of reach.
+        "offset": (beta / gamma.abs().clamp(min=1e-6)).clamp(-4, 4),
+    }
+
+
+def _weights_path(spec: AtlasSpec) -> Path:
+    if spec.demo:
+        return demo.WEIGHTS_PATH
+    path = Path(spec.weights)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    if spec.weights not in ResNet50_Weights.__members__:
+        known = " or ".join(ResNet50_Weights.__members__)
+        raise NetworkError(f"no weights called {spec.weights!r}; give {known}, or an existing file")
+    return download(ResNet50_Weights[spec.weights].url)
+
+
+def _fill(architecture: Architecture, state: dict[str, Tensor], path: Path) -> nn.Module:
+    """The network with the file's tensors in it, its class count taken from the file."""
+    head = state.get(f"{architecture.classifier}.weight")
+    n_classes = head.shape[0] if head is not None and head.ndim == 2 else len(architecture.labels)
+    model = architecture.build(n_classes)
+    expected = model.state_dict()
+    optional = {key for key in expected if key.endswith("num_batches_tracked")}
+    misfits = {
+        "missing": [key for key in expected if key not in state and key not in optional],
+        "unexpected": [key for key in state if key not in expected],
+        "of another shape": [
+            key for key in expected if key in state and state[key].shape != expected[key].shape
+        ],
+        "not finite": [key for key in expected if key in state and not state[key].isfinite().all()],
+    }
+    if any(misfits.values()):
+        details = "; ".join(f"{what}: {_first(keys)}" for what, keys in misfits.items() if keys)
+        raise NetworkError(
+            f"{path} does not fit {architecture.name}: {details}; "
+            f"give a state dict of this architecture"
+        )
+    model.load_state_dict(state, strict=False)
+    return model
+
+
+def _first(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more
+
+
+def _default_labels(architecture: Architecture, n_classes: int) -> tuple[tuple[str, ...], str]:
+    if n_classes == len(architecture.labels):
+        return architecture.labels, architecture.labels_source
+    return tuple(f"class {index}" for index in range(n_classes)), "none given: numbered"

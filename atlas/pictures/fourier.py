@@ -1,0 +1,136 @@
+"""The default recipe: gradient ascent on Fourier coefficients, coarse to fine.
+
+Source: Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visualization/
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atlas.network import Tap
+from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
+from atlas.spec import Fourier
+from atlas.units import Unit
+
+# Square root of the covariance of colours in natural images, columns are decorrelated channels.
+# Source: Olah et al. 2017, over the largest column norm.
+_COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
+
+
+def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
+    """Synthesise, for each unit, an image that drives it far above its average.
+
+    Args:
+        tap: of the units' layer.
+        units: B units.
+        recipe: stages, objective and jitter.
+    """
+    device = tap.mean.device
+    channels = unit_channels(units, device)
+    spectrum, jitter = (part.to(device) for part in _randomness(units, recipe))
+    moved = torch.zeros(len(units), dtype=torch.bool, device=device)
+    start = _crop(to_image(spectrum, recipe.decay), recipe.margin_px)
+    step = 0
+    for stage in recipe.stages:
+        spectrum = resize_spectrum(spectrum, stage.size_px, recipe.decay).requires_grad_(True)
+        optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
+        for _ in range(stage.steps):
+            image = to_image(spectrum, recipe.decay)
+            raw = tap(tap.normalise(_jitter(image, jitter[step])))
+            score = objective(tap, raw, channels, recipe)  # (B,)
+            optimiser.zero_grad()
+            (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
+            assert spectrum.grad is not None
+            moved |= spectrum.grad.flatten(1).abs().amax(1) > 0
+            optimiser.step()
+            step += 1
+        spectrum = spectrum.detach()
+    return Ascent(start, _crop(to_image(spectrum, recipe.decay), recipe.margin_px), moved)
+
+
+def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+    """What each image is worth to its unit, (B, n_units, h, w) -> (B,).
+
+    `mean` is the pre-activation in sigmas. The others count what passes the unit's own threshold,
+    smoothly: a linear mean is degenerate in shallow layers, where one flat colour maximises it.
+    """
+    z = tap.sigmas(tap.unit_maps(raw, channels), channels)  # (B, h, w)
+    z = _interior(z, recipe.margin_px / tap.layer.total_stride_px)
+    if recipe.objective == "mean":
+        return z.mean((1, 2))
+    active = F.softplus(z + tap.offset[channels, None, None])
+    if recipe.objective == "softplus":
+        return active.mean((1, 2))
+    return active.square().mean((1, 2)).sqrt()
+
+
+def to_image(spectrum: Tensor, decay: float) -> Tensor:
+    """Coefficients (B, 3, N, N/2+1, 2) as an image (B, 3, N, N) in 0..1."""
+    size_px = spectrum.shape[2]
+    scaled = spectrum * _scale(size_px, decay).to(spectrum.device)[..., None]
+    planes = torch.fft.irfft2(torch.view_as_complex(scaled), s=(size_px, size_px), norm="ortho")
+    return torch.einsum("rc,bchw->brhw", COLOUR_MATRIX.to(planes.device), planes).sigmoid()
+
+
+def resize_spectrum(spectrum: Tensor, size_px: int, decay: float) -> Tensor:
+    """The same image on a larger canvas: new frequencies are zero. (B, 3, N, N/2+1, 2)."""
+    old_px = spectrum.shape[2]
+    if size_px == old_px:
+        return spectrum
+    larger = spectrum.new_zeros(*spectrum.shape[:2], size_px, size_px // 2 + 1, 2)
+    positive, negative = (old_px + 1) // 2, old_px // 2
+    columns = spectrum.shape[3]
+    larger[:, :, :positive, :columns] = spectrum[:, :, :positive]
+    larger[:, :, -negative:, :columns] = spectrum[:, :, -negative:]
+    # The orthonormal transform divides by N, the scale is normalised for each N.
+    ratio = _scale(old_px, decay)[0, 0] / _scale(size_px, decay)[0, 0] * size_px / old_px
+    return larger * ratio.to(larger.device)
+
+
+def _randomness(units: Sequence[Unit], recipe: Fourier) -> tuple[Tensor, Tensor]:
+    """Start coefficients (B, 3, N, N/2+1, 2) and jitter (steps, B, 4) in -1..1."""
+    size_px = recipe.stages[0].size_px
+    n_steps = sum(stage.steps for stage in recipe.stages)
+    limits = torch.tensor(
+        [math.radians(recipe.rotation_deg), recipe.zoom, 2 * recipe.shift, 2 * recipe.shift]
+    )
+    spectra, jitters = [], []
+    for unit in units:
+        generator = unit_generator(recipe.seed, unit)
+        spectra.append(torch.randn(3, size_px, size_px // 2 + 1, 2, generator=generator))
+        jitters.append((torch.rand(n_steps, 4, generator=generator) * 2 - 1) * limits)
+    return torch.stack(spectra) * recipe.init_std, torch.stack(jitters, dim=1)
+
+
+def _jitter(images: Tensor, jitter: Tensor) -> Tensor:
+    """Turn, zoom and shift every image by its own row of `jitter`: (B, 3, N, N), (B, 4)."""
+    angle, zoom, right, down = jitter.unbind(1)
+    cos, sin = angle.cos() / (1 + zoom), angle.sin() / (1 + zoom)
+    transform = torch.stack([cos, -sin, right, sin, cos, down], dim=1).view(-1, 2, 3)
+    grid = F.affine_grid(transform, list(images.shape), align_corners=False)  # (B, N, N, 2)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def _scale(size_px: int, decay: float) -> Tensor:
+    """1 / frequency ** decay for an rfft of N x N, of unit power: (N, N/2+1)."""
+    rows = torch.fft.fftfreq(size_px, 1 / size_px)[:, None]
+    columns = torch.fft.rfftfreq(size_px, 1 / size_px)[None, :]
+    scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
+    return scale / scale.square().mean().sqrt()
+
+
+def _interior(z: Tensor, margin: float) -> Tensor:
+    """Maps (B, h, w) without the positions whose receptive fields meet the padding."""
+    cut = min(math.ceil(margin), (min(z.shape[1:]) - 1) // 2)
+    return z[:, cut : z.shape[1] - cut, cut : z.shape[2] - cut]
+
+
+def _crop(images: Tensor, margin_px: int) -> Tensor:
+    size_px = images.shape[-1]
+    return images[:, :, margin_px : size_px - margin_px, margin_px : size_px - margin_px]

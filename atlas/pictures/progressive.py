@@ -1,0 +1,76 @@
+"""The tutorial's recipe, batched: ascent on pixels, enlarging and blurring as it goes.
+
+Kept because everyone knows its pictures, and as an oracle: batched, it gives what the plain loop in
+`reference.py` gives one image at a time.
+
+Source: Graetz 2019, "How to visualize convolutional features in 40 lines of code"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atlas.network import Tap
+from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
+from atlas.spec import Progressive
+from atlas.units import Unit
+
+START_LEVELS = (150, 180)  # of 255, the upper one excluded
+
+
+def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
+    """Synthesise, for each unit, an image that raises the mean of its raw output.
+
+    The images are fed as they are, without the network's preprocessing, as the tutorial does.
+
+    Args:
+        tap: of the units' layer.
+        units: B units.
+        recipe: scales, steps and blur.
+    """
+    device = tap.mean.device
+    channels = unit_channels(units, device)
+    start = torch.stack([start_image(unit, recipe) for unit in units]).to(device)
+    moved = torch.zeros(len(units), dtype=torch.bool, device=device)
+    images = start
+    for size_px in recipe.sizes_px[1:]:
+        images = images.detach().requires_grad_(True)
+        optimiser = torch.optim.Adam([images], lr=recipe.lr, weight_decay=recipe.weight_decay)
+        for _ in range(recipe.steps):
+            score = tap.unit_maps(tap(images), channels).mean((1, 2))  # (B,)
+            optimiser.zero_grad()
+            (-score.sum()).backward()
+            assert images.grad is not None
+            moved |= images.grad.flatten(1).abs().amax(1) > 0
+            optimiser.step()
+        images = box_blur(enlarge(images.detach(), size_px), recipe.blur_px)
+    return Ascent(start, stretch(images), moved)
+
+
+def start_image(unit: Unit, recipe: Progressive) -> Tensor:
+    """The unit's own light grey noise, (3, N, N) in 0..1."""
+    shape = (3, recipe.start_px, recipe.start_px)
+    generator = unit_generator(recipe.seed, unit)
+    return torch.randint(*START_LEVELS, shape, generator=generator) / 255
+
+
+def enlarge(images: Tensor, size_px: int) -> Tensor:
+    """Bicubic, as `cv2.resize` does it: (B, 3, N, N) -> (B, 3, size_px, size_px)."""
+    return F.interpolate(images, size=(size_px, size_px), mode="bicubic", align_corners=False)
+
+
+def box_blur(images: Tensor, width_px: int) -> Tensor:
+    """Mean over a square, mirrored at the border, as `cv2.blur` does it."""
+    padded = F.pad(images, [width_px // 2] * 4, mode="reflect")
+    return F.avg_pool2d(padded, width_px, stride=1)
+
+
+def stretch(images: Tensor) -> Tensor:
+    """Clip to 0..1, then stretch each image to its own min..max for display."""
+    images = images.clamp(0, 1)
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    return (images - low) / (high - low).clamp(min=1e-6)

@@ -1,0 +1,38 @@
+"""The tutorial's loop as its author would write it: one image, the whole network, a hook.
+
+The oracle for `progressive.py` and the yardstick for its speed. Not used to build an atlas.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from atlas.pictures.progressive import start_image
+from atlas.spec import Progressive
+from atlas.units import Unit
+
+
+def render_one(model: nn.Module, unit: Unit, recipe: Progressive) -> NDArray[np.float32]:
+    """One unit's image before it is clipped and stretched for display, (N, N, 3)."""
+    seen: dict[str, Tensor] = {}
+    hook = model.get_submodule(unit.layer).register_forward_hook(
+        lambda _module, _inputs, output: seen.update(output=output.clone())
+    )
+    pixels = start_image(unit, recipe).permute(1, 2, 0).numpy()  # (N, N, 3)
+    for size_px in recipe.sizes_px[1:]:
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([image], lr=recipe.lr, weight_decay=recipe.weight_decay)
+        for _ in range(recipe.steps):
+            model(image)
+            optimiser.zero_grad()
+            (-seen["output"][0, unit.index].mean()).backward()
+            optimiser.step()
+        pixels = image.detach()[0].permute(1, 2, 0).contiguous().numpy()
+        pixels = cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+        pixels = cv2.blur(pixels, (recipe.blur_px, recipe.blur_px))
+    hook.remove()
+    return pixels.astype(np.float32)

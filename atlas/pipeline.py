@@ -1,0 +1,230 @@
+"""From what was asked to a finished site: look up, plan, render what is missing, write."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from tqdm import tqdm
+
+from atlas import demo
+from atlas.cache import Artifact, Cache, Entry
+from atlas.digest import file_sha256
+from atlas.labels import with_labels
+from atlas.plan import Job, Plan, make_job, make_plan, measured_speed
+from atlas.site.views import Contents, SpecSummary
+from atlas.site.writer import SiteReport, write_site
+from atlas.spec import AtlasSpec, describe, picture_kinds
+from atlas.units import NetworkFacts
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a finished atlas does not need it
+    from atlas.network import Network
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things go, and on what they are computed. None of it changes a picture."""
+
+    out_dir: Path
+    cache_dir: Path
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class LayerStatus:
+    """How far one layer is."""
+
+    layer: str
+    n_units: int
+    n_asked: int  # pictures
+    n_done: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far an atlas is."""
+
+    facts: NetworkFacts
+    layers: tuple[LayerStatus, ...]
+    n_asked: int  # pictures
+    n_done: int
+    cache_bytes: int
+    seconds_left: float | None  # None until something was measured
+
+
+class Atlas:
+    """One atlas on disk: its network's facts, what is done, what is missing.
+
+    Use as a context manager: it keeps the cache open.
+    """
+
+    def __init__(self, spec: AtlasSpec, places: Places) -> None:
+        self.spec = spec
+        self.places = places
+        self.cache = Cache(places.cache_dir)
+        self._network: Network | None = None
+        try:
+            self.facts = with_labels(self._find_facts(), spec.labels)
+        except BaseException:
+            self.cache.__exit__()
+            raise
+
+    def __enter__(self) -> Atlas:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cache.__exit__()
+
+    def plan(self) -> Plan:
+        """What was asked for, and what of it is missing."""
+        asked = make_plan(self.spec, self.facts, ())
+        keys = (key for job in asked.asked for key in job.keys)
+        return make_plan(self.spec, self.facts, self.cache.entries(keys))
+
+    def render(self, plan: Plan) -> None:
+        """Render and keep everything that is missing; a bar on stderr shows how far it is."""
+        if not plan.missing:
+            return
+        from atlas.engine import Engine
+
+        with _bar(plan, self._speed(plan)) as bar, Engine(self._load_network()) as engine:
+
+            def commit(artifacts: list[Artifact]) -> None:
+                self.cache.put(artifacts)
+                bar.done(artifacts)
+
+            engine.run(plan.missing, commit)
+
+    def write(self) -> SiteReport:
+        """Write the site of everything the cache holds for this network and recipe."""
+        with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            return write_site(self.contents(), self.places.out_dir, progress=show)
+
+    def contents(self) -> Contents:
+        """What the site is made from: this selection, and whatever else was rendered before."""
+        jobs = self._whole_network()
+        found = self.cache.entries(key for job in jobs for key in job.keys)
+        entries: dict[str, dict[str, Entry]] = {}
+        for entry in found.values():
+            entries.setdefault(entry.unit, {})[entry.kind] = entry
+        recipes = {job.layer.name: describe(job.spec) for job in jobs if job.kind == "excitatory"}
+        summary = SpecSummary(self.spec.recipe, self.spec.preset, self.spec.seed, recipes)
+        return Contents(self.facts, summary, entries, self.cache.read)
+
+    def status(self) -> Status:
+        """What is done, what is missing, and how long that will take."""
+        plan = self.plan()
+        asked, missing = (_pictures_by_layer(jobs) for jobs in (plan.asked, plan.missing))
+        speed = self._speed(plan)
+        return Status(
+            facts=self.facts,
+            layers=tuple(
+                LayerStatus(
+                    layer.name,
+                    layer.n_units,
+                    asked[layer.name],
+                    asked[layer.name] - missing[layer.name],
+                )
+                for layer in self.facts.layers
+                if asked[layer.name]
+            ),
+            n_asked=plan.n_asked,
+            n_done=plan.n_asked - plan.n_missing,
+            cache_bytes=self.cache.disk_bytes,
+            seconds_left=plan.missing_cost / speed if speed else None,
+        )
+
+    def _whole_network(self) -> list[Job]:
+        return [
+            make_job(self.spec, self.facts, layer, kind, layer.units)
+            for layer in self.facts.layers
+            for kind in picture_kinds(layer)
+        ]
+
+    def _speed(self, plan: Plan) -> float | None:
+        """Multiply-accumulates per second, as measured on what this recipe rendered before."""
+        keys = (key for job in plan.asked for key in job.keys)
+        return measured_speed(plan.asked, self.cache.entries(keys))
+
+    def _find_facts(self) -> NetworkFacts:
+        source = _source(self.spec)
+        facts = self.cache.facts(source)
+        if facts is None:
+            facts = self._load_network().facts
+            self.cache.save_facts(source, facts)
+        return facts
+
+    def _load_network(self) -> Network:
+        if self._network is None:
+            from atlas.engine import find_device
+            from atlas.network import load_network
+
+            self._network = load_network(self.spec, find_device(self.places.device))
+        return self._network
+
+
+def _source(spec: AtlasSpec) -> str:
+    """What identifies a weights source without loading it: a published name, or a digest."""
+    path = demo.WEIGHTS_PATH if spec.demo else Path(spec.weights)
+    if path.is_file():
+        return f"{'demo' if spec.demo else path.name} {file_sha256(path)}"
+    return spec.weights
+
+
+def _pictures_by_layer(jobs: Sequence[Job]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for job in jobs:
+        counts[job.layer.name] += len(job.units)
+    return counts
+
+
+class _Bar:
+    """A tqdm bar over units, with the time left by cost: deep layers take longer than shallow."""
+
+    def __init__(self, plan: Plan, speed: float | None, bar: tqdm[NoReturn]) -> None:
+        self._bar = bar
+        self._costs = {key: job.unit_cost for job in plan.missing for key in job.keys}
+        self._layers = {key: job.layer.name for job in plan.missing for key in job.keys}
+        self._cost_left = plan.missing_cost
+        self._speed = speed
+        self._begun = time.perf_counter()
+        self._cost_done = 0.0
+
+    def done(self, artifacts: Sequence[Artifact]) -> None:
+        """Count a committed batch."""
+        cost = sum(self._costs[artifact.key] for artifact in artifacts)
+        self._cost_left -= cost
+        self._cost_done += cost
+        if self._cost_done:
+            self._speed = self._cost_done / (time.perf_counter() - self._begun)
+        left = tqdm.format_interval(self._cost_left / self._speed) if self._speed else "?"
+        self._bar.set_description(f"{artifacts[-1].kind} {self._layers[artifacts[-1].key]}", False)
+        self._bar.set_postfix_str(f"{left} left", refresh=False)
+        self._bar.update(len(artifacts))
+
+
+@contextmanager
+def _bar(plan: Plan, speed: float | None) -> Iterator[_Bar]:
+    layout = (
+        "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
+    )
+    with tqdm(
+        total=plan.n_missing,
+        desc="loading",
+        unit=" pictures",
+        file=sys.stderr,
+        bar_format=layout,
+        dynamic_ncols=True,
+    ) as bar:
+        yield _Bar(plan, speed, bar)

@@ -1,0 +1,289 @@
+#!/usr/bin/env python3
+"""The command: `python build.py`. A thin shell over `atlas.pipeline`."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from tqdm import tqdm
+
+from atlas import __version__
+from atlas.cache import Cache, remove_cache
+from atlas.errors import AtlasError, SiteError
+from atlas.pipeline import Atlas, Places, Status
+from atlas.site.writer import remove_site
+from atlas.spec import DEFAULT_WEIGHTS, AtlasSpec, Selection, parse_ranges
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class Command(click.Group):
+    """Turns errors that the user can mend into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, and explain what went wrong."""
+        try:
+            return super().invoke(ctx)
+        except AtlasError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo(
+                "Stopped. Everything rendered so far is kept; run the same command again to go on.",
+                err=True,
+            )
+            ctx.exit(INTERRUPTED)
+
+
+out_option = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("site"),
+    show_default=True,
+    help="Folder of the finished site.",
+)
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".atlas-cache"),
+    show_default=True,
+    help="Folder of everything rendered so far.",
+)
+
+
+def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which atlas is meant, as one AtlasSpec and one Places."""
+    options = [
+        click.option(
+            "--weights",
+            default=DEFAULT_WEIGHTS,
+            show_default=True,
+            metavar="NAME|FILE",
+            help="torchvision's weights for ResNet-50 (IMAGENET1K_V1, IMAGENET1K_V2), or your own "
+            "state dict: .pth or .safetensors, any number of classes.",
+        ),
+        click.option("--demo", is_flag=True, help="The small network that comes with the project."),
+        click.option(
+            "--labels",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Class names for your weights: one per line, or a JSON list or dict.",
+        ),
+        click.option(
+            "--layers",
+            default="",
+            metavar="GLOBS",
+            help='Only these layers, such as "conv1,layer3.*,fc".',
+        ),
+        click.option(
+            "--units", default="", metavar="RANGES", help="Only these units, such as 0-15,40."
+        ),
+        click.option(
+            "--classes",
+            multiple=True,
+            metavar="LABELS",
+            help='Only these classes, by label or index, such as "goldfish,zebra,530".',
+        ),
+        click.option(
+            "--recipe",
+            type=click.Choice(["fourier", "progressive"]),
+            default="fourier",
+            show_default=True,
+            help="How pictures are made: ours, or the well-known tutorial's.",
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(["preview", "standard", "fine"]),
+            default="standard",
+            show_default=True,
+            help="A first look at everything, the atlas itself, or pictures for print.",
+        ),
+        click.option(
+            "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
+        ),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="NAME",
+            help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.",
+        ),
+        out_option,
+        cache_option,
+    ]
+
+    @functools.wraps(command)
+    def with_atlas(
+        *args: Any,
+        weights: str,
+        demo: bool,
+        labels: Path | None,
+        layers: str,
+        units: str,
+        classes: tuple[str, ...],
+        recipe: Any,
+        preset: Any,
+        seed: int,
+        device: str,
+        out: Path,
+        cache: Path,
+        **others: Any,
+    ) -> Any:
+        selection = Selection(
+            layers=_parts(layers),
+            units=parse_ranges(units) if units else (),
+            classes=tuple(part for text in classes for part in _parts(text)),
+        )
+        spec = AtlasSpec(weights, demo, labels, recipe, preset, seed, selection)
+        return command(*args, spec=spec, places=Places(out, cache, device), **others)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+
+
+@click.group(
+    cls=Command,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="atlas")
+@atlas_options
+@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
+@click.pass_context
+def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> None:
+    r"""Build the atlas of a convolutional network: a page for every unit, as a static site.
+
+    Every conv layer and every class of ResNet-50 is walked. For each unit the site shows its
+    weights, and a picture of what excites it. What was rendered once is kept: stop at any time,
+    and the same command goes on where it stopped.
+
+    \b
+    Examples:
+      python build.py --demo                          a whole atlas in minutes, no download
+      python build.py --preset preview                a first picture of all 27,560 units
+      python build.py --weights mine.pth --labels names.txt
+      python build.py --layers "layer3.*" --units 0-15
+      python build.py --classes "goldfish,zebra" --preset fine
+    """
+    if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
+        ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
+        return
+    with Atlas(spec, places) as atlas:
+        if dry_run:
+            _show_status(atlas.status())
+            return
+        plan = atlas.plan()
+        atlas.render(plan)
+        report = atlas.write()
+    click.echo(
+        f"{plan.n_missing:,} pictures rendered, {plan.n_asked - plan.n_missing:,} were there.\n"
+        f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
+        f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
+        f"{report.n_removed:,} removed.\n"
+        f"Open {places.out_dir / 'index.html'}, or run: python build.py serve"
+    )
+
+
+@main.command(short_help="What is done, what is missing, and how long that will take.")
+@atlas_options
+def status(spec: AtlasSpec, places: Places) -> None:
+    """Say what is done and what is missing, the disk used, and the time left.
+
+    The time comes from the speed measured on this machine so far. Takes the options of a build.
+    """
+    with Atlas(spec, places) as atlas:
+        _show_status(atlas.status())
+
+
+@main.command()
+@out_option
+@click.option("--port", type=int, default=8000, show_default=True, help="Port to listen on.")
+def serve(out: Path, port: int) -> None:
+    """Serve the finished site on this machine only, to look at it."""
+    if not (out / "index.html").is_file():
+        raise SiteError(f"no site in {out}; build one first with python build.py")
+    handler = functools.partial(QuietHandler, directory=str(out))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise SiteError(f"cannot listen on port {port}: {error.strerror}; try --port") from error
+    with server:
+        click.echo(f"http://127.0.0.1:{server.server_port}/  (Ctrl-C ends)")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["site", "cache", "damaged"]))
+@out_option
+@cache_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
+    """Remove the built SITE, the CACHE of everything rendered, or DAMAGED pictures in it.
+
+    Only files that a build made are removed.
+    """
+    if what == "damaged":
+        with Cache(cache) as open_cache:
+            damaged = open_cache.damaged()
+            open_cache.remove(damaged)
+        click.echo(f"{len(damaged):,} damaged pictures removed.")
+        return
+    folder = out if what == "site" else cache
+    if not yes:
+        click.confirm(f"Remove the {what} in {folder}?", abort=True)
+    n_files = remove_site(out) if what == "site" else remove_cache(cache)
+    click.echo(f"{n_files:,} files removed from {folder}.")
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing about each of them."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent: stdout is for results."""
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _given(ctx: click.Context) -> dict[str, Any]:
+    """The options that were written on the command line."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _show_status(status: Status) -> None:
+    facts = status.facts
+    click.echo(f"{facts.name}, weights {facts.weights} (sha256 {facts.sha256[:12]})")
+    for layer in status.layers:
+        state = (
+            "done" if layer.n_done == layer.n_asked else f"{layer.n_asked - layer.n_done:,} missing"
+        )
+        click.echo(f"  {layer.layer:24} {layer.n_done:6,} of {layer.n_asked:6,} pictures  {state}")
+    click.echo(
+        f"{status.n_done:,} of {status.n_asked:,} pictures are done, "
+        f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
+    )
+    if status.n_done < status.n_asked:
+        left = (
+            "not measured yet"
+            if status.seconds_left is None
+            else tqdm.format_interval(status.seconds_left)
+        )
+        click.echo(f"Time left at the speed measured so far: {left}")
+
+
+if __name__ == "__main__":
+    # Threads that spin while they wait starve each other as soon as anything else runs.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    main()
