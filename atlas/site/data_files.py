@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atlas.cache import Entry
@@ -33,7 +34,7 @@ def manifest(contents: Contents) -> bytes:
             "counts": {
                 "layers": len(facts.layers),
                 "units": facts.n_units,
-                "pages": len(contents.pages),
+                "pages": contents.n_pages,
                 "excitatory": _n_made(contents, "excitatory"),
                 "filter": _n_made(contents, "filter"),
             },
@@ -93,7 +94,7 @@ def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
         "id": unit.id,
         "index": unit.index,
         "page": unit_page(unit) if made else None,
-        "pictures": _pictures(layer, unit, made.get("excitatory"), made.get("filter")),
+        "pictures": _pictures(contents, layer, unit, made),
         "numbers": {kind: entry.numbers for kind, entry in made.items()},
     }
     if layer.kind == "classifier":
@@ -102,24 +103,32 @@ def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
 
 
 def _pictures(
-    layer: Layer, unit: Unit, excitatory: Entry | None, weights: Entry | None
+    contents: Contents, layer: Layer, unit: Unit, made: Mapping[str, Entry]
 ) -> dict[str, Any]:
     pictures: dict[str, Any] = {}
-    if excitatory:
+    if excitatory := made.get("excitatory"):
         size_px = [excitatory.width_px, excitatory.height_px]
+        place = THUMBS.place(unit.index)
+        cell_px = [THUMBS.cell_px, THUMBS.cell_px]
         pictures["excitatory"] = {"path": picture_path(unit), "size_px": size_px}
-        pictures["thumbnail"] = _sprite(layer, THUMBS, THUMBS.place(unit.index))
-    if weights:
-        # The picture sits in the middle of its square cell.
-        sprite = _sprite(layer, FILTERS, FILTERS.place(unit.index))
-        pictures["filter"] = {**sprite, "size_px": [weights.width_px, weights.height_px]}
+        pictures["thumbnail"] = _sprite(layer, THUMBS, place, cell_px, cell_px)
+    if weights := made.get("filter"):
+        place = FILTERS.place(unit.index)
+        cell_px = list(contents.filter_cells[layer.name, place.sheet])
+        size_px = [weights.width_px, weights.height_px]
+        pictures["filter"] = _sprite(layer, FILTERS, place, cell_px, size_px)
     return pictures
 
 
-def _sprite(layer: Layer, kind: SheetKind, place: Place) -> dict[str, Any]:
+def _sprite(
+    layer: Layer, kind: SheetKind, place: Place, cell_px: Sequence[int | None], size_px: object
+) -> dict[str, Any]:
+    """A picture in the upper left of a cell; sizes are (width, height)."""
     return {
         "sheet": f"{layer_dir(layer.name)}/{place.sheet}",
         "cell": place.cell,
         "columns": kind.columns,
         "rows": kind.columns,
+        "cell_px": cell_px,
+        "size_px": size_px,
     }

@@ -13,7 +13,6 @@ from atlas.site.views import (
     Fact,
     Head,
     Link,
-    cell,
     layer_link,
     picture_alt,
     spread,
@@ -158,16 +157,20 @@ def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
     unit = Unit(layer.name, index)
     entry = contents.entry(unit, "excitatory")
     score = _score(entry)
-    alt = picture_alt(contents, layer, index)
     return GridUnit(
         href=f"{unit.slug}.html",
         index=index,
         label=contents.label(layer, index),
-        cell=cell(layer.name, THUMBS.place(index), "../", alt) if entry else None,
+        cell=_thumbnail(contents, layer, index) if entry else None,
         score=None if score is None else f"{score:.3f}",
         shown=None if score is None else wording.signed(score, 1),
         dead=entry is not None and _dead(entry),
     )
+
+
+def _thumbnail(contents: Contents, layer: Layer, index: int) -> Cell:
+    place = THUMBS.place(index)
+    return Cell(place.sheet, place.column, place.row, picture_alt(contents, layer, index))
 
 
 def _score(entry: Entry | None) -> float | None:

@@ -17,11 +17,9 @@ from atlas.site.views import (
     Head,
     Link,
     picture_alt,
-    picture_src,
-    recipe_words,
     unit_link,
 )
-from atlas.units import Layer, Unit
+from atlas.units import Layer, Unit, picture_path
 
 COVERS_PER_LAYER = 4
 
@@ -194,7 +192,8 @@ def index_view(contents: Contents) -> IndexPage:
             Fact("Network", facts.name),
             Fact("Weights", facts.weights),
             Fact("sha256", facts.sha256[:12]),
-            Fact("Recipe", recipe_words(contents.spec), href="about.html#method"),
+            Fact("Recipe", f"{contents.spec.recipe}, {contents.spec.preset}", about="recipe"),
+            Fact("Seed", str(contents.spec.seed), about="seed"),
         ),
     )
 
@@ -223,7 +222,7 @@ def _counts(contents: Contents) -> tuple[Fact, ...]:
 
 def _progress(contents: Contents) -> str | None:
     n_units = contents.facts.n_units
-    n_paged = len(contents.pages)
+    n_paged = contents.n_pages
     if n_paged == n_units:
         return None
     return f"{wording.count(n_paged)} of {wording.count(n_units)} units rendered so far"
@@ -243,13 +242,13 @@ def _frontispiece(contents: Contents) -> Frontispiece | None:
             unit = layer.unit(-negative)
             words = f"{contents.title(layer, unit.index)} ({unit.id})"
             picture = Picture(
-                src=picture_src(unit, ""),
+                src=picture_path(unit),
                 alt=picture_alt(contents, layer, unit.index),
-                shown_px=max(256, min(512, entry.width_px)),
+                shown_px=max(384, min(512, entry.width_px)),
                 caption="",
                 scale=None,
             )
-            return Frontispiece(picture, unit_link(contents, unit, words, ""))
+            return Frontispiece(picture, unit_link(contents, unit.layer, unit.index, words, ""))
     return None
 
 
@@ -279,13 +278,12 @@ def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
 
 def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
     short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
-    kernel = "classes" if layer.kind == "classifier" else wording.pair(layer.kernel)
+    units = wording.count(layer.n_units)
+    kernel = "×".join(str(side) for side in layer.kernel)  # closer set than in running text
     return Tile(
         name=short,
         href=f"{layer.name}/index.html",
-        size=f"{wording.count(layer.n_units)} · {kernel}"
-        if layer.kind == "conv"
-        else f"{wording.count(layer.n_units)} {kernel}",
+        size=f"{units} classes" if layer.kind == "classifier" else f"{units} · {kernel}",
         covers=covers[layer.name],
     )
 
@@ -319,7 +317,10 @@ def _named(contents: Contents) -> list[tuple[str, ClassEntry]]:
         for index in range(layer.n_units)
     ]
     entries = [
-        (_letter(name), ClassEntry(unit.index, unit_link(contents, unit, name, "")))
+        (
+            _letter(name),
+            ClassEntry(unit.index, unit_link(contents, unit.layer, unit.index, name, "")),
+        )
         for name, unit in classes
     ]
     entries.sort(key=lambda found: (found[0], found[1].link.text.casefold(), found[1].index))

@@ -1,13 +1,13 @@
 """Sprite sheets: many small pictures in one file, because a site may have only so many files.
 
-A sheet is a fixed grid of square cells, padded where pictures are missing, so that two class
-names of the style sheet place any cell, whatever the size of the pictures.
+A sheet is a fixed grid, padded where pictures are missing. Sheets of thumbnails are square, so that
+two class names of the style sheet place any cell.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps
@@ -21,8 +21,7 @@ class SheetKind:
 
     stem: str
     columns: int  # and as many rows
-    cell_px: int | None  # None: as large as the largest picture of the sheet
-    lossless: bool = False
+    cell_px: int | None  # None: each sheet's cells are as large as its largest picture, untouched
     quality: int = 45
 
     @property
@@ -53,7 +52,7 @@ class Place:
 
 THUMBS = SheetKind("thumbs", columns=8, cell_px=64)
 COVERS = SheetKind("covers", columns=8, cell_px=96, quality=60)
-FILTERS = SheetKind("filters", columns=4, cell_px=None, lossless=True)
+FILTERS = SheetKind("filters", columns=4, cell_px=None)
 
 
 def compose(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
@@ -66,27 +65,31 @@ def compose(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
     Raises:
         OSError: bytes that are not a picture.
     """
-    if kind.lossless:
-        return _compose_lossless(kind, pictures)
-    assert kind.cell_px is not None
+    if kind.cell_px is None:
+        return _compose_untouched(kind, pictures)
     sheet = Image.new("RGB", (kind.columns * kind.cell_px,) * 2, (128, 128, 128))
     for cell, data in pictures.items():
         row, column = divmod(cell, kind.columns)
         sheet.paste(_thumbnail(data, kind.cell_px), (column * kind.cell_px, row * kind.cell_px))
-    return _encode(sheet, quality=kind.quality, method=4)
+    return _encode(sheet, quality=kind.quality, method=2)
 
 
-def _compose_lossless(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
-    """Pictures pixel for pixel, each in the middle of its cell; what is left is transparent."""
+def cell_size_px(sizes_px: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Width and height of the cells of a sheet whose pictures are left untouched."""
+    widths, heights = zip(*sizes_px, strict=True)
+    return max(widths), max(heights)
+
+
+def _compose_untouched(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
+    """Pictures pixel for pixel, each in the upper left of its cell."""
     decoded = {cell: Image.open(io.BytesIO(data)) for cell, data in pictures.items()}
-    cell_px = max(max(picture.size) for picture in decoded.values())
-    sheet = Image.new("RGBA", (kind.columns * cell_px,) * 2)
+    width, height = cell_size_px(picture.size for picture in decoded.values())
+    sheet = Image.new("RGB", (kind.columns * width, kind.columns * height))
     for cell, picture in decoded.items():
         row, column = divmod(cell, kind.columns)
-        left = column * cell_px + (cell_px - picture.width) // 2
-        top = row * cell_px + (cell_px - picture.height) // 2
-        sheet.paste(picture.convert("RGBA"), (left, top))
-    return _encode(sheet, lossless=True, quality=50, method=2)
+        sheet.paste(picture.convert("RGB"), (column * width, row * height))
+    # More effort makes these few-coloured sheets hardly smaller.
+    return _encode(sheet, lossless=True, quality=20, method=1)
 
 
 def _thumbnail(data: bytes, size_px: int) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,17 @@ from atlas.cache import Entry
 from atlas.site import wording
 from atlas.site.sprites import FILTERS
 from atlas.site.views import (
-    Cell,
     Contents,
     Fact,
     Head,
     Link,
-    cell,
     layer_link,
     picture_alt,
     unit_link,
 )
 from atlas.units import Layer, Unit
 
+COLUMN_PX = 538
 MATRIX_COLUMNS = range(2, 9)  # widths that the style sheet lays out as a matrix
 
 
@@ -58,17 +57,28 @@ class Guess:
 class Weight:
     """An input channel and the weight it is read with."""
 
-    link: Link
+    text: str
+    href: str | None
     weight: str
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A picture cut out of a sheet, in the sheet's pixels."""
+
+    src: str
+    view_box: str
+    sheet_px: tuple[int, int]
+    alt: str
 
 
 @dataclass(frozen=True)
 class Filter:
     """The picture of a unit's weights and its legend."""
 
-    cell: Cell
+    crop: Crop
     caption: str
-    low: str | None
+    low: str | None  # ends of the colour scale, where colours stand for numbers
     high: str | None
     reads: Link | None
     inputs: tuple[Link, ...]
@@ -91,7 +101,8 @@ class UnitPage:
     dead: bool
     guesses: tuple[Guess, ...]
     filter: Filter | None
-    provenance: tuple[Fact, ...]
+    recipe: str
+    size: str | None
     previous: Link | None
     next: Link | None
 
@@ -115,7 +126,8 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
         dead=numbers.get("dead") is True,
         guesses=_guesses(contents, layer, unit, numbers),
         filter=_filter(contents, layer, unit, weights) if weights else None,
-        provenance=_provenance(contents, layer, excitatory),
+        recipe=_recipe(contents, layer),
+        size=_size(excitatory) if excitatory else None,
         previous=_neighbour(contents, layer, position - 1),
         next=_neighbour(contents, layer, position + 1),
     )
@@ -139,19 +151,18 @@ def _subtitle(layer: Layer, unit: Unit) -> str:
 
 
 def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Picture:
-    size = wording.pair((entry.width_px, entry.height_px))
     return Picture(
         src=f"{unit.slug}.webp",
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
-        caption=f"Excitatory picture: synthesised from noise to excite this unit; {size} px",
+        caption=f"Excitatory picture: synthesised from noise to excite this unit; {_size(entry)}",
         scale=None if layer.kind == "classifier" else _scale(layer, entry.width_px),
     )
 
 
 def _shown_px(width_px: int) -> int:
-    """Small pictures grow by whole factors up to about 512 px; large ones are shown as they are."""
-    return width_px * max(1, min(4, 576 // width_px))
+    """Small pictures grow to the width of their column, but never more than fourfold."""
+    return max(width_px, min(4 * width_px, COLUMN_PX))
 
 
 def _scale(layer: Layer, width_px: int) -> ScaleBar:
@@ -199,7 +210,7 @@ def _guesses(
 ) -> tuple[Guess, ...]:
     return tuple(
         Guess(
-            unit_link(contents, Unit(layer.name, index), contents.title(layer, index), "../"),
+            unit_link(contents, layer.name, index, contents.title(layer, index), "../"),
             wording.percent(share),
             f"{100 * share:.1f}",
             index == unit.index,
@@ -210,67 +221,76 @@ def _guesses(
 
 def _filter(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Filter:
     numbers = entry.numbers
-    caption = _filter_caption(layer, numbers)
-    place = FILTERS.place(unit.index)
+    montage = numbers.get("style") == "montage"
+    coloured = montage and "low" in numbers and "high" in numbers
     columns = numbers.get("columns")
-    # A bar's inputs are named with their weights; only a montage needs a key to its slices.
-    inputs = numbers.get("inputs", ()) if numbers.get("style") == "montage" else ()
+    reads = contents.pages.get(layer.reads or "", {})
+    # The slices of a montage are linked in their matrix: a page must stay small.
+    weighed = {} if montage else reads
     return Filter(
-        cell=cell(layer.name, place, "../", f"Filter weights of {unit.id}: {caption}"),
-        caption=caption,
-        low=wording.weight(numbers["low"]) if "low" in numbers else None,
-        high=wording.weight(numbers["high"]) if "high" in numbers else None,
+        crop=_crop(contents, layer, unit, entry),
+        caption=_filter_caption(layer, numbers),
+        low=wording.weight(numbers["low"]) if coloured else None,
+        high=wording.weight(numbers["high"]) if coloured else None,
         reads=layer_link(layer.reads, "../") if layer.reads else None,
-        inputs=tuple(_input(contents, layer, index) for index in inputs),
+        inputs=_inputs(reads, numbers["inputs"]) if montage and "inputs" in numbers else (),
         matrix=columns if columns in MATRIX_COLUMNS else None,
-        positive=_weights(contents, layer, numbers.get("positive", ())),
-        negative=_weights(contents, layer, numbers.get("negative", ())),
+        positive=_weights(weighed, numbers.get("positive", ()), montage),
+        negative=_weights(weighed, numbers.get("negative", ()), montage),
+    )
+
+
+def _crop(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Crop:
+    place = FILTERS.place(unit.index)
+    width, height = contents.filter_cells[layer.name, place.sheet]
+    size = f"{entry.width_px} {entry.height_px}"
+    return Crop(
+        src=place.sheet,
+        view_box=f"{place.column * width} {place.row * height} {size}",
+        sheet_px=(FILTERS.columns * width, FILTERS.columns * height),
+        alt=f"Filter weights of {unit.id}",
     )
 
 
 def _filter_caption(layer: Layer, numbers: dict[str, Any]) -> str:
-    kernel = wording.pair(layer.kernel)
-    if numbers.get("style") == "rgb":
-        return f"the {kernel} kernel in the colours it looks for"
-    if numbers.get("style") == "bars":
-        what = "class weights" if layer.kind == "classifier" else f"weights of the {kernel} kernel"
-        return f"{what}, one bar per input channel, sorted"
-    n_shown = len(numbers.get("inputs", ()))
+    kernel, style = wording.pair(layer.kernel), numbers.get("style")
     n_inputs = layer.in_channels // layer.groups
+    low, high = (wording.weight(numbers.get(end, 0.0)) for end in ("low", "high"))
+    if style == "rgb":
+        return f"The {kernel} kernel in the colours it weighs; black is {low}, white {high}."
+    if style == "bars":
+        return f"The weights of all {wording.count(n_inputs)} inputs, sorted, {high} to {low}."
+    n_shown = len(numbers.get("inputs", ()))
     if 0 < n_shown < n_inputs:
-        return f"the {n_shown} strongest of {wording.count(n_inputs)} {kernel} slices"
-    return f"all {kernel} slices of the kernel"
+        return f"The {n_shown} strongest of {wording.count(n_inputs)} slices, {kernel} each."
+    return f"All {kernel} slices of the kernel."
 
 
-def _input(contents: Contents, layer: Layer, index: int) -> Link:
-    if layer.reads is None:
-        return Link(str(index), None)
-    return unit_link(contents, Unit(layer.reads, index), str(index), "../")
+def _inputs(pages: Mapping[int, str], indices: Sequence[int]) -> tuple[Link, ...]:
+    return tuple(Link(str(index), _up(pages.get(index))) for index in indices)
 
 
 def _weights(
-    contents: Contents, layer: Layer, pairs: Sequence[tuple[int, float]]
+    pages: Mapping[int, str], pairs: Sequence[tuple[int, float]], few: bool
 ) -> tuple[Weight, ...]:
     return tuple(
-        Weight(_input(contents, layer, index), wording.weight(value)) for index, value in pairs
+        Weight(str(index), _up(pages.get(index)), wording.weight(value))
+        for index, value in pairs[: 3 if few else None]
     )
 
 
-def _provenance(contents: Contents, layer: Layer, entry: Entry | None) -> tuple[Fact, ...]:
-    facts, spec = contents.facts, contents.spec
-    recipe = contents.spec.layers.get(layer.name, {})
-    name = recipe.get("name", spec.recipe)
+def _up(page: str | None) -> str | None:
+    return f"../{page}" if page else None
+
+
+def _recipe(contents: Contents, layer: Layer) -> str:
+    recipe, spec = contents.spec.layers.get(layer.name, {}), contents.spec
     version = f" {recipe['version']}" if "version" in recipe else ""
-    rows = [
-        Fact("Network", facts.name),
-        Fact("Weights", facts.weights),
-        Fact("sha256", facts.sha256[:12]),
-        Fact("Recipe", f"{name}{version}, {spec.preset}", about="recipe"),
-        Fact("Seed", str(spec.seed), about="seed"),
-    ]
-    if entry:
-        rows.append(Fact("Size", f"{wording.pair((entry.width_px, entry.height_px))} px"))
-    return tuple(rows)
+    return f"{recipe.get('name', spec.recipe)}{version}, {spec.preset}"
+
+
+def _size(entry: Entry) -> str:
+    return f"{entry.width_px} × {entry.height_px} px"
 
 
 def _neighbour(contents: Contents, layer: Layer, position: int) -> Link | None:

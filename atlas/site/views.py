@@ -7,13 +7,14 @@ pages' inputs as far as rebuilding is concerned, so what is not shown has no pla
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from atlas.cache import Entry
-from atlas.site.sprites import Place
-from atlas.units import Layer, NetworkFacts, Unit, layer_dir, picture_path, unit_page
+from atlas.site.sprites import FILTERS, cell_size_px
+from atlas.units import Layer, NetworkFacts, Unit, layer_dir, unit_page
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,28 @@ class Contents:
         }
 
     @functools.cached_property
-    def pages(self) -> frozenset[str]:
-        """Paths of all unit pages."""
-        return frozenset(
-            unit_page(Unit(layer, index))
+    def pages(self) -> Mapping[str, Mapping[int, str]]:
+        """By layer and unit, the paths of all unit pages."""
+        return {
+            layer: {index: unit_page(Unit(layer, index)) for index in indices}
             for layer, indices in self.paged.items()
-            for index in indices
-        )
+        }
+
+    @property
+    def n_pages(self) -> int:
+        """Units that have a page."""
+        return sum(len(indices) for indices in self.paged.values())
+
+    @functools.cached_property
+    def filter_cells(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """By layer and sheet, the size in pixels of the cells that hold filter pictures."""
+        sizes: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        for layer, indices in self.paged.items():
+            for index in indices:
+                if entry := self.entry(Unit(layer, index), "filter"):
+                    sheet = FILTERS.place(index).sheet
+                    sizes[layer, sheet].append((entry.width_px, entry.height_px))
+        return {sheet: cell_size_px(found) for sheet, found in sizes.items()}
 
     def label(self, layer: Layer, index: int) -> str | None:
         """The class name of a unit of the classifier."""
@@ -77,6 +93,7 @@ class Site:
     weights: str
     sha256: str
     recipe: str
+    seed: int
     classifier: str | None  # name of the layer of the classes
     has_labels: bool
 
@@ -113,7 +130,7 @@ class Fact:
 class Cell:
     """A picture inside a sprite sheet."""
 
-    src: str
+    src: str  # relative to the page
     column: int
     row: int
     alt: str
@@ -127,15 +144,11 @@ def site_of(contents: Contents) -> Site:
         network=facts.name,
         weights=facts.weights,
         sha256=facts.sha256[:12],
-        recipe=recipe_words(contents.spec),
+        recipe=f"{contents.spec.recipe}, {contents.spec.preset}",
+        seed=contents.spec.seed,
         classifier=classifiers[-1] if classifiers else None,
         has_labels=bool(facts.labels),
     )
-
-
-def recipe_words(spec: SpecSummary) -> str:
-    """`fourier, standard, seed 0`."""
-    return f"{spec.recipe}, {spec.preset}, seed {spec.seed}"
 
 
 def layer_link(layer: str, root: str) -> Link:
@@ -143,15 +156,10 @@ def layer_link(layer: str, root: str) -> Link:
     return Link(layer, f"{root}{layer_dir(layer)}/index.html")
 
 
-def unit_link(contents: Contents, unit: Unit, text: str, root: str) -> Link:
+def unit_link(contents: Contents, layer: str, index: int, text: str, root: str) -> Link:
     """A link to a unit's page, or bare words where the unit has none."""
-    page = unit_page(unit)
-    return Link(text, f"{root}{page}" if page in contents.pages else None)
-
-
-def cell(layer: str, place: Place, root: str, alt: str) -> Cell:
-    """A cell of one of a layer's sheets."""
-    return Cell(f"{root}{layer_dir(layer)}/{place.sheet}", place.column, place.row, alt)
+    page = contents.pages[layer].get(index)
+    return Link(text, f"{root}{page}" if page else None)
 
 
 def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
@@ -159,11 +167,6 @@ def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
     label = contents.label(layer, index)
     whom = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
     return f"Synthetic picture that excites {whom}"
-
-
-def picture_src(unit: Unit, root: str) -> str:
-    """From a page to a unit's excitatory picture."""
-    return f"{root}{picture_path(unit)}"
 
 
 def spread(indices: Iterable[int], n: int) -> tuple[int, ...]:

@@ -106,6 +106,15 @@ def write_site(
     )
 
 
+def remove_site(out_dir: Path) -> int:
+    """Remove what earlier builds wrote to a folder, nothing else; returns how many files."""
+    made = record.load(out_dir)
+    there = record.sizes(out_dir, made)
+    _remove(out_dir, [path for path in made if path in there])
+    (out_dir / record.FILE_NAME).unlink(missing_ok=True)
+    return len(there.keys() & made.keys())
+
+
 def decide(outputs: Sequence[Output], recorded: dict[str, Made], sizes: dict[str, int]) -> Changes:
     """Which outputs must be made anew, which stay, and which files have had their day."""
     stale = []

@@ -2,7 +2,6 @@
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
-const top_ = document.querySelector(".top");
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -11,6 +10,14 @@ function element(name, properties = {}, ...children) {
 }
 
 /* Theme ------------------------------------------------------------------------------------- */
+
+// At once, before the page is drawn, so that a chosen theme never flashes the other one.
+try {
+  const theme = localStorage.getItem("atlas-theme");
+  if (theme) document.documentElement.dataset.theme = theme;
+} catch {
+  // Storage may be switched off; the system's theme it is.
+}
 
 const THEMES = ["system", "light", "dark"];
 
@@ -36,7 +43,7 @@ function addThemeSwitch() {
     show();
   });
   show();
-  top_.append(button);
+  document.querySelector(".top").append(button);
 }
 
 /* Search ------------------------------------------------------------------------------------ */
@@ -143,7 +150,7 @@ function addSearch() {
   form.addEventListener("focusout", (event) => {
     if (!form.contains(event.relatedTarget)) close();
   });
-  top_.append(form);
+  document.querySelector(".top").append(form);
   return input;
 }
 
@@ -187,6 +194,8 @@ function addSorting(grid) {
   grid.before(element("label", { className: "sort" }, "Sort by ", select));
 }
 
-addKeys(addSearch());
-addThemeSwitch();
-document.querySelectorAll(".grid").forEach(addSorting);
+addEventListener("DOMContentLoaded", () => {
+  addKeys(addSearch());
+  addThemeSwitch();
+  document.querySelectorAll(".grid").forEach(addSorting);
+});
