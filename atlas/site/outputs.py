@@ -56,9 +56,10 @@ def digest_of(*parts: object) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
 
-def _page(templates: Templates, path: str, name: str, view: object) -> Output:
-    digest = digest_of(templates.digest, name, view)
-    return Output(path, digest, (), lambda _: templates.render(name, view))
+def _page(templates: Templates, path: str, name: str, view: Callable[[], object]) -> Output:
+    """A page whose view is made again if it is needed: 27,560 of them are too many to keep."""
+    digest = digest_of(templates.digest, name, view())
+    return Output(path, digest, (), lambda _: templates.render(name, view()))
 
 
 def _data(path: str, data: bytes) -> Output:
@@ -74,22 +75,24 @@ def _static_files(static_dir: Path) -> Iterator[Output]:
 
 
 def _front_pages(contents: Contents, templates: Templates) -> Iterator[Output]:
-    yield _page(templates, "index.html", "index.html", index_view(contents))
-    yield _page(templates, "classes.html", "classes.html", classes_view(contents))
-    yield _page(templates, "about.html", "about.html", about_view(contents))
-    yield _page(templates, "404.html", "404.html", lost_view(contents))
+    yield _page(templates, "index.html", "index.html", partial(index_view, contents))
+    yield _page(templates, "classes.html", "classes.html", partial(classes_view, contents))
+    yield _page(templates, "about.html", "about.html", partial(about_view, contents))
+    yield _page(templates, "404.html", "404.html", partial(lost_view, contents))
     yield _data("manifest.json", data_files.manifest(contents))
     yield _data("search-index.js", data_files.search_index(contents))
 
 
 def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iterator[Output]:
     folder = layer_dir(layer.name)
-    yield _page(templates, f"{folder}/index.html", "layer.html", layer_view(contents, layer))
+    yield _page(
+        templates, f"{folder}/index.html", "layer.html", partial(layer_view, contents, layer)
+    )
     yield _data(f"{folder}/units.json", data_files.units(contents, layer))
     yield from _pictures(contents, layer)
     yield from _sheets(contents, layer, FILTERS, "filter")
     for position, index in enumerate(contents.paged[layer.name]):
-        view = unit_view(contents, layer, position)
+        view = partial(unit_view, contents, layer, position)
         yield _page(templates, unit_page(layer.unit(index)), "unit.html", view)
 
 
