@@ -45,14 +45,14 @@ class Command(click.Group):
 
 out_option = click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=Path("site"),
     show_default=True,
     help="Folder of the finished site.",
 )
 cache_option = click.option(
     "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=Path(".atlas-cache"),
     show_default=True,
     help="Folder of everything rendered so far.",
@@ -73,7 +73,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--demo", is_flag=True, help="The small network that comes with the project."),
         click.option(
             "--labels",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            type=click.Path(path_type=Path),
             help="Class names for your weights: one per line, or a JSON list or dict.",
         ),
         click.option(
@@ -203,7 +203,13 @@ def status(spec: AtlasSpec, places: Places) -> None:
 
 @main.command()
 @out_option
-@click.option("--port", type=int, default=8000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on.",
+)
 def serve(out: Path, port: int) -> None:
     """Serve the finished site on this machine only, to look at it."""
     if not (out / "index.html").is_file():

@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 FILE_NAME = "atlas.sqlite"
 
 _SCHEMA = """
-create table artifacts (
+create table if not exists artifacts (
     key text primary key,
     unit text not null,
     kind text not null,
@@ -34,7 +34,7 @@ create table artifacts (
     sha256 text not null,
     data blob not null
 );
-create table networks (
+create table if not exists networks (
     source text primary key,
     facts text not null
 ) without rowid;
@@ -84,9 +84,6 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60)
-            # A commit survives a kill; only a power cut may take back the last ones, whole.
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
             self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise self._explain(error) from error
@@ -179,14 +176,18 @@ class Cache:
     def _prepare(self) -> None:
         (version,) = self._db.execute("pragma user_version").fetchone()
         (n_tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
-        if n_tables == 0:
-            self._db.executescript(
-                f"begin; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;"
-            )
-        elif version != SCHEMA_VERSION:
+        if n_tables and version != SCHEMA_VERSION:
+            self._db.close()
             raise CacheError(
                 f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
                 "give another folder with --cache, or remove it with `python build.py clean cache`"
+            )
+        # A commit survives a kill; only a power cut may take back the last ones, whole.
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        if not n_tables:
+            self._db.executescript(
+                f"begin immediate; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;"
             )
 
     @contextlib.contextmanager
@@ -202,16 +203,25 @@ class Cache:
             remedy = "free some space, or move the cache with --cache; what is done is kept"
         elif "not a database" in reason or "malformed" in reason:
             remedy = "move it away and build again, or give another folder with --cache"
+        elif "locked" in reason:
+            remedy = "another build is writing to it; wait for that, or give another with --cache"
         else:
             remedy = "give a folder that can be written with --cache"
         return CacheError(f"cannot use the cache {self.path}: {error}; {remedy}")
 
 
 def remove_cache(folder: Path) -> int:
-    """Remove the cache's own files from a folder; returns how many there were."""
+    """Remove the cache's own files from a folder; returns how many there were.
+
+    Raises:
+        CacheError: they cannot be removed.
+    """
     files = list(folder.glob(FILE_NAME + "*"))
-    for path in files:
-        path.unlink()
+    try:
+        for path in files:
+            path.unlink()
+    except OSError as error:
+        raise CacheError(f"cannot remove {error.filename}: {error.strerror}") from error
     return len(files)
 
 

@@ -32,7 +32,8 @@ def read_labels(path: Path, n_classes: int) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(
-            f"cannot read the labels {path}: {error}; give a UTF-8 text file"
+            f"cannot read the labels {path}: {getattr(error, 'strerror', None) or error}; "
+            "give a UTF-8 text file"
         ) from error
     labels = _parse(text, path)
     if len(labels) != n_classes:
@@ -50,9 +51,13 @@ def _parse(text: str, path: Path) -> tuple[str, ...]:
         data = json.loads(text)
         if isinstance(data, dict):
             data = [data[str(index)] for index in range(len(data))]
-    except (json.JSONDecodeError, KeyError) as error:
+    except KeyError as error:
         raise SpecError(
-            f"cannot read the labels {path}: {error}; give a JSON list, or a dict from 0, 1, 2, ..."
+            f"cannot read the labels {path}: no key {error} in it; give one for each of 0, 1, ..."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise SpecError(
+            f"cannot read the labels {path}: {error}; give a JSON list, or a dict from 0, 1, ..."
         ) from error
     return tuple(_label(item) for item in data)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ def download(url: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         stem_hash = path.stem.rpartition("-")[2]
         torch.hub.download_url_to_file(url, str(path), hash_prefix=stem_hash)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise NetworkError(
             f"cannot download {name} ({reason}); give a local file with --weights FILE, "
@@ -54,7 +54,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise NetworkError(
-            f"{path} has no tensors in it; save one with torch.save(model.state_dict())"
+            f"{path} has no tensors in it; save one with torch.save(model.state_dict(), FILE)"
         )
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in tensors):
@@ -66,23 +66,21 @@ def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             head = file.read(9)
+    except OSError as error:
+        raise NetworkError(
+            f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
+        ) from error
+    try:
         if head[8:] == b"{":
             return safetensors.torch.load_file(path)
         if head[:2] == b"PK" or head[:1] == b"\x80":
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise NetworkError(
-            f"{path} holds Python objects besides tensors, which are never executed; "
-            "save the weights alone with torch.save(model.state_dict())"
+            f"{path} is damaged, or holds Python objects besides tensors, which are never "
+            "executed; save the weights alone with torch.save(model.state_dict(), FILE)"
         ) from error
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        safetensors.SafetensorError,
-    ) as error:
+    except Exception as error:  # readers of a damaged file raise anything, IndexError included
         raise NetworkError(
             f"{path} is truncated or damaged ({_first_line(error)}); copy or download it again"
         ) from error

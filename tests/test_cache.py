@@ -1,0 +1,232 @@
+"""What was made stays made: whole batches, checked bytes, clear refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import site_factory
+
+from atlas.cache import FILE_NAME, SCHEMA_VERSION, Artifact, Cache, remove_cache
+from atlas.errors import CacheError
+
+BATCH = 16
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_cache import BATCH, batch
+from atlas.cache import Cache
+with Cache(Path({folder!r})) as cache:
+    for number in range(1_000_000):
+        cache.put(batch(number))
+        print(number, flush=True)
+"""
+
+
+def artifact(name: str, n_bytes: int = 3000) -> Artifact:
+    return Artifact(
+        key=hashlib.sha256(name.encode()).hexdigest(),
+        unit=f"conv1:{len(name)}",
+        kind="excitatory",
+        width_px=64,
+        height_px=48,
+        numbers={"z": 1.25, "top5": [[1, 0.5]]},
+        seconds=0.5,
+        data=random.Random(name).randbytes(n_bytes),
+    )
+
+
+def batch(number: int) -> list[Artifact]:
+    return [artifact(f"{number} {index}") for index in range(BATCH)]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    with Cache(tmp_path / "cache") as cache:
+        yield cache
+
+
+def test_what_is_put_is_read_back_after_reopening(tmp_path):
+    one, two = artifact("one"), artifact("two")
+    with Cache(tmp_path / "deep" / "cache") as cache:
+        cache.put([one, two])
+    with Cache(tmp_path / "deep" / "cache") as cache:
+        entries = cache.entries([one.key, "0" * 64])
+        assert list(entries) == [one.key]
+        entry = entries[one.key]
+        assert cache.read(one.key) == one.data
+        assert cache.read(two.key) == two.data
+    same = ("key", "unit", "kind", "width_px", "height_px", "numbers", "seconds")
+    assert all(getattr(entry, name) == getattr(one, name) for name in same)
+    assert entry.n_bytes == len(one.data)
+    assert entry.sha256 == hashlib.sha256(one.data).hexdigest()
+
+
+def test_putting_again_replaces(cache):
+    cache.put([artifact("one")])
+    cache.put([dataclasses.replace(artifact("one"), data=b"new")])
+    assert cache.read(artifact("one").key) == b"new"
+
+
+def test_a_batch_is_kept_whole_or_not_at_all(cache):
+    cache.put(batch(0))
+    spoilt = dataclasses.replace(artifact("spoilt"), data=None)
+    with pytest.raises(TypeError):
+        cache.put([artifact("before"), spoilt])
+    unnamed = dataclasses.replace(artifact("unnamed"), unit=None)
+    with pytest.raises(CacheError):
+        cache.put([artifact("before"), unnamed, artifact("after")])
+    assert not cache.entries([artifact("before").key, artifact("after").key])
+    assert len(cache.entries(one.key for one in batch(0))) == BATCH
+
+
+def test_facts_come_back_equal(tmp_path):
+    facts = site_factory.network()
+    with Cache(tmp_path) as cache:
+        cache.save_facts("mine.pth 0123", facts)
+    with Cache(tmp_path) as cache:
+        assert cache.facts("mine.pth 0123") == facts
+        assert cache.facts("another") is None
+
+
+def test_a_missing_artifact_says_what_to_do(cache):
+    with pytest.raises(CacheError, match="run the build again"):
+        cache.read("0" * 64)
+
+
+def test_a_kill_leaves_whole_batches_only(tmp_path):
+    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    for _ in range(2):
+        writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        told = [writer.stdout.readline() for _ in range(40)]
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        n_told = 1 + int(told[-1])
+        with Cache(tmp_path) as cache:
+            found = [
+                len(cache.entries(one.key for one in batch(number)))
+                for number in range(n_told + 200)
+            ]
+            assert not cache.damaged()
+        assert found[:n_told] == [BATCH] * n_told
+        assert set(found[n_told:]) <= {0, BATCH}
+
+
+def flip(path: Path, data: bytes) -> None:
+    """Change one byte in the middle of where `data` is stored."""
+    whole = bytearray(path.read_bytes())
+    at = whole.index(data[100:200]) + 50
+    whole[at] ^= 0xFF
+    path.write_bytes(whole)
+
+
+def test_damaged_bytes_are_found_and_not_handed_out(tmp_path):
+    with Cache(tmp_path) as cache:
+        cache.put(batch(0))
+    flip(tmp_path / FILE_NAME, batch(0)[3].data)
+    with Cache(tmp_path) as cache:
+        assert cache.damaged() == [batch(0)[3].key]
+        with pytest.raises(CacheError, match=r"damaged.*clean damaged"):
+            cache.read(batch(0)[3].key)
+        assert cache.read(batch(0)[4].key) == batch(0)[4].data
+        cache.remove(cache.damaged())
+        assert len(cache.entries(one.key for one in batch(0))) == BATCH - 1
+
+
+def test_removing_gives_the_space_back(tmp_path):
+    with Cache(tmp_path) as cache:
+        for number in range(10):
+            cache.put(batch(number))
+    with Cache(tmp_path) as cache:
+        before = cache.disk_bytes
+        cache.remove(one.key for number in range(9) for one in batch(number))
+    with Cache(tmp_path) as cache:
+        assert cache.disk_bytes < before / 5
+        assert len(cache.entries(one.key for one in batch(9))) == BATCH
+
+
+def test_a_cache_of_another_version_is_refused_and_left_as_it_was(tmp_path):
+    with Cache(tmp_path) as cache:
+        cache.put(batch(0))
+    db = sqlite3.connect(tmp_path / FILE_NAME)
+    db.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
+    db.execute("pragma journal_mode = delete")
+    db.close()
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(CacheError, match=f"version {SCHEMA_VERSION + 1}.*--cache"):
+        Cache(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"a text file, and no small one\n" * 99, os.urandom(5000)])
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path, content):
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(CacheError, match="not a database; move it away") as refused:
+        Cache(tmp_path)
+    assert "\n" not in str(refused.value)
+    assert (tmp_path / FILE_NAME).read_bytes() == content
+
+
+def test_a_torn_database_is_refused_in_one_line(tmp_path):
+    with Cache(tmp_path) as cache:
+        for number in range(10):
+            cache.put(batch(number))
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    (tmp_path / FILE_NAME).write_bytes(whole[: len(whole) // 2])
+    with (
+        pytest.raises(CacheError, match="malformed; move it away") as refused,
+        Cache(tmp_path) as torn,
+    ):
+        torn.damaged()
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/inside", "/proc/atlas"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, place):
+    (tmp_path / "a file").write_text("mine")
+    with pytest.raises(CacheError, match="give a folder that can be written with --cache"):
+        Cache(tmp_path / place)
+    assert (tmp_path / "a file").read_text() == "mine"
+
+
+def test_a_full_disk_keeps_what_is_done(tmp_path):
+    with Cache(tmp_path) as cache:
+        cache.put(batch(0))
+        (n_pages,) = cache._db.execute("pragma page_count").fetchone()
+        cache._db.execute(f"pragma max_page_count = {n_pages + 8}")
+        with pytest.raises(CacheError, match="full; free some space"):
+            cache.put(batch(1))
+        assert not cache.entries(one.key for one in batch(1))
+    with Cache(tmp_path) as cache:
+        assert [cache.read(one.key) for one in batch(0)] == [one.data for one in batch(0)]
+        cache.put(batch(1))
+
+
+def test_a_writer_waits_for_another_and_says_so_at_last(tmp_path, cache):
+    other = sqlite3.connect(cache.path, isolation_level=None)
+    other.execute("begin immediate")
+    cache._db.execute("pragma busy_timeout = 50")
+    with pytest.raises(CacheError, match="another build"):
+        cache.put(batch(0))
+    other.execute("rollback")
+    cache.put(batch(0))
+
+
+def test_remove_cache_takes_its_own_files_only(tmp_path):
+    with Cache(tmp_path) as cache:
+        cache.put(batch(0))
+        (tmp_path / "notes.txt").write_text("mine")
+        assert remove_cache(tmp_path) >= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert remove_cache(tmp_path) == 0
+    assert remove_cache(tmp_path / "nowhere") == 0
