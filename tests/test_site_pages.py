@@ -1,0 +1,278 @@
+"""What a visitor, a crawler or a program finds on a built site."""
+
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import site_factory
+from site_factory import EVIL
+
+from atlas.site.writer import write_site
+from atlas.units import Unit
+
+CITED = {"arxiv.org", "distill.pub", "towardsdatascience.com"}
+
+
+class Page(HTMLParser):
+    """The links, pictures, headings and text of one page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def targets(self) -> list[str]:
+        return [
+            value
+            for _, attributes in self.tags
+            for name in ("href", "src")
+            if (value := attributes.get(name)) is not None
+        ]
+
+    @property
+    def ids(self) -> set[str | None]:
+        return {attributes["id"] for _, attributes in self.tags if "id" in attributes}
+
+
+def read_pages(site: Path) -> dict[str, Page]:
+    return {
+        path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8"))
+        for path in sorted(site.rglob("*.html"))
+    }
+
+
+def resolve(page: str, target: str) -> str:
+    """The path within the site that a relative link leads to."""
+    parts: list[str] = []
+    for part in (PurePosixPath(page).parent / unquote(urlsplit(target).path)).parts:
+        if part != "..":
+            parts.append(part)
+        else:
+            parts.pop()  # fails where a link leaves the site
+    return "/".join(parts)
+
+
+def check_links(site: Path) -> None:
+    pages = read_pages(site)
+    for path, page in pages.items():
+        for target in page.targets:
+            url = urlsplit(target)
+            if url.scheme or url.netloc:
+                assert path == "about.html" and url.hostname in CITED, (path, target)
+                continue
+            assert not url.path.startswith("/"), (path, target)
+            found = resolve(path, target) if url.path else path
+            assert (site / found).is_file(), (path, target)
+            if url.fragment:
+                assert url.fragment in pages[found].ids, (path, target)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out_dir = tmp_path_factory.mktemp("whole")
+    write_site(site_factory.contents()[0], out_dir)
+    return out_dir
+
+
+@pytest.fixture(scope="module")
+def partial_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some units, some of them with one picture only, a layer with none, one dead unit."""
+
+    def wanted(unit: Unit, kind: str) -> bool:
+        if unit.layer == "layer1.1.conv3":
+            return False
+        if unit.index == 2:
+            return kind == "filter"
+        return unit.index < 4 if kind == "excitatory" else unit.index == 3
+
+    contents, _ = site_factory.contents(wanted=wanted)
+    contents.entries["layer1.0.conv2:1"]["excitatory"].numbers["dead"] = True
+    out_dir = tmp_path_factory.mktemp("partial")
+    write_site(contents, out_dir)
+    return out_dir
+
+
+def test_every_link_of_a_whole_site_resolves(site: Path) -> None:
+    check_links(site)
+
+
+def test_every_link_of_a_partial_site_resolves(partial_site: Path) -> None:
+    check_links(partial_site)
+
+
+def test_every_unit_has_its_page_and_picture(site: Path) -> None:
+    facts = site_factory.network()
+    for layer in facts.layers:
+        assert (site / layer.name / "index.html").is_file()
+        for unit in layer.units:
+            assert (site / layer.name / f"{unit.slug}.html").is_file()
+            assert (site / layer.name / f"{unit.slug}.webp").is_file()
+
+
+def test_a_partial_site_lists_what_is_missing(partial_site: Path) -> None:
+    pages = read_pages(partial_site)
+    assert "11 units not rendered yet: 4–14" in pages["conv1/index.html"].text
+    empty = pages["layer1.1.conv3/index.html"]
+    assert "20 units not rendered yet: 0–19" in empty.text
+    assert "layer1.1.conv3/0000.html" not in pages
+    assert "excitatory picture of this unit is not rendered yet" in pages["conv1/0002.html"].text
+    assert "units rendered so far" in pages["index.html"].text
+
+
+def test_dead_units_are_said_to_be_dead(partial_site: Path) -> None:
+    pages = read_pages(partial_site)
+    assert "A dead unit." in pages["layer1.0.conv2/0001.html"].text
+    assert "dead" in pages["layer1.0.conv2/index.html"].text
+    assert "A dead unit." not in pages["layer1.0.conv2/0000.html"].text
+
+
+def test_labels_are_escaped_everywhere(site: Path) -> None:
+    for path in site.rglob("*.html"):
+        assert "<script>alert" not in path.read_text(encoding="utf-8"), path
+    pages = read_pages(site)
+    for path in ("fc/0001.html", "fc/index.html", "classes.html"):
+        assert EVIL in pages[path].text, path
+    picture = next(image for image in pages["fc/0001.html"].all("img"))
+    assert EVIL in str(picture["alt"])
+
+
+def test_equal_labels_keep_separate_pages(site: Path) -> None:
+    pages = read_pages(site)
+    assert "class 2 of 8" in pages["fc/0002.html"].text
+    assert "class 4 of 8" in pages["fc/0004.html"].text
+    links = [link["href"] for link in pages["classes.html"].all("a")]
+    assert {"fc/0002.html", "fc/0004.html"} <= set(links)
+
+
+def test_every_picture_has_an_alt_text(site: Path) -> None:
+    for path, page in read_pages(site).items():
+        for image in page.all("img"):
+            assert image["alt"], path
+        for drawing in page.all("svg"):
+            assert drawing.get("aria-label") or drawing.get("aria-hidden") == "true", path
+
+
+def test_pages_have_title_description_language_and_one_heading(site: Path) -> None:
+    titles = []
+    for path, page in read_pages(site).items():
+        assert page.all("html")[0]["lang"] == "en"
+        assert len(page.all("h1")) == 1 and len(page.all("main")) == 1, path
+        names = {meta.get("name"): meta.get("content") for meta in page.all("meta")}
+        assert names["description"] and names["viewport"], path
+        titles.append(page.text.split("\n")[0])
+    ids = [page.all("title") for page in read_pages(site).values()]
+    assert all(ids)
+
+
+def test_nothing_inline_and_nothing_from_elsewhere(site: Path) -> None:
+    for path, page in read_pages(site).items():
+        policy = next(m["content"] for m in page.all("meta") if m.get("http-equiv"))
+        assert policy and "unsafe" not in policy and "http" not in policy, path
+        for _, attributes in page.tags:
+            assert "style" not in attributes, path
+            assert not any(name.startswith("on") for name in attributes), path
+        if path != "404.html":  # the policy of 404.html names its script by its digest
+            assert all("src" in script for script in page.all("script")), path
+            assert not page.all("style"), path
+
+
+def test_the_policy_of_404_allows_exactly_its_script_and_style(site: Path) -> None:
+    import base64
+    import hashlib
+
+    html = (site / "404.html").read_text(encoding="utf-8")
+    for tag in ("script", "style"):
+        source = re.search(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        assert source
+        digest = base64.b64encode(hashlib.sha256(source[1].encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}" in html.replace("'", "&#39;")
+
+
+def test_unit_page_says_what_was_measured(site: Path) -> None:
+    pages = read_pages(site)
+    channel = pages["layer1.0.conv2/0002.html"].text
+    assert "+2.00 σ" in channel and "2.0 standard deviations above" in channel
+    assert "On the noise it began from: −0.10 σ" in channel
+    assert "fourier 1, standard" in channel and "0123456789ab" in channel
+    words = pages["fc/0003.html"].text
+    assert "+23.00" in words and "93.0 %" in words and "1 of 8" in words
+
+
+def test_inputs_link_to_the_layer_that_is_read(site: Path) -> None:
+    pages = read_pages(site)
+    montage = [link["href"] for link in pages["layer1.0.conv2/0000.html"].all("a")]
+    assert "../layer1.0.conv1/0004.html" in montage
+    bars = [link["href"] for link in pages["layer1.0.conv3/0000.html"].all("a")]
+    assert "../layer1.0.conv2/0000.html" in bars
+    summed = [link["href"] for link in pages["layer1.1.conv1/0000.html"].all("a")]
+    assert not any(str(link).startswith("../conv1/") for link in summed)
+
+
+def test_units_are_chained_in_order(site: Path) -> None:
+    pages = read_pages(site)
+    path, seen = "conv1/0000.html", []
+    for _ in range(30):
+        seen.append(path)
+        onward = [a["href"] for a in pages[path].all("a") if a.get("rel") == "next"]
+        if not onward:
+            break
+        path = resolve(path, str(onward[0]))
+    assert seen == [f"conv1/{index:04d}.html" for index in range(15)]
+
+
+def test_manifest_and_units_point_to_files(partial_site: Path) -> None:
+    manifest = json.loads((partial_site / "manifest.json").read_bytes())
+    assert manifest["schema"] == 1 and manifest["network"]["sha256"] == "0123456789abcdef" * 4
+    n_pages = 0
+    for layer in manifest["layers"]:
+        assert (partial_site / layer["page"]).is_file()
+        units = json.loads((partial_site / layer["units"]).read_bytes())["units"]
+        assert [unit["index"] for unit in units] == list(range(layer["n_units"]))
+        for unit in units:
+            n_pages += unit["page"] is not None
+            assert unit["page"] is None or (partial_site / unit["page"]).is_file()
+            for picture in unit["pictures"].values():
+                assert (partial_site / picture.get("path", picture.get("sheet"))).is_file()
+    assert n_pages == manifest["counts"]["pages"] == sum(x["n_pages"] for x in manifest["layers"])
+
+
+def test_search_index_names_existing_pages_only(partial_site: Path) -> None:
+    script = (partial_site / "search-index.js").read_text()
+    index = json.loads(script.removeprefix("self.atlasIndex = ").removesuffix(";\n"))
+    assert index["labels"] == list(site_factory.LABELS)
+    for name, n_units, runs in index["layers"]:
+        listed = set(itertools.chain(*(range(first, last + 1) for first, last in runs)))
+        for number in range(n_units):
+            page = partial_site / name / f"{number:04d}.html"
+            assert page.is_file() == (number in listed)
+
+
+def test_network_is_drawn_as_it_is(site: Path) -> None:
+    html = (site / "index.html").read_text(encoding="utf-8")
+    blocks = re.findall(r'<li class="block (\w+)">', html)
+    assert blocks == ["plain", "projection", "identity", "projection", "plain"]
+    order = re.findall(r'<a class="tile" href="([^"]+)/index.html">', html)
+    assert sorted(order) == sorted(layer.name for layer in site_factory.network().layers)
+
+
+def test_a_unit_page_is_small(site: Path) -> None:
+    facts = site_factory.network()
+    for layer in facts.layers:
+        for unit in layer.units:
+            size = (site / layer.name / f"{unit.slug}.html").stat().st_size
+            assert size <= 4096, (unit.id, size)
