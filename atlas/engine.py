@@ -21,7 +21,7 @@ from atlas.pictures import fourier, progressive
 from atlas.pictures.ascent import finish
 from atlas.pictures.filters import filter_pictures
 from atlas.plan import Job
-from atlas.spec import FilterImage, Fourier, Recipe
+from atlas.spec import FilterImage, Fourier, Progressive, Recipe
 from atlas.units import PictureKind, Unit
 
 CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
@@ -100,8 +100,7 @@ class Engine:
             yield [Rendered(p.unit, p.pixels, p.numbers, seconds) for p in pictures]
 
     def _render_recipe(self, job: Job, recipe: Recipe) -> Iterator[list[Rendered]]:
-        fast = self.network.tap(job.layer, self.precision)
-        exact = self.network.tap(job.layer)
+        fast, exact = self._taps(job)
         waiting = list(job.units)
         size = batch_size(recipe, self._batch_px)
         while waiting:
@@ -122,6 +121,15 @@ class Engine:
             seconds = (time.perf_counter() - begun) / len(units)
             del waiting[: len(units)]
             yield [Rendered(p.unit, p.pixels, p.numbers, seconds) for p in pictures]
+
+    def _taps(self, job: Job) -> tuple[Tap, Tap]:
+        """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
+        exact = self.network.tap(job.layer, "float32")
+        if isinstance(job.spec, Progressive):
+            return self.network.tap(job.layer), exact
+        if self.precision == "float32":
+            return exact, exact
+        return self.network.tap(job.layer, self.precision), exact
 
     def _halve(self, size: int) -> int:
         """Half the batch from here on, in the layers to come as well."""

@@ -270,14 +270,15 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     field_px = layer.receptive_field_px
     canvas_px = min(full_px, _rounded_up(max(1.0, enlarged) * (4 * field_px + 48)))
     margin_px = max(0, min(field_px // 2, (full_px - field_px) // 4))
+    decay = min(1.0, 0.5 + field_px / 160)  # small fields see only high frequencies
     if preset == "preview":
-        return Fourier((Stage(canvas_px, 16),), margin_px, "power", lr=0.2, seed=seed)
+        return Fourier((Stage(canvas_px, 12),), margin_px, "power", decay, lr=0.25, seed=seed)
     coarse_px = _rounded_up(canvas_px * 4 / 7)
     is_class = layer.kind == "classifier"
     stages = [Stage(coarse_px, 96 if is_class else 48), Stage(canvas_px, 64 if is_class else 32)]
     if preset == "fine":
         stages.insert(0, Stage(_rounded_up(coarse_px * 4 / 7), 96))
-    return Fourier(tuple(stages), margin_px, "power", seed=seed)
+    return Fourier(tuple(stages), margin_px, "power", decay, seed=seed)
 
 
 def _rounded_up(size_px: float, step_px: int = 16) -> int:

@@ -119,7 +119,11 @@ def _bars(weights: Weights, spec: FilterImage) -> tuple[Pixels, dict[str, Any]]:
     zero = (height - 1) / 2
     tips = zero - (columns / limit if limit else columns * 0) * zero  # (width,)
     rows = np.arange(height)[:, None]
-    inside = (rows >= np.minimum(tips, zero) - 0.5) & (rows <= np.maximum(tips, zero) + 0.5)
+    inside = (
+        (columns != 0)
+        & (rows >= np.minimum(tips, zero) - 0.5)
+        & (rows <= np.maximum(tips, zero) + 0.5)
+    )
     colours = np.where(columns[:, None] < 0, NEGATIVE, POSITIVE).astype(np.uint8)  # (width, 3)
     canvas = np.where(inside[..., None], colours[None], NEUTRAL.astype(np.uint8))
     canvas[round(zero)] = np.minimum(canvas[round(zero)], GAP)

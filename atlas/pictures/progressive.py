@@ -60,7 +60,9 @@ def start_image(unit: Unit, recipe: Progressive) -> Tensor:
 
 def enlarge(images: Tensor, size_px: int) -> Tensor:
     """Bicubic, as `cv2.resize` does it: (B, 3, N, N) -> (B, 3, size_px, size_px)."""
-    return F.interpolate(images, size=(size_px, size_px), mode="bicubic", align_corners=False)
+    wide = images.double()  # positions in float32 are off by more than the pixels may be
+    larger = F.interpolate(wide, size=(size_px, size_px), mode="bicubic", align_corners=False)
+    return larger.float()
 
 
 def box_blur(images: Tensor, width_px: int) -> Tensor:

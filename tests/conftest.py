@@ -1,0 +1,126 @@
+"""Tiny networks whose best pictures are known beforehand."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from atlas.network import Network, walk
+from atlas.units import NetworkFacts
+
+IMAGE_PX = 48
+GABOR_PERIOD_PX = 6.0
+GABOR_ANGLE_DEG = 30.0
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+class Planted(nn.Module):
+    """A stem of hand-made filters, one block, one classifier.
+
+    Units of conv1: 0 a Gabor, 1 the same Gabor under a negative BatchNorm scale, 2 red against
+    green, 3 all zeros and so dead.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 11, padding=5, bias=False)
+        self.bn1 = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = nn.Sequential(Block(4), Block(4))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(4, 3)
+        with torch.no_grad():
+            self.conv1.weight.zero_()
+            self.conv1.weight[0] = gabor()
+            self.conv1.weight[1] = gabor()
+            self.conv1.weight[2, 0, 5, 5] = 4.0
+            self.conv1.weight[2, 1, 5, 5] = -4.0
+            self.bn1.weight[1] = -1.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(images)))
+        return self.fc(self.pool(self.layer1(x)).flatten(1))
+
+
+class Block(nn.Module):
+    """A residual block that reuses one in-place ReLU, the trap that torchvision's ResNet sets."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += x
+        return self.relu(out)
+
+
+def gabor() -> Tensor:
+    """An 11 x 11 grey grating under a Gaussian window, without a mean, (3, 11, 11)."""
+    y, x = torch.meshgrid(torch.arange(-5.0, 6), torch.arange(-5.0, 6), indexing="ij")
+    angle = math.radians(GABOR_ANGLE_DEG)
+    across = x * math.cos(angle) + y * math.sin(angle)
+    wave = torch.cos(2 * math.pi * across / GABOR_PERIOD_PX) * torch.exp(-(x**2 + y**2) / 18)
+    return (wave - wave.mean()).expand(3, -1, -1)
+
+
+def make_network(model: nn.Module, input_size_px: int = IMAGE_PX) -> Network:
+    """A network of any model, as `load_network` would give it."""
+    model = model.eval()
+    layers = walk(model, input_size_px)
+    labels = tuple(f"class {index}" for index in range(layers[-1].n_units))
+    facts = NetworkFacts(
+        name="Planted",
+        weights="planted",
+        sha256="0" * 64,
+        labels=labels,
+        labels_source="made up",
+        input_size_px=input_size_px,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        layers=layers,
+    )
+    return Network(model, facts)
+
+
+def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Seeded weights and BatchNorm statistics, with scales of both signs."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (module.weight.data, -1.0, 1.0),
+                (module.bias.data, -0.5, 0.5),
+                (module.running_mean, -0.5, 0.5),
+                (module.running_var, 0.5, 2.0),
+            ):
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            noise = torch.randn(module.weight.shape, generator=generator)
+            module.weight.data.copy_(noise * (2 / fan_in) ** 0.5)
+    return model
+
+
+@pytest.fixture
+def planted() -> Network:
+    """The network with the planted stem."""
+    return make_network(Planted())
+
+
+@pytest.fixture
+def seeded() -> Network:
+    """The same architecture with seeded random weights everywhere."""
+    return make_network(randomise(Planted()))

@@ -1,0 +1,91 @@
+"""Weight pictures, computed by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from atlas.network import Network
+from atlas.pictures.filters import NEGATIVE, POSITIVE, diverging, filter_picture
+from atlas.spec import FilterImage
+
+
+def layer_like(planted: Network, name: str = "layer1.0.conv2", **changes):
+    return dataclasses.replace(planted.facts.layer(name), **changes)
+
+
+def test_image_filters_are_stretched_from_their_minimum_to_their_maximum(planted: Network):
+    kernel = np.zeros((3, 2, 2), np.float32)
+    kernel[0, 0, 0], kernel[1, 0, 1], kernel[2, 1, 0] = 1.0, -1.0, 0.5
+    layer = layer_like(planted, "conv1")
+    picture = filter_picture(layer, kernel, layer.unit(0), FilterImage(size_px=4))
+    expected = [  # (w + 1) / 2 * 255, every pixel twice as large
+        [[255, 128, 128], [128, 0, 128]],
+        [[128, 128, 191], [128, 128, 128]],
+    ]
+    assert picture.pixels.shape == (4, 4, 3)
+    np.testing.assert_array_equal(picture.pixels[::2, ::2], expected)
+    np.testing.assert_array_equal(picture.pixels[1::2, 1::2], expected)
+    assert picture.numbers == {"style": "rgb", "low": -1.0, "high": 1.0}
+
+
+def test_diverging_colours_are_symmetric_and_zero_is_white():
+    pixels = diverging(np.array([-2.0, -1.0, 0.0, 1.0, 2.0], np.float32), limit=2.0)
+    np.testing.assert_array_equal(pixels[0], NEGATIVE)
+    np.testing.assert_array_equal(pixels[2], [255, 255, 255])
+    np.testing.assert_array_equal(pixels[4], POSITIVE)
+    np.testing.assert_array_equal(pixels[3], np.rint((255 + POSITIVE) / 2))
+
+
+def test_montage_shows_the_strongest_slices_first_on_one_scale(planted: Network):
+    kernel = np.zeros((5, 3, 3), np.float32)
+    kernel[3] = 2.0  # norm 6
+    kernel[1] = -1.0  # norm 3
+    kernel[4, 1, 1] = 0.5
+    layer = layer_like(planted)
+    picture = filter_picture(layer, kernel, layer.unit(0), FilterImage(size_px=24, n_slices=4))
+    assert picture.numbers["inputs"] == [3, 1, 4, 0]
+    assert picture.numbers["columns"] == 2
+    assert (picture.numbers["low"], picture.numbers["high"]) == (-2.0, 2.0)
+    factor, gap = 24 // 6, 1  # two columns of 3 weights; gap is a quarter of a weight
+    pitch = 3 * factor + gap
+    assert picture.pixels.shape == (2 * pitch - gap, 2 * pitch - gap, 3)
+    np.testing.assert_array_equal(picture.pixels[0, 0], POSITIVE)
+    np.testing.assert_array_equal(
+        picture.pixels[0, pitch], np.rint((255 + NEGATIVE) / 2)
+    )  # half of the scale
+    np.testing.assert_array_equal(picture.pixels[pitch, 0], [255, 255, 255])
+    centre = pitch + factor + 1
+    assert (picture.pixels[centre, factor + 1] < 255).any()
+
+
+def test_bars_are_sorted_and_signed_and_name_the_strongest_inputs(planted: Network):
+    weights = np.array([0.5, -1.0, 0.0, 1.0], np.float32)
+    layer = layer_like(planted, "layer1.0.conv1")
+    picture = filter_picture(layer, weights[:, None, None], layer.unit(0), FilterImage(size_px=40))
+    height, width, _ = picture.pixels.shape
+    assert (height, width) == (20, 40)
+    orange = (picture.pixels == POSITIVE).all(2).sum(0)  # bar height of each column
+    blue = (picture.pixels == NEGATIVE).all(2).sum(0)
+    assert orange[0] == pytest.approx(height / 2, abs=1)
+    assert blue[-1] == pytest.approx(height / 2, abs=1)
+    assert (np.diff(orange) <= 0).all() and (np.diff(blue) >= 0).all()
+    assert orange[-1] == blue[0] == 0
+    assert picture.numbers["positive"] == [[3, 1.0], [0, 0.5]]
+    assert picture.numbers["negative"] == [[1, -1.0]]
+
+
+def test_inputs_of_a_grouped_conv_count_from_its_group(planted: Network):
+    layer = layer_like(planted, n_units=4, groups=2, in_channels=6)
+    kernel = np.ones((3, 3, 3), np.float32)
+    second_group = filter_picture(layer, kernel, layer.unit(2), FilterImage())
+    assert sorted(second_group.numbers["inputs"]) == [3, 4, 5]
+
+
+def test_all_zero_weights_give_a_neutral_picture(planted: Network):
+    layer = layer_like(planted, "layer1.0.conv1")
+    picture = filter_picture(layer, np.zeros((4, 1, 1), np.float32), layer.unit(0), FilterImage())
+    assert not (picture.pixels == POSITIVE).all(2).any()
+    assert picture.numbers["positive"] == picture.numbers["negative"] == []

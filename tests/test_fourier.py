@@ -1,0 +1,149 @@
+"""The default recipe finds patterns that are known beforehand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, gabor, make_network
+from torch import nn
+
+from atlas.network import Network
+from atlas.pictures.ascent import finish
+from atlas.pictures.fourier import ascend, resize_spectrum, to_image
+from atlas.spec import Fourier, Stage
+
+RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="power", decay=0.6)
+
+MEAN = dataclasses.replace(RECIPE, objective="mean", decay=1.0)
+
+
+def render(network: Network, layer_name: str, indices, recipe=RECIPE):
+    layer = network.facts.layer(layer_name)
+    units = [layer.unit(index) for index in indices]
+    ascent = ascend(network.tap(layer, "float32"), units, recipe)
+    return finish(ascent, units, network.tap(layer))
+
+
+def dominant(pixels: np.ndarray) -> tuple[float, float]:
+    """Angle across the stripes, in degrees of 180, and period in pixels, over all frequencies."""
+    grey = pixels.mean(2) - pixels.mean()
+    window = np.hanning(len(grey))
+    power = np.abs(np.fft.fft2(grey * np.outer(window, window))) ** 2
+    frequencies = np.fft.fftfreq(len(grey))
+    fy, fx = np.meshgrid(frequencies, frequencies, indexing="ij")
+    f, angle = np.hypot(fy, fx), np.arctan2(fy, fx)
+    power = power * (f > 1 / 20)
+    doubled = math.atan2((power * np.sin(2 * angle)).sum(), (power * np.cos(2 * angle)).sum())
+    return math.degrees(doubled / 2) % 180, power.sum() / (power * f).sum()
+
+
+def angle_between(first_deg: float, second_deg: float) -> float:
+    return abs((first_deg - second_deg + 90) % 180 - 90)
+
+
+@pytest.mark.parametrize("unit", [0, 1])
+def test_a_planted_gabor_gives_its_own_stripes(planted: Network, unit):
+    (picture,) = render(planted, "conv1", [unit])
+    angle_deg, period_px = dominant(picture.pixels)
+    assert angle_between(angle_deg, GABOR_ANGLE_DEG) < 10
+    assert period_px == pytest.approx(GABOR_PERIOD_PX, rel=0.25)
+
+
+@pytest.mark.parametrize(("unit", "sign"), [(0, 1), (1, -1)])
+def test_where_a_gabor_peaks_the_picture_is_the_gabor(planted: Network, unit, sign):
+    (picture,) = render(planted, "conv1", [unit])
+    patches = np.lib.stride_tricks.sliding_window_view(
+        picture.pixels.astype(float) - 127.5, (11, 11), axis=(0, 1)
+    )  # (h, w, 3, 11, 11)
+    kernel = sign * gabor().numpy()
+    best = patches.reshape(-1, kernel.size) @ kernel.ravel()
+    most = 127.5 * np.abs(kernel).sum()  # every pixel black or white, as the kernel wants it
+    assert best.max() > 0.6 * most
+
+
+def test_a_negative_scale_turns_the_pattern_over():
+    """Red is what the kernel likes; under a negative scale, excitation means the lack of it."""
+
+    class Red(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 2, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(2)
+            self.pool = nn.AdaptiveAvgPool2d(1)
+            self.fc = nn.Linear(2, 2)
+            with torch.no_grad():
+                self.conv1.weight.zero_()
+                self.conv1.weight[:, 0] = 4.0
+                self.bn1.weight.copy_(torch.tensor([1.0, -1.0]))
+
+        def forward(self, images):
+            return self.fc(self.pool(self.bn1(self.conv1(images)).relu()).flatten(1))
+
+    red, not_red = render(make_network(Red()), "conv1", [0, 1], MEAN)
+    assert red.pixels[..., 0].mean() > 200
+    assert not_red.pixels[..., 0].mean() < 55
+    assert red.numbers["z"] > 0 and not_red.numbers["z"] > 0
+
+
+def test_opponent_colours(planted: Network):
+    (picture,) = render(planted, "conv1", [2], MEAN)
+    red, green, _ = picture.pixels.reshape(-1, 3).mean(0)
+    assert red - green > 60
+
+
+def test_the_ascent_raises_the_unit(planted: Network):
+    for picture in render(planted, "conv1", [0, 1, 2]):
+        assert picture.numbers["z_max"] > 2
+
+
+def test_a_dead_unit_is_said_to_be_dead(planted: Network):
+    dead, alive = render(planted, "conv1", [3, 0])
+    assert dead.numbers["dead"] is True
+    assert "dead" not in alive.numbers
+
+
+def test_a_picture_does_not_depend_on_its_batch(seeded: Network):
+    together = render(seeded, "layer1.1.conv2", [0, 1, 2, 3])
+    (alone,) = render(seeded, "layer1.1.conv2", [2])
+    difference = np.abs(together[2].pixels.astype(int) - alone.pixels.astype(int))
+    assert difference.max() <= 3
+    assert np.abs(together[2].pixels.astype(int) - together[1].pixels.astype(int)).mean() > 5
+
+
+def test_same_seed_same_bytes_other_seed_other_picture(seeded: Network):
+    first, again = (render(seeded, "layer1.0.conv1", [1])[0] for _ in range(2))
+    other = render(seeded, "layer1.0.conv1", [1], dataclasses.replace(RECIPE, seed=1))[0]
+    assert first.pixels.tobytes() == again.pixels.tobytes()
+    assert first.pixels.tobytes() != other.pixels.tobytes()
+
+
+def test_classes_carry_the_networks_own_prediction(seeded: Network):
+    for picture in render(seeded, "fc", range(3), dataclasses.replace(RECIPE, margin_px=0)):
+        numbers = picture.numbers
+        probabilities = [p for _, p in numbers["top5"]]
+        assert len(probabilities) == 3  # of three classes
+        assert sum(probabilities) == pytest.approx(1, abs=1e-3)
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert numbers["top5"][numbers["rank"]][0] == picture.unit.index
+        assert numbers["logit"] > numbers["logit_start"]
+
+
+def test_a_larger_canvas_shows_the_same_image():
+    spectrum = torch.randn(1, 3, 32, 17, 2) * 0.3
+    spectrum[:, :, 16] = 0  # the highest frequency of an even canvas has no twin on a larger one
+    spectrum[:, :, :, 16] = 0
+    small = to_image(spectrum, decay=1.0).logit()
+    large = to_image(resize_spectrum(spectrum, 64, decay=1.0), decay=1.0).logit()
+    torch.testing.assert_close(large[:, :, ::2, ::2], small, atol=1e-4, rtol=1e-3)
+
+
+def test_an_image_begins_grey_with_the_same_contrast_on_every_canvas():
+    for size_px in (32, 96):
+        spectrum = torch.randn(4, 3, size_px, size_px // 2 + 1, 2) * 0.3
+        image = to_image(spectrum, decay=1.0)
+        assert image.mean().item() == pytest.approx(0.5, abs=0.05)
+        assert image.std().item() == pytest.approx(0.07, abs=0.03)
