@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def _read(path: Path) -> Any:
         if head[8:] == b"{":
             return safetensors.torch.load_file(path)
         if head[:2] == b"PK" or head[:1] == b"\x80":
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # the message below is enough
+                warnings.simplefilter("ignore")
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise NetworkError(
             f"{path} is damaged, or holds Python objects besides tensors, which are never "
