@@ -102,21 +102,20 @@ class Engine:
     def _render_recipe(self, job: Job, recipe: Recipe) -> Iterator[list[Rendered]]:
         fast, exact = self._taps(job)
         waiting = list(job.units)
-        size = batch_size(recipe, self._batch_px)
         while waiting:
-            units = waiting[:size]
+            units = waiting[: batch_size(recipe, self._batch_px)]
             begun = time.perf_counter()
             try:
                 pictures = render_units(fast, exact, units, recipe)
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if size == 1:
+                if len(units) == 1:
                     raise DeviceError(
                         f"one picture of {job.layer.name} does not fit into the memory of "
                         f"{self.network.device}; use a smaller --preset or another --device"
                     ) from error
-                size = self._halve(size)
+                self._halve(len(units), recipe)
                 continue
             seconds = (time.perf_counter() - begun) / len(units)
             del waiting[: len(units)]
@@ -131,12 +130,11 @@ class Engine:
             return exact, exact
         return self.network.tap(job.layer, self.precision), exact
 
-    def _halve(self, size: int) -> int:
+    def _halve(self, n_units: int, recipe: Recipe) -> None:
         """Half the batch from here on, in the layers to come as well."""
-        self._batch_px //= 2
+        self._batch_px = n_units // 2 * recipe.canvas_px**2
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()
-        return max(1, size // 2)
 
 
 def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe) -> list[Rendered]:
@@ -150,11 +148,7 @@ def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe) -
 
 def batch_size(recipe: Recipe, batch_px: int) -> int:
     """Units per batch: the more, the smaller their largest canvas."""
-    if isinstance(recipe, Fourier):
-        largest_px = max(stage.size_px for stage in recipe.stages)
-    else:
-        largest_px = recipe.picture_px
-    return max(1, min(MAX_BATCH, batch_px // largest_px**2))
+    return max(1, min(MAX_BATCH, batch_px // recipe.canvas_px**2))
 
 
 def batch_pixels(device: torch.device) -> int:

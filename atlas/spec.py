@@ -54,9 +54,14 @@ class Fourier:
     seed: int = 0
 
     @property
+    def canvas_px(self) -> int:
+        """Side of the largest canvas."""
+        return self.stages[-1].size_px
+
+    @property
     def picture_px(self) -> int:
         """Side of the finished picture."""
-        return self.stages[-1].size_px - 2 * self.margin_px
+        return self.canvas_px - 2 * self.margin_px
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,11 @@ class Progressive:
         for _ in range(self.n_scales):
             sizes.append(int(sizes[-1] * self.growth))
         return tuple(sizes)
+
+    @property
+    def canvas_px(self) -> int:
+        """Side of the largest canvas."""
+        return self.sizes_px[-2]
 
     @property
     def picture_px(self) -> int:

@@ -1,0 +1,136 @@
+"""Whole builds of the demo network: resumed, killed, repeated, always the same atlas."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OPTIONS = ["--demo", "--preset", "preview", "--device", "cpu", "--layers", "conv1,layer1.*,fc"]
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    places = ["--cache", str(folder / "cache"), "--out", str(folder / "site")]
+    return [sys.executable, str(ROOT / "build.py"), *OPTIONS, *places, *more]
+
+
+def build(folder: Path, *more: str) -> str:
+    done = subprocess.run(
+        command(folder, *more), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file of the site but the writer's own record, by digest."""
+    return {
+        str(path.relative_to(folder / "site")): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (folder / "site").rglob("*")
+        if path.is_file() and path.name != ".atlas-files.json"
+    }
+
+
+def rows(folder: Path) -> dict[str, tuple[float, str]]:
+    """What the cache holds: by key, when it was rendered takes a second to repeat exactly."""
+    if not (folder / "cache" / "atlas.sqlite").exists():
+        return {}
+    with sqlite3.connect(folder / "cache" / "atlas.sqlite", timeout=30) as db:
+        try:
+            found = db.execute("select key, seconds, sha256 from artifacts").fetchall()
+        except sqlite3.OperationalError:  # the schema is not committed yet
+            return {}
+    return {key: (seconds, sha256) for key, seconds, sha256 in found}
+
+
+def start_and_wait_for_rows(folder: Path, n_rows: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while len(rows(folder)) < n_rows:
+        assert process.poll() is None, "finished before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """An atlas built in one go."""
+    folder = tmp_path_factory.mktemp("finished")
+    build(folder)
+    return folder
+
+
+@pytest.mark.parametrize("n_rows", [1, 250])
+def test_kill_and_run_again_gives_the_same_site(finished, tmp_path, n_rows):
+    process = start_and_wait_for_rows(tmp_path, n_rows)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = rows(tmp_path)
+    assert 0 < len(kept) < len(rows(finished))
+    output = build(tmp_path)
+    assert f"{len(rows(finished)) - len(kept)} pictures rendered, {len(kept)} were there" in output
+    assert {key: row for key, row in rows(tmp_path).items() if key in kept} == kept
+    assert files(tmp_path) == files(finished)
+
+
+def test_interrupt_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
+    process = start_and_wait_for_rows(tmp_path, 250)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
+    assert len(rows(tmp_path)) >= 250
+
+
+def test_a_second_run_renders_nothing_and_rewrites_nothing(finished):
+    before = {path: path.stat().st_mtime_ns for path in (finished / "site").rglob("*")}
+    output = build(finished)
+    after = {path: path.stat().st_mtime_ns for path in (finished / "site").rglob("*")}
+    assert "0 pictures rendered" in output
+    assert "0 written" in output
+    assert before == after
+
+
+def test_a_dry_run_renders_and_writes_nothing(tmp_path):
+    output = build(tmp_path, "--dry-run")
+    assert "are missing" in output
+    assert rows(tmp_path) == {}
+    assert not (tmp_path / "site").exists()
+
+
+def test_parts_built_one_after_the_other_make_one_site(tmp_path):
+    build(tmp_path, "--layers", "conv1", "--units", "0-3")
+    build(tmp_path, "--layers", "conv1", "--units", "2-5")
+    pages = sorted(path.name for path in (tmp_path / "site" / "conv1").glob("0*.html"))
+    assert pages == [f"{index:04d}.html" for index in range(6)]
+
+
+def test_status_counts_what_is_done(finished):
+    output = build(finished, "status")
+    n_pictures = len(rows(finished))
+    assert f"{n_pictures:,} of {n_pictures:,} pictures are done, 0 are missing" in output
+
+
+def test_the_working_folder_does_not_matter(finished, tmp_path):
+    done = subprocess.run(
+        [*command(finished), "--dry-run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "0 are missing" in done.stdout
+    assert list(tmp_path.iterdir()) == []
