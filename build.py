@@ -23,6 +23,14 @@ from atlas.site.writer import remove_site
 from atlas.spec import DEFAULT_WEIGHTS, AtlasSpec, Selection, parse_ranges
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+EXAMPLES = """\b
+Examples:
+  python build.py --demo                    a whole atlas in minutes, no download
+  python build.py --preset preview          a first picture of all 27,560 units
+  python build.py --layers "layer3.*" --units 0-15
+  python build.py --classes "goldfish,zebra" --preset fine
+  python build.py --weights mine.pth --labels names.txt
+"""
 
 
 class Command(click.Group):
@@ -149,6 +157,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(
     cls=Command,
+    epilog=EXAMPLES,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -157,19 +166,11 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
 def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> None:
-    r"""Build the atlas of a convolutional network: a page for every unit, as a static site.
+    """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
     Every conv layer and every class of ResNet-50 is walked. For each unit the site shows its
     weights, and a picture of what excites it. What was rendered once is kept: stop at any time,
     and the same command goes on where it stopped.
-
-    \b
-    Examples:
-      python build.py --demo                          a whole atlas in minutes, no download
-      python build.py --preset preview                a first picture of all 27,560 units
-      python build.py --weights mine.pth --labels names.txt
-      python build.py --layers "layer3.*" --units 0-15
-      python build.py --classes "goldfish,zebra" --preset fine
     """
     if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
@@ -225,7 +226,7 @@ def serve(out: Path, port: int) -> None:
             server.serve_forever()
 
 
-@main.command()
+@main.command(short_help="Remove the site, the cache, or damaged pictures in it.")
 @click.argument("what", type=click.Choice(["site", "cache", "damaged"]))
 @out_option
 @cache_option

@@ -1,0 +1,452 @@
+"""The command: what it builds, what it says, and how it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import pickle
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import atlas.cache
+from atlas import __version__
+from atlas.cache import FILE_NAME
+from atlas.demo.drawings import DRAWINGS
+from atlas.site import record
+
+ROOT = Path(__file__).parents[1]
+DEMO = ("--demo", "--preset", "preview")
+PART = ("--layers", "conv1,fc", "--units", "0-3")
+WITHOUT_TORCH = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as stop:
+    assert not stop.code, stop.code
+loaded = {"torch", "torchvision"} & set(sys.modules)
+assert not loaded, loaded
+"""
+
+
+def load_command() -> click.Group:
+    spec = importlib.util.spec_from_file_location("atlas_command", ROOT / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+main = load_command()
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Folders:
+    out: Path
+    cache: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--out", str(self.out), "--cache", str(self.cache))
+
+    def copied_to(self, folder: Path) -> Folders:
+        shutil.copytree(self.out, folder / "site")
+        shutil.copytree(self.cache, folder / "cache")
+        return Folders(folder / "site", folder / "cache")
+
+
+def run(*args: object) -> Result:
+    """Run the command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as stop,
+    ):
+        main([str(arg) for arg in args], prog_name="build.py")
+    return Result(int(stop.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, *(str(arg) for arg in args)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    """Exit 2 and, beside progress bars, one line that has these words in it."""
+    assert result.code == 2, result
+    assert result.out == ""
+    lines = [line for line in re.split(r"[\r\n]+", result.err) if line.strip()]
+    (line,) = (line for line in lines if not re.search(r"\[\d\d:\d\d", line))
+    assert line.startswith("Error: ")
+    for word in words:
+        assert word in line
+
+
+def n_rendered(result: Result) -> tuple[int, int]:
+    """Pictures that were rendered, and pictures that were there."""
+    assert result.code == 0, result.err
+    found = re.match(r"([\d,]+) pictures rendered, ([\d,]+) were there", result.out)
+    return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Folders:
+    """A small finished build; tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("built")
+    folders = Folders(folder / "site", folder / "cache")
+    assert n_rendered(run(*DEMO, *PART, *folders.options)) == (16, 0)
+    return folders
+
+
+@pytest.fixture
+def folders(tmp_path) -> Folders:
+    return Folders(tmp_path / "site", tmp_path / "cache")
+
+
+# What it builds
+
+
+def test_a_finished_build_renders_nothing_and_writes_nothing(built):
+    before = {path: path.stat().st_mtime_ns for path in built.out.rglob("*") if path.is_file()}
+    result = run(*DEMO, *PART, *built.options)
+    assert n_rendered(result) == (0, 16)
+    assert re.search(r": 0 written, [\d,]+ unchanged, 0 removed", result.out)
+    assert before == {
+        path: path.stat().st_mtime_ns for path in built.out.rglob("*") if path.is_file()
+    }
+
+
+def test_more_of_the_network_renders_only_what_is_missing(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    assert n_rendered(run(*DEMO, "--layers", "conv1", "--units", "2-5", *copy.options)) == (4, 4)
+
+
+def test_classes_are_chosen_by_label_and_index(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    wanted = f"{DRAWINGS[5].label},0"
+    assert n_rendered(run(*DEMO, "--classes", wanted, *copy.options)) == (2, 2)
+
+
+def test_a_dry_run_counts_and_makes_nothing(folders):
+    result = run(*DEMO, *PART, *folders.options, "--dry-run")
+    assert result.code == 0
+    assert "0 of 16 pictures are done, 16 are missing" in result.out
+    assert not folders.out.exists()
+
+
+def test_status_tells_what_is_done_what_is_missing_and_how_long_it_takes(built):
+    result = run("status", *DEMO, "--layers", "conv1", "--units", "0-7", *built.options)
+    assert result.code == 0
+    assert re.search(r"conv1 +8 of +16 pictures  8 missing", result.out)
+    assert "8 of 16 pictures are done, 8 are missing; cache" in result.out
+    assert re.search(r"Time left at the speed measured so far: \d\d:\d\d", result.out)
+
+
+def test_options_count_before_and_after_a_sub_command_and_the_later_wins(built):
+    asked = (*DEMO, *PART, *built.options)
+    before, after = run(*asked, "status"), run("status", *asked)
+    assert before.out == after.out
+    assert "16 of 16 pictures are done" in before.out
+    narrowed = run(*asked, "status", "--units", "0-1")
+    assert "8 of 8 pictures are done" in narrowed.out
+
+
+# Without torch
+
+
+@pytest.mark.parametrize("args", [["--help"], ["status", "--help"], ["clean", "--help"]])
+def test_help_does_not_wait_for_torch(args):
+    process = start("-c", WITHOUT_TORCH, "build.py", *args)
+    out, err = process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert b"Usage: build.py" in out
+
+
+@pytest.mark.parametrize("command", [[], ["status"]], ids=["build", "status"])
+def test_a_finished_build_needs_no_torch(built, command):
+    process = start("-c", WITHOUT_TORCH, "build.py", *command, *DEMO, *PART, *built.options)
+    _, err = process.communicate()
+    assert process.returncode == 0, err.decode()
+
+
+def test_help_has_every_option_and_sub_command():
+    text = run("--help").out
+    options = [name for param in main.params for name in param.opts]
+    assert len(options) >= 13
+    assert all(name in text for name in (*options, *main.commands))
+    assert all(param.help for param in main.params)
+    assert "\n    python build.py --demo  " in text
+    assert run("--version").out == f"atlas, version {__version__}\n"
+
+
+# Bad input
+
+
+def truncated(path: Path) -> None:
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def text(path: Path) -> None:
+    path.write_text("these are no weights\n")
+
+
+def code(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"conv1.weight": os.system}, 2))
+
+
+def another_network(path: Path) -> None:
+    save_file({"features.0.weight": torch.zeros(64, 3, 3, 3), "fc.weight": torch.zeros(9, 8)}, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (truncated, "truncated or damaged"),
+        (text, "is no weights file"),
+        (code, "never executed"),
+        (another_network, "missing: conv1.weight, bn1.weight, bn1.bias and "),
+        (Path.mkdir, "Is a directory"),
+        (lambda path: None, "No such file"),
+    ],
+    ids=["truncated", "text", "code", "another network", "folder", "missing"],
+)
+def test_a_bad_weights_file_is_one_line(folders, tmp_path, make, words):
+    path = tmp_path / "mine.pth"
+    make(path)
+    result = run("--weights", path, *folders.options)
+    assert_refused(result, str(path), words)
+    assert not folders.out.exists()
+
+
+def test_an_unknown_weights_name_is_one_line(folders):
+    assert_refused(run("--weights", "IMAGENET1K_V9", *folders.options), "IMAGENET1K_V2")
+
+
+def test_weights_that_cannot_be_downloaded_are_one_line_with_two_ways_on(
+    folders, tmp_path, monkeypatch
+):
+    def fail(*_args: object, **_options: object) -> None:
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    assert_refused(run(*folders.options), "Name or service not known", "--weights FILE", "--demo")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--layers", "conv9"), ("no layer 'conv9'", "closest: conv1")),
+        (("--layers", "conv1,layer7.*"), ("no layer 'layer7.*'",)),
+        (("--classes", DRAWINGS[3].label + "x"), ("closest: ", DRAWINGS[3].label)),
+        (("--classes", "999"), ("no class '999'",)),
+        (("--layers", "conv1", "--units", "9999"), ("unit 9999 is out of range for conv1",)),
+        (("--units", "zero"), ("write them like 0-15,40",)),
+        (("--units", "5-2"), ("write 2-5",)),
+        (("--labels", "/nowhere/labels.txt"), ("cannot read the labels", "No such file")),
+        (("--labels", str(ROOT)), ("cannot read the labels", "Is a directory")),
+        (("--device", "cuda:99", *PART), ("no device 'cuda:99'", "there is cpu")),
+        (("--device", "abacus", *PART), ("no device 'abacus'",)),
+    ],
+    ids=lambda value: " ".join(value)[:40],
+)
+def test_what_is_not_there_is_one_line(folders, options, words):
+    assert_refused(run(*DEMO, *folders.options, *options), *words)
+    assert not folders.out.exists()
+
+
+def test_labels_of_the_wrong_length_are_counted(folders, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("one\ntwo\n")
+    result = run(*DEMO, "--labels", path, *folders.options)
+    assert_refused(result, f"has 2 labels, the weights have {len(DRAWINGS)} classes")
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/inside", "/proc/atlas"])
+def test_a_cache_that_cannot_be_written_is_one_line(folders, tmp_path, place):
+    (tmp_path / "a file").write_text("mine")
+    result = run(*DEMO, *PART, "--out", folders.out, "--cache", tmp_path / place)
+    assert_refused(result, "cannot use the cache", "--cache")
+    assert (tmp_path / "a file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/inside", "/proc/atlas"])
+def test_a_site_that_cannot_be_written_is_one_line_and_loses_nothing(built, tmp_path, place):
+    copy = built.copied_to(tmp_path)
+    (tmp_path / "a file").write_text("mine")
+    result = run(*DEMO, *PART, "--out", tmp_path / place, "--cache", copy.cache)
+    assert_refused(result, str(tmp_path / place), "--out")
+    assert (tmp_path / "a file").read_text() == "mine"
+    assert n_rendered(run(*DEMO, *PART, *copy.options)) == (0, 16)
+
+
+def test_a_site_of_someone_else_is_left_alone(built, tmp_path):
+    (tmp_path / "index.html").write_text("my own page")
+    result = run(*DEMO, *PART, "--out", tmp_path, "--cache", built.cache)
+    assert_refused(result, "not an atlas", "--out")
+    assert (tmp_path / "index.html").read_text() == "my own page"
+
+
+def test_a_cache_of_another_version_is_one_line(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    db = sqlite3.connect(copy.cache / FILE_NAME)
+    db.execute("pragma user_version = 99")
+    db.close()
+    assert_refused(run(*DEMO, *PART, *copy.options), "version 99", "clean cache")
+
+
+def test_a_disk_that_fills_up_while_rendering_keeps_what_is_done(built, tmp_path, monkeypatch):
+    copy = built.copied_to(tmp_path)
+    connect = sqlite3.connect
+
+    def connect_full(*args: object, **options: object) -> sqlite3.Connection:
+        db = connect(*args, **options)
+        (n_pages,) = db.execute("pragma page_count").fetchone()
+        db.execute(f"pragma max_page_count = {n_pages}")
+        return db
+
+    more = (*DEMO, "--layers", "conv1", *copy.options)
+    monkeypatch.setattr(atlas.cache.sqlite3, "connect", connect_full)
+    assert_refused(run(*more), "full", "free some space", "what is done is kept")
+    monkeypatch.undo()
+    rendered, there = n_rendered(run(*more))
+    assert rendered > 0
+    assert there >= 8
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_fills_up_while_writing_the_site_is_one_line(built, tmp_path):
+    out = tmp_path / "site"
+    out.mkdir()
+    (out / f"{record.PART_PREFIX}{record.FILE_NAME}").symlink_to("/dev/full")
+    result = run(*DEMO, *PART, "--out", out, "--cache", built.cache)
+    assert_refused(result, "No space left", "free some space")
+    assert n_rendered(run(*DEMO, *PART, "--out", out, "--cache", built.cache)) == (0, 16)
+
+
+# Ctrl-C
+
+
+def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(folders):
+    asked = (*DEMO, *folders.options)
+    process = start("build.py", *asked, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    seen = b""
+    while b"filter layer1" not in seen:
+        chunk = os.read(process.stderr.fileno(), 1000)
+        assert chunk, seen.decode()
+        seen += chunk
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"run the same command again to go on" in err
+    assert b"Traceback" not in err
+    done, asked_for = re.search(
+        r"([\d,]+) of ([\d,]+) pictures are", run("status", *asked).out
+    ).groups()
+    assert 0 < int(done.replace(",", "")) < int(asked_for.replace(",", ""))
+
+
+# clean
+
+
+def test_clean_site_removes_what_a_build_wrote_and_nothing_else(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    mine = {copy.out / "CNAME", copy.out / "conv1" / "notes.txt", copy.out / "talks" / "one.html"}
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    result = run("clean", "site", "--yes", *copy.options)
+    assert result.code == 0
+    assert {path for path in copy.out.rglob("*") if path.is_file()} == mine
+    assert (copy.cache / FILE_NAME).exists()
+    assert n_rendered(run(*DEMO, *PART, *copy.options)) == (0, 16)
+
+
+def test_clean_cache_removes_the_cache_and_nothing_else(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    (copy.cache / "notes.txt").write_text("mine")
+    assert run("clean", "cache", "--yes", *copy.options).code == 0
+    assert [path.name for path in copy.cache.iterdir()] == ["notes.txt"]
+    assert (copy.out / "index.html").exists()
+
+
+@pytest.mark.parametrize("what", ["site", "cache"])
+def test_clean_asks_first(built, tmp_path, monkeypatch, what):
+    copy = built.copied_to(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert run("clean", what, *copy.options).code == 1
+    assert (copy.out / "index.html").exists()
+    assert (copy.cache / FILE_NAME).exists()
+
+
+def test_damaged_pictures_are_refused_then_removed_and_made_again(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    picture = (copy.out / "conv1" / "0002.webp").read_bytes()
+    whole = bytearray((copy.cache / FILE_NAME).read_bytes())
+    whole[whole.index(picture[-40:]) + 20] ^= 0xFF
+    (copy.cache / FILE_NAME).write_bytes(whole)
+    again = (*DEMO, *PART, "--out", tmp_path / "again", "--cache", copy.cache)
+    assert_refused(run(*again), "damaged", "clean damaged")
+    assert run("clean", "damaged", *copy.options).out == "1 damaged pictures removed.\n"
+    assert n_rendered(run(*again)) == (1, 15)
+    assert (tmp_path / "again" / "conv1" / "0002.webp").read_bytes() == picture
+
+
+# serve
+
+
+def test_serve_shows_the_site_to_this_machine_only(built):
+    server = start("build.py", "serve", "--out", built.out, "--port", 0)
+    try:
+        address = server.stdout.readline().split()[0].decode()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", address)
+        for page in ("", "conv1/0002.html", "conv1/"):
+            with urllib.request.urlopen(address + page, timeout=10) as answer:
+                assert b"<!doctype html>" in answer.read().lower()
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(address + "../cache/" + FILE_NAME, timeout=10)
+        port = int(address.rpartition(":")[2].rstrip("/"))
+        with pytest.raises(OSError):  # another address of this same machine
+            socket.create_connection(("127.0.0.2", port), timeout=2)
+    finally:
+        server.send_signal(signal.SIGINT)
+    _, err = server.communicate(timeout=30)
+    assert (server.returncode, err) == (0, b"")
+
+
+def test_serve_without_a_site_says_how_to_get_one(tmp_path):
+    assert_refused(run("serve", "--out", tmp_path), "no site in", "python build.py")
+
+
+def test_serve_on_a_port_in_use_names_it(built):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        assert_refused(run("serve", "--out", built.out, "--port", port), f"port {port}", "--port")
