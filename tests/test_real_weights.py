@@ -1,0 +1,77 @@
+"""Real ImageNet weights, where `ATLAS_TEST_WEIGHTS` names a ResNet-50 state dict."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atlas.network import Network, load_network
+from atlas.spec import AtlasSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
+
+pytestmark = pytest.mark.skipif(
+    not Path(WEIGHTS).is_file(), reason="ATLAS_TEST_WEIGHTS does not name a file"
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network(AtlasSpec(weights=WEIGHTS))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """Two units each of a shallow, a middle and the last layer."""
+    folder = tmp_path_factory.mktemp("real")
+    options = ["--weights", WEIGHTS, "--layers", "conv1,layer3.0.conv2,fc", "--units", "1,9"]
+    places = ["--cache", str(folder / "cache"), "--out", str(folder / "site")]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "build.py"), *options, *places, "--preset", "preview"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "site"
+
+
+def units(site: Path, layer: str) -> dict[int, dict]:
+    data = json.loads((site / layer / "units.json").read_text())
+    return {unit["index"]: unit for unit in data["units"]}
+
+
+def test_the_whole_network_is_there(network: Network):
+    assert network.facts.n_units == 27_560
+    assert len(network.facts.layers) == 54
+    assert (network.facts.labels[1], network.facts.labels[9]) == ("goldfish", "ostrich")
+
+
+def test_some_units_are_turned_over_by_their_batch_norm(network: Network):
+    """2.4 % of the scales of these weights are negative; any trained ResNet-50 has some."""
+    norms = [layer.batch_norm for layer in network.facts.layers if layer.batch_norm]
+    scales = [network.model.get_submodule(norm).weight for norm in norms]
+    n_negative = sum(int((scale < 0).sum()) for scale in scales)
+    assert 0 < n_negative < 0.1 * 26_560
+
+
+def test_pictures_drive_their_units_far_above_the_noise(site: Path):
+    for layer in ("conv1", "layer3.0.conv2"):
+        for index in (1, 9):
+            numbers = units(site, layer)[index]["numbers"]["excitatory"]
+            assert numbers["z_max"] > 3
+
+
+def test_class_pictures_raise_their_class(site: Path):
+    for index in (1, 9):
+        unit = units(site, "fc")[index]
+        assert unit["label"] == {1: "goldfish", 9: "ostrich"}[index]
+        numbers = unit["numbers"]["excitatory"]
+        assert numbers["logit"] > numbers["logit_start"] + 10
+        assert numbers["rank"] < 50  # of 1000, in a dozen steps on a small canvas
