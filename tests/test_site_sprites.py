@@ -14,7 +14,7 @@ from atlas.units import Unit
 
 
 def test_units_json_points_at_the_right_cells(tmp_path: Path) -> None:
-    facts = site_factory.network(n_blocks=(1,), width=18)  # 72 units: two sheets of thumbnails
+    facts = site_factory.network(n_blocks=(1,), width=18)  # 72 units: several sheets
     write_site(site_factory.contents(facts)[0], tmp_path)
     opened: dict[str, Image.Image] = {}
     for layer in facts.layers:
@@ -57,8 +57,8 @@ def test_the_crop_on_a_page_is_the_filter_of_that_unit(tmp_path: Path) -> None:
 def test_pictures_of_other_sizes_fit_their_cells() -> None:
     wide = site_factory.picture((255, 0, 0), (300, 100), lossless=True)
     tall = site_factory.picture((0, 0, 255), (90, 200), lossless=True)
-    thumbs = Image.open(io.BytesIO(compose(THUMBS, {0: wide, 63: tall})))
-    assert thumbs.size == (512, 512)
+    thumbs = Image.open(io.BytesIO(compose(THUMBS, {0: wide, 35: tall})))
+    assert thumbs.size == (384, 384)
     filters = Image.open(io.BytesIO(compose(FILTERS, {0: wide, 5: tall}))).convert("RGB")
     assert filters.size == (1200, 800)
     assert filters.getpixel((299, 99)) == (255, 0, 0)

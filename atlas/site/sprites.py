@@ -22,7 +22,7 @@ class SheetKind:
     stem: str
     columns: int  # and as many rows
     cell_px: int | None  # None: each sheet's cells are as large as its largest picture, untouched
-    quality: int = 45
+    quality: int = 42
 
     @property
     def n_cells(self) -> int:
@@ -50,8 +50,9 @@ class Place:
     row: int
 
 
-THUMBS = SheetKind("thumbs", columns=8, cell_px=64)
-COVERS = SheetKind("covers", columns=8, cell_px=96, quality=60)
+# Few cells, so that a first screen loads few that it does not show.
+THUMBS = SheetKind("thumbs", columns=6, cell_px=64)
+COVERS = SheetKind("covers", columns=6, cell_px=96, quality=60)
 FILTERS = SheetKind("filters", columns=4, cell_px=None)
 
 
