@@ -205,6 +205,8 @@ class Cache:
             remedy = "move it away and build again, or give another folder with --cache"
         elif "locked" in reason:
             remedy = "another build is writing to it; wait for that, or give another with --cache"
+        elif "locked" in reason:
+            remedy = "another build is writing to it: wait for it, or give another --cache"
         else:
             remedy = "give a folder that can be written with --cache"
         return CacheError(f"cannot use the cache {self.path}: {error}; {remedy}")

@@ -194,6 +194,8 @@ def load_network(spec: AtlasSpec, device: torch.device | str = "cpu") -> Network
     model = _fill(architecture, state, path)
     n_classes = state[f"{architecture.classifier}.weight"].shape[0]
     labels, labels_source = _default_labels(architecture, n_classes)
+    if path == Path(spec.weights) and labels == architecture.labels:
+        labels_source = f"assumed to be {labels_source}; --labels gives others"
     facts = NetworkFacts(
         name=architecture.name,
         weights="demo" if spec.demo else Path(spec.weights).name,

@@ -13,7 +13,7 @@ from torch import nn
 
 from atlas.network import Network
 from atlas.pictures.ascent import finish
-from atlas.pictures.fourier import ascend, resize_spectrum, to_image
+from atlas.pictures.fourier import Canvas, ascend
 from atlas.spec import Fourier, Stage
 
 RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="power", decay=0.6)
@@ -133,17 +133,18 @@ def test_classes_carry_the_networks_own_prediction(seeded: Network):
 
 
 def test_a_larger_canvas_shows_the_same_image():
+    small, large = (Canvas.of(size_px, 1.0, torch.device("cpu")) for size_px in (32, 64))
     spectrum = torch.randn(1, 3, 32, 17, 2) * 0.3
     spectrum[:, :, 16] = 0  # the highest frequency of an even canvas has no twin on a larger one
     spectrum[:, :, :, 16] = 0
-    small = to_image(spectrum, decay=1.0).logit()
-    large = to_image(resize_spectrum(spectrum, 64, decay=1.0), decay=1.0).logit()
-    torch.testing.assert_close(large[:, :, ::2, ::2], small, atol=1e-4, rtol=1e-3)
+    image = small.image(spectrum)
+    larger = large.image(small.enlarge(spectrum, large))
+    torch.testing.assert_close(larger[:, :, ::2, ::2], image, atol=1e-5, rtol=1e-4)
 
 
 def test_an_image_begins_grey_with_the_same_contrast_on_every_canvas():
     for size_px in (32, 96):
         spectrum = torch.randn(4, 3, size_px, size_px // 2 + 1, 2) * 0.3
-        image = to_image(spectrum, decay=1.0)
+        image = Canvas.of(size_px, 1.0, torch.device("cpu")).image(spectrum)
         assert image.mean().item() == pytest.approx(0.5, abs=0.05)
         assert image.std().item() == pytest.approx(0.07, abs=0.03)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,50 @@ _COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0
 COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
 
 
+@dataclass(frozen=True)
+class Canvas:
+    """How coefficients become an image of one size.
+
+    `scale` is 1 / frequency ** decay for an rfft of N x N, of unit power: (N, N/2+1, 1).
+    `colours` takes decorrelated channels to RGB: (3, 3).
+    """
+
+    scale: Tensor
+    colours: Tensor
+
+    @classmethod
+    def of(cls, size_px: int, decay: float, device: torch.device) -> Canvas:
+        """The canvas of N = `size_px` on a device."""
+        rows = torch.fft.fftfreq(size_px, 1 / size_px)[:, None]
+        columns = torch.fft.rfftfreq(size_px, 1 / size_px)[None, :]
+        scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
+        scale = scale / scale.square().mean().sqrt()
+        return cls(scale[..., None].to(device), COLOUR_MATRIX.to(device))
+
+    @property
+    def size_px(self) -> int:
+        """N."""
+        return self.scale.shape[0]
+
+    def image(self, spectrum: Tensor) -> Tensor:
+        """Coefficients (B, 3, N, N/2+1, 2) as an image (B, 3, N, N) in 0..1."""
+        scaled = torch.view_as_complex(spectrum * self.scale)
+        planes = torch.fft.irfft2(scaled, s=(self.size_px, self.size_px), norm="ortho")
+        return torch.einsum("rc,bchw->brhw", self.colours, planes).sigmoid()
+
+    def enlarge(self, spectrum: Tensor, larger: Canvas) -> Tensor:
+        """The coefficients of the same image on a larger canvas: new frequencies are zero."""
+        old_px, new_px = self.size_px, larger.size_px
+        if old_px == new_px:
+            return spectrum
+        padded = spectrum.new_zeros(*spectrum.shape[:2], new_px, new_px // 2 + 1, 2)
+        positive, negative, columns = (old_px + 1) // 2, old_px // 2, spectrum.shape[3]
+        padded[:, :, :positive, :columns] = spectrum[:, :, :positive]
+        padded[:, :, -negative:, :columns] = spectrum[:, :, -negative:]
+        # The orthonormal transform divides by N, and the scale is normalised for each N.
+        return padded * (self.scale[0, 0] / larger.scale[0, 0] * new_px / old_px)
+
+
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     """Synthesise, for each unit, an image that drives it far above its average.
 
@@ -35,23 +80,24 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     channels = unit_channels(units, device)
     spectrum, jitter = (part.to(device) for part in _randomness(units, recipe))
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
-    start = _crop(to_image(spectrum, recipe.decay), recipe.margin_px)
-    step = 0
+    canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
+    start = _crop(canvas.image(spectrum), recipe.margin_px)
+    steps = iter(jitter)
     for stage in recipe.stages:
-        spectrum = resize_spectrum(spectrum, stage.size_px, recipe.decay).requires_grad_(True)
+        larger = Canvas.of(stage.size_px, recipe.decay, device)
+        spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
+        canvas = larger
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
         for _ in range(stage.steps):
-            image = to_image(spectrum, recipe.decay)
-            raw = tap(tap.normalise(_jitter(image, jitter[step])))
+            raw = tap(tap.normalise(_jitter(canvas.image(spectrum), next(steps))))
             score = objective(tap, raw, channels, recipe)  # (B,)
             optimiser.zero_grad()
             (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
             assert spectrum.grad is not None
             moved |= spectrum.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
-            step += 1
         spectrum = spectrum.detach()
-    return Ascent(start, _crop(to_image(spectrum, recipe.decay), recipe.margin_px), moved)
+    return Ascent(start, _crop(canvas.image(spectrum), recipe.margin_px), moved)
 
 
 def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
@@ -68,29 +114,6 @@ def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tenso
     if recipe.objective == "softplus":
         return active.mean((1, 2))
     return active.square().mean((1, 2)).sqrt()
-
-
-def to_image(spectrum: Tensor, decay: float) -> Tensor:
-    """Coefficients (B, 3, N, N/2+1, 2) as an image (B, 3, N, N) in 0..1."""
-    size_px = spectrum.shape[2]
-    scaled = spectrum * _scale(size_px, decay).to(spectrum.device)[..., None]
-    planes = torch.fft.irfft2(torch.view_as_complex(scaled), s=(size_px, size_px), norm="ortho")
-    return torch.einsum("rc,bchw->brhw", COLOUR_MATRIX.to(planes.device), planes).sigmoid()
-
-
-def resize_spectrum(spectrum: Tensor, size_px: int, decay: float) -> Tensor:
-    """The same image on a larger canvas: new frequencies are zero. (B, 3, N, N/2+1, 2)."""
-    old_px = spectrum.shape[2]
-    if size_px == old_px:
-        return spectrum
-    larger = spectrum.new_zeros(*spectrum.shape[:2], size_px, size_px // 2 + 1, 2)
-    positive, negative = (old_px + 1) // 2, old_px // 2
-    columns = spectrum.shape[3]
-    larger[:, :, :positive, :columns] = spectrum[:, :, :positive]
-    larger[:, :, -negative:, :columns] = spectrum[:, :, -negative:]
-    # The orthonormal transform divides by N, the scale is normalised for each N.
-    ratio = _scale(old_px, decay)[0, 0] / _scale(size_px, decay)[0, 0] * size_px / old_px
-    return larger * ratio.to(larger.device)
 
 
 def _randomness(units: Sequence[Unit], recipe: Fourier) -> tuple[Tensor, Tensor]:
@@ -115,14 +138,6 @@ def _jitter(images: Tensor, jitter: Tensor) -> Tensor:
     transform = torch.stack([cos, -sin, right, sin, cos, down], dim=1).view(-1, 2, 3)
     grid = F.affine_grid(transform, list(images.shape), align_corners=False)  # (B, N, N, 2)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
-
-def _scale(size_px: int, decay: float) -> Tensor:
-    """1 / frequency ** decay for an rfft of N x N, of unit power: (N, N/2+1)."""
-    rows = torch.fft.fftfreq(size_px, 1 / size_px)[:, None]
-    columns = torch.fft.rfftfreq(size_px, 1 / size_px)[None, :]
-    scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
-    return scale / scale.square().mean().sqrt()
 
 
 def _interior(z: Tensor, margin: float) -> Tensor:
