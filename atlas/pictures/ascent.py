@@ -17,6 +17,7 @@ from atlas.network import Tap
 from atlas.units import Unit
 
 N_PREDICTIONS = 5
+STARTS = ("z", "mean", "logit")  # numbers that are also given for the noise
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ def finish(ascent: Ascent, units: Sequence[Unit], tap: Tap) -> list[Picture]:
     images = pixels.permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, 3)
     pictures = []
     for row, unit in enumerate(units):
-        numbers = after[row] | {
-            f"{name}_start": before[row][name] for name in ("z", "logit") if name in before[row]
-        }
+        begun = {f"{name}_start": before[row][name] for name in STARTS if name in before[row]}
+        numbers = after[row] | begun
         if not ascent.moved[row]:
             numbers["dead"] = True
         pictures.append(Picture(unit, images[row], numbers))
@@ -89,9 +89,10 @@ def _score(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, An
     if tap.layer.kind == "classifier":
         return _predictions(raw.flatten(1), channels)
     z = tap.sigmas(tap.unit_maps(raw, channels), channels).flatten(1)  # (B, h * w)
+    name = "z" if tap.layer.batch_norm else "mean"  # sigmas need a BatchNorm's statistics
     means, peaks = z.mean(1).tolist(), z.amax(1).tolist()
     return [
-        {"z": round(mean, 3), "z_max": round(peak, 3)}
+        {name: round(mean, 3), f"{name}_max": round(peak, 3)}
         for mean, peak in zip(means, peaks, strict=True)
     ]
 

@@ -175,7 +175,7 @@ def _thumbnail(contents: Contents, layer: Layer, index: int) -> Cell:
 
 def _score(entry: Entry | None) -> float | None:
     numbers = entry.numbers if entry else {}
-    values = [numbers[name] for name in ("z", "mean", "logit") if name in numbers]
+    values = [numbers[name] for name in ("z_max", "z", "mean", "logit") if name in numbers]
     return float(values[0]) if values else None
 
 

@@ -232,7 +232,7 @@ def _frontispiece(contents: Contents) -> Frontispiece | None:
     """The deepest layer's surest picture."""
     for layer in reversed(contents.facts.layers):
         pictured = [
-            (entry.numbers.get("p", 0.0), entry.numbers.get("z", 0.0), -index, entry)
+            (entry.numbers.get("p", 0.0), entry.numbers.get("z_max", 0.0), -index, entry)
             for index in contents.paged[layer.name]
             if (entry := contents.entry(layer.unit(index), "excitatory"))
             and entry.numbers.get("dead") is not True

@@ -175,7 +175,8 @@ def _scale(layer: Layer, width_px: int) -> ScaleBar:
 def _facts(layer: Layer, numbers: dict[str, Any]) -> tuple[Fact, ...]:
     facts = []
     if "z" in numbers:
-        facts.append(Fact("Activation", f"{wording.signed(numbers['z'])} σ", about="sigma"))
+        peak = numbers.get("z_max", numbers["z"])
+        facts.append(Fact("Peak activation", f"{wording.signed(peak)} σ", about="sigma"))
     if "mean" in numbers:
         facts.append(Fact("Activation", wording.signed(numbers["mean"]), about="unit"))
     if "logit" in numbers:
@@ -191,12 +192,12 @@ def _facts(layer: Layer, numbers: dict[str, Any]) -> tuple[Fact, ...]:
 def _finding(layer: Layer, numbers: dict[str, Any]) -> str | None:
     if "z" in numbers:
         start = numbers.get("z_start")
-        before = "" if start is None else f" On the noise it began from: {wording.signed(start)} σ."
-        side = "above" if numbers["z"] >= 0 else "below"
-        size = f"{abs(numbers['z']):.1f}"
+        before = "" if start is None else f", and was {wording.signed(start)} σ on the first noise"
+        peak = numbers.get("z_max", numbers["z"])
         return (
-            f"Over this picture the channel’s mean lies {size} standard deviations {side} "
-            f"its average over the training images.{before}"
+            f"At its strongest position this picture drives the channel {wording.signed(peak, 1)} "
+            "σ from its average over the training images. "
+            f"The mean over the picture is {wording.signed(numbers['z'])} σ{before}."
         )
     for name, noun in (("mean", "mean activation"), ("logit", "logit")):
         if name in numbers and f"{name}_start" in numbers:
