@@ -204,8 +204,6 @@ class Cache:
         elif "not a database" in reason or "malformed" in reason:
             remedy = "move it away and build again, or give another folder with --cache"
         elif "locked" in reason:
-            remedy = "another build is writing to it; wait for that, or give another with --cache"
-        elif "locked" in reason:
             remedy = "another build is writing to it: wait for it, or give another --cache"
         else:
             remedy = "give a folder that can be written with --cache"
