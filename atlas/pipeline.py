@@ -19,7 +19,7 @@ from atlas.digest import file_sha256
 from atlas.labels import with_labels
 from atlas.plan import Job, Plan, make_job, make_plan, measured_speed
 from atlas.site.views import Contents, SpecSummary
-from atlas.site.writer import SiteReport, write_site
+from atlas.site.writer import SiteReport, prepare_folder, write_site
 from atlas.spec import AtlasSpec, describe, picture_kinds
 from atlas.units import NetworkFacts
 
@@ -89,6 +89,7 @@ class Atlas:
 
     def render(self, plan: Plan) -> None:
         """Render and keep everything that is missing; a bar on stderr shows how far it is."""
+        prepare_folder(self.places.out_dir)
         if not plan.missing:
             return
         from atlas.engine import Engine

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -106,12 +107,33 @@ def write_site(
     )
 
 
+def prepare_folder(out_dir: Path) -> None:
+    """Make the site's folder, so that one that cannot hold a site is found before any work.
+
+    Raises:
+        SiteError: it cannot be written, or holds someone else's site.
+    """
+    try:
+        _prepare(out_dir)
+        _refuse_foreign(out_dir, record.load(out_dir), record.sizes(out_dir, ["index.html"]))
+        tempfile.TemporaryFile(dir=out_dir).close()
+    except OSError as error:
+        raise _explain(out_dir, error) from error
+
+
 def remove_site(out_dir: Path) -> int:
-    """Remove what earlier builds wrote to a folder, nothing else; returns how many files."""
+    """Remove what earlier builds wrote to a folder, nothing else; returns how many files.
+
+    Raises:
+        SiteError: a file cannot be removed.
+    """
     made = record.load(out_dir)
     there = record.sizes(out_dir, made)
-    _remove(out_dir, [path for path in made if path in there])
-    (out_dir / record.FILE_NAME).unlink(missing_ok=True)
+    try:
+        _remove(out_dir, [path for path in made if path in there])
+        (out_dir / record.FILE_NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise _explain(out_dir, error) from error
     return len(there.keys() & made.keys())
 
 
@@ -213,7 +235,7 @@ def _make(output: Output, data: Sequence[bytes], path: Path) -> tuple[Output, in
     except OSError as error:  # Pillow's word for bytes that are no picture
         raise SiteError(
             f"a picture for {output.path} cannot be read: {error}; "
-            "remove damaged pictures with `python build.py clean --damaged`, then build again"
+            "remove damaged pictures with `python build.py clean damaged`, then build again"
         ) from error
     same = path.is_file() and path.stat().st_size == len(produced) and path.read_bytes() == produced
     if not same:
