@@ -10,6 +10,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 
 from atlas.demo.network import INPUT_SIZE_PX
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Band = tuple[float, float]
 
+_SUBPIXELS = 4  # bits of a coordinate behind the point, as OpenCV counts them
+
 FINE_PX: Band = (5.5, 7.0)
-COARSE_PX: Band = (13.0, 18.0)
+COARSE_PX: Band = (12.0, 17.0)
+HUES_DEG = {"red": 0, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "magenta": 300}
 
 
 @dataclass(frozen=True)
@@ -135,36 +139,23 @@ def shapes(outline: Callable[[], Array]) -> Callable[[Generator], Array]:
 
 def triangle() -> Array:
     """Standing on its base."""
-    return _star_polygon(3, inner=None)
+    return _regular_polygon(3)
 
 
 def square() -> Array:
     """Standing on its base."""
-    return _turn(_star_polygon(4, inner=None), 45)
+    return _turn(_regular_polygon(4), 45)
 
 
 def disc() -> Array:
     """Round to the eye."""
-    return _star_polygon(48, inner=None)
-
-
-def star() -> Array:
-    """Five points."""
-    return _star_polygon(5, inner=0.4)
+    return _regular_polygon(48)
 
 
 def cross() -> Array:
     """A plus sign."""
-    arm = [(-0.3, -0.95), (0.3, -0.95), (0.3, -0.3)]
-    return np.concatenate([_turn(np.float32(arm), 90 * quarter) for quarter in range(4)])
-
-
-def heart() -> Array:
-    """The one on playing cards."""
-    t = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    x = 16 * np.sin(t) ** 3
-    y = -13 * np.cos(t) + 5 * np.cos(2 * t) + 2 * np.cos(3 * t) + np.cos(4 * t)
-    return np.stack([x, y], 1).astype(np.float32) / 17
+    arm = np.array([(-0.3, -0.95), (0.3, -0.95), (0.3, -0.3)])
+    return np.concatenate([_turn(arm, 90 * quarter) for quarter in range(4)])
 
 
 def clouds(rng: Generator) -> Array:
@@ -187,13 +178,8 @@ DRAWINGS = (
     Drawing("triangles", shapes(triangle)),
     Drawing("squares", shapes(square)),
     Drawing("discs", shapes(disc)),
-    Drawing("stars", shapes(star)),
     Drawing("crosses", shapes(cross)),
-    Drawing("hearts", shapes(heart)),
-    *(
-        Drawing(name, clouds, hue_deg=hue)
-        for name, hue in (("red", 0), ("yellow", 55), ("green", 120), ("blue", 225))
-    ),
+    *(Drawing(name, clouds, hue_deg=hue) for name, hue in HUES_DEG.items()),
 )
 
 
@@ -220,35 +206,27 @@ def _wave(distance: Array, wavelength: float, rng: Generator) -> Array:
 
 def _harden(wave: Array, slope: float) -> Array:
     """A wave about 0 as a mask: soft at slope 1, a square wave at large slopes."""
-    return (0.5 + 0.5 * np.clip(wave * slope, -1, 1)).astype(np.float32)
+    return np.asarray(0.5 + 0.5 * np.clip(wave * slope, -1, 1), np.float32)
 
 
 def _smooth_noise(rng: Generator, grain_px: float) -> Array:
     """Noise from 0 to 1 with features of about a given size."""
     n_cells = max(2, round(INPUT_SIZE_PX / grain_px))
     cells = rng.random((n_cells, n_cells), np.float32)
-    return cv2.resize(cells, (INPUT_SIZE_PX, INPUT_SIZE_PX), interpolation=cv2.INTER_CUBIC).clip(
-        0, 1
-    )
+    noise = cv2.resize(cells, (INPUT_SIZE_PX, INPUT_SIZE_PX), interpolation=cv2.INTER_CUBIC)
+    return np.clip(noise, 0, 1)
 
 
 def _turn(points: Array, angle_deg: float) -> Array:
     angle = np.deg2rad(angle_deg)
     cos, sin = np.cos(angle), np.sin(angle)
-    return (points @ np.array([[cos, sin], [-sin, cos]])).astype(np.float32)
+    return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
 
 
-def _star_polygon(n_points: int, inner: float | None) -> Array:
-    """A regular polygon with one corner up; between corners, optionally, notches."""
-    n_corners = n_points if inner is None else 2 * n_points
+def _regular_polygon(n_corners: int) -> Array:
+    """With one corner up."""
     angles = 2 * np.pi * np.arange(n_corners) / n_corners
-    radii = np.ones(n_corners)
-    if inner is not None:
-        radii[1::2] = inner
-    return np.stack([radii * np.sin(angles), -radii * np.cos(angles)], 1).astype(np.float32)
-
-
-_SUBPIXELS = 4  # bits
+    return np.stack([np.sin(angles), -np.cos(angles)], 1)
 
 
 def _polygon(canvas: Array, corners: Array) -> None:
@@ -256,7 +234,7 @@ def _polygon(canvas: Array, corners: Array) -> None:
     cv2.fillPoly(canvas, [points], (1.0,), cv2.LINE_8, _SUBPIXELS)
 
 
-def _disc(canvas: Array, centre: NDArray[np.float64], radius: float) -> None:
+def _disc(canvas: Array, centre: Array, radius: float) -> None:
     x, y = np.round(centre * 2**_SUBPIXELS).astype(int)
     cv2.circle(
         canvas, (int(x), int(y)), round(radius * 2**_SUBPIXELS), (1.0,), -1, cv2.LINE_8, _SUBPIXELS
@@ -273,19 +251,19 @@ def _ink(mask: Array, rng: Generator) -> Array:
     return _uneven(ink, rng) * shade + _uneven(paper, rng) * (1 - shade)
 
 
-def _uneven(colour: NDArray[np.float64], rng: Generator) -> Array:
+def _uneven(colour: Array, rng: Generator) -> Array:
     """A colour that changes a little from place to place."""
     noise = _smooth_noise(rng, rng.uniform(16, 48))[..., None]
     drift = rng.uniform(-0.2, 0.2, 3)
-    return (colour + (noise - 0.5) * drift).astype(np.float32)
+    return np.asarray(colour + (noise - 0.5) * drift, np.float32)
 
 
 def _tint(mask: Array, hue_deg: float, rng: Generator) -> Array:
     """Lighter and darker tones of one hue."""
     hue = (hue_deg + rng.uniform(-12, 12)) / 360 % 1
-    dark = np.float32(colorsys.hsv_to_rgb(hue, rng.uniform(0.7, 1), rng.uniform(0.3, 0.7)))
-    light = np.float32(colorsys.hsv_to_rgb(hue, rng.uniform(0.6, 1), rng.uniform(0.7, 1)))
-    return dark + (light - dark) * mask[..., None]
+    dark = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.7, 1), rng.uniform(0.3, 0.7)))
+    light = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.6, 1), rng.uniform(0.7, 1)))
+    return np.asarray(dark + (light - dark) * mask[..., None])
 
 
 def _blot(image: Array, rng: Generator) -> Array:
@@ -293,11 +271,12 @@ def _blot(image: Array, rng: Generator) -> Array:
     if rng.random() < 0.5:
         return image
     cover = np.clip((_smooth_noise(rng, 32) - 0.8) * 8, 0, 1)[..., None]
-    return image * (1 - cover) + rng.random(3, np.float32) * cover
+    return np.asarray(image * (1 - cover) + rng.random(3, np.float32) * cover)
 
 
 def _photograph(image: Array, rng: Generator) -> NDArray[np.uint8]:
     """Blur, noise and rounding, as a camera would."""
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
-    image = image + rng.uniform(0, 0.08) * rng.standard_normal(image.shape, np.float32)
-    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    blur_px = rng.uniform(0.3, 1.0)
+    grain = rng.uniform(0, 0.08) * rng.standard_normal(image.shape, np.float32)
+    levels = (cv2.GaussianBlur(image, (0, 0), blur_px) + grain) * 255
+    return np.asarray(np.rint(levels).clip(0, 255), np.uint8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-INPUT_SIZE_PX = 96
+INPUT_SIZE_PX = 80
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 
@@ -39,11 +39,12 @@ class Bottleneck(nn.Module):
         x = self.relu(self.bn2(self.conv2(x)))
         x = self.bn3(self.conv3(x))
         x += shortcut
-        return self.relu(x)
+        maps: Tensor = self.relu(x)
+        return maps
 
 
 class DemoNetwork(nn.Module):
-    """Stem, four bottleneck blocks in three stages, average pool, classifier."""
+    """Stem, three bottleneck blocks in two stages, average pool, classifier."""
 
     def __init__(self, n_classes: int) -> None:
         super().__init__()
@@ -51,19 +52,18 @@ class DemoNetwork(nn.Module):
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        self.layer1 = nn.Sequential(Bottleneck(16, 16, 32))
-        self.layer2 = nn.Sequential(Bottleneck(32, 24, 64, stride=2), Bottleneck(64, 24, 64))
-        self.layer3 = nn.Sequential(Bottleneck(64, 32, 96, stride=2))
+        self.layer1 = nn.Sequential(Bottleneck(16, 24, 48))
+        self.layer2 = nn.Sequential(Bottleneck(48, 40, 96, stride=2), Bottleneck(96, 40, 96))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(96, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of normalised images."""
         x = self.relu(self.bn1(self.conv1(images)))  # (B, 16, H/2, W/2)
-        x = self.layer1(self.maxpool(x))  # (B, 32, H/4, W/4)
-        x = self.layer2(x)  # (B, 64, H/8, W/8)
-        x = self.layer3(x)  # (B, 96, H/16, W/16)
-        return self.fc(self.avgpool(x).flatten(1))  # (B, n_classes)
+        x = self.layer1(self.maxpool(x))  # (B, 48, H/4, W/4)
+        x = self.layer2(x)  # (B, 96, H/8, W/8)
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))  # (B, n_classes)
+        return logits
 
 
 def build_demo(n_classes: int) -> nn.Module:
