@@ -59,7 +59,7 @@ RESNET50 = Architecture(
 )
 
 DEMO = Architecture(
-    name="Demo network",
+    name="DemoNet",
     build=build_demo,
     classifier="fc",
     labels=tuple(drawing.label for drawing in DRAWINGS),
