@@ -8,7 +8,7 @@ measure is right, and in the picture synthesised for its logit, which says that 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -30,15 +30,6 @@ LABELS = [drawing.label for drawing in DRAWINGS]
 STRIPES = [drawing for drawing in DRAWINGS if drawing.angle_deg is not None]
 HUES = [drawing for drawing in DRAWINGS if drawing.hue_deg is not None]
 ROUND_PATTERNS = ("dots", "rings", "rays")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a network gains nothing from a second thread, and waits for it on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 def by_label(drawing: Drawing) -> str:
