@@ -136,7 +136,7 @@ class Pictures:
 
 def conv_numbers(unit: Unit) -> dict[str, object]:
     """Numbers of an excitatory picture of a channel."""
-    return {"z": 1.5 + unit.index / 4, "z_start": -0.1}
+    return {"z": 1.5 + unit.index / 4, "z_max": 8.5 + unit.index, "z_start": -0.1}
 
 
 def class_numbers(unit: Unit, n_classes: int) -> dict[str, object]:

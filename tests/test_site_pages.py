@@ -206,8 +206,8 @@ def test_the_policy_of_404_allows_exactly_its_script_and_style(site: Path) -> No
 def test_unit_page_says_what_was_measured(site: Path) -> None:
     pages = read_pages(site)
     channel = pages["layer1.0.conv2/0002.html"].text
-    assert "+2.00 σ" in channel and "2.0 standard deviations above" in channel
-    assert "On the noise it began from: −0.10 σ" in channel
+    assert "drives the channel +10.5 σ from its average" in channel
+    assert "The mean over the picture is +2.00 σ, and was −0.10 σ on the first noise" in channel
     assert "fourier 1, standard" in channel and "0123456789ab" in channel
     words = pages["fc/0003.html"].text
     assert "+23.00" in words and "93.0 %" in words and "1 of 8" in words
