@@ -217,9 +217,7 @@ class _Bar:
 
 @contextmanager
 def _bar(plan: Plan, speed: float | None) -> Iterator[_Bar]:
-    layout = (
-        "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
-    )
+    layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
     with tqdm(
         total=plan.n_missing,
         desc="loading",
