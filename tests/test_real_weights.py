@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from atlas.network import Network, load_network
-from atlas.spec import AtlasSpec
+from atlas.pictures import progressive
+from atlas.pictures.reference import render_one
+from atlas.spec import AtlasSpec, Progressive
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
@@ -59,6 +62,20 @@ def test_some_units_are_turned_over_by_their_batch_norm(network: Network):
     scales = [network.model.get_submodule(norm).weight for norm in norms]
     n_negative = sum(int((scale < 0).sum()) for scale in scales)
     assert 0 < n_negative < 0.1 * 26_560
+
+
+@pytest.mark.parametrize("name", ["conv1", "layer1.0.conv1", "layer3.0.conv2"])
+def test_a_short_batched_run_is_the_tutorials_loop(network: Network, name: str):
+    """Short, since Adam's steps follow signs: where a gradient is all but zero, a rounding error
+    turns one around, and through the network's kinks one pixel becomes many.
+    """
+    layer = network.facts.layer(name)
+    units = layer.units[:3]
+    recipe = Progressive(n_scales=1, blur_px=5, steps=2)
+    images = progressive.ascend(network.tap(layer), units, recipe).final
+    for image, unit in zip(images, units, strict=True):
+        alone = torch.from_numpy(render_one(network.model, unit, recipe)).permute(2, 0, 1)
+        torch.testing.assert_close(image, progressive.stretch(alone[None])[0], atol=1e-4, rtol=0)
 
 
 def test_pictures_drive_their_units_far_above_the_noise(site: Path):
