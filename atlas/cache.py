@@ -115,6 +115,11 @@ class Cache:
                 "insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", rows
             )
 
+    def keys(self) -> set[str]:
+        """The keys of everything that is done."""
+        with self._explained():
+            return {key for (key,) in self._db.execute("select key from artifacts")}
+
     def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
         """The entries that exist among `keys`, by key."""
         wanted = set(keys)

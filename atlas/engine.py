@@ -7,11 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from atlas.cache import Artifact
@@ -20,6 +17,7 @@ from atlas.network import Network, Precision, Tap
 from atlas.pictures import fourier, progressive
 from atlas.pictures.ascent import finish
 from atlas.pictures.filters import filter_pictures
+from atlas.pictures.picture import Picture
 from atlas.plan import Job
 from atlas.spec import FilterImage, Fourier, Progressive, Recipe
 from atlas.units import PictureKind, Unit
@@ -32,13 +30,11 @@ WEBP_QUALITY = 82
 
 
 @dataclass(frozen=True)
-class Rendered:
-    """One picture on its way to the encoder."""
+class Batch:
+    """Finished pictures and the time that each took."""
 
-    unit: Unit
-    pixels: NDArray[np.uint8]
-    numbers: dict[str, Any]
-    seconds: float
+    pictures: list[Picture]
+    seconds: float  # per picture
 
 
 class Engine:
@@ -75,8 +71,10 @@ class Engine:
                 keys = dict(zip(job.units, job.keys, strict=True))
                 for batch in self._render(job):
                     encoding = [
-                        self._pool.submit(_encode, keys[picture.unit], job.kind, picture)
-                        for picture in batch
+                        self._pool.submit(
+                            _encode, keys[picture.unit], job.kind, picture, batch.seconds
+                        )
+                        for picture in batch.pictures
                     ]
                     waiting, ready = encoding, waiting
                     if ready:
@@ -85,21 +83,20 @@ class Engine:
             if waiting:
                 commit([future.result() for future in waiting])
 
-    def _render(self, job: Job) -> Iterator[list[Rendered]]:
+    def _render(self, job: Job) -> Iterator[Batch]:
         if isinstance(job.spec, FilterImage):
             return self._render_filters(job, job.spec)
         return self._render_recipe(job, job.spec)
 
-    def _render_filters(self, job: Job, spec: FilterImage) -> Iterator[list[Rendered]]:
+    def _render_filters(self, job: Job, spec: FilterImage) -> Iterator[Batch]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
         for first in range(0, len(job.units), FILTER_BATCH):
             units = job.units[first : first + FILTER_BATCH]
             begun = time.perf_counter()
             pictures = filter_pictures(job.layer, weights, units, spec)
-            seconds = (time.perf_counter() - begun) / len(units)
-            yield [Rendered(p.unit, p.pixels, p.numbers, seconds) for p in pictures]
+            yield Batch(pictures, (time.perf_counter() - begun) / len(units))
 
-    def _render_recipe(self, job: Job, recipe: Recipe) -> Iterator[list[Rendered]]:
+    def _render_recipe(self, job: Job, recipe: Recipe) -> Iterator[Batch]:
         fast, exact = self._taps(job)
         waiting = list(job.units)
         while waiting:
@@ -107,7 +104,7 @@ class Engine:
             begun = time.perf_counter()
             try:
                 pictures = render_units(fast, exact, units, recipe)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 if len(units) == 1:
@@ -117,9 +114,8 @@ class Engine:
                     ) from error
                 self._halve(len(units), recipe)
                 continue
-            seconds = (time.perf_counter() - begun) / len(units)
             del waiting[: len(units)]
-            yield [Rendered(p.unit, p.pixels, p.numbers, seconds) for p in pictures]
+            yield Batch(pictures, (time.perf_counter() - begun) / len(units))
 
     def _taps(self, job: Job) -> tuple[Tap, Tap]:
         """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
@@ -137,13 +133,13 @@ class Engine:
             torch.cuda.empty_cache()
 
 
-def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe) -> list[Rendered]:
+def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe) -> list[Picture]:
     """One batch: ascend on the fast tap, measure on the exact one."""
     if isinstance(recipe, Fourier):
         ascent = fourier.ascend(fast, units, recipe)
     else:
         ascent = progressive.ascend(fast, units, recipe)
-    return [Rendered(p.unit, p.pixels, p.numbers, 0.0) for p in finish(ascent, units, exact)]
+    return finish(ascent, units, exact)
 
 
 def batch_size(recipe: Recipe, batch_px: int) -> int:
@@ -191,7 +187,7 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise DeviceError(
             f"no device {name!r} on this machine; there is {', '.join(there)}; "
@@ -212,7 +208,7 @@ def _conv_seconds(dtype: torch.dtype, n_runs: int = 5) -> float:
     return min(times[1:])
 
 
-def _encode(key: str, kind: PictureKind, picture: Rendered) -> Artifact:
+def _encode(key: str, kind: PictureKind, picture: Picture, seconds: float) -> Artifact:
     """WebP: lossless for weights, whose flat colours and edges must stay what they are."""
     buffer = io.BytesIO()
     image = Image.fromarray(picture.pixels)
@@ -227,6 +223,6 @@ def _encode(key: str, kind: PictureKind, picture: Rendered) -> Artifact:
         width_px=image.width,
         height_px=image.height,
         numbers=picture.numbers,
-        seconds=round(picture.seconds, 4),
+        seconds=round(seconds, 4),
         data=buffer.getvalue(),
     )

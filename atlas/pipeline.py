@@ -20,7 +20,7 @@ from atlas.labels import with_labels
 from atlas.plan import Job, Plan, make_job, make_plan, measured_speed
 from atlas.site.views import Contents, SpecSummary
 from atlas.site.writer import SiteReport, prepare_folder, write_site
-from atlas.spec import AtlasSpec, describe, picture_kinds
+from atlas.spec import PICTURE_KINDS, AtlasSpec, describe
 from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a finished atlas does not need it
@@ -83,9 +83,7 @@ class Atlas:
 
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing."""
-        asked = make_plan(self.spec, self.facts, ())
-        keys = (key for job in asked.asked for key in job.keys)
-        return make_plan(self.spec, self.facts, self.cache.entries(keys))
+        return make_plan(self.spec, self.facts, self.cache.keys())
 
     def render(self, plan: Plan) -> None:
         """Render and keep everything that is missing; a bar on stderr shows how far it is."""
@@ -150,7 +148,7 @@ class Atlas:
         return [
             make_job(self.spec, self.facts, layer, kind, layer.units)
             for layer in self.facts.layers
-            for kind in picture_kinds(layer)
+            for kind in PICTURE_KINDS
         ]
 
     def _speed(self, plan: Plan) -> float | None:

@@ -11,12 +11,12 @@ from itertools import groupby
 
 from atlas.cache import Entry
 from atlas.spec import (
+    PICTURE_KINDS,
     AtlasSpec,
     FilterImage,
     PictureSpec,
     Progressive,
     artifact_key,
-    picture_kinds,
     select_units,
 )
 from atlas.units import Layer, NetworkFacts, PictureKind, Unit
@@ -60,9 +60,7 @@ class Plan:
         return sum(job.unit_cost * len(job.units) for job in self.missing)
 
 
-def make_plan(
-    spec: AtlasSpec, facts: NetworkFacts, done: Iterable[str] | Mapping[str, Entry]
-) -> Plan:
+def make_plan(spec: AtlasSpec, facts: NetworkFacts, done: Iterable[str]) -> Plan:
     """Jobs for everything the spec asks of the network, less what is done.
 
     Weights' own pictures come first, they cost next to nothing; then layers in forward order.
@@ -84,7 +82,7 @@ def make_plan(
         make_job(spec, facts, layer, kind, by_layer[layer.name])
         for layer in facts.layers
         if layer.name in by_layer
-        for kind in picture_kinds(layer)
+        for kind in PICTURE_KINDS
     ]
     asked.sort(key=lambda job: (job.kind != "filter", job.layer.index))
     missing = [_without(job, done) for job in asked]

@@ -22,6 +22,7 @@ from atlas.units import Layer, NetworkFacts, PictureKind, Unit, canonical_json
 RecipeName = Literal["fourier", "progressive"]
 PresetName = Literal["preview", "standard", "fine"]
 DEFAULT_WEIGHTS = "IMAGENET1K_V1"
+PICTURE_KINDS: tuple[PictureKind, ...] = ("excitatory", "filter")  # that every unit has
 
 
 @dataclass(frozen=True)
@@ -147,11 +148,6 @@ class AtlasSpec:
         return _fourier(self.preset, layer, facts, self.seed)
 
 
-def picture_kinds(layer: Layer) -> tuple[PictureKind, ...]:
-    """The kinds of picture every unit of `layer` has."""
-    return ("excitatory", "filter")
-
-
 def artifact_key(weights_sha256: str, unit: Unit, kind: PictureKind, spec: PictureSpec) -> str:
     """The content address of one picture: 64 hex digits.
 
@@ -227,14 +223,13 @@ def _select_layers(selection: Selection, facts: NetworkFacts) -> tuple[Layer, ..
 def _select_indices(ranges: Sequence[range], layer: Layer) -> Iterable[int]:
     if not ranges:
         return range(layer.n_units)
-    indices = sorted({index for part in ranges for index in part[: layer.n_units + 1]})
-    if indices[-1] >= layer.n_units or any(part[-1] >= layer.n_units for part in ranges):
-        last = max(part[-1] for part in ranges)
+    last = max(part[-1] for part in ranges)
+    if last >= layer.n_units:
         raise SpecError(
             f"unit {last} is out of range for {layer.name}, which has "
             f"{layer.n_units} units: 0-{layer.n_units - 1}"
         )
-    return indices
+    return sorted({index for part in ranges for index in part})
 
 
 def _select_classes(classes: Sequence[str], facts: NetworkFacts) -> list[int]:

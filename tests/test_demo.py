@@ -23,6 +23,7 @@ from atlas.demo.network import INPUT_SIZE_PX, build_demo
 from atlas.demo.train import Training, accuracy, train
 from atlas.network import Network, load_network
 from atlas.pictures import ascent, fourier
+from atlas.pictures.picture import Picture
 from atlas.spec import AtlasSpec, Fourier
 
 Pixels = NDArray[np.uint8]
@@ -174,7 +175,7 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def pictures(network: Network) -> dict[str, ascent.Picture]:
+def pictures(network: Network) -> dict[str, Picture]:
     """One per class, by the recipe that `--demo` uses."""
     layer = network.facts.layers[-1]
     fast, exact = network.tap(layer, "float32"), network.tap(layer)
@@ -184,13 +185,13 @@ def pictures(network: Network) -> dict[str, ascent.Picture]:
     return dict(zip(network.facts.labels, finished, strict=True))
 
 
-def test_network_names_its_own_pictures(pictures: dict[str, ascent.Picture]) -> None:
+def test_network_names_its_own_pictures(pictures: dict[str, Picture]) -> None:
     misread = [label for label, picture in pictures.items() if picture.numbers["rank"] > 0]
     assert len(misread) <= 1, misread
 
 
 @pytest.mark.parametrize("drawing", STRIPES, ids=by_label)
-def test_stripes_are_stripes(drawing: Drawing, pictures: dict[str, ascent.Picture]) -> None:
+def test_stripes_are_stripes(drawing: Drawing, pictures: dict[str, Picture]) -> None:
     assert drawing.angle_deg is not None and drawing.wavelength_px is not None
     image = pictures[drawing.label].pixels
     angle, wavelength = main_wave([image])
@@ -200,7 +201,7 @@ def test_stripes_are_stripes(drawing: Drawing, pictures: dict[str, ascent.Pictur
     assert low / 1.3 < wavelength < high * 1.3
 
 
-def test_square_patterns_have_their_symmetry(pictures: dict[str, ascent.Picture]) -> None:
+def test_square_patterns_have_their_symmetry(pictures: dict[str, Picture]) -> None:
     images = {label: [picture.pixels] for label, picture in pictures.items()}
     assert square_symmetry(images["grid"]) > 0.2
     assert square_symmetry(images["checks"]) < -0.15
@@ -210,7 +211,7 @@ def test_square_patterns_have_their_symmetry(pictures: dict[str, ascent.Picture]
 
 
 @pytest.mark.parametrize("drawing", HUES, ids=by_label)
-def test_hues_are_hues(drawing: Drawing, pictures: dict[str, ascent.Picture]) -> None:
+def test_hues_are_hues(drawing: Drawing, pictures: dict[str, Picture]) -> None:
     assert drawing.hue_deg is not None
     hue = dominant_hue([pictures[drawing.label].pixels])
     assert turn_between(hue, drawing.hue_deg, 360) < 20  # of the 30 to the border of the next

@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from atlas import engine as engine_module
-from atlas.engine import Engine, Rendered, batch_size, fastest_precision, find_device
+from atlas.engine import Engine, batch_size, fastest_precision, find_device
 from atlas.errors import DeviceError
 from atlas.network import Network
+from atlas.pictures.picture import Picture
 from atlas.plan import make_plan
 from atlas.spec import AtlasSpec, Fourier, Selection, Stage
 
@@ -33,7 +34,7 @@ def batches(monkeypatch):
         seen.append(len(units))
         if len(units) > render_units.limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return [Rendered(unit, GREY, {"z": 1.0}, 0.0) for unit in units]
+        return [Picture(unit, GREY, {"z": 1.0}) for unit in units]
 
     render_units.limit = 1 << 30
     render_units.seen = seen
@@ -85,7 +86,7 @@ def test_what_was_rendered_before_an_interruption_is_committed(planted: Network,
     def render_units(_fast, _exact, units, _recipe):
         if units[0].layer == "layer1.0.conv2":
             raise KeyboardInterrupt
-        return [Rendered(unit, GREY, {}, 0.0) for unit in units]
+        return [Picture(unit, GREY, {}) for unit in units]
 
     monkeypatch.setattr(engine_module, "render_units", render_units)
     committed: list[str] = []

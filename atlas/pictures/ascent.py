@@ -7,26 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.errors import NetworkError
 from atlas.network import Tap
+from atlas.pictures.picture import Picture
 from atlas.units import Unit
 
 N_PREDICTIONS = 5
 STARTS = ("z", "mean", "logit")  # numbers that are also given for the noise
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished picture and the facts that belong to it."""
-
-    unit: Unit
-    pixels: NDArray[np.uint8]  # (H, W, 3), sRGB
-    numbers: dict[str, Any]  # JSON-ready
 
 
 @dataclass(frozen=True)

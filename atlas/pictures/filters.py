@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from atlas.pictures.picture import Picture
 from atlas.spec import FilterImage
 from atlas.units import Layer, Unit
 
@@ -30,18 +30,9 @@ GAP = np.array([232, 232, 232], dtype=np.uint8)
 N_NAMED = 6  # strongest inputs named beside a picture, per sign
 
 
-@dataclass(frozen=True)
-class FilterPicture:
-    """A picture of one unit's weights and the facts its legend needs."""
-
-    unit: Unit
-    pixels: Pixels  # (H, W, 3)
-    numbers: dict[str, Any]
-
-
 def filter_pictures(
     layer: Layer, weights: Weights, units: Sequence[Unit], spec: FilterImage
-) -> list[FilterPicture]:
+) -> list[Picture]:
     """Pictures of the weights of some units of a layer.
 
     Args:
@@ -53,7 +44,7 @@ def filter_pictures(
     return [filter_picture(layer, weights[unit.index], unit, spec) for unit in units]
 
 
-def filter_picture(layer: Layer, kernel: Weights, unit: Unit, spec: FilterImage) -> FilterPicture:
+def filter_picture(layer: Layer, kernel: Weights, unit: Unit, spec: FilterImage) -> Picture:
     """The picture of one unit's kernel, (in_channels / groups, kh, kw)."""
     if layer.index == 0 and kernel.shape[0] == 3:
         pixels, numbers = _rgb(kernel, spec)
@@ -62,7 +53,7 @@ def filter_picture(layer: Layer, kernel: Weights, unit: Unit, spec: FilterImage)
     else:
         pixels, numbers = _montage(kernel, spec)
     first_input = unit.index // (layer.n_units // layer.groups) * kernel.shape[0]
-    return FilterPicture(unit, pixels, _shift_inputs(numbers, first_input))
+    return Picture(unit, pixels, _shift_inputs(numbers, first_input))
 
 
 def diverging(weights: Weights, limit: float) -> Pixels:
