@@ -18,12 +18,18 @@ from tqdm import tqdm
 from atlas import __version__
 from atlas.cache import Cache, remove_cache
 from atlas.errors import AtlasError, SiteError
+from atlas.photographs import Photographs
 from atlas.pipeline import Atlas, Places, Status
 from atlas.site.writer import remove_site
-from atlas.spec import DEFAULT_WEIGHTS, AtlasSpec, Selection, parse_ranges
+from atlas.spec import DEFAULT_WEIGHTS, KINDS, AtlasSpec, Selection, parse_kinds, parse_ranges
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-EXAMPLES = """\b
+KIND_TABLE = "\n".join(f"  {kind:12} {about}" for kind, about in KINDS.items())
+EPILOG = f"""\b
+Kinds, in the order of making:
+{KIND_TABLE}
+
+\b
 Examples:
   python build.py --demo                    a whole atlas in minutes, no download
   python build.py --preset preview          a first picture of all 27,560 units
@@ -114,6 +120,18 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A first look at everything, the atlas itself, or pictures for print.",
         ),
         click.option(
+            "--kinds",
+            default="",
+            metavar="KINDS",
+            help="Only these of what a unit can have, explained below; all of them if left out.",
+        ),
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="Photographs, to say how far real images drive each unit.",
+        ),
+        click.option(
             "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
         ),
         click.option(
@@ -138,6 +156,8 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         classes: tuple[str, ...],
         recipe: Any,
         preset: Any,
+        kinds: str,
+        images: Path | None,
         seed: int,
         device: str,
         out: Path,
@@ -149,7 +169,17 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             units=parse_ranges(units) if units else (),
             classes=tuple(part for text in classes for part in _parts(text)),
         )
-        spec = AtlasSpec(weights, demo, labels, recipe, preset, seed, selection)
+        spec = AtlasSpec(
+            weights,
+            demo,
+            labels,
+            recipe,
+            preset,
+            seed,
+            selection,
+            parse_kinds(kinds) if kinds else tuple(KINDS),
+            Photographs.of(images) if images else None,
+        )
         return command(*args, spec=spec, places=Places(out, cache, device), **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
@@ -157,7 +187,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(
     cls=Command,
-    epilog=EXAMPLES,
+    epilog=EPILOG,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -169,8 +199,8 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
     Every conv layer and every class of ResNet-50 is walked. For each unit the site shows its
-    weights, and a picture of what excites it. What was rendered once is kept: stop at any time,
-    and the same command goes on where it stopped.
+    weights, pictures of what drives it up and down, and what it answers to noise and photographs.
+    What was made once is kept: stop at any time, and the same command goes on where it stopped.
     """
     if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
@@ -183,7 +213,8 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         atlas.render(plan)
         report = atlas.write()
     click.echo(
-        f"{plan.n_missing:,} pictures rendered, {plan.n_asked - plan.n_missing:,} were there.\n"
+        f"{plan.n_missing:,} pictures and panels made, "
+        f"{plan.n_asked - plan.n_missing:,} were there.\n"
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
@@ -276,9 +307,9 @@ def _show_status(status: Status) -> None:
         state = (
             "done" if layer.n_done == layer.n_asked else f"{layer.n_asked - layer.n_done:,} missing"
         )
-        click.echo(f"  {layer.layer:24} {layer.n_done:6,} of {layer.n_asked:6,} pictures  {state}")
+        click.echo(f"  {layer.layer:24} {layer.n_done:6,} of {layer.n_asked:6,}  {state}")
     click.echo(
-        f"{status.n_done:,} of {status.n_asked:,} pictures are done, "
+        f"{status.n_done:,} of {status.n_asked:,} pictures and panels are done, "
         f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
     )
     if status.n_done < status.n_asked:

@@ -19,7 +19,7 @@ from typing import Any
 from atlas.errors import CacheError
 from atlas.units import NetworkFacts, canonical_json
 
-SCHEMA_VERSION = 1  # raise it when the tables or NetworkFacts change
+SCHEMA_VERSION = 2  # raise it when the tables or NetworkFacts change
 FILE_NAME = "atlas.sqlite"
 
 _SCHEMA = """

@@ -3,48 +3,68 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from atlas.cache import Artifact
 from atlas.errors import DeviceError
 from atlas.network import Network, Precision, Tap
+from atlas.panels.natural import natural_panels
+from atlas.panels.noise import noise_panel
+from atlas.panels.panel import Panel
+from atlas.photographs import Photographs
 from atlas.pictures import fourier, progressive
-from atlas.pictures.ascent import finish
+from atlas.pictures.ascent import (
+    Ascent,
+    centre_response,
+    finish,
+    layer_response,
+    responses,
+)
 from atlas.pictures.filters import filter_pictures
 from atlas.pictures.picture import Picture
+from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
-from atlas.spec import FilterImage, Fourier, Progressive, Recipe
-from atlas.units import PictureKind, Unit
+from atlas.spec import FilterImage, Fourier, Natural, Noise, Progressive, Recipe, Twin
+from atlas.units import Kind, Layer, Unit
 
 CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
 BYTES_PER_PX = 1500  # of device memory per canvas pixel in flight, deepest layer of ResNet-50
 MAX_BATCH = 512
 FILTER_BATCH = 512
 WEBP_QUALITY = 82
+SMALL_PX = 48  # below it WebP is kept lossless
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Finished pictures and the time that each took."""
+    """Finished pictures or panels, and the time that each took."""
 
-    pictures: list[Picture]
-    seconds: float  # per picture
+    parts: Sequence[Picture | Panel]
+    seconds: float  # per part
 
 
 class Engine:
-    """Renders jobs on one device and hands out encoded batches, in order.
+    """Works on jobs on one device and hands out encoded batches, in order.
 
     Use as a context manager: it owns the encoder's threads.
     """
 
-    def __init__(self, network: Network, n_threads: int = 2) -> None:
+    def __init__(
+        self, network: Network, photographs: Photographs | None = None, n_threads: int = 2
+    ) -> None:
         self.network = network
+        self.photographs = photographs
         self.precision = fastest_precision(network.device)
         self._batch_px = batch_pixels(network.device)
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")
@@ -56,7 +76,7 @@ class Engine:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
-        """Render all jobs; `commit` gets each batch once it is encoded, in this thread.
+        """Make all jobs' artifacts; `commit` gets each batch once it is encoded, in this thread.
 
         A batch is encoded while the next one computes. Whatever stops the work, the batch that
         waits is still committed.
@@ -65,16 +85,14 @@ class Engine:
             DeviceError: not even one picture fits into memory.
             NetworkError: a score is not finite.
         """
+        keys = {(job.kind, unit): key for job in jobs for unit, key in job.keyed}
         waiting: list[Future[Artifact]] = []
         try:
-            for job in jobs:
-                keys = dict(zip(job.units, job.keys, strict=True))
-                for batch in self._render(job):
+            for kind, of_kind in groupby(jobs, lambda job: job.kind):
+                for batch in self._make(kind, list(of_kind)):
                     encoding = [
-                        self._pool.submit(
-                            _encode, keys[picture.unit], job.kind, picture, batch.seconds
-                        )
-                        for picture in batch.pictures
+                        self._pool.submit(_encode, keys[kind, part.unit], kind, part, batch.seconds)
+                        for part in batch.parts
                     ]
                     waiting, ready = encoding, waiting
                     if ready:
@@ -83,27 +101,59 @@ class Engine:
             if waiting:
                 commit([future.result() for future in waiting])
 
-    def _render(self, job: Job) -> Iterator[Batch]:
-        if isinstance(job.spec, FilterImage):
-            return self._render_filters(job, job.spec)
-        return self._render_recipe(job, job.spec)
+    def _make(self, kind: Kind, jobs: list[Job]) -> Iterator[Batch]:
+        if kind == "natural":  # the photographs pass by once, for all layers
+            yield self._natural([job.layer for job in jobs])
+            return
+        for job in jobs:
+            match job.spec:
+                case FilterImage():
+                    yield from self._filters(job, job.spec)
+                case Noise():
+                    yield self._noise(job, job.spec)
+                case Fourier() | Progressive() | Twin():
+                    yield from self._pictures(job, job.spec)
+                case Natural():
+                    raise AssertionError("photographs are shown to all layers at once")
 
-    def _render_filters(self, job: Job, spec: FilterImage) -> Iterator[Batch]:
+    def _filters(self, job: Job, spec: FilterImage) -> Iterator[Batch]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
         for first in range(0, len(job.units), FILTER_BATCH):
             units = job.units[first : first + FILTER_BATCH]
             begun = time.perf_counter()
             pictures = filter_pictures(job.layer, weights, units, spec)
-            yield Batch(pictures, (time.perf_counter() - begun) / len(units))
+            yield _timed(pictures, begun)
 
-    def _render_recipe(self, job: Job, recipe: Recipe) -> Iterator[Batch]:
-        fast, exact = self._taps(job)
+    def _noise(self, job: Job, spec: Noise) -> Batch:
+        begun = time.perf_counter()
+        n_images = max(1, min(spec.n_images, self._batch_px // spec.size_px**2))
+        panel = noise_panel(self.network.tap(job.layer, "float32"), spec, n_images)
+        return _timed([panel], begun)
+
+    def _natural(self, layers: Sequence[Layer]) -> Batch:
+        assert self.photographs, "the plan asks for this kind with photographs only"
+        begun = time.perf_counter()
+        size_px = self.network.facts.input_size_px
+        with tqdm(
+            total=len(self.photographs.files),
+            desc="photographs",
+            unit=" images",
+            file=sys.stderr,
+            leave=False,
+        ) as bar:
+            panels = natural_panels(
+                self.network.watch(layers), self.photographs, size_px, progress=bar.update
+            )
+        return _timed(panels, begun)
+
+    def _pictures(self, job: Job, spec: Recipe | Twin) -> Iterator[Batch]:
+        fast, exact = self._taps(job.layer, spec)
         waiting = list(job.units)
         while waiting:
-            units = waiting[: batch_size(recipe, self._batch_px)]
+            units = waiting[: batch_size(spec, self._batch_px)]
             begun = time.perf_counter()
             try:
-                pictures = render_units(fast, exact, units, recipe)
+                pictures = render_units(fast, exact, units, spec)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -112,39 +162,54 @@ class Engine:
                         f"one picture of {job.layer.name} does not fit into the memory of "
                         f"{self.network.device}; use a smaller --preset or another --device"
                     ) from error
-                self._halve(len(units), recipe)
+                self._halve(len(units), spec)
                 continue
             del waiting[: len(units)]
-            yield Batch(pictures, (time.perf_counter() - begun) / len(units))
+            yield _timed(pictures, begun)
 
-    def _taps(self, job: Job) -> tuple[Tap, Tap]:
+    def _taps(self, layer: Layer, spec: Recipe | Twin) -> tuple[Tap, Tap]:
         """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
-        exact = self.network.tap(job.layer, "float32")
-        if isinstance(job.spec, Progressive):
-            return self.network.tap(job.layer), exact
+        exact = self.network.tap(layer, "float32")
+        recipe = spec.first if isinstance(spec, Twin) else spec
+        if isinstance(recipe, Progressive):
+            return self.network.tap(layer), exact
         if self.precision == "float32":
             return exact, exact
-        return self.network.tap(job.layer, self.precision), exact
+        return self.network.tap(layer, self.precision), exact
 
-    def _halve(self, n_units: int, recipe: Recipe) -> None:
+    def _halve(self, n_units: int, spec: Recipe | Twin) -> None:
         """Half the batch from here on, in the layers to come as well."""
-        self._batch_px = n_units // 2 * recipe.canvas_px**2
+        self._batch_px = n_units // 2 * _pixels_per_unit(spec)
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
-def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe) -> list[Picture]:
+def render_units(
+    fast: Tap, exact: Tap, units: Sequence[Unit], spec: Recipe | Twin
+) -> list[Picture]:
     """One batch: ascend on the fast tap, measure on the exact one."""
+    if isinstance(spec, Twin):
+        return twin_pictures(ascend, fast, exact, units, spec)
+    objective = spec.objective if isinstance(spec, Fourier) else "mean"
+    measure = {"centre": centre_response, "layer": layer_response}.get(objective, responses)
+    return finish(ascend(fast, units, spec), units, exact, measure)
+
+
+def ascend(tap: Tap, units: Sequence[Unit], recipe: Recipe) -> Ascent:
+    """Run a recipe, whichever it is."""
     if isinstance(recipe, Fourier):
-        ascent = fourier.ascend(fast, units, recipe)
-    else:
-        ascent = progressive.ascend(fast, units, recipe)
-    return finish(ascent, units, exact)
+        return fourier.ascend(tap, units, recipe)
+    return progressive.ascend(tap, units, recipe)
 
 
-def batch_size(recipe: Recipe, batch_px: int) -> int:
+def batch_size(spec: Recipe | Twin, batch_px: int) -> int:
     """Units per batch: the more, the smaller their largest canvas."""
-    return max(1, min(MAX_BATCH, batch_px // recipe.canvas_px**2))
+    return max(1, min(MAX_BATCH, batch_px // _pixels_per_unit(spec)))
+
+
+def _pixels_per_unit(spec: Recipe | Twin) -> int:
+    """Canvas pixels in flight at once: a twin is rendered together with its neighbour."""
+    return spec.canvas_px**2 * (2 if isinstance(spec, Twin) else 1)
 
 
 def batch_pixels(device: torch.device) -> int:
@@ -208,21 +273,37 @@ def _conv_seconds(dtype: torch.dtype, n_runs: int = 5) -> float:
     return min(times[1:])
 
 
-def _encode(key: str, kind: PictureKind, picture: Picture, seconds: float) -> Artifact:
-    """WebP: lossless for weights, whose flat colours and edges must stay what they are."""
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture.pixels)
-    if kind == "filter":
-        image.save(buffer, "WEBP", lossless=True, quality=60, method=2)
-    else:
-        image.save(buffer, "WEBP", quality=WEBP_QUALITY, method=4)
+def _timed(parts: Sequence[Picture | Panel], begun: float) -> Batch:
+    return Batch(parts, (time.perf_counter() - begun) / len(parts))
+
+
+def _encode(key: str, kind: Kind, part: Picture | Panel, seconds: float) -> Artifact:
+    """An artifact for the cache; a panel has no bytes, only numbers."""
+    width_px = height_px = 0
+    data = b""
+    if isinstance(part, Picture):
+        height_px, width_px = part.pixels.shape[:2]
+        # Flat colours and edges of weights, and pictures of few pixels, must stay what they are.
+        data = encode(part.pixels, lossless=kind == "filter" or width_px < SMALL_PX)
     return Artifact(
         key=key,
-        unit=picture.unit.id,
+        unit=part.unit.id,
         kind=kind,
-        width_px=image.width,
-        height_px=image.height,
-        numbers=picture.numbers,
+        width_px=width_px,
+        height_px=height_px,
+        numbers=part.numbers,
         seconds=round(seconds, 4),
-        data=buffer.getvalue(),
+        data=data,
     )
+
+
+def encode(pixels: NDArray[np.uint8], *, lossless: bool) -> bytes:
+    """(H, W, 3), sRGB, as WebP."""
+    buffer = io.BytesIO()
+    options = (
+        {"lossless": True, "quality": 60, "method": 2}
+        if lossless
+        else {"quality": WEBP_QUALITY, "method": 4}
+    )
+    Image.fromarray(pixels).save(buffer, "WEBP", **options)
+    return buffer.getvalue()

@@ -6,7 +6,7 @@ The only module that knows which networks there are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -112,8 +112,7 @@ class Tap(nn.Module):
             (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a classifier.
         """
         images = images.to(self.dtype, memory_format=torch.channels_last)
-        raw: Tensor = self.extractor(images)["tap"]
-        return raw if raw.ndim == 4 else raw[:, :, None, None]
+        return _as_maps(self.extractor(images)["tap"])
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in 0..1 as the network's own preprocessing would give them."""
@@ -123,10 +122,58 @@ class Tap(nn.Module):
         """For each image the map of its own unit: (B, n_units, h, w), (B,) -> (B, h, w)."""
         return raw[torch.arange(len(channels), device=raw.device), channels].float()
 
+    @staticmethod
+    def middle(maps: Tensor) -> Tensor:
+        """The position in the middle of maps (B, h, w): (B,)."""
+        return maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
+
+    @property
+    def score_name(self) -> str:
+        """What `sigmas` gives: "z", or the plain "mean" where no BatchNorm tells averages."""
+        return "z" if self.layer.batch_norm else "mean"
+
     def sigmas(self, maps: Tensor, channels: Tensor) -> Tensor:
-        """Unit maps (B, h, w) in standard deviations above the unit's average."""
+        """Maps of C units (..., C, h, w) in standard deviations above each unit's average."""
         mean, std, sign = (stat[channels, None, None] for stat in (self.mean, self.std, self.sign))
         return sign * (maps - mean) / std
+
+    def all_sigmas(self, raw: Tensor) -> Tensor:
+        """All units' maps (B, n_units, h, w) in standard deviations above their averages.
+
+        Raises:
+            NetworkError: they are not finite.
+        """
+        if not raw.isfinite().all():
+            raise NetworkError(
+                f"{self.layer.name} gives values that are not finite; check the weights"
+            )
+        return self.sigmas(raw.float(), torch.arange(raw.shape[1], device=raw.device))
+
+
+class Watch:
+    """Several layers of a network at once, read with one pass forward.
+
+    Attributes:
+        taps: how to read each layer; their own extractors are not used.
+    """
+
+    def __init__(self, taps: Sequence[Tap], extractor: nn.Module, device: torch.device) -> None:
+        self.taps = tuple(taps)
+        self.device = device
+        self._extractor = extractor
+
+    @torch.inference_mode()
+    def sigmas(self, images: Tensor) -> Iterator[tuple[Tap, Tensor]]:
+        """Each layer's responses (B, n_units, h, w) to images (B, 3, H, W) in 0..1.
+
+        Raises:
+            NetworkError: they are not finite.
+        """
+        images = self.taps[0].normalise(images).to(memory_format=torch.channels_last)
+        found = self._extractor(images)
+        for tap in self.taps:
+            raw = _as_maps(found.pop(tap.layer.name))
+            yield tap, tap.all_sigmas(raw)
 
 
 class Network:
@@ -152,6 +199,16 @@ class Network:
         dtype = getattr(torch, precision or "float32")
         own = copy.deepcopy(self.model.get_submodule(layer.name)).to(dtype)
         extractor.set_submodule(layer.name, own)  # the tapped layer itself stays unfolded
+        return self._tap(layer, extractor, dtype)
+
+    def watch(self, layers: Sequence[Layer]) -> Watch:
+        """All these layers at once, in float32, in the order given."""
+        names = {layer.name: layer.name for layer in layers}
+        extractor = create_feature_extractor(self.model, names).eval()
+        taps = [self._tap(layer, nn.Identity(), torch.float32) for layer in layers]
+        return Watch(taps, extractor, self.device)
+
+    def _tap(self, layer: Layer, extractor: nn.Module, dtype: torch.dtype) -> Tap:
         norm = self.model.get_submodule(layer.batch_norm) if layer.batch_norm else None
         tap = Tap(
             layer,
@@ -180,6 +237,11 @@ class Network:
             model = model.requires_grad_(False).to(getattr(torch, precision))
             self._folded_models[precision] = model.to(memory_format=torch.channels_last)
         return self._folded_models[precision]
+
+
+def _as_maps(raw: Tensor) -> Tensor:
+    """A classifier's (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
+    return raw if raw.ndim == 4 else raw[:, :, None, None]
 
 
 def load_network(spec: AtlasSpec, device: torch.device | str = "cpu") -> Network:
@@ -234,6 +296,7 @@ class _Field:
 
     size_px: int = 1
     stride_px: int = 1
+    centre_px: float = 0.0  # of position 0
     convs: frozenset[tuple[str, int]] = frozenset()  # (name, MACs) of everything before
 
 
@@ -243,26 +306,42 @@ def _field(
     inputs = [fields[source] for source in node.all_input_nodes]
     if not inputs:
         return _Field()
-    size_px = max(field.size_px for field in inputs)
+    before = max(inputs, key=lambda field: field.size_px)
     stride_px = max(field.stride_px for field in inputs)
     convs = frozenset().union(*(field.convs for field in inputs))
-    window, stride = _window(node, module)
+    window, stride, padding = _window(node, module)
     if isinstance(module, nn.Conv2d | nn.Linear):
         convs |= {(str(node.target), _macs(node, module))}
-    return _Field(size_px + (window - 1) * stride_px, stride_px * stride, convs)
+    return _Field(
+        before.size_px + (window - 1) * stride_px,
+        stride_px * stride,
+        before.centre_px + ((window - 1) / 2 - padding) * stride_px,
+        convs,
+    )
 
 
-def _window(node: torch.fx.Node, module: nn.Module | None) -> tuple[int, int]:
-    """Size and stride of the window that a node slides over its input, along the longer side."""
+def _window(node: torch.fx.Node, module: nn.Module | None) -> tuple[int, int, int]:
+    """Size, stride and padding of the window that a node slides, along the longer side."""
     if isinstance(module, nn.Conv2d):
         spans = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
-        return max(spans), max(module.stride)
+        return max(spans), max(module.stride), max(_padding(module))
     if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        return _longest(module.kernel_size), _longest(module.stride)
+        return _longest(module.kernel_size), _longest(module.stride), _longest(module.padding)
     if isinstance(module, nn.AdaptiveAvgPool2d):
         whole = max(_shape(node.all_input_nodes[0])[2:])
-        return whole, whole
-    return 1, 1
+        return whole, whole, 0
+    return 1, 1, 0
+
+
+def _padding(conv: nn.Conv2d) -> tuple[int, int]:
+    if conv.padding == "valid":
+        return 0, 0
+    if conv.padding == "same":
+        height, width = (
+            d * (k - 1) // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)
+        )
+        return height, width
+    return _pair(cast("int | tuple[int, int]", conv.padding))
 
 
 def _layer(
@@ -286,7 +365,7 @@ def _layer(
         in_channels=_shape(node.all_input_nodes[0])[1],
         kernel=_pair(conv.kernel_size if conv else 1),
         stride=_pair(conv.stride if conv else 1),
-        padding=_pair(conv.padding if conv and not isinstance(conv.padding, str) else 0),
+        padding=_padding(conv) if conv else (0, 0),
         dilation=_pair(conv.dilation if conv else 1),
         groups=conv.groups if conv else 1,
         stage=parts[0] if len(parts) > 1 else outside,
@@ -295,6 +374,7 @@ def _layer(
         reads=_layer_before(node, graph),
         output_px=(height, width),
         receptive_field_px=field.size_px,
+        field_centre_px=field.centre_px,
         total_stride_px=field.stride_px,
         macs=sum(macs for _, macs in field.convs),
     )

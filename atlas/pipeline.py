@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections import Counter
@@ -17,13 +18,14 @@ from atlas import demo
 from atlas.cache import Artifact, Cache, Entry
 from atlas.digest import file_sha256
 from atlas.labels import with_labels
-from atlas.plan import Job, Plan, make_job, make_plan, measured_speed
+from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed
 from atlas.site.views import Contents, SpecSummary
 from atlas.site.writer import SiteReport, prepare_folder, write_site
-from atlas.spec import PICTURE_KINDS, AtlasSpec, describe
+from atlas.spec import KINDS, AtlasSpec, describe
 from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a finished atlas does not need it
+    from atlas.engine import Engine
     from atlas.network import Network
 
 
@@ -90,9 +92,7 @@ class Atlas:
         prepare_folder(self.places.out_dir)
         if not plan.missing:
             return
-        from atlas.engine import Engine
-
-        with _bar(plan, self._speed(plan)) as bar, Engine(self._load_network()) as engine:
+        with _bar(plan, self._speed(plan)) as bar, self._engine() as engine:
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
@@ -144,12 +144,15 @@ class Atlas:
             seconds_left=plan.missing_cost / speed if speed else None,
         )
 
-    def _whole_network(self) -> list[Job]:
-        return [
-            make_job(self.spec, self.facts, layer, kind, layer.units)
-            for layer in self.facts.layers
-            for kind in PICTURE_KINDS
-        ]
+    def _whole_network(self) -> tuple[Job, ...]:
+        """Every job there could be: what was rendered before is shown, asked for now or not."""
+        spec = dataclasses.replace(self.spec, kinds=tuple(KINDS))
+        return jobs_of(spec, self.facts, {layer.name: layer.units for layer in self.facts.layers})
+
+    def _engine(self) -> Engine:
+        from atlas.engine import Engine
+
+        return Engine(self._load_network(), self.spec.images)
 
     def _speed(self, plan: Plan) -> float | None:
         """Multiply-accumulates per second, as measured on what this recipe rendered before."""

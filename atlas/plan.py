@@ -5,21 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 from atlas.cache import Entry
 from atlas.spec import (
-    PICTURE_KINDS,
+    KINDS,
+    ArtifactSpec,
     AtlasSpec,
-    FilterImage,
-    PictureSpec,
+    Fourier,
     Progressive,
+    Twin,
     artifact_key,
     select_units,
+    units_of,
 )
-from atlas.units import Layer, NetworkFacts, PictureKind, Unit
+from atlas.units import Kind, Layer, NetworkFacts, Unit
 
 # Drawing, jittering and measuring a picture costs about this much more than the network itself.
 OVERHEAD_MACS = 150_000_000
@@ -27,14 +29,19 @@ OVERHEAD_MACS = 150_000_000
 
 @dataclass(frozen=True)
 class Job:
-    """Pictures of one kind to render for units of one layer."""
+    """Artifacts of one kind to make for units of one layer, or for the layer itself."""
 
     layer: Layer
-    kind: PictureKind
-    spec: PictureSpec
+    kind: Kind
+    spec: ArtifactSpec
     units: tuple[Unit, ...]
     keys: tuple[str, ...]  # of the artifacts, one per unit
     unit_cost: float  # multiply-accumulates for one unit
+
+    @property
+    def keyed(self) -> Iterator[tuple[Unit, str]]:
+        """Each unit with the key of its artifact."""
+        return zip(self.units, self.keys, strict=True)
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,12 @@ class Plan:
 
     @property
     def n_asked(self) -> int:
-        """Pictures asked for."""
+        """Artifacts asked for."""
         return sum(len(job.units) for job in self.asked)
 
     @property
     def n_missing(self) -> int:
-        """Pictures still to render."""
+        """Artifacts still to make."""
         return sum(len(job.units) for job in self.missing)
 
     @property
@@ -63,7 +70,8 @@ class Plan:
 def make_plan(spec: AtlasSpec, facts: NetworkFacts, done: Iterable[str]) -> Plan:
     """Jobs for everything the spec asks of the network, less what is done.
 
-    Weights' own pictures come first, they cost next to nothing; then layers in forward order.
+    Kind after kind, each in forward order of the layers: people look at excitatory pictures of
+    the whole network long before the last inhibitory one is there.
 
     Args:
         spec: what was asked.
@@ -78,38 +86,52 @@ def make_plan(spec: AtlasSpec, facts: NetworkFacts, done: Iterable[str]) -> Plan
         name: tuple(units)
         for name, units in groupby(select_units(spec.selection, facts), lambda unit: unit.layer)
     }
-    asked = [
-        make_job(spec, facts, layer, kind, by_layer[layer.name])
-        for layer in facts.layers
-        if layer.name in by_layer
-        for kind in PICTURE_KINDS
-    ]
-    asked.sort(key=lambda job: (job.kind != "filter", job.layer.index))
+    asked = jobs_of(spec, facts, by_layer)
     missing = [_without(job, done) for job in asked]
-    return Plan(tuple(asked), tuple(job for job in missing if job.units))
+    return Plan(asked, tuple(job for job in missing if job.units))
+
+
+def jobs_of(
+    spec: AtlasSpec, facts: NetworkFacts, chosen: Mapping[str, tuple[Unit, ...]]
+) -> tuple[Job, ...]:
+    """Every job for the chosen units, by layer, in the order of making."""
+    jobs = [
+        make_job(spec, facts, layer, kind, units)
+        for layer in facts.layers
+        if layer.name in chosen
+        for kind in spec.kinds_of(layer, facts)
+        if (units := units_of(kind, layer, chosen[layer.name]))
+    ]
+    order = list(KINDS)
+    return tuple(sorted(jobs, key=lambda job: (order.index(job.kind), job.layer.index)))
 
 
 def make_job(
     spec: AtlasSpec,
     facts: NetworkFacts,
     layer: Layer,
-    kind: PictureKind,
+    kind: Kind,
     units: tuple[Unit, ...],
 ) -> Job:
-    """The job that renders one kind of picture for these units of one layer."""
-    picture_spec = spec.picture_spec(kind, layer, facts)
-    keys = tuple(artifact_key(facts.sha256, unit, kind, picture_spec) for unit in units)
-    return Job(layer, kind, picture_spec, units, keys, unit_cost(layer, picture_spec, facts))
+    """The job that makes one kind of artifact for these units of one layer."""
+    artifact_spec = spec.artifact_spec(kind, layer, facts)
+    keys = tuple(artifact_key(facts.sha256, unit, kind, artifact_spec) for unit in units)
+    return Job(layer, kind, artifact_spec, units, keys, unit_cost(layer, artifact_spec, facts))
 
 
-def unit_cost(layer: Layer, spec: PictureSpec, facts: NetworkFacts) -> float:
-    """Multiply-accumulates to render one unit: forward and backward through all its steps."""
-    if isinstance(spec, FilterImage):
-        return 0.0
+def unit_cost(layer: Layer, spec: ArtifactSpec, facts: NetworkFacts) -> float:
+    """Multiply-accumulates to render one unit: forward and backward through all its steps.
+
+    Single passes forward count as nothing.
+    """
+    if isinstance(spec, Twin):  # the unit twice, and its neighbour
+        return 3 * unit_cost(layer, spec.first, facts)
     if isinstance(spec, Progressive):
         canvases = [(size_px, spec.steps) for size_px in spec.sizes_px[:-1]]
-    else:
+    elif isinstance(spec, Fourier):
         canvases = [(stage.size_px, stage.steps) for stage in spec.stages]
+    else:
+        return 0.0
     full_size_steps = sum(steps * (px / facts.input_size_px) ** 2 for px, steps in canvases)
     return 2 * (layer.macs + OVERHEAD_MACS) * full_size_steps
 
@@ -126,7 +148,7 @@ def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float |
 
 
 def _without(job: Job, done: set[str]) -> Job:
-    left = [(unit, key) for unit, key in zip(job.units, job.keys, strict=True) if key not in done]
+    left = [(unit, key) for unit, key in job.keyed if key not in done]
     units = tuple(unit for unit, _ in left)
     keys = tuple(key for _, key in left)
     return Job(job.layer, job.kind, job.spec, units, keys, job.unit_cost)

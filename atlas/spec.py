@@ -11,18 +11,36 @@ import difflib
 import fnmatch
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from atlas.errors import SpecError
-from atlas.units import Layer, NetworkFacts, PictureKind, Unit, canonical_json
+from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json
+
+if TYPE_CHECKING:  # a command that asks for no photographs loads no image library
+    from atlas.photographs import Photographs
 
 RecipeName = Literal["fourier", "progressive"]
 PresetName = Literal["preview", "standard", "fine"]
+Aim = Literal["excite", "inhibit"]
 DEFAULT_WEIGHTS = "IMAGENET1K_V1"
-PICTURE_KINDS: tuple[PictureKind, ...] = ("excitatory", "filter")  # that every unit has
+
+# What can be made, in the order of making: what costs nothing and what people look for come first.
+KINDS: dict[Kind, str] = {
+    "filter": "each unit's weights",
+    "noise": "what every unit answers to plain noise",
+    "natural": "what every unit answers to the photographs of --images",
+    "dream": "one picture per layer, for all of its units at once",
+    "excitatory": "what drives each unit up",
+    "field": "what drives one position of a unit up, where receptive fields are small",
+    "twin": "a few units of each layer once more, from another seed",
+    "inhibitory": "what drives each unit down",
+}
+PER_LAYER: frozenset[Kind] = frozenset({"noise", "natural", "dream"})
+N_TWINS = 4  # units per layer that get a twin
+FINE_PX = 512  # side of the pictures of the fine preset
 
 
 @dataclass(frozen=True)
@@ -41,11 +59,12 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
-    objective: Literal["mean", "softplus", "power"]
+    objective: Literal["mean", "softplus", "power", "centre", "layer"]
+    aim: Aim = "excite"
     decay: float = 1.0  # coefficients are scaled by 1 / frequency ** decay
     lr: float = 0.1
     init_std: float = 0.3
@@ -61,8 +80,13 @@ class Fourier:
 
     @property
     def picture_px(self) -> int:
-        """Side of the finished picture."""
+        """Side of the finished picture; of a `centre` one it is the receptive field's."""
         return self.canvas_px - 2 * self.margin_px
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
 
 
 @dataclass(frozen=True)
@@ -77,6 +101,7 @@ class Progressive:
 
     n_scales: int
     blur_px: int
+    aim: Aim = "excite"
     start_px: int = 56
     growth: float = 1.11
     steps: int = 20
@@ -104,6 +129,45 @@ class Progressive:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """A unit's picture once more from another seed, to see what two of them have in common."""
+
+    name: ClassVar[str] = "twin"
+    version: ClassVar[int] = 1
+
+    first: Recipe
+    second: Recipe
+
+    @property
+    def canvas_px(self) -> int:
+        """Side of the largest canvas."""
+        return self.first.canvas_px
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Plain noise: every pixel's red, green and blue drawn evenly from 0..1."""
+
+    name: ClassVar[str] = "noise"
+    version: ClassVar[int] = 1
+
+    size_px: int  # of the pictures that it is compared with
+    n_images: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Natural:
+    """Photographs, prepared as for recognition: short side to 8/7 of the input, centre cut out."""
+
+    name: ClassVar[str] = "natural"
+    version: ClassVar[int] = 1
+
+    folder_sha256: str  # of its images' names and sizes
+    size_px: int
+
+
+@dataclass(frozen=True)
 class FilterImage:
     """A picture of the weights themselves."""
 
@@ -115,7 +179,7 @@ class FilterImage:
 
 
 Recipe = Fourier | Progressive
-PictureSpec = Fourier | Progressive | FilterImage
+ArtifactSpec = Recipe | Twin | FilterImage | Noise | Natural
 
 
 @dataclass(frozen=True)
@@ -138,18 +202,60 @@ class AtlasSpec:
     preset: PresetName = "standard"
     seed: int = 0
     selection: Selection = Selection()
+    kinds: tuple[Kind, ...] = tuple(KINDS)
+    images: Photographs | None = None
 
-    def picture_spec(self, kind: PictureKind, layer: Layer, facts: NetworkFacts) -> PictureSpec:
-        """The complete recipe of one kind of picture for the units of one layer."""
-        if kind == "filter":
-            return FilterImage()
+    def kinds_of(self, layer: Layer, facts: NetworkFacts) -> tuple[Kind, ...]:
+        """The kinds asked for that a layer can have, in the order of making."""
+        impossible: set[Kind] = set()
+        if not _has_small_fields(layer, facts):
+            impossible.add("field")
+        if self.images is None:
+            impossible.add("natural")
+        return tuple(kind for kind in KINDS if kind in self.kinds and kind not in impossible)
+
+    def artifact_spec(self, kind: Kind, layer: Layer, facts: NetworkFacts) -> ArtifactSpec:
+        """Everything that decides one kind of artifact of a layer's units, or of the layer."""
+        recipe, seed = self._recipe(layer, facts), self.seed
+        makers: dict[Kind, Callable[[], ArtifactSpec]] = {
+            "filter": FilterImage,
+            "noise": lambda: Noise(recipe.picture_px),
+            "natural": lambda: self._natural(facts),
+            "dream": lambda: _dream(self.preset, layer, facts, seed),
+            "excitatory": lambda: recipe,
+            "field": lambda: _field(self.preset, layer, seed),
+            "twin": lambda: Twin(recipe, dataclasses.replace(recipe, seed=seed + 1)),
+            "inhibitory": lambda: dataclasses.replace(recipe, aim="inhibit"),
+        }
+        return makers[kind]()
+
+    def _natural(self, facts: NetworkFacts) -> Natural:
+        assert self.images, "the plan leaves this kind out without photographs"
+        return Natural(self.images.sha256, facts.input_size_px)
+
+    def _recipe(self, layer: Layer, facts: NetworkFacts) -> Recipe:
         if self.recipe == "progressive":
             return _progressive(self.preset, layer, self.seed)
         return _fourier(self.preset, layer, facts, self.seed)
 
 
-def artifact_key(weights_sha256: str, unit: Unit, kind: PictureKind, spec: PictureSpec) -> str:
-    """The content address of one picture: 64 hex digits.
+def units_of(kind: Kind, layer: Layer, chosen: Sequence[Unit]) -> tuple[Unit, ...]:
+    """What one kind of artifact is made for, when these units of a layer are chosen."""
+    if kind in PER_LAYER:
+        return (layer.whole,)
+    if kind == "twin":
+        return tuple(unit for unit in chosen if unit.index in twin_indices(layer))
+    return tuple(chosen)
+
+
+def twin_indices(layer: Layer) -> tuple[int, ...]:
+    """The sample of a layer's units that are rendered twice: evenly spread, the same always."""
+    n_twins = min(N_TWINS, layer.n_units)
+    return tuple(nth * layer.n_units // n_twins for nth in range(n_twins))
+
+
+def artifact_key(weights_sha256: str, unit: Unit, kind: Kind, spec: ArtifactSpec) -> str:
+    """The content address of one artifact: 64 hex digits.
 
     Equal for equal weights, unit, kind and recipe; different as soon as one of them is.
     """
@@ -162,9 +268,25 @@ def artifact_key(weights_sha256: str, unit: Unit, kind: PictureKind, spec: Pictu
     return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
 
 
-def describe(spec: PictureSpec) -> dict[str, Any]:
+def describe(spec: ArtifactSpec) -> dict[str, Any]:
     """A recipe as plain data, its name and version included."""
-    return {"name": spec.name, "version": spec.version, **dataclasses.asdict(spec)}
+    if isinstance(spec, Twin):
+        parts: dict[str, Any] = {"first": describe(spec.first), "second": describe(spec.second)}
+    else:
+        parts = dataclasses.asdict(spec)
+    return {"name": spec.name, "version": spec.version, **parts}
+
+
+def parse_kinds(text: str) -> tuple[Kind, ...]:
+    """`excitatory,filter` as kinds, in the order of making.
+
+    Raises:
+        SpecError: a kind that there is not.
+    """
+    names = {part.strip() for part in text.split(",") if part.strip()}
+    for name in sorted(names - set(KINDS)):
+        raise SpecError(f"no kind {name!r}; there are {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in names)
 
 
 def parse_ranges(text: str) -> tuple[range, ...]:
@@ -270,20 +392,76 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     Where receptive fields are small, a small canvas holds enough of them, and those that meet the
     padding are left out and cut off. Where they cover the image, the whole image counts.
     """
-    enlarged = {"preview": 2 / 7, "standard": 1.0, "fine": 16 / 7}[preset]
-    full_px = round(enlarged * facts.input_size_px)
     field_px = layer.receptive_field_px
-    canvas_px = min(full_px, _rounded_up(max(1.0, enlarged) * (4 * field_px + 48)))
-    margin_px = max(0, min(field_px // 2, (full_px - field_px) // 4))
-    decay = min(1.0, 0.5 + field_px / 160)  # small fields see only high frequencies
-    if preset == "preview":
-        return Fourier((Stage(canvas_px, 12),), margin_px, "power", decay, lr=0.25, seed=seed)
-    coarse_px = _rounded_up(canvas_px * 4 / 7)
-    is_class = layer.kind == "classifier"
-    stages = [Stage(coarse_px, 96 if is_class else 48), Stage(canvas_px, 64 if is_class else 32)]
+    full_px = _full_px(preset, facts)
+    canvas_px = min(full_px, _rounded_up(4 * field_px + 48))
+    margin_px = _margin_px(full_px, field_px)
     if preset == "fine":
-        stages.insert(0, Stage(_rounded_up(coarse_px * 4 / 7), 96))
-    return Fourier(tuple(stages), margin_px, "power", decay, seed=seed)
+        margin_px = _margin_px(FINE_PX, field_px)
+        canvas_px = FINE_PX + 2 * margin_px
+    stages = _stages(preset, canvas_px, is_class=layer.kind == "classifier")
+    lr = 0.25 if preset == "preview" else 0.1
+    return Fourier(stages, margin_px, "power", decay=_decay(layer), lr=lr, seed=seed)
+
+
+def _dream(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
+    """All channels of a layer at once, on the largest canvas: the layer's cover."""
+    canvas_px = _full_px(preset, facts)
+    stages = _stages(preset, canvas_px, is_class=False)
+    lr = 0.25 if preset == "preview" else 0.1
+    return Fourier(stages, 0, "layer", decay=_decay(layer), lr=lr, seed=seed)
+
+
+def _field(preset: PresetName, layer: Layer, seed: int) -> Fourier:
+    """One position in the middle, on a canvas that holds its field and meets no padding.
+
+    Jitter is small: what there is to see is the place of each thing within the field.
+    """
+    canvas_px = _rounded_up(1.25 * layer.receptive_field_px + 4 * layer.total_stride_px, 4)
+    steps = 32 if preset == "preview" else 128
+    return Fourier(
+        (Stage(canvas_px, steps),),
+        0,
+        "centre",
+        init_std=0.1,
+        rotation_deg=5.0,
+        zoom=0.05,
+        shift=0.03,
+        seed=seed,
+    )
+
+
+def _has_small_fields(layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether a single receptive field is a picture of its own, rather than the whole image."""
+    return 2 * layer.receptive_field_px <= facts.input_size_px
+
+
+def _full_px(preset: PresetName, facts: NetworkFacts) -> int:
+    return {
+        "preview": round(2 / 7 * facts.input_size_px),
+        "standard": facts.input_size_px,
+        "fine": FINE_PX,
+    }[preset]
+
+
+def _margin_px(full_px: int, field_px: int) -> int:
+    return max(0, min(field_px // 2, (full_px - field_px) // 4))
+
+
+def _decay(layer: Layer) -> float:
+    """Small fields see only high frequencies."""
+    return min(1.0, 0.5 + layer.receptive_field_px / 160)
+
+
+def _stages(preset: PresetName, canvas_px: int, *, is_class: bool) -> tuple[Stage, ...]:
+    """Coarse to fine: cheap steps first, and larger objects come of it."""
+    if preset == "preview":
+        return (Stage(canvas_px, 12),)
+    coarse_px = _rounded_up(canvas_px * 4 / 7)
+    stages = (Stage(coarse_px, 96 if is_class else 48), Stage(canvas_px, 64 if is_class else 32))
+    if preset == "fine":
+        return (Stage(_rounded_up(coarse_px * 4 / 7), 96), *stages)
+    return stages
 
 
 def _rounded_up(size_px: float, step_px: int = 16) -> int:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 LayerKind = Literal["conv", "classifier"]
-PictureKind = Literal["excitatory", "filter"]
+Kind = Literal[
+    "filter", "noise", "natural", "dream", "excitatory", "field", "twin", "inhibitory"
+]  # of artifact; what each is, and which layers have it: atlas/spec.py
+WHOLE_LAYER = -1  # in place of a unit's index: all channels at once
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Layer:
     reads: str | None  # the layer whose channels it takes in, None where several are summed
     output_px: tuple[int, int]  # size of its map for an image of the network's input size
     receptive_field_px: int  # of one position of the map, in image pixels, before clipping
+    field_centre_px: float  # of the receptive field of position 0; pixel 0 is at 0
     total_stride_px: int  # image pixels between neighbouring positions of the map
     macs: int  # multiply-accumulates from the image to this layer, for one image
 
@@ -48,6 +52,11 @@ class Layer:
         return Unit(self.name, index)
 
     @property
+    def whole(self) -> Unit:
+        """The layer itself in the place of a unit, for what is made once per layer."""
+        return Unit(self.name, WHOLE_LAYER)
+
+    @property
     def units(self) -> tuple[Unit, ...]:
         """All units of the layer, in order."""
         return tuple(Unit(self.name, index) for index in range(self.n_units))
@@ -55,7 +64,7 @@ class Layer:
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """One output channel of a conv layer, or one class logit."""
+    """One output channel of a conv layer, or one class logit; or a whole layer in their place."""
 
     layer: str
     index: int
@@ -63,7 +72,12 @@ class Unit:
     @property
     def id(self) -> str:
         """`layer3.0.conv2:117`, the name used in manifests, caches and searches."""
-        return f"{self.layer}:{self.index}"
+        return self.layer if self.is_whole else f"{self.layer}:{self.index}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this stands for all units of its layer."""
+        return self.index == WHOLE_LAYER
 
     @property
     def slug(self) -> str:
@@ -119,6 +133,11 @@ def unit_page(unit: Unit) -> str:
 def picture_path(unit: Unit) -> str:
     """Path of a unit's excitatory picture, relative to the site's root."""
     return f"{unit.layer}/{unit.slug}.webp"
+
+
+def cover_path(layer: str) -> str:
+    """Path of the picture that stands for a whole layer, relative to the site's root."""
+    return f"{layer_dir(layer)}/cover.webp"
 
 
 def canonical_json(value: Any) -> str:

@@ -4,15 +4,20 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from PIL import Image
 
 from atlas.cache import Entry
 from atlas.site.views import Contents, SpecSummary
-from atlas.units import Layer, NetworkFacts, Unit
+from atlas.spec import KINDS, PER_LAYER, twin_indices
+from atlas.units import Kind, Layer, NetworkFacts, Unit
+
+Numbers = dict[str, Any]
 
 EVIL = '<script>alert(1)</script> & "x"'
 LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
+PANELS = ("noise", "natural")
 FOURIER = {
     "name": "fourier",
     "version": 1,
@@ -40,6 +45,7 @@ def layer(name: str, n_units: int, in_channels: int, **changes: object) -> Layer
         "reads": None,
         "output_px": (56, 56),
         "receptive_field_px": 11,
+        "field_centre_px": 0.0,
         "total_stride_px": 4,
         "macs": 120_000_000,
     }
@@ -126,36 +132,82 @@ class Pictures:
         self.n_reads += 1
         return self.data[key]
 
-    def add(self, unit: Unit, kind: str, data: bytes, numbers: dict[str, object]) -> Entry:
+    def add(self, unit: Unit, kind: str, data: bytes, numbers: Numbers) -> Entry:
         sha256 = hashlib.sha256(data).hexdigest()
         key = hashlib.sha256(f"{unit.id} {kind} {sha256}".encode()).hexdigest()
-        width_px, height_px = Image.open(io.BytesIO(data)).size
-        self.data[key] = data
+        width_px = height_px = 0
+        if data:
+            width_px, height_px = Image.open(io.BytesIO(data)).size
+            self.data[key] = data
         return Entry(key, unit.id, kind, width_px, height_px, numbers, 0.1, sha256, len(data))
 
 
-def conv_numbers(unit: Unit) -> dict[str, object]:
-    """Numbers of an excitatory picture of a channel."""
-    return {"z": 1.5 + unit.index / 4, "z_max": 8.5 + unit.index, "z_start": -0.1}
+def score_name(layer: Layer) -> str:
+    """What the numbers of a layer's units are called."""
+    if layer.kind == "classifier":
+        return "logit"
+    return "z" if layer.batch_norm else "mean"
 
 
-def class_numbers(unit: Unit, n_classes: int) -> dict[str, object]:
-    """Numbers of an excitatory picture of a class."""
+def response(layer: Layer, unit: Unit, sign: int = 1) -> Numbers:
+    """Numbers of a picture that drives a unit up, or down."""
+    if layer.kind == "classifier":
+        return class_numbers(unit, layer.n_units, sign)
+    name = score_name(layer)
+    return {
+        name: sign * (1.5 + unit.index / 4),
+        f"{name}_max": 8.5 + unit.index if sign > 0 else 0.5,
+        f"{name}_min": -0.5 if sign > 0 else -7.5 - unit.index,
+        f"{name}_start": -0.1,
+    }
+
+
+def class_numbers(unit: Unit, n_classes: int, sign: int = 1) -> Numbers:
+    """Numbers of a picture of a class."""
     others = [(unit.index + step) % n_classes for step in range(min(5, n_classes))]
     shares = (0.93, 0.04, 0.01, 0.0004, 0.0)
     return {
-        "logit": 20.0 + unit.index,
+        "logit": sign * (20.0 + unit.index),
         "logit_start": -0.3,
-        "p": 0.93,
-        "rank": 0,
+        "p": 0.93 if sign > 0 else 0.0,
+        "rank": 0 if sign > 0 else n_classes - 1,
         "top5": [[index, share] for index, share in zip(others, shares, strict=False)],
     }
 
 
-def filter_numbers(layer: Layer) -> dict[str, object]:
+def field_numbers(layer: Layer, unit: Unit) -> Numbers:
+    """Numbers of the picture of one position."""
+    name = score_name(layer)
+    return {name: 12.25 + unit.index, f"{name}_start": 0.05}
+
+
+def twin_numbers(layer: Layer, unit: Unit) -> Numbers:
+    """Numbers of the picture from a second seed."""
+    return {**response(layer, unit), "similarity": 0.91, "similarity_other": -0.12}
+
+
+def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
+    """Numbers of a measurement on all of a layer's units at once."""
+    name, n_units = score_name(layer), layer.n_units
+    if kind == "noise":
+        ends = ("",) if layer.kind == "classifier" else ("", "_max", "_min")
+        sizes = {"": 0.25, "_max": 1.75, "_min": -1.25}
+        return {"n_images": 16} | {f"{name}{end}": [sizes[end]] * n_units for end in ends}
+    return {
+        "n_images": 1200,
+        "n_skipped": 1,
+        "skipped": ["torn.jpg"],
+        f"{name}_max": [5.5] * n_units,
+        f"{name}_min": [-4.5] * n_units,
+        "highest": [f"birds/{EVIL} {index}.jpg" for index in range(n_units)],
+        "lowest": [f"fish/{index}.jpg" for index in range(n_units)],
+    }
+
+
+def filter_numbers(layer: Layer) -> Numbers:
     """Numbers of a filter picture in the style that fits the layer."""
     inputs = range(layer.in_channels)
-    numbers: dict[str, object] = {
+    numbers: Numbers = {
         "low": -0.213,
         "high": 0.187,
         "positive": [[index, 0.187 - index / 100] for index in inputs[:6]],
@@ -168,32 +220,57 @@ def filter_numbers(layer: Layer) -> dict[str, object]:
     return {"style": "montage", "inputs": list(inputs[:25]), "columns": 5, **numbers}
 
 
+def numbers_of(kind: Kind, layer: Layer, unit: Unit) -> Numbers:
+    """Numbers as the kind has them."""
+    makers: dict[Kind, Callable[[], Numbers]] = {
+        "filter": lambda: filter_numbers(layer),
+        "dream": lambda: {"rms": 2.5, "rms_start": 0.75},
+        "excitatory": lambda: response(layer, unit),
+        "inhibitory": lambda: response(layer, unit, -1),
+        "field": lambda: field_numbers(layer, unit),
+        "twin": lambda: twin_numbers(layer, unit),
+    }
+    return panel_numbers(kind, layer) if kind in PANELS else makers[kind]()
+
+
+def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
+    """A picture of the kind's size in a colour of the unit's own; nothing where there is none."""
+    if kind in PANELS:
+        return b""
+    size, lossless = (size_px, size_px), size_px < 48
+    if kind == "filter":
+        size, lossless = (40, 30) if layer.kernel == (1, 1) else (40, 40), True
+    if kind == "field":
+        size, lossless = (layer.receptive_field_px,) * 2, layer.receptive_field_px < 48
+    return picture(colour(unit, kind), size, lossless)
+
+
+def units_with(kind: Kind, layer: Layer, input_size_px: int) -> tuple[Unit, ...]:
+    """The units of a layer that can have a kind, or the layer itself."""
+    if kind in PER_LAYER:
+        return (layer.whole,)
+    if kind == "field" and 2 * layer.receptive_field_px > input_size_px:
+        return ()
+    if kind == "twin":
+        return tuple(layer.unit(index) for index in twin_indices(layer))
+    return layer.units
+
+
 def contents(
     facts: NetworkFacts | None = None,
     wanted: Callable[[Unit, str], bool] = lambda unit, kind: True,
     size_px: int = 64,
 ) -> tuple[Contents, Pictures]:
-    """Contents with a picture for each unit and kind that is wanted."""
+    """Contents with an artifact for each unit, or layer, and kind that is wanted."""
     facts = facts or network()
     pictures = Pictures()
     entries: dict[str, dict[str, Entry]] = {}
     for one in facts.layers:
-        for unit in one.units:
-            if wanted(unit, "excitatory"):
-                data = picture(colour(unit, "excitatory"), (size_px, size_px), lossless=False)
-                numbers = (
-                    class_numbers(unit, one.n_units)
-                    if one.kind == "classifier"
-                    else conv_numbers(unit)
-                )
-                entries.setdefault(unit.id, {})["excitatory"] = pictures.add(
-                    unit, "excitatory", data, numbers
-                )
-            if wanted(unit, "filter"):
-                size = (40, 30) if one.kernel == (1, 1) else (40, 40)
-                data = picture(colour(unit, "filter"), size, lossless=True)
-                entries.setdefault(unit.id, {})["filter"] = pictures.add(
-                    unit, "filter", data, filter_numbers(one)
-                )
+        for kind in KINDS:
+            for unit in units_with(kind, one, facts.input_size_px):
+                if wanted(unit, kind):
+                    data = data_of(kind, one, unit, size_px)
+                    entry = pictures.add(unit, kind, data, numbers_of(kind, one, unit))
+                    entries.setdefault(unit.id, {})[kind] = entry
     spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
     return Contents(facts, spec, entries, pictures.read), pictures

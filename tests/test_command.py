@@ -32,7 +32,7 @@ from atlas.site import record
 
 ROOT = Path(__file__).parents[1]
 DEMO = ("--demo", "--preset", "preview")
-PART = ("--layers", "conv1,fc", "--units", "0-3")
+PART = ("--layers", "conv1,fc", "--units", "0-3", "--kinds", "excitatory,filter")
 WITHOUT_TORCH = """
 import runpy, sys
 sys.argv = sys.argv[1:]
@@ -109,9 +109,9 @@ def assert_refused(result: Result, *words: str) -> None:
 
 
 def n_rendered(result: Result) -> tuple[int, int]:
-    """Pictures that were rendered, and pictures that were there."""
+    """How much was made, and how much was there."""
     assert result.code == 0, result.err
-    found = re.match(r"([\d,]+) pictures rendered, ([\d,]+) were there", result.out)
+    found = re.match(r"([\d,]+) pictures and panels made, ([\d,]+) were there", result.out)
     return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
 
 
@@ -156,15 +156,15 @@ def test_classes_are_chosen_by_label_and_index(built, tmp_path):
 def test_a_dry_run_counts_and_makes_nothing(folders):
     result = run(*DEMO, *PART, *folders.options, "--dry-run")
     assert result.code == 0
-    assert "0 of 16 pictures are done, 16 are missing" in result.out
+    assert "0 of 16 pictures and panels are done, 16 are missing" in result.out
     assert not folders.out.exists()
 
 
 def test_status_tells_what_is_done_what_is_missing_and_how_long_it_takes(built):
     result = run("status", *DEMO, "--layers", "conv1", "--units", "0-7", *built.options)
     assert result.code == 0
-    assert re.search(r"conv1 +8 of +16 pictures  8 missing", result.out)
-    assert "8 of 16 pictures are done, 8 are missing; cache" in result.out
+    assert re.search(r"conv1 +8 of +16  8 missing", result.out)
+    assert "8 of 16 pictures and panels are done, 8 are missing; cache" in result.out
     assert re.search(r"Time left at the speed measured so far: \d\d:\d\d", result.out)
 
 
@@ -172,9 +172,9 @@ def test_options_count_before_and_after_a_sub_command_and_the_later_wins(built):
     asked = (*DEMO, *PART, *built.options)
     before, after = run(*asked, "status"), run("status", *asked)
     assert before.out == after.out
-    assert "16 of 16 pictures are done" in before.out
+    assert "16 of 16 pictures and panels are done" in before.out
     narrowed = run(*asked, "status", "--units", "0-1")
-    assert "8 of 8 pictures are done" in narrowed.out
+    assert "8 of 8 pictures and panels are done" in narrowed.out
 
 
 # Without torch
@@ -369,7 +369,7 @@ def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(folders):
     assert b"run the same command again to go on" in err
     assert b"Traceback" not in err
     done, asked_for = re.search(
-        r"([\d,]+) of ([\d,]+) pictures are", run("status", *asked).out
+        r"([\d,]+) of ([\d,]+) pictures and panels are", run("status", *asked).out
     ).groups()
     assert 0 < int(done.replace(",", "")) < int(asked_for.replace(",", ""))
 

@@ -179,7 +179,7 @@ def pictures(network: Network) -> dict[str, Picture]:
     """One per class, by the recipe that `--demo` uses."""
     layer = network.facts.layers[-1]
     fast, exact = network.tap(layer, "float32"), network.tap(layer)
-    recipe = AtlasSpec(demo=True).picture_spec("excitatory", layer, network.facts)
+    recipe = AtlasSpec(demo=True).artifact_spec("excitatory", layer, network.facts)
     assert isinstance(recipe, Fourier)
     finished = ascent.finish(fourier.ascend(fast, layer.units, recipe), layer.units, exact)
     return dict(zip(network.facts.labels, finished, strict=True))

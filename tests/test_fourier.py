@@ -12,20 +12,20 @@ from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, gabor, make_network
 from torch import nn
 
 from atlas.network import Network
-from atlas.pictures.ascent import finish
-from atlas.pictures.fourier import Canvas, ascend
-from atlas.spec import Fourier, Stage
+from atlas.pictures.ascent import centre_response, finish, layer_response, responses
+from atlas.pictures.fourier import Canvas, ascend, middle_field
+from atlas.spec import AtlasSpec, Fourier, Stage
 
 RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="power", decay=0.6)
 
 MEAN = dataclasses.replace(RECIPE, objective="mean", decay=1.0)
 
 
-def render(network: Network, layer_name: str, indices, recipe=RECIPE):
+def render(network: Network, layer_name: str, indices, recipe=RECIPE, measure=responses):
     layer = network.facts.layer(layer_name)
     units = [layer.unit(index) for index in indices]
     ascent = ascend(network.tap(layer, "float32"), units, recipe)
-    return finish(ascent, units, network.tap(layer))
+    return finish(ascent, units, network.tap(layer), measure)
 
 
 def dominant(pixels: np.ndarray) -> tuple[float, float]:
@@ -104,6 +104,127 @@ def test_a_dead_unit_is_said_to_be_dead(planted: Network):
     dead, alive = render(planted, "conv1", [3, 0])
     assert dead.numbers["dead"] is True
     assert "dead" not in alive.numbers
+
+
+def test_inhibition_turns_the_pattern_over(planted: Network):
+    """Less of the opponent pair red-green is more green, and what excites the mirrored unit."""
+    (excited,) = render(planted, "conv1", [2], MEAN)
+    (inhibited,) = render(planted, "conv1", [2], dataclasses.replace(MEAN, aim="inhibit"))
+    red, green, _ = inhibited.pixels.reshape(-1, 3).mean(0)
+    assert green - red > 60
+    assert inhibited.numbers["z"] == pytest.approx(-excited.numbers["z"], rel=0.1)
+    stripes = render(planted, "conv1", [0], dataclasses.replace(RECIPE, aim="inhibit"))[0]
+    assert stripes.numbers["z_min"] < -2
+    assert angle_between(dominant(stripes.pixels)[0], GABOR_ANGLE_DEG) < 10
+
+
+def test_a_single_field_comes_near_the_best_that_there_is(planted: Network):
+    """For a filter over the image that is every pixel black or white, as its weight wants it."""
+    layer = planted.facts.layers[0]
+    recipe = AtlasSpec().artifact_spec("field", layer, planted.facts)
+    pictures = render(planted, "conv1", [0, 1, 2], recipe, centre_response)
+    half_range = 0.5 / 0.25  # from mid grey to black or white, as the network gets it
+    for picture in pictures:
+        best = half_range * planted.weight(layer)[picture.unit.index].abs().sum().item()
+        assert 0.9 * best <= picture.numbers["z"] <= 1.001 * best
+        assert picture.pixels.shape == (11, 11, 3)
+
+
+def test_a_single_field_is_cut_where_the_unit_looks(planted: Network):
+    """The Gabor's own kernel, in place: not shifted by a pixel, not turned over."""
+    layer = planted.facts.layers[0]
+    recipe = AtlasSpec().artifact_spec("field", layer, planted.facts)
+    (picture,) = render(planted, "conv1", [0], recipe, centre_response)
+    wanted = gabor().numpy()[0]
+    shown = picture.pixels.mean(2) - 127.5
+    inner = np.abs(wanted) > 0.1 * np.abs(wanted).max()
+    assert (np.sign(shown[inner]) == np.sign(wanted[inner])).mean() > 0.95
+
+
+@pytest.mark.parametrize("map_size", [6, 7])
+def test_the_field_of_the_middle_is_where_gradients_reach(map_size):
+    """The walk's arithmetic against the network itself, strides and paddings included."""
+
+    class Strided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 2, 7, stride=2, padding=3, bias=False)
+            self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+            self.conv2 = nn.Conv2d(2, 2, 4, stride=2, padding=1, bias=False)
+            self.fc = nn.Linear(2, 2)
+
+        def forward(self, images):
+            return self.fc(self.conv2(self.pool(self.conv1(images))).mean((2, 3)))
+
+    network = make_network(Strided(), 96)
+    layer = network.facts.layer("conv2")
+    reached = torch.zeros(16 * map_size, dtype=torch.bool)
+    for seed in range(20):  # a maximum passes one gradient on, so look at many images
+        generator = torch.Generator().manual_seed(seed)
+        side = 8 * map_size
+        images = torch.rand(1, 3, side, side, generator=generator).requires_grad_(True)
+        maps = network.tap(layer)(images)[:, 0]
+        assert maps.shape[-1] == map_size
+        network.tap(layer).middle(maps).sum().backward()
+        reached[:side] |= images.grad.abs().amax((0, 1, 2)) > 0
+    columns = reached.nonzero().flatten()
+    field = middle_field(layer, map_size)
+    assert (int(columns.min()), int(columns.max()) + 1) == (field.start, field.stop)
+
+
+def test_a_layers_own_picture_moves_its_units_together(planted: Network):
+    layer = planted.facts.layers[0]
+    recipe = AtlasSpec().artifact_spec("dream", layer, planted.facts)
+    tap = planted.tap(layer, "float32")
+    (picture,) = finish(ascend(tap, [layer.whole], recipe), [layer.whole], tap, layer_response)
+    assert picture.unit.id == layer.name
+    assert picture.numbers["rms"] > 2 * picture.numbers["rms_start"]
+
+
+def test_a_flat_colour_is_within_reach():
+    """A unit that weighs red alone comes near what pure red would give."""
+
+    class Red(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(1)
+            self.fc = nn.Linear(1, 2)
+            with torch.no_grad():
+                self.conv1.weight.copy_(torch.tensor([4.0, 0.0, 0.0]).view(1, 3, 1, 1))
+
+        def forward(self, images):
+            return self.fc(self.bn1(self.conv1(images)).relu().mean((2, 3)))
+
+    network = make_network(Red())
+    layer = network.facts.layers[0]
+    recipe = AtlasSpec().artifact_spec("excitatory", layer, network.facts)
+    linear = dataclasses.replace(recipe, objective="mean")
+    (picture,) = render(network, "conv1", [0], linear)
+    assert picture.numbers["z"] > 0.85 * 4.0 * 0.5 / 0.25
+
+
+def test_an_image_without_a_gradient_begins_again_from_stronger_noise():
+    """A unit behind a threshold that only high contrast passes is not called dead."""
+
+    class Shy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 1, 1)
+            self.conv2 = nn.Conv2d(1, 2, 3, padding=1, bias=False)
+            self.fc = nn.Linear(2, 2)
+            with torch.no_grad():
+                self.conv1.weight.fill_(1.0)
+                self.conv1.bias.fill_(-4.0)  # first noise reaches about 2, white is 6
+                self.conv2.weight[0] = 1.0
+                self.conv2.weight[1] = 0.0
+
+        def forward(self, images):
+            return self.fc(self.conv2(self.conv1(images).relu()).mean((2, 3)))
+
+    shy, dead = render(make_network(Shy()), "conv2", [0, 1])
+    assert "dead" not in shy.numbers and shy.numbers["mean"] > 1
+    assert dead.numbers["dead"] is True
 
 
 def test_a_picture_does_not_depend_on_its_batch(seeded: Network):

@@ -79,7 +79,10 @@ def test_kill_and_run_again_gives_the_same_site(finished, tmp_path, n_rows):
     kept = rows(tmp_path)
     assert 0 < len(kept) < len(rows(finished))
     output = build(tmp_path)
-    assert f"{len(rows(finished)) - len(kept)} pictures rendered, {len(kept)} were there" in output
+    assert (
+        f"{len(rows(finished)) - len(kept)} pictures and panels made, {len(kept)} were there"
+        in output
+    )
     assert {key: row for key, row in rows(tmp_path).items() if key in kept} == kept
     assert files(tmp_path) == files(finished)
 
@@ -98,7 +101,7 @@ def test_a_second_run_renders_nothing_and_rewrites_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in (finished / "site").rglob("*")}
     output = build(finished)
     after = {path: path.stat().st_mtime_ns for path in (finished / "site").rglob("*")}
-    assert "0 pictures rendered" in output
+    assert "0 pictures and panels made" in output
     assert "0 written" in output
     assert before == after
 
@@ -120,7 +123,7 @@ def test_parts_built_one_after_the_other_make_one_site(tmp_path):
 def test_status_counts_what_is_done(finished):
     output = build(finished, "status")
     n_pictures = len(rows(finished))
-    assert f"{n_pictures:,} of {n_pictures:,} pictures are done, 0 are missing" in output
+    assert f"{n_pictures:,} of {n_pictures:,} pictures and panels are done, 0 are missing" in output
 
 
 def test_the_working_folder_does_not_matter(finished, tmp_path):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from atlas.cache import Entry
 from atlas.network import Network
+from atlas.photographs import Photographs
 from atlas.plan import make_plan, measured_speed, unit_cost
-from atlas.spec import AtlasSpec, Selection
+from atlas.spec import KINDS, AtlasSpec, Selection, twin_indices, units_of
 
 SPEC = AtlasSpec(preset="preview")
+PER_UNIT = ("filter", "excitatory", "inhibitory")
 
 
 def keys_of(plan) -> list[str]:
@@ -24,27 +27,53 @@ def entry(key: str, seconds: float) -> Entry:
 
 def test_nothing_done_everything_missing(planted: Network):
     plan = make_plan(SPEC, planted.facts, ())
-    assert plan.n_asked == plan.n_missing == 2 * planted.facts.n_units
+    n_twins = sum(len(twin_indices(layer)) for layer in planted.facts.layers)
+    n_fields = sum(job.layer.n_units for job in plan.asked if job.kind == "field")
+    n_layers = len(planted.facts.layers)
+    per_layer = 2 * n_layers  # noise and dream
+    assert plan.n_asked == 3 * planted.facts.n_units + n_twins + n_fields + per_layer
+    assert plan.n_missing == plan.n_asked
     assert len(set(keys_of(plan))) == plan.n_asked
 
 
-def test_weights_first_then_layers_in_forward_order(planted: Network):
+def test_kind_after_kind_each_in_forward_order(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).missing
     names = [layer.name for layer in planted.facts.layers]
-    assert [(job.kind, job.layer.name) for job in jobs] == [
-        *(("filter", name) for name in names),
-        *(("excitatory", name) for name in names),
+    assert list(dict.fromkeys(job.kind for job in jobs)) == [
+        kind for kind in KINDS if kind != "natural"
     ]
+    for kind in (*PER_UNIT, "noise", "dream"):
+        assert [job.layer.name for job in jobs if job.kind == kind] == names
+
+
+def test_photographs_are_shown_only_if_there_are_any(planted: Network):
+    photographs = Photographs(Path("photographs"), ("a.jpg",), "0" * 64)
+    spec = dataclasses.replace(SPEC, images=photographs)
+    kinds = {job.kind for job in make_plan(spec, planted.facts, ()).asked}
+    assert kinds == set(KINDS)
+
+
+def test_single_fields_are_for_layers_that_see_half_the_image_at_most(planted: Network):
+    jobs = make_plan(SPEC, planted.facts, ()).asked
+    with_fields = {job.layer.name for job in jobs if job.kind == "field"}
+    for layer in planted.facts.layers:
+        assert (layer.name in with_fields) == (layer.receptive_field_px <= 24)
+
+
+def test_only_the_kinds_that_were_asked_for(planted: Network):
+    spec = dataclasses.replace(SPEC, kinds=("excitatory",))
+    assert {job.kind for job in make_plan(spec, planted.facts, ()).asked} == {"excitatory"}
 
 
 def test_only_what_is_missing_is_left(planted: Network):
     everything = make_plan(SPEC, planted.facts, ())
-    done = [key for job in everything.asked for key in job.keys[:3]]
+    done = [key for job in everything.asked if job.kind in PER_UNIT for key in job.keys[:3]]
     plan = make_plan(SPEC, planted.facts, done)
     assert plan.n_asked == everything.n_asked
     assert plan.n_missing == everything.n_asked - len(done)
     assert not {key for job in plan.missing for key in job.keys} & set(done)
-    assert all(job.units[0].index == 3 for job in plan.missing)  # the layer's fourth, or no job
+    per_unit = [job for job in plan.missing if job.kind in PER_UNIT]
+    assert all(job.units[0].index == 3 for job in per_unit)  # the layer's fourth, or no job
 
 
 def test_everything_done_nothing_missing(planted: Network):
@@ -55,9 +84,9 @@ def test_everything_done_nothing_missing(planted: Network):
 @pytest.mark.parametrize(
     ("change", "remade"),
     [
-        ({"seed": 1}, {"excitatory"}),
-        ({"preset": "standard"}, {"excitatory"}),
-        ({"recipe": "progressive"}, {"excitatory"}),
+        ({"seed": 1}, {"dream", "excitatory", "field", "twin", "inhibitory"}),
+        ({"preset": "standard"}, {"noise", "dream", "excitatory", "field", "twin", "inhibitory"}),
+        ({"recipe": "progressive"}, {"noise", "excitatory", "twin", "inhibitory"}),
         ({"labels": "names.txt"}, set()),
     ],
 )
@@ -76,14 +105,22 @@ def test_other_weights_share_nothing(planted: Network):
 
 def test_a_selection_asks_for_its_units_alone(planted: Network):
     spec = dataclasses.replace(SPEC, selection=Selection(("conv1",), (range(1, 3),)))
-    (_, job) = make_plan(spec, planted.facts, ()).asked
-    assert [unit.id for unit in job.units] == ["conv1:1", "conv1:2"]
+    asked = {job.kind: job.units for job in make_plan(spec, planted.facts, ()).asked}
+    assert [unit.id for unit in asked["excitatory"]] == ["conv1:1", "conv1:2"]
+    assert [unit.id for unit in asked["dream"]] == ["conv1"]
+
+
+def test_twins_are_the_same_sample_whatever_is_selected(planted: Network):
+    layer = dataclasses.replace(planted.facts.layers[0], n_units=64)
+    assert [unit.index for unit in units_of("twin", layer, layer.units)] == [0, 16, 32, 48]
+    assert [unit.index for unit in units_of("twin", layer, layer.units[10:40])] == [16, 32]
+    assert units_of("twin", layer, layer.units[1:9]) == ()
 
 
 def test_deeper_layers_and_larger_canvases_cost_more(planted: Network):
     first, last = planted.facts.layers[0], planted.facts.layers[-1]
-    preview = SPEC.picture_spec("excitatory", last, planted.facts)
-    standard = AtlasSpec().picture_spec("excitatory", last, planted.facts)
+    preview = SPEC.artifact_spec("excitatory", last, planted.facts)
+    standard = AtlasSpec().artifact_spec("excitatory", last, planted.facts)
     assert unit_cost(last, preview, planted.facts) > unit_cost(first, preview, planted.facts)
     assert unit_cost(last, standard, planted.facts) > unit_cost(last, preview, planted.facts)
 

@@ -54,7 +54,7 @@ def test_the_tutorials_sizes():
 def test_scales_and_blur_per_kind_of_layer(planted):
     spec = AtlasSpec(recipe="progressive")
     recipes = {
-        layer.name: spec.picture_spec("excitatory", layer, planted.facts)
+        layer.name: spec.artifact_spec("excitatory", layer, planted.facts)
         for layer in planted.facts.layers
     }
     settings = {name: (recipe.n_scales, recipe.blur_px) for name, recipe in recipes.items()}

@@ -95,9 +95,22 @@ def test_one_changed_picture_rewrites_only_what_shows_it(tmp_path: Path) -> None
         f"{UNIT.layer}/index.html",
         f"{UNIT.layer}/thumbs-00.webp",
         f"{UNIT.layer}/units.json",
-        "covers-00.webp",
         record.FILE_NAME,
     }
+
+
+def test_a_changed_measurement_of_a_layer_rewrites_its_pages_but_no_picture(tmp_path: Path) -> None:
+    contents, pictures = small()
+    write_site(contents, tmp_path)
+    before, n_reads = state(tmp_path), pictures.n_reads
+    layer = contents.facts.layer(UNIT.layer)
+    noise = pictures.add(layer.whole, "noise", b"", {"n_images": 16, "z_max": [3.0] * 4})
+    entries = {**contents.entries, layer.name: {**contents.entries[layer.name], "noise": noise}}
+    write_site(dataclasses.replace(contents, entries=entries), tmp_path)
+    pages = {f"{layer.name}/{unit.slug}.html" for unit in layer.units}
+    others = {f"{layer.name}/index.html", f"{layer.name}/units.json", record.FILE_NAME}
+    assert changed(before, state(tmp_path)) == pages | others
+    assert pictures.n_reads == n_reads
 
 
 def test_units_that_are_gone_take_their_files_along(tmp_path: Path) -> None:

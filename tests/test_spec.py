@@ -21,6 +21,7 @@ from atlas.spec import (
     Stage,
     artifact_key,
     describe,
+    parse_kinds,
     parse_ranges,
     select_units,
 )
@@ -174,6 +175,7 @@ def test_a_recipe_is_described_whole():
         "version": Progressive.version,
         "n_scales": 3,
         "blur_px": 5,
+        "aim": "excite",
         "start_px": 56,
         "growth": 1.11,
         "steps": 20,
@@ -183,9 +185,42 @@ def test_a_recipe_is_described_whole():
     }
 
 
+def test_a_twin_is_described_with_both_its_seeds():
+    twin = AtlasSpec(seed=3).artifact_spec("twin", FACTS.layers[0], FACTS)
+    first, second = describe(twin)["first"], describe(twin)["second"]
+    assert (first.pop("seed"), second.pop("seed")) == (3, 4)
+    assert first == second
+    assert first["name"] == "fourier"
+
+
+def test_kinds_are_read_in_the_order_of_making():
+    assert parse_kinds("inhibitory, filter,excitatory") == ("filter", "excitatory", "inhibitory")
+
+
+def test_an_unknown_kind_is_answered_with_those_there_are():
+    with pytest.raises(SpecError, match=r"no kind 'exitatory'; there are filter, .*excitatory"):
+        parse_kinds("filter,exitatory")
+
+
+def test_both_signs_share_one_recipe_but_for_the_aim():
+    for recipe in ("fourier", "progressive"):
+        spec = AtlasSpec(recipe=recipe)
+        up, down = (
+            spec.artifact_spec(kind, FACTS.layers[1], FACTS)
+            for kind in ("excitatory", "inhibitory")
+        )
+        assert dataclasses.replace(up, aim="inhibit") == down != up
+
+
+def test_fine_pictures_are_512_px_at_every_depth():
+    for layer in FACTS.layers:
+        recipe = AtlasSpec(preset="fine").artifact_spec("excitatory", layer, FACTS)
+        assert recipe.picture_px == 512
+
+
 def test_progressive_is_the_tutorial_s():
     spec = AtlasSpec(recipe="progressive")
-    recipes = {layer.name: spec.picture_spec("excitatory", layer, FACTS) for layer in FACTS.layers}
+    recipes = {layer.name: spec.artifact_spec("excitatory", layer, FACTS) for layer in FACTS.layers}
     scales = {name: (recipe.n_scales, recipe.blur_px) for name, recipe in recipes.items()}
     assert scales.pop("conv1") == (20, 5)
     assert scales.pop("fc") == (25, 7)
@@ -201,7 +236,7 @@ def test_every_preset_makes_a_sound_canvas_at_every_depth(preset, input_size_px)
     facts = dataclasses.replace(FACTS, input_size_px=input_size_px)
     for field_px in (1, 3, 7, 11, 19, 43, 91, 131, 211, 299, 427, 483, 1000):
         layer = dataclasses.replace(FACTS.layers[1], receptive_field_px=field_px)
-        recipe = AtlasSpec(preset=preset, seed=3).picture_spec("excitatory", layer, facts)
+        recipe = AtlasSpec(preset=preset, seed=3).artifact_spec("excitatory", layer, facts)
         sizes_px = [stage.size_px for stage in recipe.stages]
         assert sizes_px == sorted(sizes_px)
         assert all(stage.steps > 0 for stage in recipe.stages)
@@ -212,7 +247,7 @@ def test_every_preset_makes_a_sound_canvas_at_every_depth(preset, input_size_px)
 def test_a_finer_preset_costs_more_and_shows_more():
     layer = FACTS.layer("fc")
     preview, standard, fine = (
-        AtlasSpec(preset=preset).picture_spec("excitatory", layer, FACTS)
+        AtlasSpec(preset=preset).artifact_spec("excitatory", layer, FACTS)
         for preset in ("preview", "standard", "fine")
     )
     assert preview.picture_px < standard.picture_px < fine.picture_px

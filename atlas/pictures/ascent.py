@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from atlas.errors import NetworkError
 from atlas.network import Tap
 from atlas.pictures.picture import Picture
 from atlas.units import Unit
 
 N_PREDICTIONS = 5
-STARTS = ("z", "mean", "logit")  # numbers that are also given for the noise
+STARTS = ("z", "mean", "logit", "rms")  # numbers that are also given for the first noise
+
+
+Measure = Callable[[Tap, Tensor, Sequence[Unit]], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -24,17 +26,19 @@ class Ascent:
     """What an ascent leaves: the images it began with and the ones it reached.
 
     Both are (B, 3, H, W) in 0..1, and may differ in size. `moved` is (B,): whether the unit's
-    gradient was ever other than zero.
+    gradient was ever other than zero. `shown` are the rows, and columns, that make the picture:
+    the response is measured on the whole.
     """
 
     start: Tensor
     final: Tensor
     moved: Tensor
+    shown: slice = field(default_factory=lambda: slice(None))
 
 
-def unit_generator(seed: int, unit: Unit) -> torch.Generator:
+def unit_generator(seed: int, unit: Unit, purpose: str) -> torch.Generator:
     """A random stream of the unit's own, so that batch mates cannot change its picture."""
-    digest = hashlib.sha256(f"{seed} {unit.id}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {unit.id} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 
@@ -43,20 +47,30 @@ def unit_channels(units: Sequence[Unit], device: torch.device) -> Tensor:
     return torch.tensor([unit.index for unit in units], device=device)
 
 
-def finish(ascent: Ascent, units: Sequence[Unit], tap: Tap) -> list[Picture]:
+def quantise(images: Tensor) -> Tensor:
+    """Images in 0..1 as they are stored: (B, 3, H, W), uint8."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def finish(
+    ascent: Ascent, units: Sequence[Unit], tap: Tap, measure: Measure | None = None
+) -> list[Picture]:
     """Quantise an ascent's images and measure, in float32, what the units make of them.
 
     Args:
         ascent: of B images.
         units: B units of the tapped layer.
         tap: a float32 tap.
+        measure: what to measure; all that is known of a unit's response if left out.
 
     Raises:
         NetworkError: a score is not finite.
     """
-    pixels = (ascent.final.clamp(0, 1) * 255).round().to(torch.uint8)  # (B, 3, H, W)
-    before, after = _score(tap, ascent.start, units), _score(tap, pixels / 255, units)
-    images = pixels.permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, 3)
+    measure = measure or responses
+    pixels = quantise(ascent.final)  # (B, 3, H, W)
+    before, after = (measure(tap, images, units) for images in (ascent.start, pixels / 255))
+    shown = pixels[:, :, ascent.shown, ascent.shown]
+    images = shown.permute(0, 2, 3, 1).cpu().numpy()  # (B, H, W, 3)
     pictures = []
     for row, unit in enumerate(units):
         begun = {f"{name}_start": before[row][name] for name in STARTS if name in before[row]}
@@ -68,23 +82,46 @@ def finish(ascent: Ascent, units: Sequence[Unit], tap: Tap) -> list[Picture]:
 
 
 @torch.inference_mode()
-def _score(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+def all_responses(tap: Tap, images: Tensor) -> Tensor:
+    """What all units make of images (B, 3, H, W) in 0..1, in sigmas: (B, n_units, h, w).
+
+    Raises:
+        NetworkError: it is not finite.
+    """
+    return tap.all_sigmas(tap(tap.normalise(images.float())))
+
+
+def responses(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """What each unit makes of its own image: mean and both extremes over positions, in sigmas.
+
+    Raw values under other names where no BatchNorm gives sigmas; for a class, what the network
+    says of the image.
+    """
     channels = unit_channels(units, images.device)
-    raw = tap(tap.normalise(images.float()))
-    if not raw.isfinite().all():
-        raise NetworkError(
-            f"{tap.layer.name} gives values that are not finite for units "
-            f"{units[0].index}-{units[-1].index}; check the weights"
-        )
+    every = all_responses(tap, images)
     if tap.layer.kind == "classifier":
-        return _predictions(raw.flatten(1), channels)
-    z = tap.sigmas(tap.unit_maps(raw, channels), channels).flatten(1)  # (B, h * w)
-    name = "z" if tap.layer.batch_norm else "mean"  # sigmas need a BatchNorm's statistics
-    means, peaks = z.mean(1).tolist(), z.amax(1).tolist()
+        return _predictions(every.flatten(1), channels)
+    z = tap.unit_maps(every, channels).flatten(1)  # (B, h * w)
+    name = tap.score_name
     return [
-        {name: round(mean, 3), f"{name}_max": round(peak, 3)}
-        for mean, peak in zip(means, peaks, strict=True)
+        {name: round(mean, 3), f"{name}_max": round(high, 3), f"{name}_min": round(low, 3)}
+        for mean, high, low in zip(
+            z.mean(1).tolist(), z.amax(1).tolist(), z.amin(1).tolist(), strict=True
+        )
     ]
+
+
+def centre_response(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """What each unit makes of the middle of its own image."""
+    z = tap.unit_maps(all_responses(tap, images), unit_channels(units, images.device))  # (B, h, w)
+    return [{tap.score_name: round(value, 3)} for value in tap.middle(z).tolist()]
+
+
+def layer_response(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """Root mean square activation over all units and positions, in sigmas above threshold."""
+    active = (all_responses(tap, images) + tap.offset[:, None, None]).relu()
+    rms = active.square().flatten(1).mean(1).sqrt().tolist()
+    return [{"rms": round(value, 3)} for value in rms]
 
 
 def _predictions(logits: Tensor, channels: Tensor) -> list[dict[str, Any]]:

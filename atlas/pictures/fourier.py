@@ -16,12 +16,19 @@ from torch import Tensor
 from atlas.network import Tap
 from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
 from atlas.spec import Fourier
-from atlas.units import Unit
+from atlas.units import Layer, Unit
 
 # Square root of the covariance of colours in natural images, columns are decorrelated channels.
 # Source: Olah et al. 2017, over the largest column norm.
 _COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
+
+
+RESCUE_STEPS = (4, 8, 16)  # when images that still have no gradient begin again
+
+
+# Per step and unit of the learning rate, how far the mean colour moves before the sigmoid.
+MEAN_COLOUR_GAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Canvas:
         columns = torch.fft.rfftfreq(size_px, 1 / size_px)[None, :]
         scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
         scale = scale / scale.square().mean().sqrt()
+        # The mean colour is one coefficient against thousands: as it stands, it could not move.
+        scale[0, 0] = MEAN_COLOUR_GAIN * size_px
         return cls(scale[..., None].to(device), COLOUR_MATRIX.to(device))
 
     @property
@@ -60,16 +69,20 @@ class Canvas:
         old_px, new_px = self.size_px, larger.size_px
         if old_px == new_px:
             return spectrum
-        padded = spectrum.new_zeros(*spectrum.shape[:2], new_px, new_px // 2 + 1, 2)
-        positive, negative, columns = (old_px + 1) // 2, old_px // 2, spectrum.shape[3]
-        padded[:, :, :positive, :columns] = spectrum[:, :, :positive]
-        padded[:, :, -negative:, :columns] = spectrum[:, :, -negative:]
-        # The orthonormal transform divides by N, and the scale is normalised for each N.
-        return padded * (self.scale[0, 0] / larger.scale[0, 0] * new_px / old_px)
+        scaled = spectrum * self.scale
+        padded = scaled.new_zeros(*scaled.shape[:2], new_px, new_px // 2 + 1, 2)
+        positive, negative, columns = (old_px + 1) // 2, old_px // 2, scaled.shape[3]
+        padded[:, :, :positive, :columns] = scaled[:, :, :positive]
+        padded[:, :, -negative:, :columns] = scaled[:, :, -negative:]
+        # The orthonormal transform divides by N.
+        return padded / larger.scale * (new_px / old_px)
 
 
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
-    """Synthesise, for each unit, an image that drives it far above its average.
+    """Synthesise, for each unit, an image that drives it far from its average.
+
+    An image whose gradient is zero, because nothing of it gets through to the unit, begins again
+    from stronger noise, a few times.
 
     Args:
         tap: of the units' layer.
@@ -78,57 +91,100 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     """
     device = tap.mean.device
     channels = unit_channels(units, device)
-    spectrum, jitter = (part.to(device) for part in _randomness(units, recipe))
+    spectrum = _noise(units, recipe).to(device)
+    jitter = iter(_jitters(units, recipe).to(device))
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
-    start = _crop(canvas.image(spectrum), recipe.margin_px)
-    steps = iter(jitter)
+    start = canvas.image(spectrum)
+    n_done = 0
     for stage in recipe.stages:
         larger = Canvas.of(stage.size_px, recipe.decay, device)
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
         for _ in range(stage.steps):
-            raw = tap(tap.normalise(_jitter(canvas.image(spectrum), next(steps))))
+            raw = tap(tap.normalise(_jitter(canvas.image(spectrum), next(jitter))))
             score = objective(tap, raw, channels, recipe)  # (B,)
             optimiser.zero_grad()
             (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
             assert spectrum.grad is not None
             moved |= spectrum.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
+            n_done += 1
+            if n_done in RESCUE_STEPS:
+                _rescue(spectrum, moved, units, recipe, n_done)
         spectrum = spectrum.detach()
-    return Ascent(start, _crop(canvas.image(spectrum), recipe.margin_px), moved)
+    final = canvas.image(spectrum)
+    if recipe.objective == "centre":
+        return Ascent(start, final, moved, shown=middle_field(tap.layer, raw.shape[-1]))
+    return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
 
 
 def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
     """What each image is worth to its unit, (B, n_units, h, w) -> (B,).
 
-    `mean` is the pre-activation in sigmas. The others count what passes the unit's own threshold,
-    smoothly: a linear mean is degenerate in shallow layers, where one flat colour maximises it.
+    `mean` is the pre-activation in sigmas. `softplus` and `power` count what passes the unit's own
+    threshold, smoothly: a linear mean is degenerate in shallow layers, where one flat colour
+    maximises it. Downwards they count from the average, for below the threshold all is nothing.
+    `centre` is the position in the middle, `layer` the power of all channels together.
     """
+    if recipe.objective == "layer":
+        every = torch.arange(raw.shape[1], device=raw.device)
+        z = tap.sigmas(raw.float(), every)  # (B, n_units, h, w)
+        return _power(z + tap.offset[:, None, None])
     z = tap.sigmas(tap.unit_maps(raw, channels), channels)  # (B, h, w)
+    threshold = -tap.offset[channels, None, None]
+    if recipe.aim == "inhibit":
+        z, threshold = -z, torch.zeros_like(threshold)
+    if recipe.objective == "centre":
+        return tap.middle(z)
     z = _interior(z, recipe.margin_px / tap.layer.total_stride_px)
     if recipe.objective == "mean":
         return z.mean((1, 2))
-    active = F.softplus(z + tap.offset[channels, None, None])
     if recipe.objective == "softplus":
-        return active.mean((1, 2))
-    return active.square().mean((1, 2)).sqrt()
+        return F.softplus(z - threshold).mean((1, 2))
+    return _power(z - threshold)
 
 
-def _randomness(units: Sequence[Unit], recipe: Fourier) -> tuple[Tensor, Tensor]:
-    """Start coefficients (B, 3, N, N/2+1, 2) and jitter (steps, B, 4) in -1..1."""
+def _power(z: Tensor) -> Tensor:
+    """Root of the mean square of what is positive, smoothly: (B, ...) -> (B,)."""
+    power: Tensor = F.softplus(z).square().flatten(1).mean(1)
+    return power.sqrt()
+
+
+def _noise(units: Sequence[Unit], recipe: Fourier, attempt: int = 0) -> Tensor:
+    """Start coefficients (B, 3, N, N/2+1, 2), stronger with every attempt."""
     size_px = recipe.stages[0].size_px
-    n_steps = sum(stage.steps for stage in recipe.stages)
+    shape = (3, size_px, size_px // 2 + 1, 2)
+    drawn = [
+        torch.randn(shape, generator=unit_generator(recipe.seed, unit, f"noise {attempt}"))
+        for unit in units
+    ]
+    return torch.stack(drawn) * (recipe.init_std * 3.0**attempt)
+
+
+def _jitters(units: Sequence[Unit], recipe: Fourier) -> Tensor:
+    """Angle in radians, zoom, and shift right and down in half canvases: (steps, B, 4)."""
     limits = torch.tensor(
         [math.radians(recipe.rotation_deg), recipe.zoom, 2 * recipe.shift, 2 * recipe.shift]
     )
-    spectra, jitters = [], []
-    for unit in units:
-        generator = unit_generator(recipe.seed, unit)
-        spectra.append(torch.randn(3, size_px, size_px // 2 + 1, 2, generator=generator))
-        jitters.append((torch.rand(n_steps, 4, generator=generator) * 2 - 1) * limits)
-    return torch.stack(spectra) * recipe.init_std, torch.stack(jitters, dim=1)
+    drawn = [
+        torch.rand(recipe.n_steps, 4, generator=unit_generator(recipe.seed, unit, "jitter"))
+        for unit in units
+    ]
+    return (torch.stack(drawn, dim=1) * 2 - 1) * limits
+
+
+@torch.no_grad()
+def _rescue(
+    spectrum: Tensor, moved: Tensor, units: Sequence[Unit], recipe: Fourier, n_done: int
+) -> None:
+    """New noise for the images that no gradient has reached yet."""
+    rows = (~moved).nonzero().flatten().tolist()
+    if rows and n_done < recipe.stages[0].steps:
+        attempt = RESCUE_STEPS.index(n_done) + 1
+        fresh = _noise([units[row] for row in rows], recipe, attempt)
+        spectrum[rows] = fresh.to(spectrum.device)
 
 
 def _jitter(images: Tensor, jitter: Tensor) -> Tensor:
@@ -149,3 +205,11 @@ def _interior(z: Tensor, margin: float) -> Tensor:
 def _crop(images: Tensor, margin_px: int) -> Tensor:
     size_px = images.shape[-1]
     return images[:, :, margin_px : size_px - margin_px, margin_px : size_px - margin_px]
+
+
+def middle_field(layer: Layer, map_size: int) -> slice:
+    """Rows, and columns, of the receptive field of the middle of a layer's map of this size."""
+    field_px = layer.receptive_field_px
+    centre_px = layer.field_centre_px + map_size // 2 * layer.total_stride_px
+    first = round(centre_px - (field_px - 1) / 2)
+    return slice(first, first + field_px)

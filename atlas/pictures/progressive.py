@@ -23,7 +23,7 @@ START_LEVELS = (150, 180)  # of 255, the upper one excluded
 
 
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
-    """Synthesise, for each unit, an image that raises the mean of its raw output.
+    """Synthesise, for each unit, an image that raises, or lowers, the mean of its raw output.
 
     The images are fed as they are, without the network's preprocessing, as the tutorial does.
 
@@ -37,13 +37,14 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
     start = torch.stack([start_image(unit, recipe) for unit in units]).to(device)
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     images = start
+    downhill = -1 if recipe.aim == "excite" else 1
     for size_px in recipe.sizes_px[1:]:
         images = images.detach().requires_grad_(True)
         optimiser = torch.optim.Adam([images], lr=recipe.lr, weight_decay=recipe.weight_decay)
         for _ in range(recipe.steps):
             score = tap.unit_maps(tap(images), channels).mean((1, 2))  # (B,)
             optimiser.zero_grad()
-            (-score.sum()).backward()
+            (downhill * score.sum()).backward()
             assert images.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
@@ -54,7 +55,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
 def start_image(unit: Unit, recipe: Progressive) -> Tensor:
     """The unit's own light grey noise, (3, N, N) in 0..1."""
     shape = (3, recipe.start_px, recipe.start_px)
-    generator = unit_generator(recipe.seed, unit)
+    generator = unit_generator(recipe.seed, unit, "noise 0")
     return torch.randint(*START_LEVELS, shape, generator=generator) / 255
 
 

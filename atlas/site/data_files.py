@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atlas.cache import Entry
 from atlas.site import wording
-from atlas.site.sprites import FILTERS, THUMBS, Place, SheetKind
-from atlas.site.views import Contents
-from atlas.units import Layer, Unit, canonical_json, layer_dir, picture_path, unit_page
+from atlas.site.sprites import OF_OWN_SIZE, THUMB_PX, THUMBS, Sprite
+from atlas.site.views import PANEL_FACTS, Contents
+from atlas.spec import KINDS
+from atlas.units import (
+    Kind,
+    Layer,
+    Unit,
+    canonical_json,
+    cover_path,
+    layer_dir,
+    picture_path,
+    unit_page,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+PANELS: tuple[Kind, ...] = ("noise", "natural")  # measured on all units of a layer at once
 
 
 def manifest(contents: Contents) -> bytes:
@@ -35,8 +45,8 @@ def manifest(contents: Contents) -> bytes:
                 "layers": len(facts.layers),
                 "units": facts.n_units,
                 "pages": contents.n_pages,
-                "excitatory": _n_made(contents, "excitatory"),
-                "filter": _n_made(contents, "filter"),
+                "dead": contents.n_dead,
+                **{kind: contents.n_made(kind) for kind in KINDS},
             },
             "layers": [_layer(contents, layer) for layer in facts.layers],
         }
@@ -73,10 +83,6 @@ def _json(value: Any) -> bytes:
     return f"{canonical_json(value)}\n".encode()
 
 
-def _n_made(contents: Contents, kind: str) -> int:
-    return sum(kind in pictures for pictures in contents.entries.values())
-
-
 def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:
     folder = layer_dir(layer.name)
     return {
@@ -84,51 +90,67 @@ def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:
         "page": f"{folder}/index.html",
         "units": f"{folder}/units.json",
         "n_pages": len(contents.paged[layer.name]),
+        "dream": _dream(contents, layer),
+        **{kind: _panel(contents, layer, kind) for kind in PANELS},
         "recipe": contents.spec.layers.get(layer.name),
     }
 
 
+def _dream(contents: Contents, layer: Layer) -> dict[str, Any] | None:
+    entry = contents.entry(layer.whole, "dream")
+    if entry is None:
+        return None
+    return {**_picture(cover_path(layer.name), entry), "numbers": entry.numbers}
+
+
+def _panel(contents: Contents, layer: Layer, kind: Kind) -> dict[str, Any] | None:
+    """What was measured with; the numbers themselves are given unit by unit."""
+    entry = contents.entry(layer.whole, kind)
+    if entry is None:
+        return None
+    return {name: entry.numbers[name] for name in PANEL_FACTS & entry.numbers.keys()}
+
+
 def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
     made = contents.entries.get(unit.id, {})
+    panels = {kind: contents.panel(unit, kind) for kind in PANELS}
     facts: dict[str, Any] = {
         "id": unit.id,
         "index": unit.index,
         "page": unit_page(unit) if made else None,
-        "pictures": _pictures(contents, layer, unit, made),
-        "numbers": {kind: entry.numbers for kind, entry in made.items()},
+        "pictures": _pictures(contents, layer, unit),
+        "numbers": {kind: entry.numbers for kind, entry in made.items()}
+        | {kind: numbers for kind, numbers in panels.items() if numbers},
     }
     if layer.kind == "classifier":
         facts["label"] = contents.label(layer, unit.index)
     return facts
 
 
-def _pictures(
-    contents: Contents, layer: Layer, unit: Unit, made: Mapping[str, Entry]
-) -> dict[str, Any]:
+def _pictures(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
     pictures: dict[str, Any] = {}
-    if excitatory := made.get("excitatory"):
-        size_px = [excitatory.width_px, excitatory.height_px]
-        place = THUMBS.place(unit.index)
-        cell_px = [THUMBS.cell_px, THUMBS.cell_px]
-        pictures["excitatory"] = {"path": picture_path(unit), "size_px": size_px}
-        pictures["thumbnail"] = _sprite(layer, THUMBS, place, cell_px, cell_px)
-    if weights := made.get("filter"):
-        place = FILTERS.place(unit.index)
-        cell_px = list(contents.filter_cells[layer.name, place.sheet])
-        size_px = [weights.width_px, weights.height_px]
-        pictures["filter"] = _sprite(layer, FILTERS, place, cell_px, size_px)
+    if excitatory := contents.entry(unit, "excitatory"):
+        pictures["excitatory"] = _picture(picture_path(unit), excitatory)
+        cell_px = (THUMB_PX, THUMB_PX)
+        thumbnail = Sprite(THUMBS.place(unit.index), THUMBS.columns, cell_px, cell_px)
+        pictures["thumbnail"] = _sprite(layer, thumbnail)
+    for kind in OF_OWN_SIZE:
+        if sprite := contents.sprite(layer, unit.index, kind):
+            pictures[kind] = _sprite(layer, sprite)
     return pictures
 
 
-def _sprite(
-    layer: Layer, kind: SheetKind, place: Place, cell_px: Sequence[int | None], size_px: object
-) -> dict[str, Any]:
+def _picture(path: str, entry: Entry) -> dict[str, Any]:
+    return {"path": path, "size_px": [entry.width_px, entry.height_px]}
+
+
+def _sprite(layer: Layer, sprite: Sprite) -> dict[str, Any]:
     """A picture in the upper left of a cell; sizes are (width, height)."""
     return {
-        "sheet": f"{layer_dir(layer.name)}/{place.sheet}",
-        "cell": place.cell,
-        "columns": kind.columns,
-        "rows": kind.columns,
-        "cell_px": cell_px,
-        "size_px": size_px,
+        "sheet": f"{layer_dir(layer.name)}/{sprite.place.sheet}",
+        "cell": sprite.place.cell,
+        "columns": sprite.columns,
+        "rows": sprite.columns,
+        "cell_px": sprite.cell_px,
+        "size_px": sprite.size_px,
     }

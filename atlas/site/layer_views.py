@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from atlas.cache import Entry
 from atlas.site import wording
-from atlas.site.sprites import THUMBS
+from atlas.site.companions import agreement
+from atlas.site.evidence import comparison, scale_of
+from atlas.site.sprites import SMALL_PX, THUMBS
 from atlas.site.views import (
     Cell,
     Contents,
+    Crop,
     Fact,
     Head,
     Link,
+    crop_of,
+    is_dead,
     layer_link,
     picture_alt,
     spread,
 )
-from atlas.units import Layer, Unit
+from atlas.spec import twin_indices
+from atlas.units import Layer, Unit, cover_path
+
+DREAM_PX = 384  # as wide as it is shown
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,30 @@ class GridUnit:
 
 
 @dataclass(frozen=True)
+class Dream:
+    """The picture for all units at once."""
+
+    src: str
+    alt: str
+    shown_px: int
+    pixelated: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A unit's pictures from two seeds."""
+
+    href: str
+    name: str
+    first: str | None  # path of the excitatory picture
+    alt: str
+    pixelated: bool
+    second: Crop
+    words: str
+
+
+@dataclass(frozen=True)
 class LayerPage:
     """View of `layer.html`."""
 
@@ -41,8 +74,11 @@ class LayerPage:
     name: str
     subtitle: str
     facts: tuple[Fact, ...]
+    dream: Dream | None
+    comparison: str | None  # what drives the units how far, in a sentence
+    dead: str | None  # "3 dead units: 4, 17–18"
+    pairs: tuple[Pair, ...]
     units: tuple[GridUnit, ...]
-    rendered: str
     missing: str | None  # "16–63"
     n_missing: str
     score: str | None  # what the grid can be sorted by
@@ -63,8 +99,11 @@ def layer_view(contents: Contents, layer: Layer) -> LayerPage:
         name=layer.name,
         subtitle=_subtitle(layer),
         facts=layer_facts(layer),
+        dream=_dream(contents, layer),
+        comparison=comparison(contents, layer),
+        dead=_dead(units),
+        pairs=_pairs(contents, layer),
         units=units,
-        rendered=wording.count(len(paged)),
         missing=wording.spell_ranges(missing) or None,
         n_missing=wording.count(len(missing), "unit"),
         score=_score_name(layer) if any(unit.score for unit in units) else None,
@@ -115,7 +154,7 @@ def _place_facts(layer: Layer) -> tuple[Fact, ...]:
 
 def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:
     """The units whose pictures stand for a layer: alive, and evenly spread."""
-    return spread((index for index, entry in _pictured(contents, layer) if not _dead(entry)), n)
+    return spread((index for index, entry in _pictured(contents, layer) if not is_dead(entry)), n)
 
 
 def _pictured(contents: Contents, layer: Layer) -> list[tuple[int, Entry]]:
@@ -126,8 +165,60 @@ def _pictured(contents: Contents, layer: Layer) -> list[tuple[int, Entry]]:
     return [(index, entry) for index, entry in entries if entry]
 
 
-def _dead(entry: Entry) -> bool:
-    return entry.numbers.get("dead") is True
+def _dead(units: Iterable[GridUnit]) -> str | None:
+    dead = [unit.index for unit in units if unit.dead]
+    return (
+        f"{wording.count(len(dead), 'dead unit')}: {wording.spell_ranges(dead)}" if dead else None
+    )
+
+
+def _dream(contents: Contents, layer: Layer) -> Dream | None:
+    entry = contents.entry(layer.whole, "dream")
+    if entry is None:
+        return None
+    return Dream(
+        src=cover_path(layer.name).rpartition("/")[2],
+        alt=dream_alt(layer),
+        shown_px=DREAM_PX,
+        pixelated=entry.width_px < SMALL_PX,
+        words=_dream_words(layer, entry),
+    )
+
+
+def dream_alt(layer: Layer) -> str:
+    """What a layer's dream is, in words for those who do not see it."""
+    return f"Synthetic picture that excites all of {layer.name} at once"
+
+
+def _dream_words(layer: Layer, entry: Entry) -> str:
+    units = "classes" if layer.kind == "classifier" else "units"
+    words = f"excites all {units} of the layer at once"
+    ends = [entry.numbers[name] for name in ("rms_start", "rms") if name in entry.numbers]
+    if len(ends) < 2:
+        return words
+    start, end = (f"{wording.plain(value)}{scale_of(layer).unit}" for value in ends)
+    return f"{words}: from {start} on noise to {end}, root mean square"
+
+
+def _pairs(contents: Contents, layer: Layer) -> tuple[Pair, ...]:
+    found = (_pair(contents, layer, layer.unit(index)) for index in twin_indices(layer))
+    return tuple(pair for pair in found if pair)
+
+
+def _pair(contents: Contents, layer: Layer, unit: Unit) -> Pair | None:
+    twin, sprite = contents.entry(unit, "twin"), contents.sprite(layer, unit.index, "twin")
+    if twin is None or sprite is None:
+        return None
+    alt = picture_alt(contents, layer, unit.index)
+    return Pair(
+        href=f"{unit.slug}.html",
+        name=contents.title(layer, unit.index),
+        first=f"{unit.slug}.webp" if contents.entry(unit, "excitatory") else None,
+        alt=alt,
+        pixelated=twin.width_px < SMALL_PX,
+        second=crop_of(sprite, f"{alt}, from a second seed"),
+        words=agreement(twin.numbers) or "",
+    )
 
 
 def _head(contents: Contents, layer: Layer) -> Head:
@@ -156,7 +247,7 @@ def _subtitle(layer: Layer) -> str:
 def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
     unit = Unit(layer.name, index)
     entry = contents.entry(unit, "excitatory")
-    score = _score(entry)
+    score = scale_of(layer).high(entry.numbers) if entry else None
     return GridUnit(
         href=f"{unit.slug}.html",
         index=index,
@@ -164,19 +255,13 @@ def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
         cell=_thumbnail(contents, layer, index) if entry else None,
         score=None if score is None else f"{score:.3f}",
         shown=None if score is None else wording.signed(score, 1),
-        dead=entry is not None and _dead(entry),
+        dead=is_dead(entry),
     )
 
 
 def _thumbnail(contents: Contents, layer: Layer, index: int) -> Cell:
     place = THUMBS.place(index)
     return Cell(place.sheet, place.column, place.row, picture_alt(contents, layer, index))
-
-
-def _score(entry: Entry | None) -> float | None:
-    numbers = entry.numbers if entry else {}
-    values = [numbers[name] for name in ("z_max", "z", "mean", "logit") if name in numbers]
-    return float(values[0]) if values else None
 
 
 def _score_name(layer: Layer) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atlas.site import wording
-from atlas.site.layer_views import cover_units
-from atlas.site.sprites import COVERS
+from atlas.site.layer_views import cover_units, dream_alt
+from atlas.site.sprites import COVERS, MOSAICS, SMALL_PX, SheetKind
 from atlas.site.unit_views import Picture
 from atlas.site.views import (
     Cell,
@@ -16,12 +16,13 @@ from atlas.site.views import (
     Fact,
     Head,
     Link,
+    is_dead,
     picture_alt,
     unit_link,
 )
 from atlas.units import Layer, Unit, picture_path
 
-COVERS_PER_LAYER = 4
+PICTURES_PER_MOSAIC = 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Tile:
     name: str  # short: without its block's name
     href: str
     size: str
-    covers: tuple[Cell, ...]
+    covers: tuple[Cell, ...]  # the layer's dream, or a few of its units
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,22 @@ def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Blo
     return Block(name, tuple(branch), tuple(stream), skips=bool(stream) or summed)
 
 
-def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """Every picture on the front page's tiles, with its position among the covers."""
+def dream_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
+    """Every layer that has a dream, with its position among the covers."""
     return tuple(
-        (layer.index * COVERS_PER_LAYER + nth, Unit(layer.name, index))
+        (layer.index, layer.whole)
         for layer in contents.facts.layers
-        for nth, index in enumerate(cover_units(contents, layer, COVERS_PER_LAYER))
+        if contents.entry(layer.whole, "dream")
+    )
+
+
+def mosaic_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
+    """The units that stand for the layers without a dream, with their positions."""
+    return tuple(
+        (layer.index * PICTURES_PER_MOSAIC + nth, layer.unit(index))
+        for layer in contents.facts.layers
+        if not contents.entry(layer.whole, "dream")
+        for nth, index in enumerate(cover_units(contents, layer, PICTURES_PER_MOSAIC))
     )
 
 
@@ -194,17 +205,25 @@ def index_view(contents: Contents) -> IndexPage:
             Fact("sha256", facts.sha256[:12]),
             Fact("Recipe", f"{contents.spec.recipe}, {contents.spec.preset}", about="recipe"),
             Fact("Seed", str(contents.spec.seed), about="seed"),
+            *_photographs(contents),
         ),
     )
 
 
 def _covers(contents: Contents) -> dict[str, tuple[Cell, ...]]:
     cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
-    for position, unit in cover_picks(contents):
-        place = COVERS.place(position)
+    for position, unit in dream_picks(contents):
+        alt = dream_alt(contents.facts.layer(unit.layer))
+        cells[unit.layer].append(_cover(COVERS, position, alt))
+    for position, unit in mosaic_picks(contents):
         alt = contents.title(contents.facts.layer(unit.layer), unit.index)
-        cells[unit.layer].append(Cell(place.sheet, place.column, place.row, alt))
+        cells[unit.layer].append(_cover(MOSAICS, position, alt))
     return {name: tuple(found) for name, found in cells.items()}
+
+
+def _cover(kind: SheetKind, position: int, alt: str) -> Cell:
+    place = kind.place(position)
+    return Cell(place.sheet, place.column, place.row, alt)
 
 
 def _counts(contents: Contents) -> tuple[Fact, ...]:
@@ -217,7 +236,15 @@ def _counts(contents: Contents) -> tuple[Fact, ...]:
         Fact("channels", wording.count(n_channels)),
         Fact("classes", wording.count(n_classes)),
     ]
-    return tuple(row for row in rows if row.value != "0")
+    return (*(row for row in rows if row.value != "0"), *_dead(contents))
+
+
+def _dead(contents: Contents) -> Iterator[Fact]:
+    """Said as soon as there are pictures: that there is none is worth knowing."""
+    if contents.n_made("excitatory"):
+        dead = contents.n_dead
+        noun = "dead unit" if dead == 1 else "dead units"
+        yield Fact(noun, wording.count(dead), about="dead")
 
 
 def _progress(contents: Contents) -> str | None:
@@ -228,14 +255,23 @@ def _progress(contents: Contents) -> str | None:
     return f"{wording.count(n_paged)} of {wording.count(n_units)} units rendered so far"
 
 
+def _photographs(contents: Contents) -> Iterator[Fact]:
+    """All layers were shown the same ones."""
+    found = (contents.entry(layer.whole, "natural") for layer in contents.facts.layers)
+    numbers = next((entry.numbers for entry in found if entry), None)
+    if numbers:
+        shown, skipped = (wording.count(numbers[name]) for name in ("n_images", "n_skipped"))
+        unread = "" if skipped == "0" else f"; {skipped} could not be read"
+        yield Fact("Photographs", f"{shown}{unread}", about="natural")
+
+
 def _frontispiece(contents: Contents) -> Frontispiece | None:
     """The deepest layer's surest picture."""
     for layer in reversed(contents.facts.layers):
         pictured = [
             (entry.numbers.get("p", 0.0), entry.numbers.get("z_max", 0.0), -index, entry)
             for index in contents.paged[layer.name]
-            if (entry := contents.entry(layer.unit(index), "excitatory"))
-            and entry.numbers.get("dead") is not True
+            if (entry := contents.entry(layer.unit(index), "excitatory")) and not is_dead(entry)
         ]
         if pictured:
             *_, negative, entry = max(pictured, key=lambda found: found[:3])
@@ -245,6 +281,7 @@ def _frontispiece(contents: Contents) -> Frontispiece | None:
                 src=picture_path(unit),
                 alt=picture_alt(contents, layer, unit.index),
                 shown_px=max(384, min(512, entry.width_px)),
+                pixelated=entry.width_px < SMALL_PX,
                 caption="",
                 scale=None,
             )

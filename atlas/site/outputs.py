@@ -18,15 +18,16 @@ from atlas.site.layer_views import layer_view
 from atlas.site.network_views import (
     about_view,
     classes_view,
-    cover_picks,
+    dream_picks,
     index_view,
     lost_view,
+    mosaic_picks,
 )
-from atlas.site.sprites import COVERS, FILTERS, THUMBS, SheetKind
+from atlas.site.sprites import COVERS, MOSAICS, OF_OWN_SIZE, THUMBS, Place, SheetKind, place_of
 from atlas.site.templates import Templates
 from atlas.site.unit_views import unit_view
 from atlas.site.views import Contents
-from atlas.units import Layer, Unit, layer_dir, picture_path, unit_page
+from atlas.units import Kind, Layer, Unit, cover_path, layer_dir, picture_path, unit_page
 
 FAVICON = "favicon.svg"
 
@@ -89,53 +90,65 @@ def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iter
         templates, f"{folder}/index.html", "layer.html", partial(layer_view, contents, layer)
     )
     yield _data(f"{folder}/units.json", data_files.units(contents, layer))
+    yield from _dream(contents, layer)
     yield from _pictures(contents, layer)
-    yield from _sheets(contents, layer, FILTERS, "filter")
+    for kind in OF_OWN_SIZE:
+        yield from _sheets(contents, layer, kind, OF_OWN_SIZE[kind], partial(place_of, kind, layer))
     for position, index in enumerate(contents.paged[layer.name]):
         view = partial(unit_view, contents, layer, position)
         yield _page(templates, unit_page(layer.unit(index)), "unit.html", view)
 
 
+def _dream(contents: Contents, layer: Layer) -> Iterator[Output]:
+    if entry := contents.entry(layer.whole, "dream"):
+        yield _as_it_is(cover_path(layer.name), entry)
+
+
 def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
     """Each sheet of thumbnails right after the pictures it shows: they are read once."""
-    sheets = {
-        sheet.artifacts[-1]: sheet for sheet in _sheets(contents, layer, THUMBS, "excitatory")
-    }
+    thumbs = _sheets(contents, layer, "excitatory", THUMBS, THUMBS.place)
+    sheets = {sheet.artifacts[-1]: sheet for sheet in thumbs}
     for index in contents.paged[layer.name]:
         unit = layer.unit(index)
         entry = contents.entry(unit, "excitatory")
         if entry:
-            yield Output(picture_path(unit), entry.sha256[:24], (entry.key,), _as_it_is)
+            yield _as_it_is(picture_path(unit), entry)
             if entry.key in sheets:
                 yield sheets[entry.key]
 
 
-def _as_it_is(data: Sequence[bytes]) -> bytes:
-    return data[0]
+def _as_it_is(path: str, entry: Entry) -> Output:
+    return Output(path, entry.sha256[:24], (entry.key,), lambda data: data[0])
 
 
-def _sheets(contents: Contents, layer: Layer, kind: SheetKind, picture: str) -> Iterator[Output]:
+def _sheets(
+    contents: Contents, layer: Layer, kind: Kind, sheets: SheetKind, place: Callable[[int], Place]
+) -> Iterator[Output]:
     found = [
-        (index, entry)
+        (place(index), entry)
         for index in contents.paged[layer.name]
-        if (entry := contents.entry(Unit(layer.name, index), picture))
+        if (entry := contents.entry(Unit(layer.name, index), kind))
     ]
-    return _sheets_of(f"{layer_dir(layer.name)}/", kind, found)
+    return _sheets_of(f"{layer_dir(layer.name)}/", sheets, found)
 
 
 def _covers(contents: Contents) -> Iterator[Output]:
-    found = [
-        (position, entry)
-        for position, unit in cover_picks(contents)
-        if (entry := contents.entry(unit, "excitatory"))
-    ]
-    return _sheets_of("", COVERS, found)
+    picks: tuple[tuple[SheetKind, Kind, tuple[tuple[int, Unit], ...]], ...] = (
+        (COVERS, "dream", dream_picks(contents)),
+        (MOSAICS, "excitatory", mosaic_picks(contents)),
+    )
+    for sheets, kind, units in picks:
+        found = [
+            (sheets.place(position), entry)
+            for position, unit in units
+            if (entry := contents.entry(unit, kind))
+        ]
+        yield from _sheets_of("", sheets, found)
 
 
-def _sheets_of(folder: str, kind: SheetKind, found: list[tuple[int, Entry]]) -> Iterator[Output]:
+def _sheets_of(folder: str, kind: SheetKind, found: list[tuple[Place, Entry]]) -> Iterator[Output]:
     sheets: dict[str, dict[int, Entry]] = defaultdict(dict)
-    for position, entry in found:
-        place = kind.place(position)
+    for place, entry in found:
         sheets[place.sheet][place.cell] = entry
     for name, entries in sheets.items():
         shas = [(cell, entry.sha256) for cell, entry in entries.items()]

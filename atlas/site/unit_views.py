@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from atlas.cache import Entry
 from atlas.site import wording
-from atlas.site.sprites import FILTERS
+from atlas.site.companions import Companion, companions_of
+from atlas.site.evidence import SIGMAS, Evidence, evidence_of, scale_of
+from atlas.site.filter_views import Filter, filter_view
+from atlas.site.sprites import SMALL_PX
 from atlas.site.views import (
     Contents,
     Fact,
     Head,
     Link,
-    layer_link,
+    is_dead,
     picture_alt,
     unit_link,
 )
 from atlas.units import Layer, Unit
 
 COLUMN_PX = 538
-MATRIX_COLUMNS = range(2, 9)  # widths that the style sheet lays out as a matrix
+LEAST_PX = 256  # however small a picture is, it is the largest on its page
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Picture:
     src: str
     alt: str
     shown_px: int
+    pixelated: bool
     caption: str
     scale: ScaleBar | None
 
@@ -54,40 +57,6 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Weight:
-    """An input channel and the weight it is read with."""
-
-    text: str
-    href: str | None
-    weight: str
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A picture cut out of a sheet, in the sheet's pixels."""
-
-    src: str
-    view_box: str
-    sheet_px: tuple[int, int]
-    alt: str
-
-
-@dataclass(frozen=True)
-class Filter:
-    """The picture of a unit's weights and its legend."""
-
-    crop: Crop
-    caption: str
-    low: str | None  # ends of the colour scale, where colours stand for numbers
-    high: str | None
-    reads: Link | None
-    inputs: tuple[Link, ...]
-    matrix: int | None  # columns of `inputs` as in the picture
-    positive: tuple[Weight, ...]
-    negative: tuple[Weight, ...]
-
-
-@dataclass(frozen=True)
 class UnitPage:
     """View of `unit.html`."""
 
@@ -96,8 +65,10 @@ class UnitPage:
     subtitle: str
     layer: Link
     picture: Picture | None
+    companions: tuple[Companion, ...]  # the unit's other pictures
     facts: tuple[Fact, ...]
     finding: str | None  # what the numbers mean, in a sentence
+    evidence: Evidence | None
     dead: bool
     guesses: tuple[Guess, ...]
     filter: Filter | None
@@ -112,20 +83,21 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
     paged = contents.paged[layer.name]
     unit = Unit(layer.name, paged[position])
     excitatory = contents.entry(unit, "excitatory")
-    weights = contents.entry(unit, "filter")
     numbers = excitatory.numbers if excitatory else {}
     title = contents.title(layer, unit.index)
     return UnitPage(
         head=_head(contents, layer, unit),
         heading=title,
         subtitle=_subtitle(layer, unit),
-        layer=layer_link(layer.name, "../"),
+        layer=Link(layer.name, "index.html"),
         picture=_picture(contents, layer, unit, excitatory) if excitatory else None,
+        companions=companions_of(contents, layer, unit),
         facts=_facts(layer, numbers),
-        finding=_finding(layer, numbers),
-        dead=numbers.get("dead") is True,
+        finding=_finding(numbers),
+        evidence=evidence_of(contents, layer, unit),
+        dead=is_dead(excitatory),
         guesses=_guesses(contents, layer, unit, numbers),
-        filter=_filter(contents, layer, unit, weights) if weights else None,
+        filter=filter_view(contents, layer, unit),
         recipe=_recipe(contents, layer),
         size=_size(excitatory) if excitatory else None,
         previous=_neighbour(contents, layer, position - 1),
@@ -155,14 +127,15 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
         src=f"{unit.slug}.webp",
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
+        pixelated=entry.width_px < SMALL_PX,
         caption=f"Excitatory picture: synthesised from noise to excite this unit; {_size(entry)}",
         scale=None if layer.kind == "classifier" else _scale(layer, entry.width_px),
     )
 
 
 def _shown_px(width_px: int) -> int:
-    """Small pictures grow to the width of their column, but never more than fourfold."""
-    return max(width_px, min(4 * width_px, COLUMN_PX))
+    """Small pictures grow to the width of their column, but hardly more than fourfold."""
+    return max(width_px, min(max(4 * width_px, LEAST_PX), COLUMN_PX))
 
 
 def _scale(layer: Layer, width_px: int) -> ScaleBar:
@@ -173,32 +146,28 @@ def _scale(layer: Layer, width_px: int) -> ScaleBar:
 
 
 def _facts(layer: Layer, numbers: dict[str, Any]) -> tuple[Fact, ...]:
-    facts = []
-    if "z" in numbers:
-        peak = numbers.get("z_max", numbers["z"])
-        facts.append(Fact("Peak activation", f"{wording.signed(peak)} σ", about="sigma"))
-    if "mean" in numbers:
-        facts.append(Fact("Activation", wording.signed(numbers["mean"]), about="unit"))
-    if "logit" in numbers:
-        facts.append(Fact("Logit", wording.signed(numbers["logit"]), about="logit"))
+    scale, facts = scale_of(layer), []
+    peak = scale.high(numbers)
+    if peak is not None:
+        is_class = layer.kind == "classifier"
+        term, about = ("Logit", "logit") if is_class else ("Peak activation", "sigma")
+        facts.append(Fact(term, scale.spell(peak), about=about))
     if "p" in numbers:
-        facts.append(Fact("Probability", wording.percent(numbers["p"])))
+        facts.append(Fact("Probability", wording.percent(numbers["p"]), about="probability"))
     if "rank" in numbers:
         rank = f"{numbers['rank'] + 1} of {wording.count(layer.n_units)}"
         facts.append(Fact("Rank of this class", rank))
     return tuple(facts)
 
 
-def _finding(layer: Layer, numbers: dict[str, Any]) -> str | None:
+def _finding(numbers: dict[str, Any]) -> str | None:
     if "z" in numbers:
-        start = numbers.get("z_start")
-        before = "" if start is None else f", and was {wording.signed(start)} σ on the first noise"
-        peak = numbers.get("z_max", numbers["z"])
-        return (
-            f"At its strongest position this picture drives the channel {wording.signed(peak, 1)} "
-            "σ from its average over the training images. "
-            f"The mean over the picture is {wording.signed(numbers['z'])} σ{before}."
+        before = (
+            f", and was {SIGMAS.spell(numbers['z_start'])} on the first noise"
+            if "z_start" in numbers
+            else ""
         )
+        return f"The mean over the picture is {SIGMAS.spell(numbers['z'])}{before}."
     for name, noun in (("mean", "mean activation"), ("logit", "logit")):
         if name in numbers and f"{name}_start" in numbers:
             start, end = (wording.signed(numbers[key]) for key in (f"{name}_start", name))
@@ -218,70 +187,6 @@ def _guesses(
         )
         for index, share in numbers.get("top5", ())
     )
-
-
-def _filter(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Filter:
-    numbers = entry.numbers
-    montage = numbers.get("style") == "montage"
-    coloured = montage and "low" in numbers and "high" in numbers
-    columns = numbers.get("columns")
-    reads = contents.pages.get(layer.reads or "", {})
-    # The slices of a montage are linked in their matrix: a page must stay small.
-    weighed = {} if montage else reads
-    return Filter(
-        crop=_crop(contents, layer, unit, entry),
-        caption=_filter_caption(layer, numbers),
-        low=wording.weight(numbers["low"]) if coloured else None,
-        high=wording.weight(numbers["high"]) if coloured else None,
-        reads=layer_link(layer.reads, "../") if layer.reads else None,
-        inputs=_inputs(reads, numbers["inputs"]) if montage and "inputs" in numbers else (),
-        matrix=columns if columns in MATRIX_COLUMNS else None,
-        positive=_weights(weighed, numbers.get("positive", ()), montage),
-        negative=_weights(weighed, numbers.get("negative", ()), montage),
-    )
-
-
-def _crop(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Crop:
-    place = FILTERS.place(unit.index)
-    width, height = contents.filter_cells[layer.name, place.sheet]
-    size = f"{entry.width_px} {entry.height_px}"
-    return Crop(
-        src=place.sheet,
-        view_box=f"{place.column * width} {place.row * height} {size}",
-        sheet_px=(FILTERS.columns * width, FILTERS.columns * height),
-        alt=f"Filter weights of {unit.id}",
-    )
-
-
-def _filter_caption(layer: Layer, numbers: dict[str, Any]) -> str:
-    kernel, style = wording.pair(layer.kernel), numbers.get("style")
-    n_inputs = layer.in_channels // layer.groups
-    low, high = (wording.weight(numbers.get(end, 0.0)) for end in ("low", "high"))
-    if style == "rgb":
-        return f"The {kernel} kernel in the colours it weighs; black is {low}, white {high}."
-    if style == "bars":
-        return f"The weights of all {wording.count(n_inputs)} inputs, sorted, {high} to {low}."
-    n_shown = len(numbers.get("inputs", ()))
-    if 0 < n_shown < n_inputs:
-        return f"The {n_shown} strongest of {wording.count(n_inputs)} slices, {kernel} each."
-    return f"All {kernel} slices of the kernel."
-
-
-def _inputs(pages: Mapping[int, str], indices: Sequence[int]) -> tuple[Link, ...]:
-    return tuple(Link(str(index), _up(pages.get(index))) for index in indices)
-
-
-def _weights(
-    pages: Mapping[int, str], pairs: Sequence[tuple[int, float]], few: bool
-) -> tuple[Weight, ...]:
-    return tuple(
-        Weight(str(index), _up(pages.get(index)), wording.weight(value))
-        for index, value in pairs[: 3 if few else None]
-    )
-
-
-def _up(page: str | None) -> str | None:
-    return f"../{page}" if page else None
 
 
 def _recipe(contents: Contents, layer: Layer) -> str:

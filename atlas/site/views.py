@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from atlas.cache import Entry
-from atlas.site.sprites import FILTERS, cell_size_px
-from atlas.units import Layer, NetworkFacts, Unit, layer_dir, unit_page
+from atlas.site.sprites import OF_OWN_SIZE, SMALL_PX, Size, Sprite, place_of
+from atlas.units import Kind, Layer, NetworkFacts, Unit, layer_dir, unit_page
+
+# What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
+PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped"})
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class SpecSummary:
 class Contents:
     """Everything a site is made from. `read` is only called from the thread that writes the site.
 
-    `entries` holds, by unit id, an entry for each kind of picture there is.
+    `entries` holds, by unit id, an entry for each kind of artifact there is; by the name of a layer
+    those that are made once for all of its units.
     """
 
     facts: NetworkFacts
@@ -39,9 +43,15 @@ class Contents:
     entries: Mapping[str, Mapping[str, Entry]]
     read: Callable[[str], bytes]
 
-    def entry(self, unit: Unit, kind: str) -> Entry | None:
-        """The entry of one kind of picture, if it was made."""
+    def entry(self, unit: Unit, kind: Kind) -> Entry | None:
+        """The entry of one kind of artifact, if it was made."""
         return self.entries.get(unit.id, {}).get(kind)
+
+    def panel(self, unit: Unit, kind: Kind) -> dict[str, Any]:
+        """The numbers of one unit in what was measured on its whole layer at once."""
+        entry = self.entries.get(unit.layer, {}).get(kind)
+        numbers = entry.numbers if entry else {}
+        return {name: numbers[name][unit.index] for name in numbers if name not in PANEL_FACTS}
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:
@@ -64,16 +74,46 @@ class Contents:
         """Units that have a page."""
         return sum(len(indices) for indices in self.paged.values())
 
+    def n_made(self, kind: Kind) -> int:
+        """How many artifacts of one kind there are."""
+        return sum(kind in made for made in self.entries.values())
+
+    @property
+    def n_dead(self) -> int:
+        """Units with a picture that nothing drives."""
+        return sum(is_dead(made.get("excitatory")) for made in self.entries.values())
+
+    def sprite(self, layer: Layer, index: int, kind: Kind) -> Sprite | None:
+        """Where to find a unit's picture of a kind that has sheets, if it was made."""
+        entry = self.entry(Unit(layer.name, index), kind)
+        if entry is None:
+            return None
+        sheets, place = OF_OWN_SIZE[kind], place_of(kind, layer, index)
+        return Sprite(
+            place,
+            sheets.columns,
+            self._cells_px[layer.name, place.sheet],
+            sheets.fitted_px((entry.width_px, entry.height_px)),
+        )
+
     @functools.cached_property
-    def filter_cells(self) -> Mapping[tuple[str, str], tuple[int, int]]:
-        """By layer and sheet, the size in pixels of the cells that hold filter pictures."""
-        sizes: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-        for layer, indices in self.paged.items():
-            for index in indices:
-                if entry := self.entry(Unit(layer, index), "filter"):
-                    sheet = FILTERS.place(index).sheet
-                    sizes[layer, sheet].append((entry.width_px, entry.height_px))
-        return {sheet: cell_size_px(found) for sheet, found in sizes.items()}
+    def _cells_px(self) -> Mapping[tuple[str, str], Size]:
+        """By layer and sheet, the size of the cells that hold pictures of their own size."""
+        cells: dict[tuple[str, str], Size] = {}
+        for layer in self.facts.layers:
+            for kind, sheets in OF_OWN_SIZE.items():
+                for sheet, sizes_px in self._sizes_px(layer, kind).items():
+                    cells[layer.name, sheet] = sheets.cell_size_px(sizes_px)
+        return cells
+
+    def _sizes_px(self, layer: Layer, kind: Kind) -> Mapping[str, list[Size]]:
+        """By sheet, the sizes of the pictures on it."""
+        sizes: dict[str, list[Size]] = defaultdict(list)
+        for index in self.paged[layer.name]:
+            if entry := self.entry(Unit(layer.name, index), kind):
+                sheet = place_of(kind, layer, index).sheet
+                sizes[sheet].append((entry.width_px, entry.height_px))
+        return sizes
 
     def label(self, layer: Layer, index: int) -> str | None:
         """The class name of a unit of the classifier."""
@@ -136,6 +176,17 @@ class Cell:
     alt: str
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A picture cut out of a sheet, in the sheet's pixels."""
+
+    src: str
+    view_box: str
+    sheet_px: Size
+    alt: str
+    pixelated: bool  # too small to be shown as it is: enlarged with its pixels kept apart
+
+
 def site_of(contents: Contents) -> Site:
     """The words that all pages share."""
     facts = contents.facts
@@ -167,6 +218,23 @@ def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
     label = contents.label(layer, index)
     whom = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
     return f"Synthetic picture that excites {whom}"
+
+
+def crop_of(sprite: Sprite, alt: str) -> Crop:
+    """A picture of a sheet, for a page of the sheet's layer."""
+    (left, top), (width, height) = sprite.corner_px, sprite.size_px
+    return Crop(
+        src=sprite.place.sheet,
+        view_box=f"{left} {top} {width} {height}",
+        sheet_px=sprite.sheet_px,
+        alt=alt,
+        pixelated=width < SMALL_PX,
+    )
+
+
+def is_dead(entry: Entry | None) -> bool:
+    """Whether nothing that was tried changed what a unit answers."""
+    return entry is not None and entry.numbers.get("dead") is True
 
 
 def spread(indices: Iterable[int], n: int) -> tuple[int, ...]:

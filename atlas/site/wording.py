@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 MINUS = "−"
+SIGMA = "\N{NO-BREAK SPACE}σ"  # stays on the line of its number
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -13,14 +14,26 @@ def signed(value: float, digits: int = 2) -> str:
     return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
 
 
+def plain(value: float) -> str:
+    """`0.98` or `−0.05`: where a plus would surprise."""
+    return signed(value).lstrip("+")
+
+
+def round_number(value: float) -> str:
+    """`+0.5`, `0` or `−10`, with no more digits than it has."""
+    return f"{value:+g}".replace("-", MINUS) if value else "0"
+
+
 def weight(value: float) -> str:
     """A signed weight to three significant digits: `+0.0123`."""
     return f"{value:+.3g}".replace("-", MINUS)
 
 
 def percent(share: float) -> str:
-    """`98.2 %`, `< 0.1 %`."""
-    return "< 0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
+    """`98.2 %`; `< 0.1 %` and `> 99.9 %`, since a softmax is never quite nothing or all."""
+    if share < 0.001:
+        return "< 0.1 %"
+    return "> 99.9 %" if share >= 0.9995 else f"{100 * share:.1f} %"
 
 
 def count(number: int, noun: str = "", plural: str = "") -> str:

@@ -1,0 +1,1 @@
+"""Facts about units that are not pictures. Nothing here knows the cache."""

@@ -1,0 +1,43 @@
+"""What units answer to plain noise: the floor that every picture must be held against."""
+
+from __future__ import annotations
+
+import torch
+
+from atlas.network import Tap
+from atlas.panels.panel import Panel, rounded
+from atlas.pictures.ascent import all_responses
+from atlas.spec import Noise
+
+
+def noise_panel(tap: Tap, spec: Noise, batch_size: int) -> Panel:
+    """The average, over images of noise, of each unit's mean and extreme responses.
+
+    Args:
+        tap: a float32 tap.
+        spec: how much noise.
+        batch_size: images at once.
+
+    Raises:
+        NetworkError: a response is not finite.
+    """
+    generator = torch.Generator().manual_seed(spec.seed)
+    shape = (spec.n_images, 3, spec.size_px, spec.size_px)
+    noise = torch.rand(shape, generator=generator).to(tap.mean.device)
+    means, highs, lows = [], [], []
+    for images in noise.split(batch_size):
+        z = all_responses(tap, images)  # (B, n_units, h, w)
+        means.append(z.mean((2, 3)))
+        highs.append(z.amax((2, 3)))
+        lows.append(z.amin((2, 3)))
+    average, high, low = (torch.cat(parts).mean(0) for parts in (means, highs, lows))
+    if tap.layer.kind == "classifier":
+        numbers = {"logit": rounded(average)}
+    else:
+        name = tap.score_name
+        numbers = {
+            name: rounded(average),
+            f"{name}_max": rounded(high),
+            f"{name}_min": rounded(low),
+        }
+    return Panel(tap.layer.whole, {"n_images": spec.n_images, **numbers})

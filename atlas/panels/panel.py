@@ -1,0 +1,23 @@
+"""A finished panel, whichever it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from atlas.units import Unit
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Facts about a unit, or about every unit of a layer: then lists in the units' order."""
+
+    unit: Unit
+    numbers: dict[str, Any]  # JSON-ready
+
+
+def rounded(values: Tensor) -> list[float]:
+    """A tensor's (N,) values to three decimals."""
+    return [round(value, 3) for value in values.tolist()]

@@ -1,0 +1,112 @@
+"""A folder of photographs: what is in it, and each as the network would get it.
+
+Whatever people have in their folders is taken if it can be: any mode, any orientation. What
+cannot be read is skipped and counted, never fatal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from atlas.errors import SpecError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
+MAX_PIXELS = 100_000_000  # of a photograph; more is taken for an attack
+CROP_SHARE = 7 / 8  # of the short side, as ImageNet's networks are tested
+N_AHEAD = 3  # batches being decoded
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """The image files below a folder, in order of their paths."""
+
+    folder: Path
+    files: tuple[str, ...]  # relative to the folder, with forward slashes
+    sha256: str  # of the files' names and sizes
+
+    @classmethod
+    def of(cls, folder: Path) -> Photographs:
+        """Look through a folder tree.
+
+        Raises:
+            SpecError: there is no such folder, it cannot be read, or it holds no image.
+        """
+        if not folder.is_dir():
+            raise SpecError(f"no folder {folder}; give a folder of images with --images")
+        try:
+            paths = sorted(
+                path
+                for path in folder.rglob("*")
+                if path.suffix.lower() in SUFFIXES and path.is_file()
+            )
+            sizes = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths]
+        except OSError as error:
+            raise SpecError(f"cannot read {error.filename}: {error.strerror}") from error
+        if not paths:
+            raise SpecError(f"no image in {folder}; --images takes {', '.join(sorted(SUFFIXES))}")
+        digest = hashlib.sha256(repr(sizes).encode()).hexdigest()
+        return cls(folder, tuple(name for name, _ in sizes), digest)
+
+    def batches(self, size_px: int, n_images: int) -> Iterator[Sequence[tuple[int, Pixels]]]:
+        """All that can be read, in batches decoded ahead: (position in `files`, pixels) each."""
+        starts = range(0, len(self.files), n_images)
+        with ThreadPoolExecutor(thread_name_prefix="photographs") as pool:
+            ahead: deque[Iterator[Pixels | None]] = deque()
+            for position, start in enumerate(starts):
+                while len(ahead) < N_AHEAD and position + len(ahead) < len(starts):
+                    first = starts[position + len(ahead)]
+                    chunk = self.files[first : first + n_images]
+                    ahead.append(pool.map(lambda file: self.load(file, size_px), chunk))
+                loaded = enumerate(ahead.popleft(), start)
+                yield [(index, pixels) for index, pixels in loaded if pixels is not None]
+
+    def load(self, file: str, size_px: int) -> Pixels | None:
+        """One photograph as the network gets it: (size_px, size_px, 3), or None if unreadable."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(self.folder / file) as image:
+                    if image.width * image.height > MAX_PIXELS:
+                        return None
+                    return prepare(image, size_px)
+        except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):
+            return None  # Pillow raises any of these on damaged files
+        except Image.DecompressionBombWarning:
+            return None
+
+
+def prepare(image: Image.Image, size_px: int) -> Pixels:
+    """The centre of an image whose short side covers 8/7 of it: (size_px, size_px, 3), sRGB."""
+    short_px = round(size_px / CROP_SHARE)
+    image.draft("RGB", (short_px, short_px))  # a JPEG may be decoded at a fraction of its size
+    upright = _rgb(ImageOps.exif_transpose(image))
+    scale = short_px / min(upright.size)
+    width, height = (max(short_px, round(side * scale)) for side in upright.size)
+    resized = upright.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (width - size_px) // 2, (height - size_px) // 2
+    return np.asarray(resized.crop((left, top, left + size_px, top + size_px)))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB; what is transparent becomes white, 16 bits become 8."""
+    if image.mode.startswith("I"):
+        levels = np.asarray(image, dtype=np.float64)
+        high = 65535 if levels.max(initial=0) > 255 else 255
+        image = Image.fromarray((levels.clip(0, high) * (255 / high)).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+    return image.convert("RGB")

@@ -1,0 +1,137 @@
+"""What is said beside a picture: twins, plain noise, photographs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX
+from PIL import Image
+
+from atlas.engine import Engine, ascend
+from atlas.network import Network
+from atlas.panels.natural import natural_panels
+from atlas.panels.noise import noise_panel
+from atlas.photographs import Photographs
+from atlas.pictures.twins import similarity, twin_pictures
+from atlas.plan import make_plan
+from atlas.spec import AtlasSpec, Fourier, Noise, Stage, Twin
+
+RECIPE = Fourier((Stage(48, 48),), margin_px=5, objective="power", decay=0.6)
+TWIN = Twin(RECIPE, dataclasses.replace(RECIPE, seed=1))
+
+
+def gabor_image(phase: float = 0.0) -> np.ndarray:
+    """A grating as the planted unit wants it, large enough to be cut to the network's input."""
+    side = round(IMAGE_PX * 8 / 7)
+    y, x = np.mgrid[:side, :side]
+    angle = np.radians(GABOR_ANGLE_DEG)
+    across = x * np.cos(angle) + y * np.sin(angle)
+    wave = np.cos(2 * np.pi * across / GABOR_PERIOD_PX + phase)
+    return np.repeat(np.rint(127.5 + 120 * wave).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Photographs:
+    """Grey, a grating, a red and a green field, and a file that is no image."""
+    side = round(IMAGE_PX * 8 / 7)
+    flat = {"grey": (128, 128, 128), "red": (250, 10, 10), "green": (10, 250, 10)}
+    for name, colour in flat.items():
+        Image.new("RGB", (side, side), colour).save(tmp_path / f"{name}.png")
+    Image.fromarray(gabor_image()).save(tmp_path / "grating.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photograph")
+    return Photographs.of(tmp_path)
+
+
+def test_two_seeds_of_one_unit_agree_more_than_two_units(seeded: Network):
+    layer = seeded.facts.layer("layer1.1.conv2")
+    tap = seeded.tap(layer, "float32")
+    twins = twin_pictures(ascend, tap, tap, layer.units, TWIN)
+    own = [twin.numbers["similarity"] for twin in twins]
+    other = [twin.numbers["similarity_other"] for twin in twins]
+    assert np.mean(own) > np.mean(other)
+    assert [twin.unit for twin in twins] == list(layer.units)
+
+
+def test_a_twin_is_the_picture_of_the_other_seed(seeded: Network):
+    layer = seeded.facts.layer("layer1.0.conv1")
+    tap = seeded.tap(layer, "float32")
+    (twin,) = twin_pictures(ascend, tap, tap, layer.units[1:2], TWIN)
+    from atlas.pictures.ascent import finish
+
+    (alone,) = finish(ascend(tap, layer.units[1:2], TWIN.second), layer.units[1:2], tap)
+    assert np.abs(twin.pixels.astype(int) - alone.pixels.astype(int)).max() <= 3
+
+
+def test_similarity_is_a_correlation_that_leaves_the_unit_itself_out():
+    one = torch.tensor([100.0, 1.0, 2.0, 3.0])
+    assert similarity(one, torch.tensor([-100.0, 2.0, 4.0, 6.0]), 0) == pytest.approx(1.0)
+    assert similarity(one, torch.tensor([-100.0, 3.0, 2.0, 1.0]), 0) == pytest.approx(-1.0)
+    assert similarity(one, torch.tensor([0.0, 5.0, 5.0, 5.0]), 0) is None  # a constant
+    assert similarity(one[:2], one[:2], 0) is None  # one other unit is no profile
+
+
+def test_noise_drives_a_linear_unit_as_statistics_say(planted: Network):
+    """A sum of many independent pixels: mean 0, and sigma from the weights and the noise's."""
+    layer = planted.facts.layers[0]
+    numbers = noise_panel(planted.tap(layer, "float32"), Noise(IMAGE_PX, 16), 5).numbers
+    assert numbers["n_images"] == 16
+    deviation = (1 / 12) ** 0.5 / 0.25  # of even noise in 0..1, as the network gets it
+    sigma = planted.weight(layer)[0].square().sum().sqrt().item() * deviation
+    assert numbers["z"][0] == pytest.approx(0, abs=0.1 * sigma)
+    assert 2.5 * sigma < numbers["z_max"][0] < 5 * sigma  # the peak of some 2,000 positions
+    assert numbers["z_min"][0] == pytest.approx(-numbers["z_max"][0], rel=0.2)
+    assert numbers["z"][3] == numbers["z_max"][3] == numbers["z_min"][3] == 0  # the dead unit
+
+
+def test_noise_of_a_classifier_is_given_in_logits(planted: Network):
+    layer = planted.facts.layers[-1]
+    numbers = noise_panel(planted.tap(layer, "float32"), Noise(IMAGE_PX, 4), 4).numbers
+    assert set(numbers) == {"n_images", "logit"}
+    assert len(numbers["logit"]) == 3
+
+
+def test_the_batch_of_noise_changes_nothing(seeded: Network):
+    tap = seeded.tap(seeded.facts.layers[2], "float32")
+    whole, parts = (noise_panel(tap, Noise(IMAGE_PX, 6), n).numbers for n in (6, 4))
+    assert whole["z_max"] == pytest.approx(parts["z_max"], abs=2e-3)
+
+
+def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: Photographs):
+    panels = natural_panels(planted.watch(planted.facts.layers), photographs, IMAGE_PX)
+    assert [panel.unit.id for panel in panels] == [layer.name for layer in planted.facts.layers]
+    numbers = panels[0].numbers
+    assert numbers["highest"][:3] == ["grating.png", "grating.png", "red.png"]
+    assert numbers["lowest"][2] == "green.png"
+    assert numbers["z_max"][2] == pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)
+    assert (numbers["n_images"], numbers["skipped"]) == (4, ["broken.jpg"])
+
+
+def test_watching_all_layers_gives_what_each_tap_gives(seeded: Network):
+    images = torch.rand(2, 3, IMAGE_PX, IMAGE_PX, generator=torch.Generator().manual_seed(0))
+    from atlas.pictures.ascent import all_responses
+
+    for tap, z in seeded.watch(seeded.facts.layers).sigmas(images):
+        alone = all_responses(seeded.tap(tap.layer), images)
+        torch.testing.assert_close(z, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_no_readable_photograph_is_said_and_nothing_made_up(planted: Network, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (panel,) = natural_panels(
+        planted.watch(planted.facts.layers[:1]), Photographs.of(tmp_path), IMAGE_PX
+    )
+    assert panel.numbers == {"n_images": 0, "n_skipped": 1, "skipped": ["broken.png"]}
+
+
+def test_the_engine_makes_every_kind(planted: Network, photographs: Photographs):
+    spec = AtlasSpec(preset="preview", images=photographs)
+    jobs = make_plan(spec, planted.facts, ()).missing
+    artifacts = []
+    with Engine(planted, photographs) as engine:
+        engine.run(jobs, artifacts.extend)
+    assert [a.key for a in artifacts] == [key for job in jobs for key in job.keys]
+    without_picture = {a.kind for a in artifacts if not a.data}
+    assert without_picture == {"noise", "natural"}
