@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from atlas.cache import Artifact
 from atlas.errors import DeviceError
+from atlas.heap import keep_freed_memory
 from atlas.network import Network, Precision, Tap
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
@@ -42,7 +43,7 @@ CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet
 BYTES_PER_PX = 1500  # of device memory per canvas pixel in flight, deepest layer of ResNet-50
 MAX_BATCH = 512
 FILTER_BATCH = 512
-WEBP_QUALITY = 82
+WEBP_QUALITY = 78
 SMALL_PX = 48  # below it WebP is kept lossless
 
 
@@ -65,6 +66,8 @@ class Engine:
     ) -> None:
         self.network = network
         self.photographs = photographs
+        if network.device.type == "cpu":
+            keep_freed_memory()
         self.precision = fastest_precision(network.device)
         self._batch_px = batch_pixels(network.device)
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")

@@ -41,6 +41,7 @@ KINDS: dict[Kind, str] = {
 PER_LAYER: frozenset[Kind] = frozenset({"noise", "natural", "dream"})
 N_TWINS = 4  # units per layer that get a twin
 FINE_PX = 512  # side of the pictures of the fine preset
+MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Fourier:
     aim: Aim = "excite"
     decay: float = 1.0  # coefficients are scaled by 1 / frequency ** decay
     lr: float = 0.1
-    init_std: float = 0.3
+    init_std: float = 0.05
     rotation_deg: float = 8.0  # jitter per step is uniform in +- these
     zoom: float = 0.08
     shift: float = 0.08  # as a share of the canvas
@@ -392,6 +393,8 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     Where receptive fields are small, a small canvas holds enough of them, and those that meet the
     padding are left out and cut off. Where they cover the image, the whole image counts.
     """
+    if layer.kind == "classifier":
+        return _class_fourier(preset, layer, facts, seed)
     field_px = layer.receptive_field_px
     full_px = _full_px(preset, facts)
     canvas_px = min(full_px, _rounded_up(4 * field_px + 48))
@@ -399,16 +402,43 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     if preset == "fine":
         margin_px = _margin_px(FINE_PX, field_px)
         canvas_px = FINE_PX + 2 * margin_px
-    stages = _stages(preset, canvas_px, is_class=layer.kind == "classifier")
-    lr = 0.25 if preset == "preview" else 0.1
+    stages, lr = _stages(preset, canvas_px), _lr(preset)
     return Fourier(stages, margin_px, "power", decay=_decay(layer), lr=lr, seed=seed)
+
+
+def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
+    """Most steps on a small canvas, where a class's object is large; and much jitter.
+
+    What was tried, and how well another network names the results:
+    docs/decisions/0002-class-pictures.md.
+    """
+    input_px = facts.input_size_px
+    stages: tuple[Stage, ...] = (
+        Stage(_rounded_up(input_px * 3 / 7), 160),
+        Stage(_rounded_up(input_px * 9 / 14), 80),
+        Stage(input_px, 32),
+    )
+    if preset == "preview":
+        stages = _stages(preset, _full_px(preset, facts))
+    if preset == "fine":
+        stages = (*stages, Stage(FINE_PX, 32))
+    return Fourier(
+        stages,
+        0,
+        "power",
+        decay=_decay(layer),
+        lr=_lr(preset),
+        rotation_deg=12.0,
+        zoom=0.16,
+        shift=0.12,
+        seed=seed,
+    )
 
 
 def _dream(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
     """All channels of a layer at once, on the largest canvas: the layer's cover."""
     canvas_px = _full_px(preset, facts)
-    stages = _stages(preset, canvas_px, is_class=False)
-    lr = 0.25 if preset == "preview" else 0.1
+    stages, lr = _stages(preset, canvas_px), _lr(preset)
     return Fourier(stages, 0, "layer", decay=_decay(layer), lr=lr, seed=seed)
 
 
@@ -423,6 +453,7 @@ def _field(preset: PresetName, layer: Layer, seed: int) -> Fourier:
         (Stage(canvas_px, steps),),
         0,
         "centre",
+        decay=1.0,
         init_std=0.1,
         rotation_deg=5.0,
         zoom=0.05,
@@ -450,15 +481,19 @@ def _margin_px(full_px: int, field_px: int) -> int:
 
 def _decay(layer: Layer) -> float:
     """Small fields see only high frequencies."""
-    return min(1.0, 0.5 + layer.receptive_field_px / 160)
+    return min(MAX_DECAY, 0.5 + layer.receptive_field_px / 160)
 
 
-def _stages(preset: PresetName, canvas_px: int, *, is_class: bool) -> tuple[Stage, ...]:
+def _lr(preset: PresetName) -> float:
+    return 0.25 if preset == "preview" else 0.1
+
+
+def _stages(preset: PresetName, canvas_px: int) -> tuple[Stage, ...]:
     """Coarse to fine: cheap steps first, and larger objects come of it."""
     if preset == "preview":
         return (Stage(canvas_px, 12),)
     coarse_px = _rounded_up(canvas_px * 4 / 7)
-    stages = (Stage(coarse_px, 96 if is_class else 48), Stage(canvas_px, 64 if is_class else 32))
+    stages = (Stage(coarse_px, 48), Stage(canvas_px, 32))
     if preset == "fine":
         return (Stage(_rounded_up(coarse_px * 4 / 7), 96), *stages)
     return stages

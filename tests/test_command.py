@@ -31,8 +31,8 @@ from atlas.demo.drawings import DRAWINGS
 from atlas.site import record
 
 ROOT = Path(__file__).parents[1]
-DEMO = ("--demo", "--preset", "preview")
-PART = ("--layers", "conv1,fc", "--units", "0-3", "--kinds", "excitatory,filter")
+DEMO = ("--demo", "--preset", "preview", "--kinds", "excitatory,filter")
+PART = ("--layers", "conv1,fc", "--units", "0-3")
 WITHOUT_TORCH = """
 import runpy, sys
 sys.argv = sys.argv[1:]

@@ -198,7 +198,8 @@ def test_stripes_are_stripes(drawing: Drawing, pictures: dict[str, Picture]) -> 
     low, high = drawing.wavelength_px
     assert directedness([image]) > 0.6
     assert turn_between(angle, drawing.angle_deg) < 8
-    assert low / 1.3 < wavelength < high * 1.3
+    # A class's picture begins on a small canvas, and what is drawn there comes out larger.
+    assert low / 1.1 < wavelength < high * 1.45
 
 
 def test_square_patterns_have_their_symmetry(pictures: dict[str, Picture]) -> None:
