@@ -170,15 +170,15 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             classes=tuple(part for text in classes for part in _parts(text)),
         )
         spec = AtlasSpec(
-            weights,
-            demo,
-            labels,
-            recipe,
-            preset,
-            seed,
-            selection,
-            parse_kinds(kinds) if kinds else tuple(KINDS),
-            Photographs.of(images) if images else None,
+            weights=weights,
+            demo=demo,
+            labels=labels,
+            recipe=recipe,
+            preset=preset,
+            seed=seed,
+            selection=selection,
+            kinds=parse_kinds(kinds) if kinds else tuple(KINDS),
+            images=Photographs.of(images) if images else None,
         )
         return command(*args, spec=spec, places=Places(out, cache, device), **others)
 

@@ -24,19 +24,13 @@ from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.panels.panel import Panel
 from atlas.photographs import Photographs
-from atlas.pictures import fourier, progressive
-from atlas.pictures.ascent import (
-    Ascent,
-    centre_response,
-    finish,
-    layer_response,
-    responses,
-)
+from atlas.pictures.ascent import centre_response, finish, layer_response, responses
 from atlas.pictures.filters import filter_pictures
 from atlas.pictures.picture import Picture
+from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
-from atlas.spec import FilterImage, Fourier, Natural, Noise, Progressive, Recipe, Twin
+from atlas.spec import SMALL_PX, FilterImage, Fourier, Natural, Noise, Progressive, Recipe, Twin
 from atlas.units import Kind, Layer, Unit
 
 CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
@@ -44,7 +38,6 @@ BYTES_PER_PX = 1500  # of device memory per canvas pixel in flight, deepest laye
 MAX_BATCH = 512
 FILTER_BATCH = 512
 WEBP_QUALITY = 78
-SMALL_PX = 48  # below it WebP is kept lossless
 
 
 @dataclass(frozen=True)
@@ -192,17 +185,10 @@ def render_units(
 ) -> list[Picture]:
     """One batch: ascend on the fast tap, measure on the exact one."""
     if isinstance(spec, Twin):
-        return twin_pictures(ascend, fast, exact, units, spec)
+        return twin_pictures(fast, exact, units, spec)
     objective = spec.objective if isinstance(spec, Fourier) else "mean"
     measure = {"centre": centre_response, "layer": layer_response}.get(objective, responses)
     return finish(ascend(fast, units, spec), units, exact, measure)
-
-
-def ascend(tap: Tap, units: Sequence[Unit], recipe: Recipe) -> Ascent:
-    """Run a recipe, whichever it is."""
-    if isinstance(recipe, Fourier):
-        return fourier.ascend(tap, units, recipe)
-    return progressive.ascend(tap, units, recipe)
 
 
 def batch_size(spec: Recipe | Twin, batch_px: int) -> int:

@@ -127,27 +127,26 @@ class Tap(nn.Module):
         """The position in the middle of maps (B, h, w): (B,)."""
         return maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
 
-    @property
-    def score_name(self) -> str:
-        """What `sigmas` gives: "z", or the plain "mean" where no BatchNorm tells averages."""
-        return "z" if self.layer.batch_norm else "mean"
-
     def sigmas(self, maps: Tensor, channels: Tensor) -> Tensor:
         """Maps of C units (..., C, h, w) in standard deviations above each unit's average."""
         mean, std, sign = (stat[channels, None, None] for stat in (self.mean, self.std, self.sign))
         return sign * (maps - mean) / std
 
     def all_sigmas(self, raw: Tensor) -> Tensor:
-        """All units' maps (B, n_units, h, w) in standard deviations above their averages.
+        """All units' maps (B, n_units, h, w) in standard deviations above their averages."""
+        return self.sigmas(raw.float(), torch.arange(raw.shape[1], device=raw.device))
+
+    def checked(self, raw: Tensor) -> Tensor:
+        """The raw output, as it is.
 
         Raises:
-            NetworkError: they are not finite.
+            NetworkError: it is not finite.
         """
         if not raw.isfinite().all():
             raise NetworkError(
                 f"{self.layer.name} gives values that are not finite; check the weights"
             )
-        return self.sigmas(raw.float(), torch.arange(raw.shape[1], device=raw.device))
+        return raw
 
 
 class Watch:
@@ -173,7 +172,7 @@ class Watch:
         found = self._extractor(images)
         for tap in self.taps:
             raw = _as_maps(found.pop(tap.layer.name))
-            yield tap, tap.all_sigmas(raw)
+            yield tap, tap.all_sigmas(tap.checked(raw))
 
 
 class Network:

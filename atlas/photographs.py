@@ -7,7 +7,6 @@ cannot be read is skipped and counted, never fatal.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,8 +58,8 @@ class Photographs:
         digest = hashlib.sha256(repr(sizes).encode()).hexdigest()
         return cls(folder, tuple(name for name, _ in sizes), digest)
 
-    def batches(self, size_px: int, n_images: int) -> Iterator[Sequence[tuple[int, Pixels]]]:
-        """All that can be read, in batches decoded ahead: (position in `files`, pixels) each."""
+    def batches(self, size_px: int, n_images: int) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
+        """All in order, in batches decoded ahead: (position in `files`, pixels if readable)."""
         starts = range(0, len(self.files), n_images)
         with ThreadPoolExecutor(thread_name_prefix="photographs") as pool:
             ahead: deque[Iterator[Pixels | None]] = deque()
@@ -69,34 +68,29 @@ class Photographs:
                     first = starts[position + len(ahead)]
                     chunk = self.files[first : first + n_images]
                     ahead.append(pool.map(lambda file: self.load(file, size_px), chunk))
-                loaded = enumerate(ahead.popleft(), start)
-                yield [(index, pixels) for index, pixels in loaded if pixels is not None]
+                yield list(enumerate(ahead.popleft(), start))
 
     def load(self, file: str, size_px: int) -> Pixels | None:
         """One photograph as the network gets it: (size_px, size_px, 3), or None if unreadable."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(self.folder / file) as image:
-                    if image.width * image.height > MAX_PIXELS:
-                        return None
-                    return prepare(image, size_px)
+            with Image.open(self.folder / file) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    return None
+                return prepare(image, size_px)
         except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):
             return None  # Pillow raises any of these on damaged files
-        except Image.DecompressionBombWarning:
-            return None
 
 
 def prepare(image: Image.Image, size_px: int) -> Pixels:
-    """The centre of an image whose short side covers 8/7 of it: (size_px, size_px, 3), sRGB."""
+    """The middle of an image, 7/8 of its short side wide and high: (size_px, size_px, 3), sRGB."""
     short_px = round(size_px / CROP_SHARE)
     image.draft("RGB", (short_px, short_px))  # a JPEG may be decoded at a fraction of its size
     upright = _rgb(ImageOps.exif_transpose(image))
-    scale = short_px / min(upright.size)
-    width, height = (max(short_px, round(side * scale)) for side in upright.size)
-    resized = upright.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size_px) // 2, (height - size_px) // 2
-    return np.asarray(resized.crop((left, top, left + size_px, top + size_px)))
+    side_px = min(upright.size)
+    margin_x, margin_y = ((length - side_px * CROP_SHARE) / 2 for length in upright.size)
+    box = (margin_x, margin_y, upright.width - margin_x, upright.height - margin_y)
+    middle = upright.resize((size_px, size_px), Image.Resampling.BILINEAR, box)
+    return np.asarray(middle)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

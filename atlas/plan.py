@@ -17,7 +17,7 @@ from atlas.spec import (
     Fourier,
     Progressive,
     Twin,
-    artifact_key,
+    artifact_keys,
     select_units,
     units_of,
 )
@@ -115,7 +115,7 @@ def make_job(
 ) -> Job:
     """The job that makes one kind of artifact for these units of one layer."""
     artifact_spec = spec.artifact_spec(kind, layer, facts)
-    keys = tuple(artifact_key(facts.sha256, unit, kind, artifact_spec) for unit in units)
+    keys = artifact_keys(facts.sha256, units, kind, artifact_spec)
     return Job(layer, kind, artifact_spec, units, keys, unit_cost(layer, artifact_spec, facts))
 
 

@@ -41,6 +41,7 @@ KINDS: dict[Kind, str] = {
 PER_LAYER: frozenset[Kind] = frozenset({"noise", "natural", "dream"})
 N_TWINS = 4  # units per layer that get a twin
 FINE_PX = 512  # side of the pictures of the fine preset
+SMALL_PX = 48  # pictures below it are kept bit for bit
 MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
 
 
@@ -64,7 +65,7 @@ class Fourier:
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
-    objective: Literal["mean", "softplus", "power", "centre", "layer"]
+    objective: Literal["mean", "power", "centre", "layer"]
     aim: Aim = "excite"
     decay: float = 1.0  # coefficients are scaled by 1 / frequency ** decay
     lr: float = 0.1
@@ -255,18 +256,21 @@ def twin_indices(layer: Layer) -> tuple[int, ...]:
     return tuple(nth * layer.n_units // n_twins for nth in range(n_twins))
 
 
-def artifact_key(weights_sha256: str, unit: Unit, kind: Kind, spec: ArtifactSpec) -> str:
-    """The content address of one artifact: 64 hex digits.
+def artifact_keys(
+    weights_sha256: str, units: Sequence[Unit], kind: Kind, spec: ArtifactSpec
+) -> tuple[str, ...]:
+    """The content addresses of artifacts of one kind: 64 hex digits for each unit.
 
     Equal for equal weights, unit, kind and recipe; different as soon as one of them is.
     """
-    identity = {
-        "weights": weights_sha256,
-        "unit": unit.id,
-        "kind": kind,
-        "recipe": describe(spec),
-    }
-    return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
+    shared = {"weights": weights_sha256, "kind": kind, "recipe": describe(spec)}
+    begun = hashlib.sha256(canonical_json(shared).encode())
+    digests = []
+    for unit in units:
+        digest = begun.copy()
+        digest.update(unit.id.encode())
+        digests.append(digest.hexdigest())
+    return tuple(digests)
 
 
 def describe(spec: ArtifactSpec) -> dict[str, Any]:
@@ -397,11 +401,10 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
         return _class_fourier(preset, layer, facts, seed)
     field_px = layer.receptive_field_px
     full_px = _full_px(preset, facts)
-    canvas_px = min(full_px, _rounded_up(4 * field_px + 48))
     margin_px = _margin_px(full_px, field_px)
-    if preset == "fine":
-        margin_px = _margin_px(FINE_PX, field_px)
-        canvas_px = FINE_PX + 2 * margin_px
+    canvas_px = min(full_px, _rounded_up(4 * field_px + 48))
+    if preset == "fine":  # the finished picture itself is to be full
+        canvas_px = full_px + 2 * margin_px
     stages, lr = _stages(preset, canvas_px), _lr(preset)
     return Fourier(stages, margin_px, "power", decay=_decay(layer), lr=lr, seed=seed)
 
@@ -412,18 +415,8 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
     What was tried, and how well another network names the results:
     docs/decisions/0002-class-pictures.md.
     """
-    input_px = facts.input_size_px
-    stages: tuple[Stage, ...] = (
-        Stage(_rounded_up(input_px * 3 / 7), 160),
-        Stage(_rounded_up(input_px * 9 / 14), 80),
-        Stage(input_px, 32),
-    )
-    if preset == "preview":
-        stages = _stages(preset, _full_px(preset, facts))
-    if preset == "fine":
-        stages = (*stages, Stage(FINE_PX, 32))
     return Fourier(
-        stages,
+        _class_stages(preset, facts),
         0,
         "power",
         decay=_decay(layer),
@@ -433,6 +426,18 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
         shift=0.12,
         seed=seed,
     )
+
+
+def _class_stages(preset: PresetName, facts: NetworkFacts) -> tuple[Stage, ...]:
+    if preset == "preview":
+        return _stages(preset, _full_px(preset, facts))
+    input_px = facts.input_size_px
+    stages = (
+        Stage(_rounded_up(input_px * 3 / 7), 160),
+        Stage(_rounded_up(input_px * 9 / 14), 80),
+        Stage(input_px, 32),
+    )
+    return (*stages, Stage(FINE_PX, 32)) if preset == "fine" else stages
 
 
 def _dream(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 LayerKind = Literal["conv", "classifier"]
+ScoreName = Literal["z", "mean", "logit"]
 Kind = Literal[
     "filter", "noise", "natural", "dream", "excitatory", "field", "twin", "inhibitory"
 ]  # of artifact; what each is, and which layers have it: atlas/spec.py
@@ -50,6 +51,13 @@ class Layer:
         """The unit at `index`, which must be below `n_units`."""
         assert 0 <= index < self.n_units, (self.name, index)
         return Unit(self.name, index)
+
+    @property
+    def score_name(self) -> ScoreName:
+        """What answers are counted in: sigmas, or where no BatchNorm tells them, as they are."""
+        if self.kind == "classifier":
+            return "logit"
+        return "z" if self.batch_norm else "mean"
 
     @property
     def whole(self) -> Unit:

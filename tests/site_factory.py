@@ -142,18 +142,11 @@ class Pictures:
         return Entry(key, unit.id, kind, width_px, height_px, numbers, 0.1, sha256, len(data))
 
 
-def score_name(layer: Layer) -> str:
-    """What the numbers of a layer's units are called."""
-    if layer.kind == "classifier":
-        return "logit"
-    return "z" if layer.batch_norm else "mean"
-
-
 def response(layer: Layer, unit: Unit, sign: int = 1) -> Numbers:
     """Numbers of a picture that drives a unit up, or down."""
     if layer.kind == "classifier":
         return class_numbers(unit, layer.n_units, sign)
-    name = score_name(layer)
+    name = layer.score_name
     return {
         name: sign * (1.5 + unit.index / 4),
         f"{name}_max": 8.5 + unit.index if sign > 0 else 0.5,
@@ -177,7 +170,7 @@ def class_numbers(unit: Unit, n_classes: int, sign: int = 1) -> Numbers:
 
 def field_numbers(layer: Layer, unit: Unit) -> Numbers:
     """Numbers of the picture of one position."""
-    name = score_name(layer)
+    name = layer.score_name
     return {name: 12.25 + unit.index, f"{name}_start": 0.05}
 
 
@@ -188,11 +181,11 @@ def twin_numbers(layer: Layer, unit: Unit) -> Numbers:
 
 def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
     """Numbers of a measurement on all of a layer's units at once."""
-    name, n_units = score_name(layer), layer.n_units
+    name, n_units = layer.score_name, layer.n_units
     if kind == "noise":
-        ends = ("",) if layer.kind == "classifier" else ("", "_max", "_min")
-        sizes = {"": 0.25, "_max": 1.75, "_min": -1.25}
-        return {"n_images": 16} | {f"{name}{end}": [sizes[end]] * n_units for end in ends}
+        spread = 0.0 if layer.kind == "classifier" else 1.5  # a class has one position
+        sizes = {name: 0.25, f"{name}_max": 0.25 + spread, f"{name}_min": 0.25 - spread}
+        return {"n_images": 16} | {end: [size] * n_units for end, size in sizes.items()}
     return {
         "n_images": 1200,
         "n_skipped": 1,

@@ -10,11 +10,13 @@ import torch
 from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX
 from PIL import Image
 
-from atlas.engine import Engine, ascend
+from atlas.engine import Engine
 from atlas.network import Network
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.photographs import Photographs
+from atlas.pictures.ascent import all_responses, finish
+from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import similarity, twin_pictures
 from atlas.plan import make_plan
 from atlas.spec import AtlasSpec, Fourier, Noise, Stage, Twin
@@ -48,7 +50,7 @@ def photographs(tmp_path) -> Photographs:
 def test_two_seeds_of_one_unit_agree_more_than_two_units(seeded: Network):
     layer = seeded.facts.layer("layer1.1.conv2")
     tap = seeded.tap(layer, "float32")
-    twins = twin_pictures(ascend, tap, tap, layer.units, TWIN)
+    twins = twin_pictures(tap, tap, layer.units, TWIN)
     own = [twin.numbers["similarity"] for twin in twins]
     other = [twin.numbers["similarity_other"] for twin in twins]
     assert np.mean(own) > np.mean(other)
@@ -58,9 +60,7 @@ def test_two_seeds_of_one_unit_agree_more_than_two_units(seeded: Network):
 def test_a_twin_is_the_picture_of_the_other_seed(seeded: Network):
     layer = seeded.facts.layer("layer1.0.conv1")
     tap = seeded.tap(layer, "float32")
-    (twin,) = twin_pictures(ascend, tap, tap, layer.units[1:2], TWIN)
-    from atlas.pictures.ascent import finish
-
+    (twin,) = twin_pictures(tap, tap, layer.units[1:2], TWIN)
     (alone,) = finish(ascend(tap, layer.units[1:2], TWIN.second), layer.units[1:2], tap)
     assert np.abs(twin.pixels.astype(int) - alone.pixels.astype(int)).max() <= 3
 
@@ -89,8 +89,9 @@ def test_noise_drives_a_linear_unit_as_statistics_say(planted: Network):
 def test_noise_of_a_classifier_is_given_in_logits(planted: Network):
     layer = planted.facts.layers[-1]
     numbers = noise_panel(planted.tap(layer, "float32"), Noise(IMAGE_PX, 4), 4).numbers
-    assert set(numbers) == {"n_images", "logit"}
+    assert set(numbers) == {"n_images", "logit", "logit_max", "logit_min"}
     assert len(numbers["logit"]) == 3
+    assert numbers["logit"] == numbers["logit_max"] == numbers["logit_min"]  # of one position
 
 
 def test_the_batch_of_noise_changes_nothing(seeded: Network):
@@ -111,8 +112,6 @@ def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: P
 
 def test_watching_all_layers_gives_what_each_tap_gives(seeded: Network):
     images = torch.rand(2, 3, IMAGE_PX, IMAGE_PX, generator=torch.Generator().manual_seed(0))
-    from atlas.pictures.ascent import all_responses
-
     for tap, z in seeded.watch(seeded.facts.layers).sigmas(images):
         alone = all_responses(seeded.tap(tap.layer), images)
         torch.testing.assert_close(z, alone, atol=1e-4, rtol=1e-4)

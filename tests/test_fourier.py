@@ -21,6 +21,23 @@ RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="
 MEAN = dataclasses.replace(RECIPE, objective="mean", decay=1.0)
 
 
+class Red(nn.Module):
+    """Two units that weigh red alone, the second under a negative BatchNorm scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(2)
+        self.fc = nn.Linear(2, 2)
+        with torch.no_grad():
+            self.conv1.weight.zero_()
+            self.conv1.weight[:, 0] = 4.0
+            self.bn1.weight.copy_(torch.tensor([1.0, -1.0]))
+
+    def forward(self, images):
+        return self.fc(self.bn1(self.conv1(images)).relu().mean((2, 3)))
+
+
 def render(network: Network, layer_name: str, indices, recipe=RECIPE, measure=responses):
     layer = network.facts.layer(layer_name)
     units = [layer.unit(index) for index in indices]
@@ -67,22 +84,6 @@ def test_where_a_gabor_peaks_the_picture_is_the_gabor(planted: Network, unit, si
 
 def test_a_negative_scale_turns_the_pattern_over():
     """Red is what the kernel likes; under a negative scale, excitation means the lack of it."""
-
-    class Red(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 2, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(2)
-            self.pool = nn.AdaptiveAvgPool2d(1)
-            self.fc = nn.Linear(2, 2)
-            with torch.no_grad():
-                self.conv1.weight.zero_()
-                self.conv1.weight[:, 0] = 4.0
-                self.bn1.weight.copy_(torch.tensor([1.0, -1.0]))
-
-        def forward(self, images):
-            return self.fc(self.pool(self.bn1(self.conv1(images)).relu()).flatten(1))
-
     red, not_red = render(make_network(Red()), "conv1", [0, 1], MEAN)
     assert red.pixels[..., 0].mean() > 200
     assert not_red.pixels[..., 0].mean() < 55
@@ -183,19 +184,6 @@ def test_a_layers_own_picture_moves_its_units_together(planted: Network):
 
 def test_a_flat_colour_is_within_reach():
     """A unit that weighs red alone comes near what pure red would give."""
-
-    class Red(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(3, 1, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(1)
-            self.fc = nn.Linear(1, 2)
-            with torch.no_grad():
-                self.conv1.weight.copy_(torch.tensor([4.0, 0.0, 0.0]).view(1, 3, 1, 1))
-
-        def forward(self, images):
-            return self.fc(self.bn1(self.conv1(images)).relu().mean((2, 3)))
-
     network = make_network(Red())
     layer = network.facts.layers[0]
     recipe = AtlasSpec().artifact_spec("excitatory", layer, network.facts)

@@ -72,6 +72,18 @@ def test_a_photograph_on_its_side_is_turned_upright(tmp_path):
     assert np.abs(load(photographs)[4, 16].astype(int) - GREEN).max() < 40
 
 
+def test_a_jpeg_in_printers_colours_is_seen_in_its_colours(tmp_path):
+    image = Image.new("CMYK", (64, 64), (0, 255, 255, 0))  # red on paper
+    pixels = load(save(tmp_path, "print.jpg", image, quality=95))
+    assert np.abs(pixels[16, 16].astype(int) - RED).max() < 10
+
+
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)])
+def test_a_sliver_is_enlarged_only_where_it_is_seen(tmp_path, size):
+    """Enlarging all of it, as its short side needs, would take half a terabyte."""
+    assert (load(save(tmp_path, "sliver.png", Image.new("RGB", size, RED)), 224) == RED).all()
+
+
 def test_a_small_image_is_enlarged(tmp_path):
     assert load(save(tmp_path, "small.png", Image.new("RGB", (3, 5), RED))).shape == (32, 32, 3)
 
@@ -100,18 +112,20 @@ def test_what_cannot_be_read_is_none_and_no_error(tmp_path, data):
     assert Photographs.of(tmp_path).load("bad.jpg", 32) is None
 
 
-def test_batches_hold_all_that_is_readable_in_order(tmp_path):
+def test_batches_hold_all_in_order_and_none_for_what_cannot_be_read(tmp_path):
     for index in range(10):
         Image.new("RGB", (8, 8), (20 * index,) * 3).save(tmp_path / f"{index}.png")
     (tmp_path / "4.png").write_bytes(b"broken")
     batches = list(Photographs.of(tmp_path).batches(8, 3))
     assert [[index for index, _ in batch] for batch in batches] == [
         [0, 1, 2],
-        [3, 5],
+        [3, 4, 5],
         [6, 7, 8],
         [9],
     ]
-    assert all((pixels == 20 * index).all() for batch in batches for index, pixels in batch)
+    loaded = dict(pair for batch in batches for pair in batch)
+    assert loaded.pop(4) is None
+    assert all((pixels == 20 * index).all() for index, pixels in loaded.items())
 
 
 def test_a_folder_tree_is_searched_and_known_by_names_and_sizes(tmp_path):

@@ -13,19 +13,20 @@ import site_factory
 
 from atlas.errors import SpecError
 from atlas.spec import (
+    ArtifactSpec,
     AtlasSpec,
     FilterImage,
     Fourier,
     Progressive,
     Selection,
     Stage,
-    artifact_key,
+    artifact_keys,
     describe,
     parse_kinds,
     parse_ranges,
     select_units,
 )
-from atlas.units import Unit
+from atlas.units import Kind, Unit
 
 FACTS = site_factory.network()
 UNIT = Unit("layer1.0.conv1", 2)
@@ -117,11 +118,22 @@ def test_classes_alone_choose_nothing_else_and_join_what_layers_choose():
     ]
 
 
+def key(weights_sha256: str, unit: Unit, kind: Kind, recipe: ArtifactSpec) -> str:
+    (only,) = artifact_keys(weights_sha256, [unit], kind, recipe)
+    return only
+
+
+def test_the_keys_of_many_units_are_each_one_s_own():
+    units = [Unit("layer1.0.conv1", index) for index in range(5)]
+    keys = artifact_keys("a" * 64, units, "excitatory", FOURIER)
+    assert keys == tuple(key("a" * 64, unit, "excitatory", FOURIER) for unit in units)
+
+
 def test_a_key_is_the_same_in_every_process():
     code = (
         "from atlas.spec import *; from atlas.units import Unit;"
         "recipe = Fourier((Stage(64, 8), Stage(96, 4)), margin_px=8, objective='power');"
-        "print(artifact_key('a' * 64, Unit('layer1.0.conv1', 2), 'excitatory', recipe))"
+        "print(*artifact_keys('a' * 64, [Unit('layer1.0.conv1', 2)], 'excitatory', recipe))"
     )
     keys = {
         subprocess.run(
@@ -134,7 +146,7 @@ def test_a_key_is_the_same_in_every_process():
         ).stdout.strip()
         for seed in ("1", "2")
     }
-    assert keys == {artifact_key("a" * 64, UNIT, "excitatory", FOURIER)}
+    assert keys == {key("a" * 64, UNIT, "excitatory", FOURIER)}
 
 
 def test_a_key_changes_with_weights_unit_and_kind():
@@ -145,28 +157,28 @@ def test_a_key_changes_with_weights_unit_and_kind():
         ("a" * 64, Unit("layer1.0.conv2", 2), "excitatory"),
         ("a" * 64, UNIT, "filter"),
     ]
-    keys = {artifact_key(*variant, FOURIER) for variant in variants}
+    keys = {key(*variant, FOURIER) for variant in variants}
     assert len(keys) == len(variants)
-    assert all(len(key) == 64 and int(key, 16) >= 0 for key in keys)
+    assert all(len(digits) == 64 and int(digits, 16) >= 0 for digits in keys)
 
 
 @pytest.mark.parametrize(
     "recipe", [FOURIER, PROGRESSIVE, FilterImage()], ids=lambda recipe: recipe.name
 )
 def test_a_key_changes_with_every_setting_of_a_recipe(recipe):
-    keys = [artifact_key("a" * 64, UNIT, "excitatory", recipe)]
+    keys = [key("a" * 64, UNIT, "excitatory", recipe)]
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
         other = value * 2 + 1 if isinstance(value, int | float) else value[:1]
         changed = dataclasses.replace(recipe, **{field.name: other})
-        keys.append(artifact_key("a" * 64, UNIT, "excitatory", changed))
+        keys.append(key("a" * 64, UNIT, "excitatory", changed))
     assert len(set(keys)) == 1 + len(dataclasses.fields(recipe))
 
 
 def test_a_key_changes_with_a_recipe_s_version(monkeypatch):
-    before = artifact_key("a" * 64, UNIT, "excitatory", FOURIER)
+    before = key("a" * 64, UNIT, "excitatory", FOURIER)
     monkeypatch.setattr(Fourier, "version", Fourier.version + 1)
-    assert artifact_key("a" * 64, UNIT, "excitatory", FOURIER) != before
+    assert key("a" * 64, UNIT, "excitatory", FOURIER) != before
 
 
 def test_a_recipe_is_described_whole():

@@ -14,27 +14,35 @@ from atlas.panels.panel import Panel, rounded
 from atlas.photographs import Photographs, Pixels
 
 BATCH = 8  # all maps of all layers are in memory at once
+N_NAMED = 20  # of the files that cannot be read
+
+
+class Best:
+    """Per unit of one layer the largest value so far, and the image that gave it."""
+
+    def __init__(self, n_units: int, device: torch.device) -> None:
+        self.values = torch.full((n_units,), -torch.inf, device=device)
+        self.images = torch.full((n_units,), -1, device=device)  # positions among the files
+
+    def update(self, values: Tensor, images: Tensor) -> None:
+        """Take in values (B, n_units) of the images at these positions, (B,)."""
+        largest, row = values.max(0)
+        better = largest > self.values
+        self.values = torch.where(better, largest, self.values)
+        self.images = torch.where(better, images[row], self.images)
 
 
 class Extremes:
-    """Per unit of one layer the highest and the lowest response so far, and to which image."""
+    """Per unit of one layer the highest and the lowest response so far."""
 
     def __init__(self, n_units: int, device: torch.device) -> None:
-        self.high = torch.full((n_units,), -torch.inf, device=device)
-        self.low = torch.full((n_units,), torch.inf, device=device)
-        self.highest = torch.full((n_units,), -1, device=device)  # position among the files
-        self.lowest = torch.full((n_units,), -1, device=device)
+        self.highest = Best(n_units, device)
+        self.lowest = Best(n_units, device)  # of the responses turned over
 
-    def update(self, z: Tensor, positions: Tensor) -> None:
-        """Take in the responses (B, n_units, h, w) to images at these positions, (B,)."""
-        high, row = z.amax((2, 3)).max(0)
-        better = high > self.high
-        self.high = torch.where(better, high, self.high)
-        self.highest = torch.where(better, positions[row], self.highest)
-        low, row = z.amin((2, 3)).min(0)
-        better = low < self.low
-        self.low = torch.where(better, low, self.low)
-        self.lowest = torch.where(better, positions[row], self.lowest)
+    def update(self, z: Tensor, images: Tensor) -> None:
+        """Take in the responses (B, n_units, h, w) to the images at these positions, (B,)."""
+        self.highest.update(z.amax((2, 3)), images)
+        self.lowest.update(-z.amin((2, 3)), images)
 
 
 def natural_panels(
@@ -55,17 +63,17 @@ def natural_panels(
         NetworkError: a response is not finite.
     """
     extremes = {tap.layer.name: Extremes(tap.layer.n_units, watch.device) for tap in watch.taps}
-    readable: set[int] = set()
+    skipped: list[str] = []
     for batch in photographs.batches(size_px, BATCH):
-        readable.update(index for index, _ in batch)
-        if batch:
-            positions = torch.tensor([index for index, _ in batch], device=watch.device)
-            images = _images([pixels for _, pixels in batch], watch.device)
-            for tap, z in watch.sigmas(images):
+        skipped += [photographs.files[index] for index, pixels in batch if pixels is None]
+        readable = {index: pixels for index, pixels in batch if pixels is not None}
+        if readable:
+            positions = torch.tensor(list(readable), device=watch.device)
+            for tap, z in watch.sigmas(_images(list(readable.values()), watch.device)):
                 extremes[tap.layer.name].update(z, positions)
-        progress(min(BATCH, len(photographs.files)))
-    skipped = [file for index, file in enumerate(photographs.files) if index not in readable]
-    counts = {"n_images": len(readable), "n_skipped": len(skipped), "skipped": skipped[:20]}
+        progress(len(batch))
+    n_images = len(photographs.files) - len(skipped)
+    counts = {"n_images": n_images, "n_skipped": len(skipped), "skipped": skipped[:N_NAMED]}
     return [
         Panel(tap.layer.whole, counts | _numbers(tap, extremes[tap.layer.name], photographs.files))
         for tap in watch.taps
@@ -78,15 +86,13 @@ def _images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
 
 
 def _numbers(tap: Tap, extremes: Extremes, files: Sequence[str]) -> dict[str, Any]:
-    if tap.layer.kind == "classifier":
-        ends = {"logit_max": extremes.high, "logit_min": extremes.low}
-    else:
-        name = tap.score_name
-        ends = {f"{name}_max": extremes.high, f"{name}_min": extremes.low}
-    if not extremes.high.isfinite().all():
+    highest, lowest = extremes.highest, extremes.lowest
+    if not highest.values.isfinite().all():
         return {}  # not one image could be read
+    name = tap.layer.score_name
     return {
-        **{name: rounded(values) for name, values in ends.items()},
-        "highest": [files[index] for index in extremes.highest.tolist()],
-        "lowest": [files[index] for index in extremes.lowest.tolist()],
+        f"{name}_max": rounded(highest.values),
+        f"{name}_min": rounded(-lowest.values),
+        "highest": [files[index] for index in highest.images.tolist()],
+        "lowest": [files[index] for index in lowest.images.tolist()],
     }

@@ -31,13 +31,6 @@ def noise_panel(tap: Tap, spec: Noise, batch_size: int) -> Panel:
         highs.append(z.amax((2, 3)))
         lows.append(z.amin((2, 3)))
     average, high, low = (torch.cat(parts).mean(0) for parts in (means, highs, lows))
-    if tap.layer.kind == "classifier":
-        numbers = {"logit": rounded(average)}
-    else:
-        name = tap.score_name
-        numbers = {
-            name: rounded(average),
-            f"{name}_max": rounded(high),
-            f"{name}_min": rounded(low),
-        }
+    name = tap.layer.score_name
+    numbers = {name: rounded(average), f"{name}_max": rounded(high), f"{name}_min": rounded(low)}
     return Panel(tap.layer.whole, {"n_images": spec.n_images, **numbers})

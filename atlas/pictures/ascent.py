@@ -17,7 +17,6 @@ from atlas.units import Unit
 N_PREDICTIONS = 5
 STARTS = ("z", "mean", "logit", "rms")  # numbers that are also given for the first noise
 
-
 Measure = Callable[[Tap, Tensor, Sequence[Unit]], list[dict[str, Any]]]
 
 
@@ -52,8 +51,61 @@ def quantise(images: Tensor) -> Tensor:
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+@torch.inference_mode()
+def all_responses(tap: Tap, images: Tensor) -> Tensor:
+    """What all units make of images (B, 3, H, W) in 0..1, in sigmas: (B, n_units, h, w).
+
+    Raises:
+        NetworkError: it is not finite.
+    """
+    return tap.all_sigmas(_raw(tap, images))
+
+
+@torch.inference_mode()
+def own_responses(tap: Tap, images: Tensor, units: Sequence[Unit]) -> Tensor:
+    """What each unit makes of its own image (B, 3, H, W) in 0..1, in sigmas: (B, h, w).
+
+    Raises:
+        NetworkError: it is not finite.
+    """
+    channels = unit_channels(units, images.device)
+    return tap.sigmas(tap.unit_maps(_raw(tap, images), channels), channels)
+
+
+def responses(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """What each unit makes of its own image: mean and both extremes over positions.
+
+    For a class, what the network says of the image.
+    """
+    name = tap.layer.score_name
+    if name == "logit":
+        return _predictions(
+            all_responses(tap, images).flatten(1), unit_channels(units, images.device)
+        )
+    z = own_responses(tap, images, units).flatten(1)  # (B, h * w)
+    return [
+        {name: round(mean, 3), f"{name}_max": round(high, 3), f"{name}_min": round(low, 3)}
+        for mean, high, low in zip(
+            z.mean(1).tolist(), z.amax(1).tolist(), z.amin(1).tolist(), strict=True
+        )
+    ]
+
+
+def centre_response(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """What each unit makes of the middle of its own image."""
+    middle = tap.middle(own_responses(tap, images, units))  # (B,)
+    return [{tap.layer.score_name: round(value, 3)} for value in middle.tolist()]
+
+
+def layer_response(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
+    """Root mean square activation over all units and positions, in sigmas above threshold."""
+    active = (all_responses(tap, images) + tap.offset[:, None, None]).relu()
+    rms = active.square().flatten(1).mean(1).sqrt().tolist()
+    return [{"rms": round(value, 3)} for value in rms]
+
+
 def finish(
-    ascent: Ascent, units: Sequence[Unit], tap: Tap, measure: Measure | None = None
+    ascent: Ascent, units: Sequence[Unit], tap: Tap, measure: Measure = responses
 ) -> list[Picture]:
     """Quantise an ascent's images and measure, in float32, what the units make of them.
 
@@ -61,12 +113,11 @@ def finish(
         ascent: of B images.
         units: B units of the tapped layer.
         tap: a float32 tap.
-        measure: what to measure; all that is known of a unit's response if left out.
+        measure: what to measure.
 
     Raises:
         NetworkError: a score is not finite.
     """
-    measure = measure or responses
     pixels = quantise(ascent.final)  # (B, 3, H, W)
     before, after = (measure(tap, images, units) for images in (ascent.start, pixels / 255))
     shown = pixels[:, :, ascent.shown, ascent.shown]
@@ -79,49 +130,6 @@ def finish(
             numbers["dead"] = True
         pictures.append(Picture(unit, images[row], numbers))
     return pictures
-
-
-@torch.inference_mode()
-def all_responses(tap: Tap, images: Tensor) -> Tensor:
-    """What all units make of images (B, 3, H, W) in 0..1, in sigmas: (B, n_units, h, w).
-
-    Raises:
-        NetworkError: it is not finite.
-    """
-    return tap.all_sigmas(tap(tap.normalise(images.float())))
-
-
-def responses(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
-    """What each unit makes of its own image: mean and both extremes over positions, in sigmas.
-
-    Raw values under other names where no BatchNorm gives sigmas; for a class, what the network
-    says of the image.
-    """
-    channels = unit_channels(units, images.device)
-    every = all_responses(tap, images)
-    if tap.layer.kind == "classifier":
-        return _predictions(every.flatten(1), channels)
-    z = tap.unit_maps(every, channels).flatten(1)  # (B, h * w)
-    name = tap.score_name
-    return [
-        {name: round(mean, 3), f"{name}_max": round(high, 3), f"{name}_min": round(low, 3)}
-        for mean, high, low in zip(
-            z.mean(1).tolist(), z.amax(1).tolist(), z.amin(1).tolist(), strict=True
-        )
-    ]
-
-
-def centre_response(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
-    """What each unit makes of the middle of its own image."""
-    z = tap.unit_maps(all_responses(tap, images), unit_channels(units, images.device))  # (B, h, w)
-    return [{tap.score_name: round(value, 3)} for value in tap.middle(z).tolist()]
-
-
-def layer_response(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
-    """Root mean square activation over all units and positions, in sigmas above threshold."""
-    active = (all_responses(tap, images) + tap.offset[:, None, None]).relu()
-    rms = active.square().flatten(1).mean(1).sqrt().tolist()
-    return [{"rms": round(value, 3)} for value in rms]
 
 
 def _predictions(logits: Tensor, channels: Tensor) -> list[dict[str, Any]]:
@@ -141,3 +149,7 @@ def _predictions(logits: Tensor, channels: Tensor) -> list[dict[str, Any]]:
         }
         for row, channel in enumerate(channels)
     ]
+
+
+def _raw(tap: Tap, images: Tensor) -> Tensor:
+    return tap.checked(tap(tap.normalise(images.float())))

@@ -23,9 +23,7 @@ from atlas.units import Layer, Unit
 _COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
 
-
 RESCUE_STEPS = (4, 8, 16)  # when images that still have no gradient begin again
-
 
 # Per step and unit of the learning rate, how far the mean colour moves before the sigmoid.
 MEAN_COLOUR_GAIN = 0.5
@@ -123,15 +121,13 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
 def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
     """What each image is worth to its unit, (B, n_units, h, w) -> (B,).
 
-    `mean` is the pre-activation in sigmas. `softplus` and `power` count what passes the unit's own
-    threshold, smoothly: a linear mean is degenerate in shallow layers, where one flat colour
-    maximises it. Downwards they count from the average, for below the threshold all is nothing.
+    `mean` is the pre-activation in sigmas. `power` counts what passes the unit's own threshold,
+    smoothly: a linear mean is degenerate in shallow layers, where one flat colour maximises it.
+    Downwards it counts from the average, for below the threshold all is nothing.
     `centre` is the position in the middle, `layer` the power of all channels together.
     """
     if recipe.objective == "layer":
-        every = torch.arange(raw.shape[1], device=raw.device)
-        z = tap.sigmas(raw.float(), every)  # (B, n_units, h, w)
-        return _power(z + tap.offset[:, None, None])
+        return _power(tap.all_sigmas(raw) + tap.offset[:, None, None])
     z = tap.sigmas(tap.unit_maps(raw, channels), channels)  # (B, h, w)
     threshold = -tap.offset[channels, None, None]
     if recipe.aim == "inhibit":
@@ -141,8 +137,6 @@ def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tenso
     z = _interior(z, recipe.margin_px / tap.layer.total_stride_px)
     if recipe.objective == "mean":
         return z.mean((1, 2))
-    if recipe.objective == "softplus":
-        return F.softplus(z - threshold).mean((1, 2))
     return _power(z - threshold)
 
 

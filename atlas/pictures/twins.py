@@ -8,27 +8,23 @@ the number that this must be held against.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from atlas.network import Tap
-from atlas.pictures.ascent import Ascent, all_responses, finish, quantise
+from atlas.pictures.ascent import all_responses, finish, quantise
 from atlas.pictures.picture import Picture
-from atlas.spec import Recipe, Twin
+from atlas.pictures.recipes import ascend
+from atlas.spec import Twin
 from atlas.units import Unit
 
-Ascend = Callable[[Tap, Sequence[Unit], Recipe], Ascent]
 
-
-def twin_pictures(
-    ascend: Ascend, fast: Tap, exact: Tap, units: Sequence[Unit], spec: Twin
-) -> list[Picture]:
+def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: Twin) -> list[Picture]:
     """The units' pictures from the second seed, and how they compare with the first.
 
     Args:
-        ascend: runs a recipe.
         fast: the tap to ascend on.
         exact: a float32 tap to measure with.
         units: B units of the tapped layer.

@@ -14,7 +14,7 @@ from typing import Any
 
 from atlas.site import wording
 from atlas.site.views import Contents, Fact
-from atlas.units import Layer, Unit
+from atlas.units import Layer, ScoreName, Unit
 
 Numbers = Mapping[str, Any]
 Interval = tuple[float, float]
@@ -26,7 +26,7 @@ LEAST_PERCENT = 0.8  # of the axis: a narrower band is not seen
 class Scale:
     """What a layer's answers are counted in."""
 
-    name: str  # of the numbers in the cache
+    name: ScoreName
     unit: str  # as it follows a number
     noun: str
     words: str
@@ -57,6 +57,7 @@ SIGMAS = Scale(
 )
 ACTIVATIONS = Scale("mean", "", "peak", "Activations at the strongest or weakest position.")
 LOGITS = Scale("logit", "", "logit", "Logits of this class.")
+SCALES = {scale.name: scale for scale in (SIGMAS, ACTIVATIONS, LOGITS)}
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,7 @@ class Evidence:
 
 def scale_of(layer: Layer) -> Scale:
     """What a layer's answers are counted in."""
-    if layer.kind == "classifier":
-        return LOGITS
-    return SIGMAS if layer.batch_norm else ACTIVATIONS
+    return SCALES[layer.score_name]
 
 
 def evidence_of(contents: Contents, layer: Layer, unit: Unit) -> Evidence | None:

@@ -9,7 +9,7 @@ from atlas.cache import Entry
 from atlas.site import wording
 from atlas.site.companions import agreement
 from atlas.site.evidence import comparison, scale_of
-from atlas.site.sprites import SMALL_PX, THUMBS
+from atlas.site.sprites import THUMBS
 from atlas.site.views import (
     Cell,
     Contents,
@@ -23,10 +23,11 @@ from atlas.site.views import (
     picture_alt,
     spread,
 )
-from atlas.spec import twin_indices
+from atlas.spec import SMALL_PX, twin_indices
 from atlas.units import Layer, Unit, cover_path
 
 DREAM_PX = 384  # as wide as it is shown
+SCORES = {"z": "σ", "mean": "activation", "logit": "logit"}  # as columns call them
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def layer_view(contents: Contents, layer: Layer) -> LayerPage:
         units=units,
         missing=wording.spell_ranges(missing) or None,
         n_missing=wording.count(len(missing), "unit"),
-        score=_score_name(layer) if any(unit.score for unit in units) else None,
+        score=SCORES[layer.score_name] if any(unit.score for unit in units) else None,
         has_labels=layer.kind == "classifier" and bool(contents.facts.labels),
         previous=layer_link(layers[position - 1].name, "../") if position else None,
         next=layer_link(layers[position + 1].name, "../") if position + 1 < len(layers) else None,
@@ -262,9 +263,3 @@ def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
 def _thumbnail(contents: Contents, layer: Layer, index: int) -> Cell:
     place = THUMBS.place(index)
     return Cell(place.sheet, place.column, place.row, picture_alt(contents, layer, index))
-
-
-def _score_name(layer: Layer) -> str:
-    if layer.kind == "classifier":
-        return "logit"
-    return "σ" if layer.batch_norm else "activation"

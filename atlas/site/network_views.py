@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from atlas.site import wording
 from atlas.site.layer_views import cover_units, dream_alt
-from atlas.site.sprites import COVERS, MOSAICS, SMALL_PX, SheetKind
+from atlas.site.sprites import COVERS, MOSAICS, SheetKind
 from atlas.site.unit_views import Picture
 from atlas.site.views import (
     Cell,
@@ -20,6 +20,7 @@ from atlas.site.views import (
     picture_alt,
     unit_link,
 )
+from atlas.spec import SMALL_PX
 from atlas.units import Layer, Unit, picture_path
 
 PICTURES_PER_MOSAIC = 4

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from atlas.spec import N_TWINS, twin_indices
+from atlas.spec import N_TWINS, SMALL_PX, twin_indices
 from atlas.units import Kind, Layer
 
 LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
 BLOCK_PX = 16  # lossy WebP works in such blocks: one that two cells share mixes their colours
 THUMB_PX = 64
 COMPANION_PX = 144  # of a unit's second pictures, which are shown smaller than its first
-SMALL_PX = 48  # pictures below it are kept bit for bit, as in the cache
 
 Size = tuple[int, int]  # width and height
 

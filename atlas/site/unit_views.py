@@ -10,7 +10,6 @@ from atlas.site import wording
 from atlas.site.companions import Companion, companions_of
 from atlas.site.evidence import SIGMAS, Evidence, evidence_of, scale_of
 from atlas.site.filter_views import Filter, filter_view
-from atlas.site.sprites import SMALL_PX
 from atlas.site.views import (
     Contents,
     Fact,
@@ -20,6 +19,7 @@ from atlas.site.views import (
     picture_alt,
     unit_link,
 )
+from atlas.spec import SMALL_PX
 from atlas.units import Layer, Unit
 
 COLUMN_PX = 538

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from atlas.cache import Entry
-from atlas.site.sprites import OF_OWN_SIZE, SMALL_PX, Size, Sprite, place_of
+from atlas.site.sprites import OF_OWN_SIZE, Size, Sprite, place_of
+from atlas.spec import SMALL_PX
 from atlas.units import Kind, Layer, NetworkFacts, Unit, layer_dir, unit_page
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.

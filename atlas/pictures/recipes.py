@@ -1,0 +1,18 @@
+"""Which ascent a recipe asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atlas.network import Tap
+from atlas.pictures import fourier, progressive
+from atlas.pictures.ascent import Ascent
+from atlas.spec import Fourier, Recipe
+from atlas.units import Unit
+
+
+def ascend(tap: Tap, units: Sequence[Unit], recipe: Recipe) -> Ascent:
+    """Run a recipe, whichever it is."""
+    if isinstance(recipe, Fourier):
+        return fourier.ascend(tap, units, recipe)
+    return progressive.ascend(tap, units, recipe)
