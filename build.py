@@ -9,7 +9,7 @@ import http.server
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -18,10 +18,11 @@ from tqdm import tqdm
 from atlas import __version__
 from atlas.cache import Cache, remove_cache
 from atlas.errors import AtlasError, SiteError
-from atlas.photographs import Photographs
 from atlas.pipeline import Atlas, Places, Status
-from atlas.site.writer import remove_site
 from atlas.spec import DEFAULT_WEIGHTS, KINDS, AtlasSpec, Selection, parse_kinds, parse_ranges
+
+if TYPE_CHECKING:  # --help and status load no image library
+    from atlas.photographs import Photographs
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 KIND_TABLE = "\n".join(f"  {kind:12} {about}" for kind, about in KINDS.items())
@@ -178,7 +179,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             seed=seed,
             selection=selection,
             kinds=parse_kinds(kinds) if kinds else tuple(KINDS),
-            images=Photographs.of(images) if images else None,
+            images=_photographs(images) if images else None,
         )
         return command(*args, spec=spec, places=Places(out, cache, device), **others)
 
@@ -273,6 +274,8 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
             open_cache.remove(damaged)
         click.echo(f"{len(damaged):,} damaged pictures removed.")
         return
+    from atlas.site.writer import remove_site
+
     folder = out if what == "site" else cache
     if not yes:
         click.confirm(f"Remove the {what} in {folder}?", abort=True)
@@ -289,6 +292,12 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _photographs(folder: Path) -> Photographs:
+    from atlas.photographs import Photographs
+
+    return Photographs.of(folder)
 
 
 def _given(ctx: click.Context) -> dict[str, Any]:

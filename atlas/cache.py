@@ -13,6 +13,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,16 @@ class Entry:
     kind: str
     width_px: int
     height_px: int
-    numbers: dict[str, Any]
+    numbers_json: str
     seconds: float
     sha256: str
     n_bytes: int
+
+    @cached_property
+    def numbers(self) -> dict[str, Any]:
+        """Facts measured on the picture; read when they are asked for, there are many entries."""
+        numbers: dict[str, Any] = json.loads(self.numbers_json)
+        return numbers
 
 
 class Cache:
@@ -125,7 +132,7 @@ class Cache:
         wanted = set(keys)
         with self._explained():
             rows = self._db.execute(f"select {_ENTRY_COLUMNS} from artifacts").fetchall()
-        return {row[0]: _entry(row) for row in rows if row[0] in wanted}
+        return {row[0]: Entry(*row) for row in rows if row[0] in wanted}
 
     def read(self, key: str) -> bytes:
         """The bytes of one artifact, checked against their digest."""
@@ -228,10 +235,3 @@ def remove_cache(folder: Path) -> int:
     except OSError as error:
         raise CacheError(f"cannot remove {error.filename}: {error.strerror}") from error
     return len(files)
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    key, unit, kind, width_px, height_px, numbers, seconds, sha256, n_bytes = row
-    return Entry(
-        key, unit, kind, width_px, height_px, json.loads(numbers), seconds, sha256, n_bytes
-    )

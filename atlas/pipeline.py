@@ -19,14 +19,14 @@ from atlas.cache import Artifact, Cache, Entry
 from atlas.digest import file_sha256
 from atlas.labels import with_labels
 from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed
-from atlas.site.views import Contents, SpecSummary
-from atlas.site.writer import SiteReport, prepare_folder, write_site
 from atlas.spec import KINDS, AtlasSpec, describe
 from atlas.units import NetworkFacts
 
-if TYPE_CHECKING:  # torch takes seconds to import, and a finished atlas does not need it
+if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and its status no site
     from atlas.engine import Engine
     from atlas.network import Network
+    from atlas.site.views import Contents
+    from atlas.site.writer import SiteReport
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,8 @@ class Atlas:
 
     def render(self, plan: Plan) -> None:
         """Render and keep everything that is missing; a bar on stderr shows how far it is."""
+        from atlas.site.writer import prepare_folder
+
         prepare_folder(self.places.out_dir)
         if not plan.missing:
             return
@@ -102,6 +104,8 @@ class Atlas:
 
     def write(self) -> SiteReport:
         """Write the site of everything the cache holds for this network and recipe."""
+        from atlas.site.writer import write_site
+
         with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
 
             def show(done: int, total: int) -> None:
@@ -112,6 +116,8 @@ class Atlas:
 
     def contents(self) -> Contents:
         """What the site is made from: this selection, and whatever else was rendered before."""
+        from atlas.site.views import Contents, SpecSummary
+
         jobs = self._whole_network()
         found = self.cache.entries(key for job in jobs for key in job.keys)
         entries: dict[str, dict[str, Entry]] = {}

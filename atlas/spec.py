@@ -176,7 +176,7 @@ class FilterImage:
     name: ClassVar[str] = "filter"
     version: ClassVar[int] = 1
 
-    size_px: int = 224  # of the longer side, at least; weights are enlarged by whole factors
+    size_px: int = 128  # of the longer side, about; weights are enlarged by whole factors
     n_slices: int = 25  # strongest input slices in a montage
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 LayerKind = Literal["conv", "classifier"]
@@ -49,8 +50,8 @@ class Layer:
 
     def unit(self, index: int) -> Unit:
         """The unit at `index`, which must be below `n_units`."""
-        assert 0 <= index < self.n_units, (self.name, index)
-        return Unit(self.name, index)
+        assert index >= 0, (self.name, index)
+        return self.units[index]
 
     @property
     def score_name(self) -> ScoreName:
@@ -59,12 +60,12 @@ class Layer:
             return "logit"
         return "z" if self.batch_norm else "mean"
 
-    @property
+    @cached_property
     def whole(self) -> Unit:
         """The layer itself in the place of a unit, for what is made once per layer."""
         return Unit(self.name, WHOLE_LAYER)
 
-    @property
+    @cached_property
     def units(self) -> tuple[Unit, ...]:
         """All units of the layer, in order."""
         return tuple(Unit(self.name, index) for index in range(self.n_units))
@@ -77,7 +78,7 @@ class Unit:
     layer: str
     index: int
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`layer3.0.conv2:117`, the name used in manifests, caches and searches."""
         return self.layer if self.is_whole else f"{self.layer}:{self.index}"

@@ -11,7 +11,7 @@ from PIL import Image
 from atlas.cache import Entry
 from atlas.site.views import Contents, SpecSummary
 from atlas.spec import KINDS, PER_LAYER, twin_indices
-from atlas.units import Kind, Layer, NetworkFacts, Unit
+from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json
 
 Numbers = dict[str, Any]
 
@@ -139,7 +139,9 @@ class Pictures:
         if data:
             width_px, height_px = Image.open(io.BytesIO(data)).size
             self.data[key] = data
-        return Entry(key, unit.id, kind, width_px, height_px, numbers, 0.1, sha256, len(data))
+        return Entry(
+            key, unit.id, kind, width_px, height_px, canonical_json(numbers), 0.1, sha256, len(data)
+        )
 
 
 def response(layer: Layer, unit: Unit, sign: int = 1) -> Numbers:

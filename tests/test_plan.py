@@ -22,7 +22,7 @@ def keys_of(plan) -> list[str]:
 
 
 def entry(key: str, seconds: float) -> Entry:
-    return Entry(key, "", "excitatory", 1, 1, {}, seconds, "", 1)
+    return Entry(key, "", "excitatory", 1, 1, "{}", seconds, "", 1)
 
 
 def test_nothing_done_everything_missing(planted: Network):

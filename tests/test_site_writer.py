@@ -69,6 +69,28 @@ def test_a_second_build_writes_and_reads_nothing(tmp_path: Path) -> None:
     assert second.n_bytes == first.n_bytes
 
 
+def test_where_nothing_changed_nothing_is_even_planned(tmp_path: Path, monkeypatch) -> None:
+    contents, _ = small()
+    write_site(contents, tmp_path)
+
+    def planned(*_: object) -> None:
+        raise AssertionError("planned")
+
+    monkeypatch.setattr(writer, "plan_outputs", planned)
+    write_site(dataclasses.replace(contents), tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(AssertionError, match="planned"):
+        write_site(dataclasses.replace(contents), tmp_path)
+
+
+def test_the_digest_of_contents_changes_with_all_that_is_shown() -> None:
+    contents, pictures = small()
+    assert contents.digest == dataclasses.replace(contents).digest
+    assert contents.digest != with_entry(contents, pictures, UNIT, (255, 255, 255)).digest
+    spec = dataclasses.replace(contents.spec, seed=5)
+    assert dataclasses.replace(contents, spec=spec).digest != contents.digest
+
+
 def test_every_artifact_is_read_once(tmp_path: Path) -> None:
     contents, pictures = small()
     write_site(contents, tmp_path)
@@ -224,7 +246,7 @@ def test_a_damaged_record_costs_time_only(tmp_path: Path) -> None:
     contents, _ = small()
     write_site(contents, tmp_path)
     before = state(tmp_path)
-    (tmp_path / record.FILE_NAME).write_text('{"version": 1, "files": [1')
+    (tmp_path / record.FILE_NAME).write_text('{"version": 2, "files": [1')
     write_site(dataclasses.replace(contents), tmp_path)
     assert changed(before, state(tmp_path)) == {record.FILE_NAME}
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas.site import wording
 from atlas.site.evidence import Scale, scale_of
@@ -14,8 +13,7 @@ from atlas.units import Kind, Layer, Unit
 Numbers = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Companion:
+class Companion(NamedTuple):
     """A picture beside the excitatory one."""
 
     crop: Crop

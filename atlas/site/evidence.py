@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas.site import wording
 from atlas.site.views import Contents, Fact
@@ -60,8 +60,7 @@ LOGITS = Scale("logit", "", "logit", "Logits of this class.")
 SCALES = {scale.name: scale for scale in (SIGMAS, ACTIVATIONS, LOGITS)}
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """Something on the axis; places are percents of its width."""
 
     style: str  # class of the style sheet
@@ -69,24 +68,21 @@ class Mark:
     width: str | None  # None: a point
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     """A number of the axis."""
 
     at: str
     text: str
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A line of the list: what the unit was shown, and what it answered."""
 
     style: str  # of its mark on the axis
     fact: Fact
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What there is to hold a unit's picture against."""
 
     ticks: tuple[Tick, ...]

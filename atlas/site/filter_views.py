@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas.site import wording
 from atlas.site.views import Contents, Crop, Link, crop_of, layer_link
@@ -13,8 +12,7 @@ from atlas.units import Layer, Unit
 MATRIX_COLUMNS = range(2, 9)  # widths that the style sheet lays out as a matrix
 
 
-@dataclass(frozen=True)
-class Weight:
+class Weight(NamedTuple):
     """An input channel and the weight it is read with."""
 
     text: str
@@ -22,8 +20,7 @@ class Weight:
     weight: str
 
 
-@dataclass(frozen=True)
-class Filter:
+class Filter(NamedTuple):
     """The picture of a unit's weights and its legend."""
 
     crop: Crop

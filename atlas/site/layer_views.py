@@ -160,7 +160,7 @@ def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:
 
 def _pictured(contents: Contents, layer: Layer) -> list[tuple[int, Entry]]:
     entries = (
-        (index, contents.entry(Unit(layer.name, index), "excitatory"))
+        (index, contents.entry(layer.unit(index), "excitatory"))
         for index in contents.paged[layer.name]
     )
     return [(index, entry) for index, entry in entries if entry]
@@ -246,7 +246,7 @@ def _subtitle(layer: Layer) -> str:
 
 
 def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
-    unit = Unit(layer.name, index)
+    unit = layer.unit(index)
     entry = contents.entry(unit, "excitatory")
     score = scale_of(layer).high(entry.numbers) if entry else None
     return GridUnit(

@@ -6,38 +6,45 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 FILE_NAME = ".atlas-files.json"
-VERSION = 1
+VERSION = 2
 PART_PREFIX = ".atlas-part-"  # of files that a killed build may leave behind
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """A file of the site. An empty digest: about to be written, so not to be trusted."""
 
     digest: str
     n_bytes: int
 
 
-def load(out_dir: Path) -> dict[str, Made]:
+class Record(NamedTuple):
+    """The files of a site, and the digest of all that they were made from, once they are."""
+
+    files: Mapping[str, Made]
+    inputs: str | None = None
+
+
+def load(out_dir: Path) -> Record:
     """The record in `out_dir`; empty if there is none that can be read."""
     try:
         data = json.loads((out_dir / FILE_NAME).read_bytes())
         if data["version"] != VERSION:
-            return {}
-        return {path: Made(*made) for path, made in data["files"].items() if _inside(path)}
+            return Record({})
+        files = {path: Made(*made) for path, made in data["files"].items() if _inside(path)}
+        return Record(files, data["inputs"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return Record({})
 
 
-def save(out_dir: Path, files: Mapping[str, Made]) -> None:
+def save(out_dir: Path, record: Record) -> None:
     """Write the record whole or not at all."""
-    data = {path: [made.digest, made.n_bytes] for path, made in sorted(files.items())}
-    text = json.dumps({"version": VERSION, "files": data}, separators=(",", ":"))
-    write_whole(out_dir / FILE_NAME, text.encode())
+    files = {path: [made.digest, made.n_bytes] for path, made in sorted(record.files.items())}
+    data = {"version": VERSION, "inputs": record.inputs, "files": files}
+    write_whole(out_dir / FILE_NAME, json.dumps(data, separators=(",", ":")).encode())
 
 
 def sizes(out_dir: Path, paths: Iterable[str]) -> dict[str, int]:
@@ -57,12 +64,14 @@ def sizes(out_dir: Path, paths: Iterable[str]) -> dict[str, int]:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file in one step: a reader, or a kill, finds the old bytes or the new."""
-    part = path.with_name(f"{PART_PREFIX}{path.name}")
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, PART_PREFIX + name)  # noqa: PTH118, a Path takes longer than a file
     try:
-        part.write_bytes(data)
-        part.replace(path)
+        with open(part, "wb") as file:  # noqa: PTH123
+            file.write(data)
+        os.replace(part, path)  # noqa: PTH105
     except BaseException:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
         raise
 
 

@@ -11,8 +11,12 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from PIL import Image, ImageOps
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from atlas.spec import N_TWINS, SMALL_PX, twin_indices
 from atlas.units import Kind, Layer
@@ -23,6 +27,7 @@ THUMB_PX = 64
 COMPANION_PX = 144  # of a unit's second pictures, which are shown smaller than its first
 
 Size = tuple[int, int]  # width and height
+Pixels = NDArray[np.uint8]  # (H, W, 3), BGR
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,7 @@ class SheetKind:
         return Place(self.file_name(number), cell, column, row)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """One cell of one sheet."""
 
     sheet: str  # file name
@@ -79,8 +83,7 @@ class Place:
     row: int
 
 
-@dataclass(frozen=True)
-class Sprite:
+class Sprite(NamedTuple):
     """A picture in the upper left of a cell."""
 
     place: Place
@@ -139,42 +142,68 @@ def compose(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
     Raises:
         OSError: bytes that are not a picture.
     """
+    decoded = {cell: _decode(data) for cell, data in pictures.items()}
     if kind.cell_px is None:
-        return _compose_own_sizes(kind, pictures)
-    sheet = Image.new("RGB", (kind.columns * kind.cell_px,) * 2, (128, 128, 128))
-    for cell, data in pictures.items():
-        row, column = divmod(cell, kind.columns)
-        sheet.paste(_thumbnail(data, kind.cell_px), (column * kind.cell_px, row * kind.cell_px))
+        return _compose_own_sizes(kind, decoded)
+    cell_px = kind.cell_px
+    sheet = np.full((kind.columns * cell_px, kind.columns * cell_px, 3), 128, np.uint8)
+    for cell, picture in decoded.items():
+        _paste(sheet, _thumbnail(picture, cell_px), kind, cell, (cell_px, cell_px))
     return _encode(sheet, quality=kind.quality, method=2)
 
 
-def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
-    decoded = {cell: Image.open(io.BytesIO(data)).convert("RGB") for cell, data in pictures.items()}
-    sizes_px = [picture.size for picture in decoded.values()]
-    width, height = kind.cell_size_px(sizes_px)
-    sheet = Image.new("RGB", (kind.columns * width, kind.columns * height))
+def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, Pixels]) -> bytes:
+    sizes_px = [_size_px(picture) for picture in pictures.values()]
+    width, height = cell_px = kind.cell_size_px(sizes_px)
+    sheet = np.zeros((kind.columns * height, kind.columns * width, 3), np.uint8)
     lossless = kind.is_lossless(sizes_px)
-    for cell, whole in decoded.items():
-        picture = whole.resize(kind.fitted_px(whole.size), Image.Resampling.LANCZOS)
-        row, column = divmod(cell, kind.columns)
-        corner = (column * width, row * height)
+    for cell, whole in pictures.items():
+        picture = _resize(whole, kind.fitted_px(_size_px(whole)))
         if not lossless:  # the rest of a block is less seen in the picture if it is like it
-            sheet.paste(picture.resize((width, height)), corner)
-        sheet.paste(picture, corner)
+            _paste(sheet, _resize(picture, cell_px), kind, cell, cell_px)
+        _paste(sheet, picture, kind, cell, cell_px)
     if lossless:
         # More effort makes these few-coloured sheets hardly smaller.
         return _encode(sheet, lossless=True, quality=20, method=1)
-    return _encode(sheet, quality=kind.quality, method=4)
+    return _encode(sheet, quality=kind.quality, method=2)
 
 
-def _thumbnail(data: bytes, size_px: int) -> Image.Image:
-    picture = Image.open(io.BytesIO(data)).convert("RGB")
-    # Whole-factor reduction first: as good for thumbnails and several times faster.
-    reduced = picture.reduce(max(1, min(picture.size) // (2 * size_px)))
-    return ImageOps.fit(reduced, (size_px, size_px), Image.Resampling.LANCZOS)
+def _paste(sheet: Pixels, picture: Pixels, kind: SheetKind, cell: int, cell_px: Size) -> None:
+    """Put a picture (h, w, 3) into the upper left of a cell of a sheet (H, W, 3)."""
+    row, column = divmod(cell, kind.columns)
+    top, left = row * cell_px[1], column * cell_px[0]
+    sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
 
 
-def _encode(sheet: Image.Image, **options: int | bool) -> bytes:
+def _thumbnail(picture: Pixels, size_px: int) -> Pixels:
+    """The middle square, (size_px, size_px, 3)."""
+    height, width, _ = picture.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return _resize(picture[top : top + side, left : left + side], (size_px, size_px))
+
+
+def _resize(picture: Pixels, size_px: Size) -> Pixels:
+    if _size_px(picture) == size_px:
+        return picture
+    smaller = size_px[0] <= picture.shape[1] and size_px[1] <= picture.shape[0]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size_px, interpolation=method), dtype=np.uint8)
+
+
+def _size_px(picture: Pixels) -> Size:
+    return picture.shape[1], picture.shape[0]
+
+
+def _decode(data: bytes) -> Pixels:
+    """(H, W, 3), BGR as OpenCV has it: it takes half of Pillow's time for WebP."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if picture is None:
+        raise OSError("not an image")
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _encode(sheet: Pixels, **options: int | bool) -> bytes:
     buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", **options)
+    Image.fromarray(cv2.cvtColor(sheet, cv2.COLOR_BGR2RGB)).save(buffer, "WEBP", **options)
     return buffer.getvalue()

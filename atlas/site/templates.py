@@ -25,6 +25,7 @@ class Templates:
         self._environment = jinja2.Environment(
             loader=loader,
             autoescape=True,
+            auto_reload=False,  # or every page looks whether a template changed
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas.cache import Entry
 from atlas.site import wording
@@ -26,16 +25,14 @@ COLUMN_PX = 538
 LEAST_PX = 256  # however small a picture is, it is the largest on its page
 
 
-@dataclass(frozen=True)
-class ScaleBar:
+class ScaleBar(NamedTuple):
     """The receptive field at the scale of the picture, like the bar of a map."""
 
     words: str
     percent: str | None  # of the picture's width; None: larger than the picture
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """The excitatory picture and what is said of it."""
 
     src: str
@@ -46,8 +43,7 @@ class Picture:
     scale: ScaleBar | None
 
 
-@dataclass(frozen=True)
-class Guess:
+class Guess(NamedTuple):
     """One of the classes that the network sees in a class's picture."""
 
     link: Link
@@ -56,8 +52,7 @@ class Guess:
     own: bool
 
 
-@dataclass(frozen=True)
-class UnitPage:
+class UnitPage(NamedTuple):
     """View of `unit.html`."""
 
     head: Head
@@ -81,7 +76,7 @@ class UnitPage:
 def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
     """The page of the unit at `position` among the layer's units that have a page."""
     paged = contents.paged[layer.name]
-    unit = Unit(layer.name, paged[position])
+    unit = layer.unit(paged[position])
     excitatory = contents.entry(unit, "excitatory")
     numbers = excitatory.numbers if excitatory else {}
     title = contents.title(layer, unit.index)

@@ -1,26 +1,29 @@
 """Write the site, and only what changed of it.
 
-Every output has a digest of what it depends on. One whose digest and size are as recorded is not
-even produced; one that is produced but comes out the same keeps its file. What is about to change
-is marked in the record first, so that a build that is killed at any instant can be taken up.
+Where all that the site is made from is as recorded, and all files are there, nothing else is looked
+at. Otherwise every output has a digest of what it depends on: one whose digest and size are as
+recorded is not even produced; one that is produced but comes out the same keeps its file. What is
+about to change is marked in the record first, so that a build that is killed at any instant can be
+taken up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import os
+import gc
+import hashlib
 import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.errors import SiteError
 from atlas.site import record
+from atlas.site.maker import Maker
 from atlas.site.outputs import Output, plan_outputs
-from atlas.site.record import Made
+from atlas.site.record import Made, Record
 from atlas.site.templates import Templates
 from atlas.site.views import Contents, site_of
 
@@ -30,7 +33,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES_DIR = ROOT / "templates"
 STATIC_DIR = ROOT / "static"
 GENERATOR = b'name="generator" content="network-atlas"'
-BATCH = 32  # outputs per task: large enough that handing them over costs nothing
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Changes:
     """What there is to do, decided from the plan, the record and what is on the disk."""
 
     stale: tuple[Output, ...]
-    kept: dict[str, Made]
+    kept: Mapping[str, Made]
     removed: tuple[str, ...]  # recorded once, no longer part of the site, still there
     forgotten: bool  # the record names files that are gone
 
@@ -85,14 +87,22 @@ def write_site(
     """
     started = time.perf_counter()
     templates = Templates(templates_dir, static_dir, site_of(contents))
-    outputs = plan_outputs(contents, templates, static_dir)
+    inputs = _inputs(contents, templates, static_dir)
     try:
         _prepare(out_dir)
         recorded = record.load(out_dir)
-        sizes = record.sizes(out_dir, {*recorded, *(output.path for output in outputs)})
+        sizes = record.sizes(out_dir, {"index.html", *recorded.files})
         _refuse_foreign(out_dir, recorded, sizes)
-        changes = decide(outputs, recorded, sizes)
-        made, n_written = _apply(changes, out_dir, contents.read, progress)
+        if recorded.inputs == inputs and _all_there(recorded, sizes):
+            made, n_written, n_removed = recorded.files, 0, 0
+        else:
+            with _no_garbage_collection():
+                outputs = plan_outputs(contents, templates, static_dir)
+                sizes |= record.sizes(out_dir, (output.path for output in outputs))
+                changes = decide(outputs, recorded.files, sizes)
+                maker = Maker(out_dir, sizes, contents.read)
+                made, n_written = _apply(changes, inputs, maker, progress)
+            n_removed = len(changes.removed)
         _remove_parts(out_dir, sizes)
     except OSError as error:
         raise _explain(out_dir, error) from error
@@ -102,7 +112,7 @@ def write_site(
         n_bytes=sum(file.n_bytes for file in made.values()),
         n_written=n_written,
         n_unchanged=len(made) - n_written,
-        n_removed=len(changes.removed),
+        n_removed=n_removed,
         seconds=time.perf_counter() - started,
     )
 
@@ -127,7 +137,7 @@ def remove_site(out_dir: Path) -> int:
     Raises:
         SiteError: a file cannot be removed.
     """
-    made = record.load(out_dir)
+    made = record.load(out_dir).files
     there = record.sizes(out_dir, made)
     try:
         _remove(out_dir, [path for path in made if path in there])
@@ -137,7 +147,9 @@ def remove_site(out_dir: Path) -> int:
     return len(there.keys() & made.keys())
 
 
-def decide(outputs: Sequence[Output], recorded: dict[str, Made], sizes: dict[str, int]) -> Changes:
+def decide(
+    outputs: Sequence[Output], recorded: Mapping[str, Made], sizes: Mapping[str, int]
+) -> Changes:
     """Which outputs must be made anew, which stay, and which files have had their day."""
     stale = []
     kept = {}
@@ -157,90 +169,51 @@ def decide(outputs: Sequence[Output], recorded: dict[str, Made], sizes: dict[str
     )
 
 
-def _apply(
-    changes: Changes, out_dir: Path, read: Callable[[str], bytes], progress: Progress
-) -> tuple[dict[str, Made], int]:
-    """Make what is stale and remove what is obsolete; return the new record and the writes."""
-    if not changes.stale and not changes.forgotten:
-        return changes.kept, 0
-    unsure = [*(output.path for output in changes.stale), *changes.removed]
-    record.save(out_dir, changes.kept | {path: Made("", 0) for path in unsure})
-    for folder in sorted({(out_dir / output.path).parent for output in changes.stale}):
-        folder.mkdir(parents=True, exist_ok=True)
-    made = dict(changes.kept)
-    n_written = 0
-    total = len(made) + len(changes.stale)
-    for output, n_bytes, written in _make_all(changes.stale, out_dir, read):
-        made[output.path] = Made(output.digest, n_bytes)
-        n_written += written
-        progress(len(made), total)
-    _remove(out_dir, changes.removed)
-    record.save(out_dir, made)
-    return made, n_written
-
-
-def _make_all(
-    stale: Sequence[Output], out_dir: Path, read: Callable[[str], bytes]
-) -> Iterator[tuple[Output, int, bool]]:
-    """Make outputs on all cores, in order: read here, produced and written by workers.
-
-    Yields:
-        The output, its size in bytes, and whether its file was written.
-    """
-    shelf = _Shelf(stale, read)
-    n_workers = os.cpu_count() or 1
-    pending: deque[Future[list[tuple[Output, int, bool]]]] = deque()
-    with ThreadPoolExecutor(n_workers) as workers:
-        try:
-            for start in range(0, len(stale), BATCH):
-                batch = [(output, shelf.take(output)) for output in stale[start : start + BATCH]]
-                pending.append(workers.submit(_make_batch, batch, out_dir))
-                if len(pending) > 2 * n_workers:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-class _Shelf:
-    """Reads every artifact once and keeps it until the last output that needs it has it."""
-
-    def __init__(self, outputs: Iterable[Output], read: Callable[[str], bytes]) -> None:
-        self._read = read
-        self._uses = Counter(key for output in outputs for key in output.artifacts)
-        self._kept: dict[str, bytes] = {}
-
-    def take(self, output: Output) -> list[bytes]:
-        return [self._take(key) for key in output.artifacts]
-
-    def _take(self, key: str) -> bytes:
-        data = self._kept.pop(key, None) or self._read(key)
-        self._uses[key] -= 1
-        if self._uses[key]:
-            self._kept[key] = data
-        return data
-
-
-def _make_batch(
-    batch: Sequence[tuple[Output, Sequence[bytes]]], out_dir: Path
-) -> list[tuple[Output, int, bool]]:
-    return [_make(output, data, out_dir / output.path) for output, data in batch]
-
-
-def _make(output: Output, data: Sequence[bytes], path: Path) -> tuple[Output, int, bool]:
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Views are millions of objects without cycles; to look for some takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        produced = output.produce(data)
-    except OSError as error:  # Pillow's word for bytes that are no picture
-        raise SiteError(
-            f"a picture for {output.path} cannot be read: {error}; "
-            "remove damaged pictures with `python build.py clean damaged`, then build again"
-        ) from error
-    same = path.is_file() and path.stat().st_size == len(produced) and path.read_bytes() == produced
-    if not same:
-        record.write_whole(path, produced)
-    return output, len(produced), not same
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _inputs(contents: Contents, templates: Templates, static_dir: Path) -> str:
+    """The digest of all that a site is made from, this program included."""
+    state = hashlib.blake2b((contents.digest + templates.digest).encode())
+    for folder, pattern in ((static_dir, "*"), (ROOT / "atlas", "*.py")):
+        for path in sorted(folder.rglob(pattern)):
+            if path.is_file():
+                state.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return state.hexdigest()
+
+
+def _all_there(recorded: Record, sizes: Mapping[str, int]) -> bool:
+    return all(sizes.get(path) == made.n_bytes for path, made in recorded.files.items())
+
+
+def _apply(
+    changes: Changes, inputs: str, maker: Maker, progress: Progress
+) -> tuple[Mapping[str, Made], int]:
+    """Make what is stale and remove what is obsolete; return the record's files and the writes."""
+    out_dir, made = maker.out_dir, dict(changes.kept)
+    n_written = 0
+    if changes.stale or changes.forgotten:
+        unsure = [*(output.path for output in changes.stale), *changes.removed]
+        record.save(out_dir, Record(made | {path: Made("", 0) for path in unsure}))
+        for folder in sorted({(out_dir / output.path).parent for output in changes.stale}):
+            folder.mkdir(parents=True, exist_ok=True)
+        total = len(made) + len(changes.stale)
+        for file in maker.make(changes.stale):
+            made[file.output.path] = Made(file.output.digest, file.n_bytes)
+            n_written += file.written
+            progress(len(made), total)
+        _remove(out_dir, changes.removed)
+    record.save(out_dir, Record(made, inputs))
+    return made, n_written
 
 
 def _prepare(out_dir: Path) -> None:
@@ -258,9 +231,9 @@ def _holds_program(folder: Path) -> bool:
     )
 
 
-def _refuse_foreign(out_dir: Path, recorded: dict[str, Made], sizes: dict[str, int]) -> None:
+def _refuse_foreign(out_dir: Path, recorded: Record, sizes: Mapping[str, int]) -> None:
     """Another site's front page would be lost; everything else there is left alone."""
-    if recorded or "index.html" not in sizes:
+    if recorded.files or "index.html" not in sizes:
         return
     if GENERATOR not in (out_dir / "index.html").read_bytes():
         raise SiteError(

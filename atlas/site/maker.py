@@ -1,0 +1,100 @@
+"""Makes the files of the site, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from atlas.errors import SiteError
+from atlas.site import record
+from atlas.site.outputs import Output
+
+BATCH = 32  # outputs per task: large enough that handing them over costs nothing
+
+Read = Callable[[str], bytes]
+
+
+class File(NamedTuple):
+    """An output that has been made."""
+
+    output: Output
+    n_bytes: int
+    written: bool  # its file was not the same before
+
+
+class Maker:
+    """Produces outputs and writes those that differ from what is there.
+
+    `sizes` are those of the files that are there, by path. `read` gets an artifact's bytes, and is
+    called in the caller's thread only.
+    """
+
+    def __init__(self, out_dir: Path, sizes: Mapping[str, int], read: Read) -> None:
+        self.out_dir = out_dir
+        self._sizes = sizes
+        self._read = read
+
+    def make(self, outputs: Sequence[Output]) -> Iterator[File]:
+        """Make outputs, in order: read here, produced and written by workers.
+
+        Raises:
+            SiteError: a picture cannot be read.
+            OSError: a file cannot be written.
+        """
+        shelf = _Shelf(outputs, self._read)
+        n_workers = os.cpu_count() or 1
+        pending: deque[Future[list[File]]] = deque()
+        with ThreadPoolExecutor(n_workers) as workers:
+            try:
+                for start in range(0, len(outputs), BATCH):
+                    batch = [
+                        (output, shelf.take(output)) for output in outputs[start : start + BATCH]
+                    ]
+                    pending.append(workers.submit(self._make_batch, batch))
+                    if len(pending) > 2 * n_workers:
+                        yield from pending.popleft().result()
+                while pending:
+                    yield from pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _make_batch(self, batch: Sequence[tuple[Output, Sequence[bytes]]]) -> list[File]:
+        return [self._make(output, data) for output, data in batch]
+
+    def _make(self, output: Output, data: Sequence[bytes]) -> File:
+        try:
+            produced = output.produce(data)
+        except OSError as error:
+            raise SiteError(
+                f"a picture for {output.path} cannot be read: {error}; "
+                "remove damaged pictures with `python build.py clean damaged`, then build again"
+            ) from error
+        path = self.out_dir / output.path
+        same = self._sizes.get(output.path) == len(produced) and path.read_bytes() == produced
+        if not same:
+            record.write_whole(path, produced)
+        return File(output, len(produced), not same)
+
+
+class _Shelf:
+    """Reads every artifact once and keeps it until the last output that needs it has it."""
+
+    def __init__(self, outputs: Iterable[Output], read: Read) -> None:
+        self._read = read
+        self._uses = Counter(key for output in outputs for key in output.artifacts)
+        self._kept: dict[str, bytes] = {}
+
+    def take(self, output: Output) -> list[bytes]:
+        return [self._take(key) for key in output.artifacts]
+
+    def _take(self, key: str) -> bytes:
+        data = self._kept.pop(key, None) or self._read(key)
+        self._uses[key] -= 1
+        if self._uses[key]:
+            self._kept[key] = data
+        return data
