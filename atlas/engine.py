@@ -19,7 +19,7 @@ from tqdm import tqdm
 from atlas.cache import Artifact
 from atlas.errors import DeviceError
 from atlas.heap import keep_freed_memory
-from atlas.network import Network, Precision, Tap
+from atlas.network import Network, Precision
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.panels.panel import Panel
@@ -31,6 +31,7 @@ from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
 from atlas.spec import SMALL_PX, FilterImage, Fourier, Natural, Noise, Progressive, Recipe, Twin
+from atlas.taps import Tap
 from atlas.units import Kind, Layer, Unit
 
 CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50

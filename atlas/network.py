@@ -6,7 +6,7 @@ The only module that knows which networks there are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -15,7 +15,6 @@ import torch
 import torch.fx
 from torch import Tensor, nn
 from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import ResNet50_Weights, resnet50
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -24,7 +23,9 @@ from atlas.demo.drawings import DRAWINGS
 from atlas.demo.network import INPUT_SIZE_PX, MEAN, STD, build_demo
 from atlas.digest import file_sha256
 from atlas.errors import NetworkError
+from atlas.shortcuts import UnstridedConv, shortened
 from atlas.spec import AtlasSpec
+from atlas.taps import Reader, Tap, Watch
 from atlas.units import Layer, NetworkFacts
 from atlas.weights import download, read_state_dict
 
@@ -70,111 +71,6 @@ DEMO = Architecture(
 )
 
 
-class Tap(nn.Module):
-    """The part of a network before one layer's output, and how to read that output.
-
-    Attributes:
-        layer: the tapped layer.
-        mean, std: statistics of the BatchNorm that follows, per unit, (n_units,).
-        sign: -1 where that BatchNorm turns the unit over, else 1, (n_units,).
-        offset: where the unit's activation starts, in sigmas above `mean`, negated, (n_units,).
-    """
-
-    mean: Tensor
-    std: Tensor
-    sign: Tensor
-    offset: Tensor
-    image_mean: Tensor
-    image_std: Tensor
-
-    def __init__(
-        self,
-        layer: Layer,
-        extractor: nn.Module,
-        norm: nn.BatchNorm2d | None,
-        image_mean: Sequence[float],
-        image_std: Sequence[float],
-        dtype: torch.dtype,
-    ) -> None:
-        super().__init__()
-        self.layer = layer
-        self.extractor = extractor
-        self.dtype = dtype
-        for name, value in _statistics(norm, layer.n_units).items():
-            self.register_buffer(name, value)
-        self.register_buffer("image_mean", torch.tensor(image_mean).view(1, -1, 1, 1))
-        self.register_buffer("image_std", torch.tensor(image_std).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The layer's raw output for images (B, 3, H, W) as the network takes them in.
-
-        Returns:
-            (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a classifier.
-        """
-        images = images.to(self.dtype, memory_format=torch.channels_last)
-        return _as_maps(self.extractor(images)["tap"])
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in 0..1 as the network's own preprocessing would give them."""
-        return (images - self.image_mean) / self.image_std
-
-    def unit_maps(self, raw: Tensor, channels: Tensor) -> Tensor:
-        """For each image the map of its own unit: (B, n_units, h, w), (B,) -> (B, h, w)."""
-        return raw[torch.arange(len(channels), device=raw.device), channels].float()
-
-    @staticmethod
-    def middle(maps: Tensor) -> Tensor:
-        """The position in the middle of maps (B, h, w): (B,)."""
-        return maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
-
-    def sigmas(self, maps: Tensor, channels: Tensor) -> Tensor:
-        """Maps of C units (..., C, h, w) in standard deviations above each unit's average."""
-        mean, std, sign = (stat[channels, None, None] for stat in (self.mean, self.std, self.sign))
-        return sign * (maps - mean) / std
-
-    def all_sigmas(self, raw: Tensor) -> Tensor:
-        """All units' maps (B, n_units, h, w) in standard deviations above their averages."""
-        return self.sigmas(raw.float(), torch.arange(raw.shape[1], device=raw.device))
-
-    def checked(self, raw: Tensor) -> Tensor:
-        """The raw output, as it is.
-
-        Raises:
-            NetworkError: it is not finite.
-        """
-        if not raw.isfinite().all():
-            raise NetworkError(
-                f"{self.layer.name} gives values that are not finite; check the weights"
-            )
-        return raw
-
-
-class Watch:
-    """Several layers of a network at once, read with one pass forward.
-
-    Attributes:
-        taps: how to read each layer; their own extractors are not used.
-    """
-
-    def __init__(self, taps: Sequence[Tap], extractor: nn.Module, device: torch.device) -> None:
-        self.taps = tuple(taps)
-        self.device = device
-        self._extractor = extractor
-
-    @torch.inference_mode()
-    def sigmas(self, images: Tensor) -> Iterator[tuple[Tap, Tensor]]:
-        """Each layer's responses (B, n_units, h, w) to images (B, 3, H, W) in 0..1.
-
-        Raises:
-            NetworkError: they are not finite.
-        """
-        images = self.taps[0].normalise(images).to(memory_format=torch.channels_last)
-        found = self._extractor(images)
-        for tap in self.taps:
-            raw = _as_maps(found.pop(tap.layer.name))
-            yield tap, tap.all_sigmas(tap.checked(raw))
-
-
 class Network:
     """A frozen network in evaluation mode, its facts, and taps into it."""
 
@@ -183,64 +79,54 @@ class Network:
     ) -> None:
         self.facts = facts
         self.device = torch.device(device)
-        self._folded_models: dict[str, nn.Module] = {}
+        self._shortened_models: dict[str, nn.Module] = {}
         self.model = model.eval().requires_grad_(False)
         self.model = self.model.to(self.device).to(memory_format=torch.channels_last)
 
     def tap(self, layer: Layer, precision: Precision | None = None) -> Tap:
         """Everything up to `layer`, nothing after it.
 
-        With a precision, BatchNorms before the layer are folded into their convs: the same
-        function, faster. Without one, the network as it was loaded, in float32.
+        With a precision, by the quickest way to the same function (`atlas/shortcuts.py`). Without
+        one, the network as it was loaded, in float32.
         """
-        model = self._folded(precision) if precision else self.model
-        extractor = create_feature_extractor(model, {layer.name: "tap"}).eval()
-        dtype = getattr(torch, precision or "float32")
-        own = copy.deepcopy(self.model.get_submodule(layer.name)).to(dtype)
-        extractor.set_submodule(layer.name, own)  # the tapped layer itself stays unfolded
-        return self._tap(layer, extractor, dtype)
+        model = self._shortened(precision) if precision else self.model
+        leaves = {"leaf_modules": [UnstridedConv]}
+        extractor = create_feature_extractor(
+            model, {layer.name: "tap"}, tracer_kwargs=leaves
+        ).eval()
+        # With nothing in the layer's place, what comes out is what the layer takes in.
+        extractor.set_submodule(layer.name, nn.Identity())
+        module = copy.deepcopy(self.model.get_submodule(layer.name))
+        module = module.to(getattr(torch, precision or "float32"))
+        tap = Tap(
+            *self._reading(layer), extractor=extractor, module=module, own_only=bool(precision)
+        )
+        return tap.to(self.device)
 
     def watch(self, layers: Sequence[Layer]) -> Watch:
         """All these layers at once, in float32, in the order given."""
         names = {layer.name: layer.name for layer in layers}
         extractor = create_feature_extractor(self.model, names).eval()
-        taps = [self._tap(layer, nn.Identity(), torch.float32) for layer in layers]
-        return Watch(taps, extractor, self.device)
+        readers = [Reader(*self._reading(layer)).to(self.device) for layer in layers]
+        return Watch(readers, extractor)
 
-    def _tap(self, layer: Layer, extractor: nn.Module, dtype: torch.dtype) -> Tap:
+    def _reading(
+        self, layer: Layer
+    ) -> tuple[Layer, nn.BatchNorm2d | None, Sequence[float], Sequence[float]]:
         norm = self.model.get_submodule(layer.batch_norm) if layer.batch_norm else None
-        tap = Tap(
-            layer,
-            extractor,
-            cast("nn.BatchNorm2d | None", norm),
-            self.facts.mean,
-            self.facts.std,
-            dtype,
-        )
-        return tap.to(self.device)
+        return layer, cast("nn.BatchNorm2d | None", norm), self.facts.mean, self.facts.std
 
     def weight(self, layer: Layer) -> Tensor:
         """The layer's weights in float32: (n_units, in_channels / groups, kh, kw)."""
         weight = cast(Tensor, self.model.get_submodule(layer.name).weight)
         return weight if weight.ndim == 4 else weight[:, :, None, None]
 
-    def _folded(self, precision: Precision) -> nn.Module:
-        if precision not in self._folded_models:
-            model = copy.deepcopy(self.model)
-            for layer in self.facts.layers:
-                if layer.batch_norm:
-                    conv = cast(nn.Conv2d, model.get_submodule(layer.name))
-                    norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
-                    model.set_submodule(layer.name, fuse_conv_bn_eval(conv, norm))
-                    model.set_submodule(layer.batch_norm, nn.Identity())
+    def _shortened(self, precision: Precision) -> nn.Module:
+        if precision not in self._shortened_models:
+            model = shortened(copy.deepcopy(self.model), self.facts.layers)
             model = model.requires_grad_(False).to(getattr(torch, precision))
-            self._folded_models[precision] = model.to(memory_format=torch.channels_last)
-        return self._folded_models[precision]
-
-
-def _as_maps(raw: Tensor) -> Tensor:
-    """A classifier's (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
-    return raw if raw.ndim == 4 else raw[:, :, None, None]
+            self._shortened_models[precision] = model.to(memory_format=torch.channels_last)
+        return self._shortened_models[precision]
 
 
 def load_network(spec: AtlasSpec, device: torch.device | str = "cpu") -> Network:
@@ -414,22 +300,6 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
 
 def _longest(value: int | tuple[int, ...]) -> int:
     return max(_pair(value))
-
-
-def _statistics(norm: nn.BatchNorm2d | None, n_units: int) -> dict[str, Tensor]:
-    """A tap's BatchNorm statistics; without a BatchNorm, sigmas are the raw output itself."""
-    if norm is None or norm.running_mean is None or norm.running_var is None:
-        zeros, ones = torch.zeros(n_units), torch.ones(n_units)
-        return {"mean": zeros, "std": ones, "sign": ones, "offset": zeros}
-    gamma = norm.weight.detach() if norm.affine else torch.ones(n_units)
-    beta = norm.bias.detach() if norm.affine else torch.zeros(n_units)
-    return {
-        "mean": norm.running_mean.float(),
-        "std": (norm.running_var.float() + norm.eps).sqrt(),
-        "sign": torch.where(gamma < 0, -1.0, 1.0),
-        # A tiny gamma would put the start of the activation out of reach.
-        "offset": (beta / gamma.abs().clamp(min=1e-6)).clamp(-4, 4),
-    }
 
 
 def _weights_path(spec: AtlasSpec) -> Path:

@@ -104,7 +104,7 @@ def test_sigmas_are_the_normalised_activation_turned_to_the_excitatory_side():
     images, channels = torch.rand(4, 3, 48, 48), torch.arange(4)
     tap = network.tap(layer)
     raw = tap(images)
-    z = tap.sigmas(tap.unit_maps(raw, channels), channels)
+    z = tap.sigmas(tap.own_maps(images, channels), channels)
     gamma, beta = norm.weight.view(-1, 1, 1), norm.bias.view(-1, 1, 1)
     activation = norm(raw)[channels, channels]  # of image i, channel i
     assert (gamma < 0).any() and (gamma > 0).any()
@@ -113,4 +113,4 @@ def test_sigmas_are_the_normalised_activation_turned_to_the_excitatory_side():
 
 def test_truncated_tap_holds_nothing_after_the_layer(planted: Network):
     tap = planted.tap(planted.facts.layer("conv1"))
-    assert [name for name, _ in tap.extractor.named_parameters()] == ["conv1.weight"]
+    assert [name for name, _ in tap.named_parameters()] == ["module.weight"]

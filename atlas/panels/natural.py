@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from atlas.network import Tap, Watch
 from atlas.panels.panel import Panel, rounded
 from atlas.photographs import Photographs, Pixels
+from atlas.taps import Watch
+from atlas.units import Layer
 
 BATCH = 8  # all maps of all layers are in memory at once
 N_NAMED = 20  # of the files that cannot be read
@@ -62,21 +63,23 @@ def natural_panels(
     Raises:
         NetworkError: a response is not finite.
     """
-    extremes = {tap.layer.name: Extremes(tap.layer.n_units, watch.device) for tap in watch.taps}
+    extremes = {
+        reader.layer.name: Extremes(reader.layer.n_units, watch.device) for reader in watch.readers
+    }
     skipped: list[str] = []
     for batch in photographs.batches(size_px, BATCH):
         skipped += [photographs.files[index] for index, pixels in batch if pixels is None]
         readable = {index: pixels for index, pixels in batch if pixels is not None}
         if readable:
             positions = torch.tensor(list(readable), device=watch.device)
-            for tap, z in watch.sigmas(_images(list(readable.values()), watch.device)):
-                extremes[tap.layer.name].update(z, positions)
+            for reader, z in watch.sigmas(_images(list(readable.values()), watch.device)):
+                extremes[reader.layer.name].update(z, positions)
         progress(len(batch))
     n_images = len(photographs.files) - len(skipped)
     counts = {"n_images": n_images, "n_skipped": len(skipped), "skipped": skipped[:N_NAMED]}
     return [
-        Panel(tap.layer.whole, counts | _numbers(tap, extremes[tap.layer.name], photographs.files))
-        for tap in watch.taps
+        Panel(layer.whole, counts | _numbers(layer, extremes[layer.name], photographs.files))
+        for layer in (reader.layer for reader in watch.readers)
     ]
 
 
@@ -85,11 +88,11 @@ def _images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2) / 255
 
 
-def _numbers(tap: Tap, extremes: Extremes, files: Sequence[str]) -> dict[str, Any]:
+def _numbers(layer: Layer, extremes: Extremes, files: Sequence[str]) -> dict[str, Any]:
     highest, lowest = extremes.highest, extremes.lowest
     if not highest.values.isfinite().all():
         return {}  # not one image could be read
-    name = tap.layer.score_name
+    name = layer.score_name
     return {
         f"{name}_max": rounded(highest.values),
         f"{name}_min": rounded(-lowest.values),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from atlas.network import Tap
 from atlas.panels.panel import Panel, rounded
 from atlas.pictures.ascent import all_responses
 from atlas.spec import Noise
+from atlas.taps import Tap
 
 
 def noise_panel(tap: Tap, spec: Noise, batch_size: int) -> Panel:
@@ -23,7 +23,7 @@ def noise_panel(tap: Tap, spec: Noise, batch_size: int) -> Panel:
     """
     generator = torch.Generator().manual_seed(spec.seed)
     shape = (spec.n_images, 3, spec.size_px, spec.size_px)
-    noise = torch.rand(shape, generator=generator).to(tap.mean.device)
+    noise = torch.rand(shape, generator=generator).to(tap.device)
     means, highs, lows = [], [], []
     for images in noise.split(batch_size):
         z = all_responses(tap, images)  # (B, n_units, h, w)

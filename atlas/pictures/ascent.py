@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atlas.network import Tap
 from atlas.pictures.picture import Picture
+from atlas.taps import Tap
 from atlas.units import Unit
 
 N_PREDICTIONS = 5
@@ -58,7 +58,7 @@ def all_responses(tap: Tap, images: Tensor) -> Tensor:
     Raises:
         NetworkError: it is not finite.
     """
-    return tap.all_sigmas(_raw(tap, images))
+    return tap.all_sigmas(tap.checked(tap(tap.normalise(images.float()))))
 
 
 @torch.inference_mode()
@@ -69,7 +69,8 @@ def own_responses(tap: Tap, images: Tensor, units: Sequence[Unit]) -> Tensor:
         NetworkError: it is not finite.
     """
     channels = unit_channels(units, images.device)
-    return tap.sigmas(tap.unit_maps(_raw(tap, images), channels), channels)
+    raw = tap.own_maps(tap.normalise(images.float()), channels)
+    return tap.sigmas(tap.checked(raw), channels)
 
 
 def responses(tap: Tap, images: Tensor, units: Sequence[Unit]) -> list[dict[str, Any]]:
@@ -149,7 +150,3 @@ def _predictions(logits: Tensor, channels: Tensor) -> list[dict[str, Any]]:
         }
         for row, channel in enumerate(channels)
     ]
-
-
-def _raw(tap: Tap, images: Tensor) -> Tensor:
-    return tap.checked(tap(tap.normalise(images.float())))

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.network import Tap
 from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
 from atlas.spec import Fourier
+from atlas.taps import Tap
 from atlas.units import Layer, Unit
 
 # Square root of the covariance of colours in natural images, columns are decorrelated channels.
@@ -60,7 +60,7 @@ class Canvas:
         """Coefficients (B, 3, N, N/2+1, 2) as an image (B, 3, N, N) in 0..1."""
         scaled = torch.view_as_complex(spectrum * self.scale)
         planes = torch.fft.irfft2(scaled, s=(self.size_px, self.size_px), norm="ortho")
-        return torch.einsum("rc,bchw->brhw", self.colours, planes).sigmoid()
+        return (self.colours @ planes.flatten(2)).view_as(planes).sigmoid()
 
     def enlarge(self, spectrum: Tensor, larger: Canvas) -> Tensor:
         """The coefficients of the same image on a larger canvas: new frequencies are zero."""
@@ -87,7 +87,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         units: B units.
         recipe: stages, objective and jitter.
     """
-    device = tap.mean.device
+    device = tap.device
     channels = unit_channels(units, device)
     spectrum = _noise(units, recipe).to(device)
     jitter = iter(_jitters(units, recipe).to(device))
@@ -101,8 +101,9 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         canvas = larger
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
         for _ in range(stage.steps):
-            raw = tap(tap.normalise(_jitter(canvas.image(spectrum), next(jitter))))
-            score = objective(tap, raw, channels, recipe)  # (B,)
+            images = tap.normalise(_jitter(canvas.image(spectrum), next(jitter)))
+            z = _answers(tap, images, channels, recipe)
+            score = objective(tap, z, channels, recipe)  # (B,)
             optimiser.zero_grad()
             (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
             assert spectrum.grad is not None
@@ -114,12 +115,19 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         spectrum = spectrum.detach()
     final = canvas.image(spectrum)
     if recipe.objective == "centre":
-        return Ascent(start, final, moved, shown=middle_field(tap.layer, raw.shape[-1]))
+        return Ascent(start, final, moved, shown=middle_field(tap.layer, z.shape[-1]))
     return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
 
 
-def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
-    """What each image is worth to its unit, (B, n_units, h, w) -> (B,).
+def _answers(tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+    """In sigmas, what each unit answers to its image, (B, h, w); or all of them, (B, n, h, w)."""
+    if recipe.objective == "layer":
+        return tap.all_sigmas(tap(images))
+    return tap.sigmas(tap.own_maps(images, channels), channels)
+
+
+def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+    """What each image is worth to its unit, from its answers: (B, h, w) -> (B,).
 
     `mean` is the pre-activation in sigmas. `power` counts what passes the unit's own threshold,
     smoothly: a linear mean is degenerate in shallow layers, where one flat colour maximises it.
@@ -127,8 +135,7 @@ def objective(tap: Tap, raw: Tensor, channels: Tensor, recipe: Fourier) -> Tenso
     `centre` is the position in the middle, `layer` the power of all channels together.
     """
     if recipe.objective == "layer":
-        return _power(tap.all_sigmas(raw) + tap.offset[:, None, None])
-    z = tap.sigmas(tap.unit_maps(raw, channels), channels)  # (B, h, w)
+        return _power(z + tap.offset[:, None, None])
     threshold = -tap.offset[channels, None, None]
     if recipe.aim == "inhibit":
         z, threshold = -z, torch.zeros_like(threshold)
@@ -185,8 +192,11 @@ def _jitter(images: Tensor, jitter: Tensor) -> Tensor:
     """Turn, zoom and shift every image by its own row of `jitter`: (B, 3, N, N), (B, 4)."""
     angle, zoom, right, down = jitter.unbind(1)
     cos, sin = angle.cos() / (1 + zoom), angle.sin() / (1 + zoom)
-    transform = torch.stack([cos, -sin, right, sin, cos, down], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(transform, list(images.shape), align_corners=False)  # (B, N, N, 2)
+    cos, sin, right, down = (each[:, None, None] for each in (cos, sin, right, down))
+    size_px = images.shape[-1]
+    x = (torch.arange(size_px, device=images.device) * 2 + 1) / size_px - 1  # pixels' middles
+    y = x[:, None]
+    grid = torch.stack([cos * x - sin * y + right, sin * x + cos * y + down], dim=-1)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.network import Tap
 from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
 from atlas.spec import Progressive
+from atlas.taps import Tap
 from atlas.units import Unit
 
 START_LEVELS = (150, 180)  # of 255, the upper one excluded
@@ -32,7 +32,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
         units: B units.
         recipe: scales, steps and blur.
     """
-    device = tap.mean.device
+    device = tap.device
     channels = unit_channels(units, device)
     start = torch.stack([start_image(unit, recipe) for unit in units]).to(device)
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
@@ -42,7 +42,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
         images = images.detach().requires_grad_(True)
         optimiser = torch.optim.Adam([images], lr=recipe.lr, weight_decay=recipe.weight_decay)
         for _ in range(recipe.steps):
-            score = tap.unit_maps(tap(images), channels).mean((1, 2))  # (B,)
+            score = tap.own_maps(images, channels).mean((1, 2))  # (B,)
             optimiser.zero_grad()
             (downhill * score.sum()).backward()
             assert images.grad is not None

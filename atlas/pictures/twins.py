@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from atlas.network import Tap
 from atlas.pictures.ascent import all_responses, finish, quantise
 from atlas.pictures.picture import Picture
 from atlas.pictures.recipes import ascend
 from atlas.spec import Twin
+from atlas.taps import Tap
 from atlas.units import Unit
 
 

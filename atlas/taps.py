@@ -1,0 +1,183 @@
+"""Reading a layer: what leads up to it, and what its units answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from atlas.errors import NetworkError
+from atlas.shortcuts import own_maps, pays_alone
+from atlas.units import Layer
+
+
+class Reader(nn.Module):
+    """How to read the raw output of one layer.
+
+    Attributes:
+        layer: the layer.
+        mean, std: statistics of the BatchNorm that follows, per unit, (n_units,).
+        sign: -1 where that BatchNorm turns the unit over, else 1, (n_units,).
+        offset: where the unit's activation starts, in sigmas above `mean`, negated, (n_units,).
+    """
+
+    mean: Tensor
+    std: Tensor
+    sign: Tensor
+    offset: Tensor
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(
+        self,
+        layer: Layer,
+        norm: nn.BatchNorm2d | None,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        for name, value in _statistics(norm, layer.n_units).items():
+            self.register_buffer(name, value)
+        self.register_buffer("image_mean", torch.tensor(image_mean).view(1, -1, 1, 1))
+        self.register_buffer("image_std", torch.tensor(image_std).view(1, -1, 1, 1))
+
+    @property
+    def device(self) -> torch.device:
+        """Where images are to be."""
+        return self.mean.device
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in 0..1 as the network's own preprocessing would give them."""
+        return (images - self.image_mean) / self.image_std
+
+    @staticmethod
+    def middle(maps: Tensor) -> Tensor:
+        """The position in the middle of maps (B, h, w): (B,)."""
+        return maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
+
+    def sigmas(self, maps: Tensor, channels: Tensor) -> Tensor:
+        """Maps of C units (..., C, h, w) in standard deviations above each unit's average."""
+        mean, std, sign = (stat[channels, None, None] for stat in (self.mean, self.std, self.sign))
+        return sign * (maps - mean) / std
+
+    def all_sigmas(self, raw: Tensor) -> Tensor:
+        """All units' maps (B, n_units, h, w) in standard deviations above their averages."""
+        return self.sigmas(raw.float(), torch.arange(raw.shape[1], device=raw.device))
+
+    def checked(self, raw: Tensor) -> Tensor:
+        """The raw output, as it is.
+
+        Raises:
+            NetworkError: it is not finite.
+        """
+        if not raw.isfinite().all():
+            raise NetworkError(
+                f"{self.layer.name} gives values that are not finite; check the weights"
+            )
+        return raw
+
+
+class Tap(Reader):
+    """The part of a network up to one layer's output, and how to read that output."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        norm: nn.BatchNorm2d | None,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+        *,
+        extractor: nn.Module,
+        module: nn.Module,
+        own_only: bool,
+    ) -> None:
+        """Make a tap.
+
+        Args:
+            layer: what is tapped.
+            norm: the BatchNorm that follows it.
+            image_mean: of the network's preprocessing.
+            image_std: of the network's preprocessing.
+            extractor: from images to what the layer takes in, under the name "tap".
+            module: the layer itself.
+            own_only: compute one unit per image, and no other, where one is enough.
+        """
+        super().__init__(layer, norm, image_mean, image_std)
+        self.extractor = extractor
+        self.module = module
+        self.own_only = own_only and pays_alone(layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The layer's raw output for images (B, 3, H, W) as the network takes them in.
+
+        Returns:
+            (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a classifier.
+        """
+        return _as_maps(self.module(self._inputs(images)))
+
+    def own_maps(self, images: Tensor, channels: Tensor) -> Tensor:
+        """For each image the raw output of its own unit: (B, 3, H, W), (B,) -> (B, h, w)."""
+        inputs = self._inputs(images)
+        if self.own_only:
+            return own_maps(self.module, self.layer, inputs, channels)
+        maps = _as_maps(self.module(inputs))
+        return maps[torch.arange(len(channels), device=maps.device), channels].float()
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        dtype = next(self.module.parameters()).dtype
+        images = images.to(dtype, memory_format=torch.channels_last)
+        inputs: Tensor = self.extractor(images)["tap"]
+        return inputs
+
+
+class Watch:
+    """Several layers of a network at once, read with one pass forward.
+
+    Attributes:
+        readers: of the layers.
+    """
+
+    def __init__(self, readers: Sequence[Reader], extractor: nn.Module) -> None:
+        self.readers = tuple(readers)
+        self._extractor = extractor
+
+    @property
+    def device(self) -> torch.device:
+        """Where images are to be."""
+        return self.readers[0].device
+
+    @torch.inference_mode()
+    def sigmas(self, images: Tensor) -> Iterator[tuple[Reader, Tensor]]:
+        """Each layer's responses (B, n_units, h, w) to images (B, 3, H, W) in 0..1.
+
+        Raises:
+            NetworkError: they are not finite.
+        """
+        images = self.readers[0].normalise(images).to(memory_format=torch.channels_last)
+        found = self._extractor(images)
+        for reader in self.readers:
+            raw = _as_maps(found.pop(reader.layer.name))
+            yield reader, reader.all_sigmas(reader.checked(raw))
+
+
+def _as_maps(raw: Tensor) -> Tensor:
+    """A classifier's (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
+    return raw if raw.ndim == 4 else raw[:, :, None, None]
+
+
+def _statistics(norm: nn.BatchNorm2d | None, n_units: int) -> dict[str, Tensor]:
+    """A layer's BatchNorm statistics; without a BatchNorm, sigmas are the raw output itself."""
+    if norm is None or norm.running_mean is None or norm.running_var is None:
+        zeros, ones = torch.zeros(n_units), torch.ones(n_units)
+        return {"mean": zeros, "std": ones, "sign": ones, "offset": zeros}
+    gamma = norm.weight.detach() if norm.affine else torch.ones(n_units)
+    beta = norm.bias.detach() if norm.affine else torch.zeros(n_units)
+    return {
+        "mean": norm.running_mean.float(),
+        "std": (norm.running_var.float() + norm.eps).sqrt(),
+        "sign": torch.where(gamma < 0, -1.0, 1.0),
+        # A tiny gamma would put the start of the activation out of reach.
+        "offset": (beta / gamma.abs().clamp(min=1e-6)).clamp(-4, 4),
+    }

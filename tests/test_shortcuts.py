@@ -1,0 +1,126 @@
+"""Every shortcut gives what the long way gives."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from conftest import IMAGE_PX, Planted, make_network, randomise
+from torch import nn
+
+from atlas.network import load_network
+from atlas.shortcuts import UnstridedConv, own_maps, pays_alone, shortened
+from atlas.spec import AtlasSpec
+from atlas.units import Layer
+
+
+def images(n: int, size_px: int = IMAGE_PX, channels: int = 3) -> torch.Tensor:
+    return torch.randn(n, channels, size_px, size_px, generator=torch.Generator().manual_seed(1))
+
+
+def close(one: torch.Tensor, other: torch.Tensor) -> None:
+    torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size_px", [16, 17, 18, 19, 23])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(7, 2, 3), (3, 2, 1), (4, 2, 0), (5, 3, 2), (2, 4, 0)]
+)
+def test_a_conv_without_its_stride_is_the_same_function(kernel, stride, padding, size_px):
+    conv = nn.Conv2d(3, 5, kernel, stride, padding)
+    ours = UnstridedConv(conv)
+    image, same = (images(2, size_px).requires_grad_(True) for _ in range(2))
+    expected, given = conv(image), ours(same)
+    assert given.shape == expected.shape
+    close(given, expected)
+    pull = torch.randn_like(expected)
+    expected.backward(pull)
+    given.backward(pull)
+    close(same.grad, image.grad)
+
+
+def layer_of(conv: nn.Module) -> Layer:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv
+            self.fc = nn.Linear(7, 2)
+
+        def forward(self, maps):
+            return self.fc(self.conv(maps).mean((2, 3)))
+
+    network = make_network(Model())
+    return network.facts.layer("conv")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options"),
+    [
+        (1, {}),
+        (1, {"stride": 2}),
+        ((1, 3), {"padding": (0, 1), "bias": False}),
+        (1, {"stride": 2, "padding": 1}),
+    ],
+)
+def test_one_channel_alone_is_what_the_conv_gives_it(kernel, options):
+    conv = nn.Conv2d(3, 7, kernel, **options)
+    layer = layer_of(conv)
+    assert pays_alone(layer)
+    check_alone(conv, layer, images(4, 11))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": 1},
+        {"padding": 1, "stride": 2},
+        {"padding": 2, "dilation": 2},
+        {"padding": 0, "stride": (2, 1), "bias": False},
+    ],
+)
+def test_one_channel_of_a_larger_kernel_is_what_the_conv_gives_it(options):
+    conv = nn.Conv2d(3, 7, 3, **options)
+    check_alone(conv, layer_of(conv), images(4, 12))
+
+
+def check_alone(conv: nn.Conv2d, layer: Layer, inputs: torch.Tensor) -> None:
+    channels = torch.tensor([6, 0, 3, 3])
+    one, other = (inputs.clone().requires_grad_(True) for _ in range(2))
+    expected = conv(one)[torch.arange(4), channels]
+    given = own_maps(conv, layer, other, channels)
+    close(given, expected)
+    pull = torch.randn_like(expected)
+    expected.backward(pull)
+    given.backward(pull)
+    close(other.grad, one.grad)
+
+
+def test_groups_and_kernels_larger_than_their_input_are_left_to_the_conv():
+    layer = layer_of(nn.Conv2d(3, 7, 1))
+    assert pays_alone(layer)
+    assert not pays_alone(dataclasses.replace(layer, groups=3))
+    assert not pays_alone(dataclasses.replace(layer, kernel=(7, 7)))
+
+
+def test_the_shortened_network_answers_as_the_long_one():
+    model = randomise(Planted()).eval()
+    network = make_network(model)
+    short = shortened(copy.deepcopy(model), network.facts.layers)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in short.modules())
+    close(short(images(3)), model(images(3)))
+
+
+def test_a_tap_gives_each_image_its_own_unit():
+    network = load_network(AtlasSpec(demo=True))  # its stem has a stride
+    for layer in network.facts.layers:
+        channels = torch.arange(3) * 3 % layer.n_units
+        whole, own = network.tap(layer), network.tap(layer, "float32")
+        assert own.own_only == pays_alone(layer)
+        unstrided = [m for m in own.extractor.modules() if isinstance(m, UnstridedConv)]
+        assert len(unstrided) == (layer.index > 0)
+        expected = whole(images(3))[torch.arange(3), channels]
+        scale = expected.abs().max()
+        close(own.own_maps(images(3), channels) / scale, expected / scale)
+        close(whole.own_maps(images(3), channels) / scale, expected / scale)
