@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +233,24 @@ def status(spec: AtlasSpec, places: Places) -> None:
     """
     with Atlas(spec, places) as atlas:
         _show_status(atlas.status())
+
+
+@main.command(short_help="How fast this machine is, and how long the whole atlas would take.")
+@atlas_options
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
+    """Measure this machine: our recipe against the plain loop, one image at a time.
+
+    Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
+    stage is measured, or those of --layers. Takes the options of a build, and about two minutes.
+    """
+    from atlas.bench import bench as measure
+    from atlas.bench import table
+    from atlas.devices import find_device
+    from atlas.network import load_network
+
+    result = measure(load_network(spec, find_device(places.device)), spec)
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
 
 
 @main.command()

@@ -1,31 +1,41 @@
-"""Batches on a device: their size, out-of-memory, and encoding while the next batch computes."""
+"""Works on jobs on one device; encodes what is done while the next batch computes."""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from atlas.batching import Batching, is_out_of_memory
 from atlas.cache import Artifact
+from atlas.devices import fastest_precision
 from atlas.errors import DeviceError
 from atlas.heap import keep_freed_memory
-from atlas.network import Network, Precision
+from atlas.network import Network
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.panels.panel import Panel
 from atlas.photographs import Photographs
-from atlas.pictures.ascent import centre_response, finish, layer_response, responses
 from atlas.pictures.filters import filter_pictures
+from atlas.pictures.finished import (
+    Finished,
+    Measure,
+    centre_response,
+    finish,
+    layer_response,
+    responses,
+)
 from atlas.pictures.picture import Picture
 from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
@@ -34,19 +44,22 @@ from atlas.spec import SMALL_PX, FilterImage, Fourier, Natural, Noise, Progressi
 from atlas.taps import Tap
 from atlas.units import Kind, Layer, Unit
 
-CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
-BYTES_PER_PX = 1500  # of device memory per canvas pixel in flight, deepest layer of ResNet-50
-MAX_BATCH = 512
 FILTER_BATCH = 512
 WEBP_QUALITY = 78
 
+Parts = Sequence[Picture | Panel]
+Launched = Finished | Parts
 
-@dataclass(frozen=True)
-class Batch:
-    """Finished pictures or panels, and the time that each took."""
 
-    parts: Sequence[Picture | Panel]
-    seconds: float  # per part
+class Launch(NamedTuple):
+    """A batch that a device was asked for; on a GPU it may not be done yet."""
+
+    kind: Kind
+    batch: Launched
+
+    def wait(self) -> Parts:
+        """What came of it."""
+        return self.batch.pictures() if isinstance(self.batch, Finished) else self.batch
 
 
 class Engine:
@@ -55,15 +68,17 @@ class Engine:
     Use as a context manager: it owns the encoder's threads.
     """
 
-    def __init__(
-        self, network: Network, photographs: Photographs | None = None, n_threads: int = 2
-    ) -> None:
+    def __init__(self, network: Network, photographs: Photographs | None = None) -> None:
         self.network = network
         self.photographs = photographs
-        if network.device.type == "cpu":
-            keep_freed_memory()
         self.precision = fastest_precision(network.device)
-        self._batch_px = batch_pixels(network.device)
+        self._batching = Batching(network.device)
+        on_gpu = network.device.type == "cuda"
+        if not on_gpu:
+            keep_freed_memory()
+        # A GPU works on one batch while the one before is read; a processor has done it by then.
+        self._n_ahead = 1 if on_gpu else 0
+        n_threads = os.cpu_count() if on_gpu else 2
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")
 
     def __enter__(self) -> Engine:
@@ -75,8 +90,8 @@ class Engine:
     def run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
         """Make all jobs' artifacts; `commit` gets each batch once it is encoded, in this thread.
 
-        A batch is encoded while the next one computes. Whatever stops the work, the batch that
-        waits is still committed.
+        A batch is encoded while the next one computes. Whatever stops the work, a batch that is
+        done is still committed.
 
         Raises:
             DeviceError: not even one picture fits into memory.
@@ -85,20 +100,38 @@ class Engine:
         keys = {(job.kind, unit): key for job in jobs for unit, key in job.keyed}
         waiting: list[Future[Artifact]] = []
         try:
-            for kind, of_kind in groupby(jobs, lambda job: job.kind):
-                for batch in self._make(kind, list(of_kind)):
-                    encoding = [
-                        self._pool.submit(_encode, keys[kind, part.unit], kind, part, batch.seconds)
-                        for part in batch.parts
-                    ]
-                    waiting, ready = encoding, waiting
-                    if ready:
-                        commit([future.result() for future in ready])
+            for kind, parts, seconds in self._done(jobs):
+                encoding = [
+                    self._pool.submit(_encode, keys[kind, part.unit], kind, part, seconds)
+                    for part in parts
+                ]
+                waiting, ready = encoding, waiting
+                if ready:
+                    commit([future.result() for future in ready])
         finally:
             if waiting:
                 commit([future.result() for future in waiting])
 
-    def _make(self, kind: Kind, jobs: list[Job]) -> Iterator[Batch]:
+    def _done(self, jobs: Sequence[Job]) -> Iterator[tuple[Kind, Parts, float]]:
+        """What was made, batch after batch, and the seconds that each part took."""
+        ahead: deque[Launch] = deque()
+        begun = time.perf_counter()
+        for launch in chain(self._launches(jobs), [None]):
+            if launch:
+                ahead.append(launch)
+            while len(ahead) > (self._n_ahead if launch else 0):
+                oldest = ahead.popleft()
+                parts = oldest.wait()
+                now = time.perf_counter()
+                yield oldest.kind, parts, (now - begun) / len(parts)
+                begun = time.perf_counter()
+
+    def _launches(self, jobs: Sequence[Job]) -> Iterator[Launch]:
+        for kind, of_kind in groupby(jobs, lambda job: job.kind):
+            for batch in self._make(kind, list(of_kind)):
+                yield Launch(kind, batch)
+
+    def _make(self, kind: Kind, jobs: list[Job]) -> Iterator[Launched]:
         if kind == "natural":  # the photographs pass by once, for all layers
             yield self._natural([job.layer for job in jobs])
             return
@@ -113,24 +146,19 @@ class Engine:
                 case Natural():
                     raise AssertionError("photographs are shown to all layers at once")
 
-    def _filters(self, job: Job, spec: FilterImage) -> Iterator[Batch]:
+    def _filters(self, job: Job, spec: FilterImage) -> Iterator[Parts]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
         for first in range(0, len(job.units), FILTER_BATCH):
             units = job.units[first : first + FILTER_BATCH]
-            begun = time.perf_counter()
-            pictures = filter_pictures(job.layer, weights, units, spec)
-            yield _timed(pictures, begun)
+            yield filter_pictures(job.layer, weights, units, spec)
 
-    def _noise(self, job: Job, spec: Noise) -> Batch:
-        begun = time.perf_counter()
-        n_images = max(1, min(spec.n_images, self._batch_px // spec.size_px**2))
-        panel = noise_panel(self.network.tap(job.layer, "float32"), spec, n_images)
-        return _timed([panel], begun)
+    def _noise(self, job: Job, spec: Noise) -> Parts:
+        n_images = self._batching.noise_images(spec.size_px)
+        return [noise_panel(self.network.tap(job.layer, "float32"), spec, n_images)]
 
-    def _natural(self, layers: Sequence[Layer]) -> Batch:
+    def _natural(self, layers: Sequence[Layer]) -> Parts:
         assert self.photographs, "the plan asks for this kind with photographs only"
-        begun = time.perf_counter()
-        size_px = self.network.facts.input_size_px
+        watch, size_px = self.network.watch(layers), self.network.facts.input_size_px
         with tqdm(
             total=len(self.photographs.files),
             desc="photographs",
@@ -138,31 +166,28 @@ class Engine:
             file=sys.stderr,
             leave=False,
         ) as bar:
-            panels = natural_panels(
-                self.network.watch(layers), self.photographs, size_px, progress=bar.update
-            )
-        return _timed(panels, begun)
+            return natural_panels(watch, self.photographs, size_px, progress=bar.update)
 
-    def _pictures(self, job: Job, spec: Recipe | Twin) -> Iterator[Batch]:
+    def _pictures(self, job: Job, spec: Recipe | Twin) -> Iterator[Finished]:
         fast, exact = self._taps(job.layer, spec)
-        waiting = list(job.units)
+        waiting, n_units = list(job.units), 0
         while waiting:
-            units = waiting[: batch_size(spec, self._batch_px)]
-            begun = time.perf_counter()
             try:
-                pictures = render_units(fast, exact, units, spec)
+                n_units = n_units or self._batching.size(fast, waiting, spec)
+                finished = render_units(fast, exact, waiting[:n_units], spec)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if len(units) == 1:
+                if min(n_units, len(waiting)) <= 1:
                     raise DeviceError(
                         f"one picture of {job.layer.name} does not fit into the memory of "
                         f"{self.network.device}; use a smaller --preset or another --device"
                     ) from error
-                self._halve(len(units), spec)
+                self._batching.halve()
+                n_units = min(n_units, len(waiting)) // 2
                 continue
-            del waiting[: len(units)]
-            yield _timed(pictures, begun)
+            del waiting[:n_units]
+            yield finished
 
     def _taps(self, layer: Layer, spec: Recipe | Twin) -> tuple[Tap, Tap]:
         """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
@@ -174,97 +199,20 @@ class Engine:
             return exact, exact
         return self.network.tap(layer, self.precision), exact
 
-    def _halve(self, n_units: int, spec: Recipe | Twin) -> None:
-        """Half the batch from here on, in the layers to come as well."""
-        self._batch_px = n_units // 2 * _pixels_per_unit(spec)
-        if self.network.device.type == "cuda":
-            torch.cuda.empty_cache()
 
-
-def render_units(
-    fast: Tap, exact: Tap, units: Sequence[Unit], spec: Recipe | Twin
-) -> list[Picture]:
+def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> Finished:
     """One batch: ascend on the fast tap, measure on the exact one."""
     if isinstance(spec, Twin):
         return twin_pictures(fast, exact, units, spec)
-    objective = spec.objective if isinstance(spec, Fourier) else "mean"
-    measure = {"centre": centre_response, "layer": layer_response}.get(objective, responses)
-    return finish(ascend(fast, units, spec), units, exact, measure)
+    return finish(ascend(fast, units, spec), units, exact, _measure(spec))
 
 
-def batch_size(spec: Recipe | Twin, batch_px: int) -> int:
-    """Units per batch: the more, the smaller their largest canvas."""
-    return max(1, min(MAX_BATCH, batch_px // _pixels_per_unit(spec)))
-
-
-def _pixels_per_unit(spec: Recipe | Twin) -> int:
-    """Canvas pixels in flight at once: a twin is rendered together with its neighbour."""
-    return spec.canvas_px**2 * (2 if isinstance(spec, Twin) else 1)
-
-
-def batch_pixels(device: torch.device) -> int:
-    """Canvas pixels that fit on a device at once, as a first guess; out-of-memory corrects it."""
-    if device.type == "cuda":
-        free_bytes, _ = torch.cuda.mem_get_info(device)
-        return int(free_bytes * 0.7 / BYTES_PER_PX)
-    return CPU_BATCH_PX
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device, or the host, ran out of memory; other errors must not be mistaken."""
-    host = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return isinstance(error, torch.OutOfMemoryError) or host
-
-
-def fastest_precision(device: torch.device) -> Precision:
-    """bfloat16 where it pays. Many processors have it and are slower with it, so time it."""
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    if device.type != "cpu":
-        return "float32"
-    return (
-        "bfloat16"
-        if _conv_seconds(torch.bfloat16) < 0.8 * _conv_seconds(torch.float32)
-        else "float32"
-    )
-
-
-def find_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes the first GPU, else the processor.
-
-    Raises:
-        DeviceError: it is not there.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        raise DeviceError(
-            f"no device {name!r} on this machine; there is {', '.join(there)}; "
-            "leave --device out to take the best"
-        ) from error
-    return device
-
-
-def _conv_seconds(dtype: torch.dtype, n_runs: int = 5) -> float:
-    """Best time of a middling convolution."""
-    images = torch.randn(8, 128, 28, 28, dtype=dtype).to(memory_format=torch.channels_last)
-    weight = torch.randn(128, 128, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
-    times = []
-    for _ in range(n_runs + 1):
-        begun = time.perf_counter()
-        torch.conv2d(images, weight, padding=1)
-        times.append(time.perf_counter() - begun)
-    return min(times[1:])
-
-
-def _timed(parts: Sequence[Picture | Panel], begun: float) -> Batch:
-    return Batch(parts, (time.perf_counter() - begun) / len(parts))
+def _measure(recipe: Recipe) -> Measure:
+    if isinstance(recipe, Fourier) and recipe.objective == "centre":
+        return centre_response
+    if isinstance(recipe, Fourier) and recipe.objective == "layer":
+        return layer_response
+    return responses
 
 
 def _encode(key: str, kind: Kind, part: Picture | Panel, seconds: float) -> Artifact:

@@ -175,7 +175,7 @@ class Atlas:
 
     def _load_network(self) -> Network:
         if self._network is None:
-            from atlas.engine import find_device
+            from atlas.devices import find_device
             from atlas.network import load_network
 
             self._network = load_network(self.spec, find_device(self.places.device))

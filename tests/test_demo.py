@@ -22,7 +22,8 @@ from atlas.demo.drawings import DRAWINGS, Drawing, draw_batch
 from atlas.demo.network import INPUT_SIZE_PX, build_demo
 from atlas.demo.train import Training, accuracy, train
 from atlas.network import Network, load_network
-from atlas.pictures import ascent, fourier
+from atlas.pictures import fourier
+from atlas.pictures.finished import finish
 from atlas.pictures.picture import Picture
 from atlas.spec import AtlasSpec, Fourier
 
@@ -181,8 +182,8 @@ def pictures(network: Network) -> dict[str, Picture]:
     fast, exact = network.tap(layer, "float32"), network.tap(layer)
     recipe = AtlasSpec(demo=True).artifact_spec("excitatory", layer, network.facts)
     assert isinstance(recipe, Fourier)
-    finished = ascent.finish(fourier.ascend(fast, layer.units, recipe), layer.units, exact)
-    return dict(zip(network.facts.labels, finished, strict=True))
+    done = finish(fourier.ascend(fast, layer.units, recipe), layer.units, exact)
+    return dict(zip(network.facts.labels, done.pictures(), strict=True))
 
 
 def test_network_names_its_own_pictures(pictures: dict[str, Picture]) -> None:

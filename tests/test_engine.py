@@ -10,12 +10,14 @@ import torch
 from PIL import Image
 
 from atlas import engine as engine_module
-from atlas.engine import Engine, batch_size, fastest_precision, find_device
+from atlas.batching import CPU_BATCH_PX, Batching, one_step
+from atlas.devices import fastest_precision, find_device
+from atlas.engine import Engine
 from atlas.errors import DeviceError
 from atlas.network import Network
 from atlas.pictures.picture import Picture
 from atlas.plan import make_plan
-from atlas.spec import AtlasSpec, Fourier, Selection, Stage
+from atlas.spec import AtlasSpec, Fourier, Progressive, Selection, Stage
 
 GREY = np.full((8, 8, 3), 128, np.uint8)
 
@@ -49,13 +51,28 @@ def run(network: Network, jobs) -> list[list[str]]:
     return committed
 
 
-def test_batches_shrink_with_the_canvas():
-    small, large = (
-        Fourier(stages=(Stage(32, 1), Stage(px, 1)), margin_px=0, objective="mean")
-        for px in (64, 128)
-    )
-    assert batch_size(small, 64**2 * 40) == 4 * batch_size(large, 64**2 * 40) == 40
-    assert batch_size(large, 1) == 1
+def fourier(*sizes_px: int) -> Fourier:
+    return Fourier(tuple(Stage(px, 9) for px in sizes_px), margin_px=0, objective="mean")
+
+
+def test_batches_shrink_with_the_largest_canvas_and_never_to_nothing(planted: Network):
+    layer = planted.facts.layers[1]
+    tap, batching = planted.tap(layer, "float32"), Batching(torch.device("cpu"))
+
+    def size(*sizes_px: int) -> int:
+        return batching.size(tap, layer.units, fourier(*sizes_px))
+
+    assert size(32, 112) == 4 * size(32, 224) == CPU_BATCH_PX // 112**2
+    assert size(5000) == 1
+    batching.halve()
+    assert size(112) == CPU_BATCH_PX // 112**2 // 2
+
+
+def test_what_is_tried_for_its_memory_is_the_dearest_step():
+    assert one_step(fourier(64, 96)).stages == (Stage(96, 1),)
+    recipe = Progressive(n_scales=15, blur_px=5)
+    assert one_step(recipe).canvas_px == recipe.canvas_px
+    assert one_step(recipe).steps == one_step(recipe).n_scales == 1
 
 
 def test_out_of_memory_halves_the_batch_and_loses_no_unit(planted: Network, batches):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from atlas.network import Network
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.photographs import Photographs
-from atlas.pictures.ascent import all_responses, finish
+from atlas.pictures.finished import all_responses, finish
 from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import similarity, twin_pictures
 from atlas.plan import make_plan
@@ -50,7 +51,7 @@ def photographs(tmp_path) -> Photographs:
 def test_two_seeds_of_one_unit_agree_more_than_two_units(seeded: Network):
     layer = seeded.facts.layer("layer1.1.conv2")
     tap = seeded.tap(layer, "float32")
-    twins = twin_pictures(tap, tap, layer.units, TWIN)
+    twins = twin_pictures(tap, tap, layer.units, TWIN).pictures()
     own = [twin.numbers["similarity"] for twin in twins]
     other = [twin.numbers["similarity_other"] for twin in twins]
     assert np.mean(own) > np.mean(other)
@@ -60,17 +61,27 @@ def test_two_seeds_of_one_unit_agree_more_than_two_units(seeded: Network):
 def test_a_twin_is_the_picture_of_the_other_seed(seeded: Network):
     layer = seeded.facts.layer("layer1.0.conv1")
     tap = seeded.tap(layer, "float32")
-    (twin,) = twin_pictures(tap, tap, layer.units[1:2], TWIN)
-    (alone,) = finish(ascend(tap, layer.units[1:2], TWIN.second), layer.units[1:2], tap)
+    (twin,) = twin_pictures(tap, tap, layer.units[1:2], TWIN).pictures()
+    second = ascend(tap, layer.units[1:2], TWIN.second)
+    (alone,) = finish(second, layer.units[1:2], tap).pictures()
     assert np.abs(twin.pixels.astype(int) - alone.pixels.astype(int)).max() <= 3
 
 
 def test_similarity_is_a_correlation_that_leaves_the_unit_itself_out():
-    one = torch.tensor([100.0, 1.0, 2.0, 3.0])
-    assert similarity(one, torch.tensor([-100.0, 2.0, 4.0, 6.0]), 0) == pytest.approx(1.0)
-    assert similarity(one, torch.tensor([-100.0, 3.0, 2.0, 1.0]), 0) == pytest.approx(-1.0)
-    assert similarity(one, torch.tensor([0.0, 5.0, 5.0, 5.0]), 0) is None  # a constant
-    assert similarity(one[:2], one[:2], 0) is None  # one other unit is no profile
+    one = torch.tensor([[100.0, 1.0, 2.0, 3.0]]).expand(4, -1)
+    others = torch.tensor(
+        [
+            [-100.0, 2.0, 4.0, 6.0],
+            [-100.0, 3.0, 2.0, 1.0],
+            [0.0, 5.0, 5.0, 5.0],  # a constant
+            [3.0, 1.0, 2.0, 4.0],
+        ]
+    )
+    found = similarity(one, others, torch.tensor([0, 0, 0, 3]))
+    expected = [1.0, -1.0, math.nan, float(np.corrcoef([100, 1, 2], [3, 1, 2])[0, 1])]
+    assert found.tolist() == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    one_other_unit = similarity(one[:1, :2], one[:1, :2], torch.tensor([0]))
+    assert math.isnan(one_other_unit.item())  # that is no profile
 
 
 def test_noise_drives_a_linear_unit_as_statistics_say(planted: Network):

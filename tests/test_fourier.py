@@ -12,7 +12,7 @@ from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, gabor, make_network
 from torch import nn
 
 from atlas.network import Network
-from atlas.pictures.ascent import centre_response, finish, layer_response, responses
+from atlas.pictures.finished import centre_response, finish, layer_response, responses
 from atlas.pictures.fourier import Canvas, ascend, middle_field
 from atlas.spec import AtlasSpec, Fourier, Stage
 
@@ -42,7 +42,7 @@ def render(network: Network, layer_name: str, indices, recipe=RECIPE, measure=re
     layer = network.facts.layer(layer_name)
     units = [layer.unit(index) for index in indices]
     ascent = ascend(network.tap(layer, "float32"), units, recipe)
-    return finish(ascent, units, network.tap(layer), measure)
+    return finish(ascent, units, network.tap(layer), measure).pictures()
 
 
 def dominant(pixels: np.ndarray) -> tuple[float, float]:
@@ -177,7 +177,8 @@ def test_a_layers_own_picture_moves_its_units_together(planted: Network):
     layer = planted.facts.layers[0]
     recipe = AtlasSpec().artifact_spec("dream", layer, planted.facts)
     tap = planted.tap(layer, "float32")
-    (picture,) = finish(ascend(tap, [layer.whole], recipe), [layer.whole], tap, layer_response)
+    ascent = ascend(tap, [layer.whole], recipe)
+    (picture,) = finish(ascent, [layer.whole], tap, layer_response).pictures()
     assert picture.unit.id == layer.name
     assert picture.numbers["rms"] > 2 * picture.numbers["rms_start"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from atlas.panels.panel import Panel, rounded
-from atlas.pictures.ascent import all_responses
 from atlas.spec import Noise
 from atlas.taps import Tap
 
 
+@torch.inference_mode()
 def noise_panel(tap: Tap, spec: Noise, batch_size: int) -> Panel:
     """The average, over images of noise, of each unit's mean and extreme responses.
 
@@ -26,7 +26,7 @@ def noise_panel(tap: Tap, spec: Noise, batch_size: int) -> Panel:
     noise = torch.rand(shape, generator=generator).to(tap.device)
     means, highs, lows = [], [], []
     for images in noise.split(batch_size):
-        z = all_responses(tap, images)  # (B, n_units, h, w)
+        z = tap.all_sigmas(tap.checked(tap(tap.normalise(images))))  # (B, n_units, h, w)
         means.append(z.mean((2, 3)))
         highs.append(z.amax((2, 3)))
         lows.append(z.amin((2, 3)))

@@ -23,7 +23,8 @@ from atlas.units import Layer, Unit
 _COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
 
-RESCUE_STEPS = (4, 8, 16)  # when images that still have no gradient begin again
+RESCUE_STEPS = (4, 8, 16)  # when images that still have no gradient get more contrast
+RESCUE_GAIN = 3.0
 
 # Per step and unit of the learning rate, how far the mean colour moves before the sigmoid.
 MEAN_COLOUR_GAIN = 0.5
@@ -60,7 +61,8 @@ class Canvas:
         """Coefficients (B, 3, N, N/2+1, 2) as an image (B, 3, N, N) in 0..1."""
         scaled = torch.view_as_complex(spectrum * self.scale)
         planes = torch.fft.irfft2(scaled, s=(self.size_px, self.size_px), norm="ortho")
-        return (self.colours @ planes.flatten(2)).view_as(planes).sigmoid()
+        image: Tensor = (self.colours @ planes.flatten(2)).view_as(planes).sigmoid()
+        return image
 
     def enlarge(self, spectrum: Tensor, larger: Canvas) -> Tensor:
         """The coefficients of the same image on a larger canvas: new frequencies are zero."""
@@ -79,8 +81,8 @@ class Canvas:
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     """Synthesise, for each unit, an image that drives it far from its average.
 
-    An image whose gradient is zero, because nothing of it gets through to the unit, begins again
-    from stronger noise, a few times.
+    An image whose gradient is zero, because nothing of it gets through to the unit, is still its
+    first noise: a few times, its contrast is raised.
 
     Args:
         tap: of the units' layer.
@@ -110,8 +112,8 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
             moved |= spectrum.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
             n_done += 1
-            if n_done in RESCUE_STEPS:
-                _rescue(spectrum, moved, units, recipe, n_done)
+            if n_done in RESCUE_STEPS and stage is recipe.stages[0]:
+                spectrum.data *= torch.where(moved, 1.0, RESCUE_GAIN).view(-1, 1, 1, 1, 1)
         spectrum = spectrum.detach()
     final = canvas.image(spectrum)
     if recipe.objective == "centre":
@@ -153,15 +155,14 @@ def _power(z: Tensor) -> Tensor:
     return power.sqrt()
 
 
-def _noise(units: Sequence[Unit], recipe: Fourier, attempt: int = 0) -> Tensor:
-    """Start coefficients (B, 3, N, N/2+1, 2), stronger with every attempt."""
+def _noise(units: Sequence[Unit], recipe: Fourier) -> Tensor:
+    """Start coefficients (B, 3, N, N/2+1, 2)."""
     size_px = recipe.stages[0].size_px
     shape = (3, size_px, size_px // 2 + 1, 2)
     drawn = [
-        torch.randn(shape, generator=unit_generator(recipe.seed, unit, f"noise {attempt}"))
-        for unit in units
+        torch.randn(shape, generator=unit_generator(recipe.seed, unit, "noise 0")) for unit in units
     ]
-    return torch.stack(drawn) * (recipe.init_std * 3.0**attempt)
+    return torch.stack(drawn) * recipe.init_std
 
 
 def _jitters(units: Sequence[Unit], recipe: Fourier) -> Tensor:
@@ -174,18 +175,6 @@ def _jitters(units: Sequence[Unit], recipe: Fourier) -> Tensor:
         for unit in units
     ]
     return (torch.stack(drawn, dim=1) * 2 - 1) * limits
-
-
-@torch.no_grad()
-def _rescue(
-    spectrum: Tensor, moved: Tensor, units: Sequence[Unit], recipe: Fourier, n_done: int
-) -> None:
-    """New noise for the images that no gradient has reached yet."""
-    rows = (~moved).nonzero().flatten().tolist()
-    if rows and n_done < recipe.stages[0].steps:
-        attempt = RESCUE_STEPS.index(n_done) + 1
-        fresh = _noise([units[row] for row in rows], recipe, attempt)
-        spectrum[rows] = fresh.to(spectrum.device)
 
 
 def _jitter(images: Tensor, jitter: Tensor) -> Tensor:

@@ -22,16 +22,18 @@ def render_one(model: nn.Module, unit: Unit, recipe: Progressive) -> NDArray[np.
     hook = model.get_submodule(unit.layer).register_forward_hook(
         lambda _module, _inputs, output: seen.update(output=output.clone())
     )
+    device = next(model.parameters()).device
     pixels = start_image(unit, recipe).permute(1, 2, 0).numpy()  # (N, N, 3)
     for size_px in recipe.sizes_px[1:]:
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].clone().requires_grad_(True)
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device, copy=True)
+        image.requires_grad_(True)
         optimiser = torch.optim.Adam([image], lr=recipe.lr, weight_decay=recipe.weight_decay)
         for _ in range(recipe.steps):
             model(image)
             optimiser.zero_grad()
             (-seen["output"][0, unit.index].mean()).backward()
             optimiser.step()
-        pixels = image.detach()[0].permute(1, 2, 0).contiguous().numpy()
+        pixels = image.detach()[0].permute(1, 2, 0).contiguous().cpu().numpy()
         pixels = cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
         pixels = cv2.blur(pixels, (recipe.blur_px, recipe.blur_px))
     hook.remove()

@@ -7,21 +7,20 @@ the number that this must be held against.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from atlas.pictures.ascent import all_responses, finish, quantise
-from atlas.pictures.picture import Picture
+from atlas.pictures.ascent import unit_channels
+from atlas.pictures.finished import Finished, all_responses, finish, quantise
 from atlas.pictures.recipes import ascend
 from atlas.spec import Twin
 from atlas.taps import Tap
 from atlas.units import Unit
 
 
-def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: Twin) -> list[Picture]:
+def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: Twin) -> Finished:
     """The units' pictures from the second seed, and how they compare with the first.
 
     Args:
@@ -36,14 +35,12 @@ def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: Twin) -> l
     second = ascend(fast, units, spec.second)
     own, other = profiles(exact, first.final).split(len(units))  # (B, n_units) each
     twin = profiles(exact, second.final)
-    pictures = []
-    for row, picture in enumerate(finish(second, units, exact)):
-        alike = {
-            "similarity": _rounded(similarity(own[row], twin[row], units[row].index)),
-            "similarity_other": _rounded(similarity(other[row], twin[row], units[row].index)),
-        }
-        pictures.append(Picture(picture.unit, picture.pixels, picture.numbers | alike))
-    return pictures
+    channels = unit_channels(units, twin.device)
+    alike = {
+        "similarity": similarity(own, twin, channels),
+        "similarity_other": similarity(other, twin, channels),
+    }
+    return finish(second, units, exact, more=alike)
 
 
 def profiles(tap: Tap, images: Tensor) -> Tensor:
@@ -51,17 +48,16 @@ def profiles(tap: Tap, images: Tensor) -> Tensor:
     return all_responses(tap, quantise(images) / 255).mean((2, 3))
 
 
-def similarity(one: Tensor, other: Tensor, left_out: int) -> float | None:
-    """Pearson's correlation of two profiles (n_units,) without one unit; None for a constant.
+def similarity(one: Tensor, other: Tensor, left_out: Tensor) -> Tensor:
+    """Pearson's correlation of profiles (B, n_units), row by row: (B,). NaN for a constant.
 
-    The unit itself is left out: both pictures were made to drive it.
+    The units themselves, `left_out`, do not count: both pictures were made to drive them.
     """
-    kept = torch.arange(len(one), device=one.device) != left_out
-    if int(kept.sum()) < 2:
-        return None
-    value = float(torch.corrcoef(torch.stack([one[kept], other[kept]]))[0, 1])
-    return value if math.isfinite(value) else None
+    counts = torch.ones_like(one).scatter(1, left_out[:, None], 0.0)
+    a, b = (_centred(profile, counts) for profile in (one, other))
+    return (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
+def _centred(profile: Tensor, counts: Tensor) -> Tensor:
+    mean = (profile * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True)
+    return (profile - mean) * counts

@@ -1,0 +1,279 @@
+"""How fast this machine is: our recipe against the plain loop, both sides in one run.
+
+Times on a busy machine say little; ratios of times taken next to each other say more. So every
+figure is a median, and the two sides take turns.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from atlas.batching import Batching
+from atlas.devices import describe_device, fastest_precision, wait
+from atlas.engine import render_units
+from atlas.heap import keep_freed_memory
+from atlas.network import Network, Precision
+from atlas.pictures.reference import render_one
+from atlas.plan import Job, jobs_of
+from atlas.spec import AtlasSpec, Fourier, Progressive, Recipe, Stage, select_units
+from atlas.taps import Tap
+from atlas.units import Kind, Layer, NetworkFacts, Unit
+
+N_ROUNDS = 3  # of which the median counts
+N_STEPS = 4  # timed beyond the first
+CPU_BATCH = 16  # units; larger ones are no faster
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product gives the peak
+PREDICTED: dict[str, tuple[Kind, ...]] = {
+    "excitatory": ("excitatory",),
+    "both signs": ("excitatory", "inhibitory"),
+    "all that is synthesised": ("excitatory", "inhibitory", "dream", "field", "twin"),
+}
+
+Run = Callable[[Stage], None]
+
+
+@dataclass(frozen=True)
+class Depth:
+    """One layer's figures; seconds are for one unit's whole picture."""
+
+    layer: str
+    picture_px: int
+    n_steps: int
+    batch: int
+    seconds: float
+    reference_seconds: float  # of the plain loop, at the same sizes and steps
+    flop_per_s: float  # counted as if whole layers were computed
+    share_of_peak: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as the plain loop."""
+        return self.reference_seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What this machine can do."""
+
+    network: str
+    device: str
+    precision: Precision
+    torch: str
+    preset: str
+    peak_flop_per_s: float  # of a matrix product
+    depths: tuple[Depth, ...]
+    predicted_seconds: dict[str, float]  # for the whole network, by what is made
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, ratios and units per second included."""
+        rows = [
+            {
+                **dataclasses.asdict(depth),
+                "ratio": depth.ratio,
+                "units_per_s": 1 / depth.seconds,
+                "reference_units_per_s": 1 / depth.reference_seconds,
+            }
+            for depth in self.depths
+        ]
+        return {**dataclasses.asdict(self), "depths": rows}
+
+
+def bench(network: Network, spec: AtlasSpec) -> Bench:
+    """Measure a machine with some layers of a network.
+
+    Args:
+        network: on the device that is measured.
+        spec: recipe and preset; its layers, or the first one of every stage if it names none.
+
+    Raises:
+        SpecError: the spec names something that is not there.
+    """
+    if network.device.type == "cpu":
+        keep_freed_memory()
+    precision = fastest_precision(network.device)
+    peak = _peak_flop_per_s(network.device, precision)
+    plain = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
+    plain.requires_grad_(True)  # as it comes; freezing it is one of our savings
+    layers = depths_of(network.facts, spec)
+    bar = tqdm(layers, desc="bench", unit=" layers", file=sys.stderr, leave=False)
+    rows = tuple(_depth(network, plain, spec, layer, precision, peak) for layer in bar)
+    return Bench(
+        network=network.facts.name,
+        device=describe_device(network.device),
+        precision=precision,
+        torch=torch.__version__,
+        preset=spec.preset,
+        peak_flop_per_s=peak,
+        depths=rows,
+        predicted_seconds=predict(spec, network.facts, rows),
+    )
+
+
+def table(result: Bench) -> str:
+    """What was measured, for people."""
+    head = f"{'':24}{'batch':>6}{'units/s':>10}{'plain loop':>12}{'ratio':>8}{'GFLOP/s':>10}"
+    lines = [
+        f"{result.network} on {result.device}, torch {result.torch}, {result.preset} pictures",
+        f"{result.precision} matrix products: {result.peak_flop_per_s / 1e9:,.0f} GFLOP/s",
+        "",
+        f"{head}{'of peak':>9}",
+    ]
+    for row in result.depths:
+        speeds = f"{1 / row.seconds:10.3g}{1 / row.reference_seconds:12.3g}{row.ratio:8.1f}"
+        flop = f"{row.flop_per_s / 1e9:10,.0f}{row.share_of_peak:9.0%}"
+        lines.append(f"{row.layer:24}{row.batch:6}{speeds}{flop}")
+    lines.append("")
+    for what, seconds in result.predicted_seconds.items():
+        lines.append(f"Whole network, {what}: {tqdm.format_interval(seconds)}")
+    return "\n".join(lines)
+
+
+def depths_of(facts: NetworkFacts, spec: AtlasSpec) -> tuple[Layer, ...]:
+    """The layers that are measured: those asked for, else the first of every stage."""
+    if spec.selection.layers:
+        chosen = {unit.layer for unit in select_units(spec.selection, facts)}
+        return tuple(layer for layer in facts.layers if layer.name in chosen)
+    firsts: dict[str, Layer] = {}
+    for layer in facts.layers:
+        firsts.setdefault(layer.stage, layer)
+    return tuple(firsts.values())
+
+
+def predict(spec: AtlasSpec, facts: NetworkFacts, depths: Sequence[Depth]) -> dict[str, float]:
+    """Seconds for all units of the network, each layer as fast as the nearest measured one."""
+    whole = {layer.name: layer.units for layer in facts.layers}
+    jobs = jobs_of(spec, facts, whole)
+    measured = {facts.layer(depth.layer): depth for depth in depths}
+    # Cost per second, where a depth's own cost is that of its excitatory pictures.
+    speeds = {
+        job.layer: job.unit_cost / measured[job.layer].seconds
+        for job in jobs
+        if job.kind == "excitatory" and job.layer in measured
+    }
+    return {
+        name: sum(_seconds(job, speeds) for job in jobs if job.kind in kinds)
+        for name, kinds in PREDICTED.items()
+    }
+
+
+def _seconds(job: Job, speeds: dict[Layer, float]) -> float:
+    nearest = min(speeds, key=lambda layer: abs(layer.index - job.layer.index))
+    return job.unit_cost * len(job.units) / speeds[nearest]
+
+
+def _depth(
+    network: Network,
+    plain: nn.Module,
+    spec: AtlasSpec,
+    layer: Layer,
+    precision: Precision,
+    peak: float,
+) -> Depth:
+    recipe = spec.artifact_spec("excitatory", layer, network.facts)
+    assert isinstance(recipe, Recipe)
+    fast, exact = network.tap(layer, precision), network.tap(layer, "float32")
+    batch = Batching(network.device).size(fast, layer.units, recipe)
+    units = layer.units[: min(batch, CPU_BATCH) if network.device.type == "cpu" else batch]
+    ours = partial(_run_ours, fast, exact, units, recipe)
+    theirs = partial(_run_plain, plain, units[0])
+    seconds = reference_seconds = 0.0
+    for stage in stages_of(recipe):
+        our_step, our_rest, their_step = _medians(network.device, stage, ours, theirs)
+        seconds += our_step * stage.steps / len(units)
+        reference_seconds += their_step * stage.steps
+    seconds += our_rest / len(units)  # noise at the beginning, numbers at the end
+    flop = 4 * layer.macs * _full_size_steps(recipe, network.facts)  # multiply, add; there and back
+    return Depth(
+        layer=layer.name,
+        picture_px=recipe.picture_px,
+        n_steps=sum(stage.steps for stage in stages_of(recipe)),
+        batch=len(units),
+        seconds=seconds,
+        reference_seconds=reference_seconds,
+        flop_per_s=flop / seconds,
+        share_of_peak=flop / seconds / peak,
+    )
+
+
+def _medians(
+    device: torch.device, stage: Stage, ours: Run, theirs: Run
+) -> tuple[float, float, float]:
+    """Seconds of our batch's step, of what else there is to it, and of the plain loop's step."""
+    for run in (ours, theirs):
+        run(Stage(stage.size_px, 1))  # what is slow only once
+    rounds = []
+    for _ in range(N_ROUNDS):
+        our_step, our_rest = _step_and_rest(device, stage.size_px, ours)
+        their_step, _ = _step_and_rest(device, stage.size_px, theirs)
+        rounds.append((our_step, our_rest, their_step))
+    our_step, our_rest, their_step = (
+        statistics.median(column) for column in zip(*rounds, strict=True)
+    )
+    return our_step, max(0.0, our_rest), their_step
+
+
+def _step_and_rest(device: torch.device, size_px: int, run: Run) -> tuple[float, float]:
+    """Seconds of one step, and of a run without its steps."""
+    times = []
+    for n_steps in (1, 1 + N_STEPS):
+        wait(device)
+        begun = time.perf_counter()
+        run(Stage(size_px, n_steps))
+        wait(device)
+        times.append(time.perf_counter() - begun)
+    step = (times[1] - times[0]) / N_STEPS
+    return step, times[0] - step
+
+
+def _run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage: Stage) -> None:
+    if isinstance(recipe, Fourier):
+        part: Recipe = dataclasses.replace(recipe, stages=(stage,), margin_px=0)
+    else:
+        part = dataclasses.replace(
+            recipe, n_scales=1, start_px=stage.size_px, steps=stage.steps, growth=1.0
+        )
+    render_units(fast, exact, units, part).pictures()
+
+
+def _run_plain(plain: nn.Module, unit: Unit, stage: Stage) -> None:
+    recipe = Progressive(
+        n_scales=1, start_px=stage.size_px, growth=1.0, steps=stage.steps, blur_px=5
+    )
+    render_one(plain, unit, recipe)
+
+
+def _full_size_steps(recipe: Recipe, facts: NetworkFacts) -> float:
+    stages = stages_of(recipe)
+    return sum(stage.steps * (stage.size_px / facts.input_size_px) ** 2 for stage in stages)
+
+
+def _peak_flop_per_s(device: torch.device, precision: Precision) -> float:
+    """Of a product of large square matrices, the best of several."""
+    size = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
+    matrix = torch.ones(size, size, dtype=getattr(torch, precision), device=device)
+    times = []
+    for _ in range(10):
+        wait(device)
+        begun = time.perf_counter()
+        torch.mm(matrix, matrix)
+        wait(device)
+        times.append(time.perf_counter() - begun)
+    return 2.0 * size**3 / min(times)
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """Sizes and steps of a recipe."""
+    if isinstance(recipe, Fourier):
+        return recipe.stages
+    return tuple(Stage(size_px, recipe.steps) for size_px in recipe.sizes_px[:-1])

@@ -1,0 +1,71 @@
+"""What there is to compute on, and what it is fast in."""
+
+from __future__ import annotations
+
+import platform
+import time
+
+import torch
+
+from atlas.errors import DeviceError
+from atlas.network import Precision
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`; `auto` takes the first GPU, else the processor.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise DeviceError(
+            f"no device {name!r} on this machine; there is {', '.join(there)}; "
+            "leave --device out to take the best"
+        ) from error
+    return device
+
+
+def fastest_precision(device: torch.device) -> Precision:
+    """bfloat16 where it pays. Many processors have it and are slower with it, so time it."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if device.type != "cpu":
+        return "float32"
+    return (
+        "bfloat16"
+        if _conv_seconds(torch.bfloat16) < 0.8 * _conv_seconds(torch.float32)
+        else "float32"
+    )
+
+
+def describe_device(device: torch.device) -> str:
+    """`NVIDIA H100 80GB HBM3`, or `x86_64, 2 threads`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def wait(device: torch.device) -> None:
+    """Return when a device has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _conv_seconds(dtype: torch.dtype, n_runs: int = 5) -> float:
+    """Best time of a middling convolution."""
+    images = torch.randn(8, 128, 28, 28, dtype=dtype).to(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    times = []
+    for _ in range(n_runs + 1):
+        begun = time.perf_counter()
+        torch.conv2d(images, weight, padding=1)
+        times.append(time.perf_counter() - begun)
+    return min(times[1:])
