@@ -32,7 +32,6 @@ from atlas.units import Kind, Layer, NetworkFacts, Unit
 
 N_ROUNDS = 3  # of which the median counts
 N_STEPS = 4  # timed beyond the first
-CPU_BATCH = 16  # units; larger ones are no faster
 PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product gives the peak
 PREDICTED: dict[str, tuple[Kind, ...]] = {
     "excitatory": ("excitatory",),
@@ -184,7 +183,7 @@ def _depth(
     assert isinstance(recipe, Recipe)
     fast, exact = network.tap(layer, precision), network.tap(layer, "float32")
     batch = Batching(network.device).size(fast, layer.units, recipe)
-    units = layer.units[: min(batch, CPU_BATCH) if network.device.type == "cpu" else batch]
+    units = layer.units[:batch]
     ours = partial(_run_ours, fast, exact, units, recipe)
     theirs = partial(_run_plain, plain, units[0])
     seconds = reference_seconds = 0.0

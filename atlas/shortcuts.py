@@ -80,7 +80,8 @@ class UnstridedConv(nn.Module):
             pads.append((before, n_out + taps - 1 - n_fine - before))
         (top, bottom), (left, right) = pads
         height, width = images.shape[2:]
-        whole = F.pad(images, (0, -width % self.stride, 0, -height % self.stride))
+        rest = (0, -width % self.stride, 0, -height % self.stride)
+        whole = F.pad(images, rest) if any(rest) else images
         fine = F.pad(F.pixel_unshuffle(whole, self.stride), (left, right, top, bottom))
         fine = fine.contiguous(memory_format=torch.channels_last)  # (B, C * s * s, H/s, W/s)
         return F.conv2d(fine, self.weight, self.bias)

@@ -13,6 +13,8 @@ import torch
 
 from atlas.network import Network, load_network
 from atlas.pictures import progressive
+from atlas.pictures.finished import finish
+from atlas.pictures.recipes import ascend
 from atlas.pictures.reference import render_one
 from atlas.spec import AtlasSpec, Progressive
 
@@ -95,3 +97,16 @@ def test_class_pictures_raise_their_class(site: Path):
         numbers = unit["numbers"]["excitatory"]
         assert numbers["logit"] > numbers["logit_start"] + 10
         assert numbers["rank"] < 50  # of 1000, in a dozen steps on a small canvas
+
+
+@pytest.mark.parametrize("name", ["layer1.0.conv2", "layer2.1.conv2", "layer3.0.conv2"])
+def test_short_cuts_and_half_precision_drive_units_as_far(network: Network, name: str):
+    """On the whole: an ascent is chaotic, so single units differ, either way."""
+    layer = network.facts.layer(name)
+    recipe = AtlasSpec(preset="preview").artifact_spec("excitatory", layer, network.facts)
+    exact = network.tap(layer)
+    reached = []
+    for tap in (exact, network.tap(layer, "bfloat16")):
+        pictures = finish(ascend(tap, layer.units[:32], recipe), layer.units[:32], exact).pictures()
+        reached.append(sum(picture.numbers["z"] for picture in pictures))
+    assert reached[1] == pytest.approx(reached[0], rel=0.02)
