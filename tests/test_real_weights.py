@@ -99,7 +99,7 @@ def test_class_pictures_raise_their_class(site: Path):
         assert numbers["rank"] < 50  # of 1000, in a dozen steps on a small canvas
 
 
-@pytest.mark.parametrize("name", ["layer1.0.conv2", "layer2.1.conv2", "layer3.0.conv2"])
+@pytest.mark.parametrize("name", ["layer1.0.conv2", "layer2.1.conv2"])
 def test_short_cuts_and_half_precision_drive_units_as_far(network: Network, name: str):
     """On the whole: an ascent is chaotic, so single units differ, either way."""
     layer = network.facts.layer(name)
