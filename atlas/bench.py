@@ -26,7 +26,7 @@ from atlas.heap import keep_freed_memory
 from atlas.network import Network, Precision
 from atlas.pictures.reference import render_one
 from atlas.plan import Job, jobs_of
-from atlas.spec import AtlasSpec, Fourier, Progressive, Recipe, Stage, select_units
+from atlas.spec import KINDS, AtlasSpec, Fourier, Progressive, Recipe, Stage, select_units
 from atlas.taps import Tap
 from atlas.units import Kind, Layer, NetworkFacts, Unit
 
@@ -152,7 +152,7 @@ def depths_of(facts: NetworkFacts, spec: AtlasSpec) -> tuple[Layer, ...]:
 def predict(spec: AtlasSpec, facts: NetworkFacts, depths: Sequence[Depth]) -> dict[str, float]:
     """Seconds for all units of the network, each layer as fast as the nearest measured one."""
     whole = {layer.name: layer.units for layer in facts.layers}
-    jobs = jobs_of(spec, facts, whole)
+    jobs = jobs_of(dataclasses.replace(spec, kinds=tuple(KINDS)), facts, whole)
     measured = {facts.layer(depth.layer): depth for depth in depths}
     # Cost per second, where a depth's own cost is that of its excitatory pictures.
     speeds = {

@@ -57,6 +57,8 @@ def wait(device: torch.device) -> None:
     """Return when a device has done all that it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def _conv_seconds(dtype: torch.dtype, n_runs: int = 5) -> float:

@@ -51,6 +51,8 @@ def test_a_network_is_as_fast_as_the_nearest_layer_that_was_measured(demo: Netwo
     # Every layer at the speed of conv1: seconds are as its pictures cost.
     twice_as_slow = predict(PREVIEW, facts, [depth("conv1", 1.0)])
     assert twice_as_slow["excitatory"] == pytest.approx(2 * alone["excitatory"])
+    only = dataclasses.replace(PREVIEW, kinds=("inhibitory",))  # what is asked for does not matter
+    assert predict(only, facts, [depth("conv1", 0.5)]) == alone
     assert alone["both signs"] == pytest.approx(2 * alone["excitatory"])
     assert alone["all that is synthesised"] > alone["both signs"]
     slow_end = predict(PREVIEW, facts, [depth("conv1", 0.5), depth("fc", 100.0)])
@@ -61,7 +63,7 @@ def test_a_machine_is_measured_and_the_figures_fit_together(demo: Network):
     spec = dataclasses.replace(PREVIEW, selection=Selection(layers=("layer1.0.conv1",)))
     result = bench(demo, spec)
     (row,) = result.depths
-    assert (row.layer, row.n_steps, row.batch) == ("layer1.0.conv1", 12, 16)
+    assert (row.layer, row.n_steps, row.batch) == ("layer1.0.conv1", 12, 24)  # all of them
     assert row.seconds > 0 and row.reference_seconds > 0
     assert row.share_of_peak == pytest.approx(row.flop_per_s / result.peak_flop_per_s)
     assert 0 < row.share_of_peak < 1

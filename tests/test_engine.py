@@ -84,6 +84,16 @@ def test_out_of_memory_halves_the_batch_and_loses_no_unit(planted: Network, batc
     assert rendered == [unit.id for job in jobs for unit in job.units]
 
 
+def test_working_ahead_as_for_a_gpu_hands_out_the_same_batches_in_order(planted, batches):
+    jobs = excitatory_jobs(planted)
+    expected = run(planted, jobs)
+    committed: list[list[str]] = []
+    with Engine(planted) as engine:
+        engine._n_ahead = 2
+        engine.run(jobs, lambda artifacts: committed.append([a.unit for a in artifacts]))
+    assert committed == expected
+
+
 def test_one_picture_that_does_not_fit_is_explained(planted: Network, batches):
     batches.limit = 0
     with pytest.raises(DeviceError, match=r"one picture of conv1 .* --preset"):
