@@ -20,8 +20,9 @@ from typing import Any
 from atlas.errors import CacheError
 from atlas.units import NetworkFacts, canonical_json
 
-SCHEMA_VERSION = 2  # raise it when the tables or NetworkFacts change
+SCHEMA_VERSION = 3  # raise it when the tables or NetworkFacts change
 FILE_NAME = "atlas.sqlite"
+MAX_LOOKUPS = 1000  # for more entries it is quicker to read all of them
 
 _SCHEMA = """
 create table if not exists artifacts (
@@ -39,6 +40,10 @@ create table if not exists networks (
     source text primary key,
     facts text not null
 ) without rowid;
+create table if not exists checkpoints (
+    key text primary key,
+    data blob not null
+);
 """
 _ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256, length(data)"
 
@@ -131,7 +136,11 @@ class Cache:
         """The entries that exist among `keys`, by key."""
         wanted = set(keys)
         with self._explained():
-            rows = self._db.execute(f"select {_ENTRY_COLUMNS} from artifacts").fetchall()
+            if len(wanted) <= MAX_LOOKUPS:
+                query = f"select {_ENTRY_COLUMNS} from artifacts where key = ?"
+                rows = [row for key in wanted for row in self._db.execute(query, (key,))]
+            else:
+                rows = self._db.execute(f"select {_ENTRY_COLUMNS} from artifacts").fetchall()
         return {row[0]: Entry(*row) for row in rows if row[0] in wanted}
 
     def read(self, key: str) -> bytes:
@@ -164,6 +173,24 @@ class Cache:
                     "delete from artifacts where key = ?", [(key,) for key in keys]
                 )
             self._db.execute("vacuum")
+
+    def save_checkpoint(self, key: str, data: bytes) -> None:
+        """Remember how far a long piece of work is, in place of what was remembered before."""
+        with self._explained(), self._db:
+            self._db.execute("insert or replace into checkpoints values (?,?)", (key, data))
+
+    def checkpoint(self, key: str) -> bytes | None:
+        """What `save_checkpoint` remembered."""
+        with self._explained():
+            row = self._db.execute(
+                "select data from checkpoints where key = ?", (key,)
+            ).fetchone()
+        return bytes(row[0]) if row else None
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Forget a checkpoint: the work is done."""
+        with self._explained(), self._db:
+            self._db.execute("delete from checkpoints where key = ?", (key,))
 
     def save_facts(self, source: str, facts: NetworkFacts) -> None:
         """Remember what a weights source turned out to be, so that nothing must be loaded again."""

@@ -68,9 +68,15 @@ class Engine:
     Use as a context manager: it owns the encoder's threads.
     """
 
-    def __init__(self, network: Network, photographs: Photographs | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        cache: Cache,
+        photographs: Photographs | None = None,
+    ) -> None:
         self.network = network
         self.photographs = photographs
+        self._cache = cache
         self.precision = fastest_precision(network.device)
         self._batching = Batching(network.device)
         on_gpu = network.device.type == "cuda"
@@ -97,6 +103,11 @@ class Engine:
             DeviceError: not even one picture fits into memory.
             NetworkError: a score is not finite.
         """
+        # What is made from other artifacts finds them committed.
+        for _, wave in groupby(jobs, lambda job: bool(job.sources)):
+            self._run(list(wave), commit)
+
+    def _run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
         keys = {(job.kind, unit): key for job in jobs for unit, key in job.keyed}
         waiting: list[Future[Artifact]] = []
         try:
@@ -132,19 +143,30 @@ class Engine:
                 yield Launch(kind, batch)
 
     def _make(self, kind: Kind, jobs: list[Job]) -> Iterator[Launched]:
-        if kind == "natural":  # the photographs pass by once, for all layers
-            yield self._natural([job.layer for job in jobs])
-            return
+        layers = [job.layer for job in jobs]
+        match jobs[0].spec:  # some are made for all layers at once
+            case Circuit() as circuit:
+                yield circuit_panels(self.network, layers, circuit)
+                return
+            case Tuning() as tuning:
+                yield self._tuning(layers, tuning)
+                return
+            case Natural() as natural:
+                yield self._natural(layers, natural)
+                return
+            case Similar() as similar:
+                yield self._similar(jobs, similar)
+                return
         for job in jobs:
             match job.spec:
                 case FilterImage():
                     yield from self._filters(job, job.spec)
                 case Noise():
                     yield self._noise(job, job.spec)
+                case Examples():
+                    yield self._examples(job, job.spec)
                 case Fourier() | Progressive() | Twin():
                     yield from self._pictures(job, job.spec)
-                case Natural():
-                    raise AssertionError("photographs are shown to all layers at once")
 
     def _filters(self, job: Job, spec: FilterImage) -> Iterator[Parts]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
@@ -155,6 +177,17 @@ class Engine:
     def _noise(self, job: Job, spec: Noise) -> Parts:
         n_images = self._batching.noise_images(spec.size_px)
         return [noise_panel(self.network.tap(job.layer, "float32"), spec, n_images)]
+
+    def _tuning(self, layers: Sequence[Layer], spec: Tuning) -> Parts:
+        with tqdm(
+            total=n_stimuli(spec),
+            desc="stimuli",
+            unit=" images",
+            file=sys.stderr,
+            leave=False,
+        ) as bar:
+            watch = self.network.watch(layers, self.precision)
+            return tuning_panels(watch, spec, progress=bar.update)
 
     def _natural(self, layers: Sequence[Layer]) -> Parts:
         assert self.photographs, "the plan asks for this kind with photographs only"
@@ -218,7 +251,7 @@ def _measure(recipe: Recipe) -> Measure:
 def _encode(key: str, kind: Kind, part: Picture | Panel, seconds: float) -> Artifact:
     """An artifact for the cache; a panel has no bytes, only numbers."""
     width_px = height_px = 0
-    data = b""
+    data = b"" if isinstance(part, Picture) else part.data
     if isinstance(part, Picture):
         height_px, width_px = part.pixels.shape[:2]
         # Flat colours and edges of weights, and pictures of few pixels, must stay what they are.

@@ -23,7 +23,7 @@ from atlas.demo.drawings import DRAWINGS
 from atlas.demo.network import INPUT_SIZE_PX, MEAN, STD, build_demo
 from atlas.digest import file_sha256
 from atlas.errors import NetworkError
-from atlas.shortcuts import UnstridedConv, shortened
+from atlas.shortcuts import UnstridedConv, in_sigmas, shortened
 from atlas.spec import AtlasSpec
 from atlas.taps import Reader, Tap, Watch
 from atlas.units import Layer, NetworkFacts
@@ -103,10 +103,13 @@ class Network:
         )
         return tap.to(self.device)
 
-    def watch(self, layers: Sequence[Layer]) -> Watch:
-        """All these layers at once, in float32, in the order given."""
+    def watch(self, layers: Sequence[Layer], precision: Precision = "float32") -> Watch:
+        """All these layers at once, in the order given."""
         names = {layer.name: layer.name for layer in layers}
-        extractor = create_feature_extractor(self.model, names).eval()
+        model = in_sigmas(copy.deepcopy(self.model), self.facts.layers)
+        model = model.to(getattr(torch, precision)).to(memory_format=torch.channels_last)
+        leaves = {"leaf_modules": [UnstridedConv]}
+        extractor = create_feature_extractor(model, names, tracer_kwargs=leaves).eval()
         readers = [Reader(*self._reading(layer)).to(self.device) for layer in layers]
         return Watch(readers, extractor)
 
@@ -256,7 +259,7 @@ def _layer(
         stage=parts[0] if len(parts) > 1 else outside,
         block=".".join(parts[:2]) if len(parts) > 2 else None,
         batch_norm=_batch_norm_after(node, graph),
-        reads=_layer_before(node, graph),
+        writers=_writers(node, graph),
         output_px=(height, width),
         receptive_field_px=field.size_px,
         field_centre_px=field.centre_px,
@@ -273,15 +276,22 @@ def _batch_norm_after(node: torch.fx.Node, graph: torch.fx.GraphModule) -> str |
     return name if isinstance(graph.get_submodule(name), nn.BatchNorm2d) else None
 
 
-def _layer_before(node: torch.fx.Node, graph: torch.fx.GraphModule) -> str | None:
-    """The conv whose channels a layer reads, unless an addition or the image comes first."""
-    while len(node.all_input_nodes) == 1:
-        node = node.all_input_nodes[0]
-        if node.op == "call_module" and isinstance(
-            graph.get_submodule(str(node.target)), nn.Conv2d
+def _writers(node: torch.fx.Node, graph: torch.fx.GraphModule) -> tuple[str, ...]:
+    """The layers whose channels a layer reads, in forward order: all those that are summed."""
+    found: set[str] = set()
+    before = [*node.all_input_nodes]
+    seen = set(before)
+    while before:
+        source = before.pop()
+        name = str(source.target)
+        if source.op == "call_module" and isinstance(
+            graph.get_submodule(name), nn.Conv2d | nn.Linear
         ):
-            return str(node.target)
-    return None
+            found.add(name)
+            continue
+        before += [each for each in source.all_input_nodes if each not in seen]
+        seen.update(source.all_input_nodes)
+    return tuple(str(each.target) for each in graph.graph.nodes if str(each.target) in found)
 
 
 def _macs(node: torch.fx.Node, module: nn.Conv2d | nn.Linear) -> int:

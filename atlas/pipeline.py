@@ -18,7 +18,7 @@ from atlas import demo
 from atlas.cache import Artifact, Cache, Entry
 from atlas.digest import file_sha256
 from atlas.labels import with_labels
-from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed
+from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed, similar_jobs
 from atlas.spec import KINDS, AtlasSpec, describe
 from atlas.units import NetworkFacts
 
@@ -120,6 +120,8 @@ class Atlas:
 
         jobs = self._whole_network()
         found = self.cache.entries(key for job in jobs for key in job.keys)
+        compared = similar_jobs(self.spec, self.facts, found)
+        found |= self.cache.entries(key for job in compared for key in job.keys)
         entries: dict[str, dict[str, Entry]] = {}
         for entry in found.values():
             entries.setdefault(entry.unit, {})[entry.kind] = entry
@@ -158,7 +160,7 @@ class Atlas:
     def _engine(self) -> Engine:
         from atlas.engine import Engine
 
-        return Engine(self._load_network(), self.spec.images)
+        return Engine(self._load_network(), self.cache, self.spec.images)
 
     def _speed(self, plan: Plan) -> float | None:
         """Multiply-accumulates per second, as measured on what this recipe rendered before."""

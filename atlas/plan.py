@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+import hashlib
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
 from atlas.cache import Entry
 from atlas.spec import (
     KINDS,
     ArtifactSpec,
     AtlasSpec,
+    Examples,
     Fourier,
     Progressive,
+    Similar,
     Twin,
     artifact_keys,
     select_units,
@@ -37,6 +42,7 @@ class Job:
     units: tuple[Unit, ...]
     keys: tuple[str, ...]  # of the artifacts, one per unit
     unit_cost: float  # multiply-accumulates for one unit
+    sources: tuple[str, ...] = ()  # keys of the artifacts that they are made from
 
     @property
     def keyed(self) -> Iterator[tuple[Unit, str]]:
@@ -87,6 +93,8 @@ def make_plan(spec: AtlasSpec, facts: NetworkFacts, done: Iterable[str]) -> Plan
         for name, units in groupby(select_units(spec.selection, facts), lambda unit: unit.layer)
     }
     asked = jobs_of(spec, facts, by_layer)
+    if "similar" in spec.kinds:
+        asked += similar_jobs(spec, facts, done.union(*(job.keys for job in asked)))
     missing = [_without(job, done) for job in asked]
     return Plan(asked, tuple(job for job in missing if job.units))
 
@@ -116,7 +124,43 @@ def make_job(
     """The job that makes one kind of artifact for these units of one layer."""
     artifact_spec = spec.artifact_spec(kind, layer, facts)
     keys = artifact_keys(facts.sha256, units, kind, artifact_spec)
-    return Job(layer, kind, artifact_spec, units, keys, unit_cost(layer, artifact_spec, facts))
+    sources: tuple[str, ...] = ()
+    if isinstance(artifact_spec, Examples):
+        sources = artifact_keys(facts.sha256, (layer.whole,), "natural", artifact_spec.natural)
+    cost = unit_cost(layer, artifact_spec, facts)
+    return Job(layer, kind, artifact_spec, units, keys, cost, sources)
+
+
+def similar_jobs(spec: AtlasSpec, facts: NetworkFacts, there: Container[str]) -> tuple[Job, ...]:
+    """The jobs that compare all units of the network with each other.
+
+    Their keys say what is compared, so they are stale as soon as more is there.
+
+    Args:
+        spec: what was asked. With photographs, units are compared by their answers to them, else
+            by their excitatory pictures.
+        facts: of the network.
+        there: keys of the artifacts that will be there when the units are compared.
+    """
+    kind: Kind = "natural" if spec.images else "excitatory"
+    jobs = [make_job(spec, facts, layer, kind, units_of(kind, layer, layer.units)) for layer in facts.layers]
+    sources = {job.layer: [key for key in job.keys if key in there] for job in jobs}
+    keys = tuple(key for layer in facts.layers for key in sources[layer])
+    basis: Literal["photographs", "pictures"] = "photographs" if spec.images else "pictures"
+    similar = Similar(basis, hashlib.sha256("".join(keys).encode()).hexdigest())
+    return tuple(
+        Job(
+            layer,
+            "similar",
+            similar,
+            (layer.whole,),
+            artifact_keys(facts.sha256, (layer.whole,), "similar", similar),
+            0.0,
+            keys,
+        )
+        for layer in facts.layers
+        if sources[layer]
+    )
 
 
 def unit_cost(layer: Layer, spec: ArtifactSpec, facts: NetworkFacts) -> float:
@@ -151,4 +195,4 @@ def _without(job: Job, done: set[str]) -> Job:
     left = [(unit, key) for unit, key in job.keyed if key not in done]
     units = tuple(unit for unit, _ in left)
     keys = tuple(key for _, key in left)
-    return Job(job.layer, job.kind, job.spec, units, keys, job.unit_cost)
+    return dataclasses.replace(job, units=units, keys=keys)

@@ -29,6 +29,10 @@ def shortened(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
             norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
             model.set_submodule(layer.name, fuse_conv_bn_eval(conv, norm))
             model.set_submodule(layer.batch_norm, nn.Identity())
+    return _unstrided(model, layers)
+
+
+def _unstrided(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
     first = model.get_submodule(layers[0].name)
     if isinstance(first, nn.Conv2d) and _is_worth_unstriding(first):
         model.set_submodule(layers[0].name, UnstridedConv(first))
@@ -39,6 +43,31 @@ def _is_worth_unstriding(conv: nn.Conv2d) -> bool:
     plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
     square = conv.stride[0] == conv.stride[1] > 1 and not isinstance(conv.padding, str)
     return plain and square and conv.in_channels <= FEW_CHANNELS
+
+
+@torch.no_grad()
+def in_sigmas(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
+    """The same function, of a model whose convs give sigmas from each unit's average themselves.
+
+    What the BatchNorm after a conv does before it scales and shifts is moved into the conv, with
+    its scale's sign; so one unit's numbers need no other unit's magnitude, and half precision
+    keeps them. A conv without BatchNorm stays what it is. The model is changed.
+    """
+    for layer in layers:
+        if layer.batch_norm:
+            norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
+            conv = cast(nn.Conv2d, model.get_submodule(layer.name))
+            mean, var = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            turned = torch.where(norm.weight < 0, -1.0, 1.0) if norm.affine else torch.ones_like(mean)
+            scale = turned * (var + norm.eps).rsqrt()
+            bias = -mean if conv.bias is None else conv.bias - mean
+            conv.weight.mul_(scale[:, None, None, None])
+            conv.bias = nn.Parameter(bias * scale)
+            mean.zero_()
+            var.fill_(1 - norm.eps)
+            if norm.affine:
+                norm.weight.abs_()
+    return _unstrided(model, layers)
 
 
 class UnstridedConv(nn.Module):

@@ -30,15 +30,21 @@ DEFAULT_WEIGHTS = "IMAGENET1K_V1"
 # What can be made, in the order of making: what costs nothing and what people look for come first.
 KINDS: dict[Kind, str] = {
     "filter": "each unit's weights",
+    "circuit": "which units feed a unit, and which it feeds",
     "noise": "what every unit answers to plain noise",
+    "tuning": "what every unit answers to gratings, colours and rings",
     "natural": "what every unit answers to the photographs of --images",
+    "examples": "what in those photographs drives each unit, from most to least",
     "dream": "one picture per layer, for all of its units at once",
     "excitatory": "what drives each unit up",
     "field": "what drives one position of a unit up, where receptive fields are small",
     "twin": "a few units of each layer once more, from another seed",
     "inhibitory": "what drives each unit down",
+    "similar": "which units are like which, among those made so far",
 }
-PER_LAYER: frozenset[Kind] = frozenset({"noise", "natural", "dream"})
+PER_LAYER: frozenset[Kind] = frozenset(
+    {"circuit", "noise", "tuning", "natural", "dream", "similar"}
+)
 N_TWINS = 4  # units per layer that get a twin
 FINE_PX = 512  # side of the pictures of the fine preset
 SMALL_PX = 48  # pictures below it are kept bit for bit
@@ -163,10 +169,60 @@ class Natural:
     """Photographs, prepared as for recognition: short side to 8/7 of the input, centre cut out."""
 
     name: ClassVar[str] = "natural"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     folder_sha256: str  # of its images' names and sizes
     size_px: int
+    n_top: int = 9  # photographs remembered for each unit
+    n_sampled: int = 512  # photographs, the same for all units, whose answers are all remembered
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What each unit sees in the photographs that drive it most, and in others down to the least."""
+
+    name: ClassVar[str] = "examples"
+    version: ClassVar[int] = 1
+
+    natural: Natural
+    largest_px: int = 64  # side of one example
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Strongest inputs and outputs of a unit, from the weights and their BatchNorms alone."""
+
+    name: ClassVar[str] = "circuit"
+    version: ClassVar[int] = 1
+
+    n_partners: int = 5  # of each sign, on each side
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Gratings, colours and rings, drawn on grey in the network's input size."""
+
+    name: ClassVar[str] = "tuning"
+    version: ClassVar[int] = 1
+
+    size_px: int
+    periods_px: tuple[int, ...]  # of the gratings
+    radii_px: tuple[int, ...]  # of the rings
+    n_orientations: int = 12
+    n_phases: int = 4
+    n_hues: int = 12
+
+
+@dataclass(frozen=True)
+class Similar:
+    """Nearest neighbours, by answers to the same photographs or by embeddings of pictures."""
+
+    name: ClassVar[str] = "similar"
+    version: ClassVar[int] = 1
+
+    basis: Literal["photographs", "pictures"]
+    sources_sha256: str  # of the keys of what is compared
+    n_neighbours: int = 4  # within the layer, and as many in other layers
 
 
 @dataclass(frozen=True)
@@ -181,7 +237,9 @@ class FilterImage:
 
 
 Recipe = Fourier | Progressive
-ArtifactSpec = Recipe | Twin | FilterImage | Noise | Natural
+ArtifactSpec = (
+    Recipe | Twin | FilterImage | Circuit | Noise | Tuning | Natural | Examples | Similar
+)
 
 
 @dataclass(frozen=True)
@@ -213,7 +271,8 @@ class AtlasSpec:
         if not _has_small_fields(layer, facts):
             impossible.add("field")
         if self.images is None:
-            impossible.add("natural")
+            impossible |= {"natural", "examples"}
+        impossible.add("similar")  # of what was made: planned when that is known
         return tuple(kind for kind in KINDS if kind in self.kinds and kind not in impossible)
 
     def artifact_spec(self, kind: Kind, layer: Layer, facts: NetworkFacts) -> ArtifactSpec:
@@ -221,8 +280,11 @@ class AtlasSpec:
         recipe, seed = self._recipe(layer, facts), self.seed
         makers: dict[Kind, Callable[[], ArtifactSpec]] = {
             "filter": FilterImage,
+            "circuit": Circuit,
             "noise": lambda: Noise(recipe.picture_px),
+            "tuning": lambda: _tuning(facts),
             "natural": lambda: self._natural(facts),
+            "examples": lambda: Examples(self._natural(facts)),
             "dream": lambda: _dream(self.preset, layer, facts, seed),
             "excitatory": lambda: recipe,
             "field": lambda: _field(self.preset, layer, seed),
@@ -381,6 +443,16 @@ def _near(name: str, names: Sequence[str]) -> str:
     by_folded = {known.lower(): known for known in names}
     near = difflib.get_close_matches(name.lower(), by_folded, n=3, cutoff=0.0)
     return ", ".join(by_folded[folded] for folded in near)
+
+
+def _tuning(facts: NetworkFacts) -> Tuning:
+    """Periods and radii that rise by about a half each, as far as the input holds them."""
+    size_px = facts.input_size_px
+    return Tuning(
+        size_px,
+        periods_px=tuple(px for px in (4, 6, 8, 12, 16, 24, 32, 48) if 4 * px <= size_px),
+        radii_px=tuple(px for px in (4, 6, 9, 13, 19, 28, 42, 62) if 3 * px <= size_px),
+    )
 
 
 def _progressive(preset: PresetName, layer: Layer, seed: int) -> Progressive:

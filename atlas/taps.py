@@ -137,6 +137,7 @@ class Watch:
 
     Attributes:
         readers: of the layers.
+        extractor: from images to what each layer says in sigmas, by the layers' names.
     """
 
     def __init__(self, readers: Sequence[Reader], extractor: nn.Module) -> None:
@@ -152,14 +153,13 @@ class Watch:
     def sigmas(self, images: Tensor) -> Iterator[tuple[Reader, Tensor]]:
         """Each layer's responses (B, n_units, h, w) to images (B, 3, H, W) in 0..1.
 
-        Raises:
-            NetworkError: they are not finite.
+        They are as finite as the weights make them: to be checked where they are fewer.
         """
-        images = self.readers[0].normalise(images).to(memory_format=torch.channels_last)
-        found = self._extractor(images)
+        images = self.readers[0].normalise(images)
+        dtype = next(self._extractor.parameters()).dtype
+        found = self._extractor(images.to(dtype, memory_format=torch.channels_last))
         for reader in self.readers:
-            raw = _as_maps(found.pop(reader.layer.name))
-            yield reader, reader.all_sigmas(reader.checked(raw))
+            yield reader, _as_maps(found.pop(reader.layer.name))
 
 
 def _as_maps(raw: Tensor) -> Tensor:

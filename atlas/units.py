@@ -15,7 +15,18 @@ from typing import Any, Literal
 LayerKind = Literal["conv", "classifier"]
 ScoreName = Literal["z", "mean", "logit"]
 Kind = Literal[
-    "filter", "noise", "natural", "dream", "excitatory", "field", "twin", "inhibitory"
+    "filter",
+    "circuit",
+    "noise",
+    "tuning",
+    "natural",
+    "examples",
+    "dream",
+    "excitatory",
+    "field",
+    "twin",
+    "inhibitory",
+    "similar",
 ]  # of artifact; what each is, and which layers have it: atlas/spec.py
 WHOLE_LAYER = -1  # in place of a unit's index: all channels at once
 
@@ -41,12 +52,17 @@ class Layer:
     stage: str  # "stem", "layer3", "classifier"
     block: str | None  # "layer3.0", or None outside a block
     batch_norm: str | None  # name of the BatchNorm that follows
-    reads: str | None  # the layer whose channels it takes in, None where several are summed
+    writers: tuple[str, ...]  # layers whose channels it takes in, several where they are summed
     output_px: tuple[int, int]  # size of its map for an image of the network's input size
     receptive_field_px: int  # of one position of the map, in image pixels, before clipping
     field_centre_px: float  # of the receptive field of position 0; pixel 0 is at 0
     total_stride_px: int  # image pixels between neighbouring positions of the map
     macs: int  # multiply-accumulates from the image to this layer, for one image
+
+    @property
+    def reads(self) -> str | None:
+        """The layer whose channels it takes in, None where several are summed or none is there."""
+        return self.writers[0] if len(self.writers) == 1 else None
 
     def unit(self, index: int) -> Unit:
         """The unit at `index`, which must be below `n_units`."""

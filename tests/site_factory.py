@@ -42,7 +42,7 @@ def layer(name: str, n_units: int, in_channels: int, **changes: object) -> Layer
         "stage": name.partition(".")[0],
         "block": None,
         "batch_norm": "bn",
-        "reads": None,
+        "writers": (),
         "output_px": (56, 56),
         "receptive_field_px": 11,
         "field_centre_px": 0.0,
@@ -57,16 +57,18 @@ def numbered(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     return tuple(dataclasses.replace(one, index=index) for index, one in enumerate(layers))
 
 
-def bottleneck(name: str, reads: str | None, width: int, inputs: int, project: bool) -> list[Layer]:
+def bottleneck(
+    name: str, writers: tuple[str, ...], width: int, inputs: int, project: bool
+) -> list[Layer]:
     """The layers of one residual block."""
     block = {"block": name, "stage": name.partition(".")[0]}
     layers = [
-        layer(f"{name}.conv1", width, inputs, reads=reads, **block),
-        layer(f"{name}.conv2", width, width, reads=f"{name}.conv1", kernel=(3, 3), **block),
-        layer(f"{name}.conv3", 4 * width, width, reads=f"{name}.conv2", **block),
+        layer(f"{name}.conv1", width, inputs, writers=writers, **block),
+        layer(f"{name}.conv2", width, width, writers=(f"{name}.conv1",), kernel=(3, 3), **block),
+        layer(f"{name}.conv3", 4 * width, width, writers=(f"{name}.conv2",), **block),
     ]
     if project:
-        layers.append(layer(f"{name}.downsample.0", 4 * width, inputs, reads=reads, **block))
+        layers.append(layer(f"{name}.downsample.0", 4 * width, inputs, writers=writers, **block))
     return layers
 
 
@@ -77,18 +79,21 @@ def network(n_blocks: tuple[int, ...] = (2, 1), width: int = 5) -> NetworkFacts:
             "conv1", 3 * width, 3, kernel=(7, 7), stride=(2, 2), stage="stem", receptive_field_px=7
         )
     ]
-    inputs, reads = 3 * width, "conv1"
+    inputs, writers = 3 * width, ("conv1",)
     for stage, n in enumerate(n_blocks):
         for block in range(n):
             name, size = f"layer{stage + 1}.{block}", width * 2**stage
-            layers += bottleneck(name, reads, size, inputs, project=block == 0)
-            inputs, reads = 4 * size, None
+            layers += bottleneck(name, writers, size, inputs, project=block == 0)
+            inputs = 4 * size
+            written = (f"{name}.conv3",) if block else (f"{name}.conv3", f"{name}.downsample.0")
+            writers = writers + written if block else written
     layers.append(
         layer(
             "fc",
             len(LABELS),
             inputs,
             kind="classifier",
+            writers=writers,
             stage="classifier",
             batch_norm=None,
             output_px=(1, 1),

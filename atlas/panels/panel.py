@@ -16,6 +16,7 @@ class Panel:
 
     unit: Unit
     numbers: dict[str, Any]  # JSON-ready
+    data: bytes = b""  # what is too much for numbers, and not for the pages
 
 
 def rounded(values: Tensor) -> list[float]:

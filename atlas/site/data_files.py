@@ -9,7 +9,7 @@ from atlas.cache import Entry
 from atlas.site import wording
 from atlas.site.sprites import OF_OWN_SIZE, THUMB_PX, THUMBS, Sprite
 from atlas.site.views import PANEL_FACTS, Contents
-from atlas.spec import KINDS
+from atlas.spec import KINDS, PER_LAYER
 from atlas.units import (
     Kind,
     Layer,
@@ -22,7 +22,8 @@ from atlas.units import (
 )
 
 SCHEMA_VERSION = 2
-PANELS: tuple[Kind, ...] = ("noise", "natural")  # measured on all units of a layer at once
+# Made for all units of a layer at once, with a number for each.
+PANELS = tuple(kind for kind in KINDS if kind in PER_LAYER and kind != "dream")
 
 
 def manifest(contents: Contents) -> bytes:
