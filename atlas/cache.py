@@ -174,23 +174,9 @@ class Cache:
                 )
             self._db.execute("vacuum")
 
-    def save_checkpoint(self, key: str, data: bytes) -> None:
-        """Remember how far a long piece of work is, in place of what was remembered before."""
-        with self._explained(), self._db:
-            self._db.execute("insert or replace into checkpoints values (?,?)", (key, data))
-
-    def checkpoint(self, key: str) -> bytes | None:
-        """What `save_checkpoint` remembered."""
-        with self._explained():
-            row = self._db.execute(
-                "select data from checkpoints where key = ?", (key,)
-            ).fetchone()
-        return bytes(row[0]) if row else None
-
-    def drop_checkpoint(self, key: str) -> None:
-        """Forget a checkpoint: the work is done."""
-        with self._explained(), self._db:
-            self._db.execute("delete from checkpoints where key = ?", (key,))
+    def checkpoint(self, key: str) -> Checkpoint:
+        """Where a long piece of work is remembered until it is done."""
+        return Checkpoint(self, hashlib.sha256(key.encode()).hexdigest())
 
     def save_facts(self, source: str, facts: NetworkFacts) -> None:
         """Remember what a weights source turned out to be, so that nothing must be loaded again."""
@@ -206,6 +192,11 @@ class Cache:
                 "select facts from networks where source = ?", (source,)
             ).fetchone()
         return NetworkFacts.from_json(row[0]) if row else None
+
+    def execute(self, statement: str, *values: str | bytes) -> list[Any]:
+        """Run one statement and commit it."""
+        with self._explained(), self._db:
+            return self._db.execute(statement, values).fetchall()
 
     @property
     def disk_bytes(self) -> int:
@@ -247,6 +238,26 @@ class Cache:
         else:
             remedy = "give a folder that can be written with --cache"
         return CacheError(f"cannot use the cache {self.path}: {error}; {remedy}")
+
+
+class Checkpoint:
+    """How far one piece of work is, on disk."""
+
+    def __init__(self, cache: Cache, key: str) -> None:
+        self._cache, self._key = cache, key
+
+    def save(self, data: bytes) -> None:
+        """Remember this, in place of what was remembered before."""
+        self._cache.execute("insert or replace into checkpoints values (?,?)", self._key, data)
+
+    def load(self) -> bytes | None:
+        """What was remembered, if anything was."""
+        rows = self._cache.execute("select data from checkpoints where key = ?", self._key)
+        return bytes(rows[0][0]) if rows else None
+
+    def drop(self) -> None:
+        """Forget it: the work is done."""
+        self._cache.execute("delete from checkpoints where key = ?", self._key)
 
 
 def remove_cache(folder: Path) -> int:

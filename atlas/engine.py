@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
@@ -17,16 +18,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from atlas import derived
 from atlas.batching import Batching, is_out_of_memory
-from atlas.cache import Artifact
+from atlas.cache import Artifact, Cache, Checkpoint
 from atlas.devices import fastest_precision
 from atlas.errors import DeviceError
 from atlas.heap import keep_freed_memory
 from atlas.network import Network
+from atlas.panels.circuits import circuit_panels
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.panels.panel import Panel
+from atlas.panels.tuning import n_stimuli, tuning_panels
 from atlas.photographs import Photographs
+from atlas.pictures.embedding import Embedder
 from atlas.pictures.filters import filter_pictures
 from atlas.pictures.finished import (
     Finished,
@@ -40,7 +45,20 @@ from atlas.pictures.picture import Picture
 from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
-from atlas.spec import SMALL_PX, FilterImage, Fourier, Natural, Noise, Progressive, Recipe, Twin
+from atlas.spec import (
+    SMALL_PX,
+    Circuit,
+    Examples,
+    FilterImage,
+    Fourier,
+    Natural,
+    Noise,
+    Progressive,
+    Recipe,
+    Similar,
+    Tuning,
+    Twin,
+)
 from atlas.taps import Tap
 from atlas.units import Kind, Layer, Unit
 
@@ -77,6 +95,7 @@ class Engine:
         self.network = network
         self.photographs = photographs
         self._cache = cache
+        self._checkpoints: list[Checkpoint] = []  # of work that is done but not committed
         self.precision = fastest_precision(network.device)
         self._batching = Batching(network.device)
         on_gpu = network.device.type == "cuda"
@@ -106,6 +125,8 @@ class Engine:
         # What is made from other artifacts finds them committed.
         for _, wave in groupby(jobs, lambda job: bool(job.sources)):
             self._run(list(wave), commit)
+            while self._checkpoints:
+                self._checkpoints.pop().drop()
 
     def _run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
         keys = {(job.kind, unit): key for job in jobs for unit, key in job.keyed}
@@ -143,30 +164,29 @@ class Engine:
                 yield Launch(kind, batch)
 
     def _make(self, kind: Kind, jobs: list[Job]) -> Iterator[Launched]:
-        layers = [job.layer for job in jobs]
-        match jobs[0].spec:  # some are made for all layers at once
-            case Circuit() as circuit:
-                yield circuit_panels(self.network, layers, circuit)
-                return
-            case Tuning() as tuning:
-                yield self._tuning(layers, tuning)
-                return
-            case Natural() as natural:
-                yield self._natural(layers, natural)
-                return
-            case Similar() as similar:
-                yield self._similar(jobs, similar)
-                return
-        for job in jobs:
-            match job.spec:
-                case FilterImage():
-                    yield from self._filters(job, job.spec)
-                case Noise():
-                    yield self._noise(job, job.spec)
-                case Examples():
-                    yield self._examples(job, job.spec)
-                case Fourier() | Progressive() | Twin():
-                    yield from self._pictures(job, job.spec)
+        match jobs[0].spec:  # most are made layer after layer, some for all layers at once
+            case Circuit() as spec:
+                yield circuit_panels(self.network, [job.layer for job in jobs], spec)
+            case Tuning() as spec:
+                yield self._tuning([job.layer for job in jobs], spec)
+            case Natural() as spec:
+                yield self._natural(jobs, spec)
+            case Examples() as spec:
+                yield from derived.examples(jobs, spec, self._photographs(), self._cache)
+            case Similar() as spec:
+                yield derived.neighbours(jobs, spec, self.network.facts, self._cache)
+            case _:
+                for job in jobs:
+                    yield from self._make_for(job)
+
+    def _make_for(self, job: Job) -> Iterator[Launched]:
+        match job.spec:
+            case FilterImage() as spec:
+                yield from self._filters(job, spec)
+            case Noise() as spec:
+                yield self._noise(job, spec)
+            case Fourier() | Progressive() | Twin() as spec:
+                yield from self._pictures(job, spec)
 
     def _filters(self, job: Job, spec: FilterImage) -> Iterator[Parts]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
@@ -189,25 +209,33 @@ class Engine:
             watch = self.network.watch(layers, self.precision)
             return tuning_panels(watch, spec, progress=bar.update)
 
-    def _natural(self, layers: Sequence[Layer]) -> Parts:
-        assert self.photographs, "the plan asks for this kind with photographs only"
-        watch, size_px = self.network.watch(layers), self.network.facts.input_size_px
+    def _natural(self, jobs: Sequence[Job], spec: Natural) -> Parts:
+        photographs, facts = self._photographs(), self.network.facts
+        layers = [job.layer for job in jobs]
+        checkpoint = self._cache.checkpoint("".join(key for job in jobs for key in job.keys))
+        self._checkpoints.append(checkpoint)
         with tqdm(
-            total=len(self.photographs.files),
+            total=len(photographs.files),
             desc="photographs",
             unit=" images",
             file=sys.stderr,
             leave=False,
         ) as bar:
-            return natural_panels(watch, self.photographs, size_px, progress=bar.update)
+            watch = self.network.watch(layers, self.precision)
+            return natural_panels(watch, photographs, spec, facts.labels, checkpoint, bar.update)
+
+    def _photographs(self) -> Photographs:
+        assert self.photographs, "the plan asks for such kinds with photographs only"
+        return self.photographs
 
     def _pictures(self, job: Job, spec: Recipe | Twin) -> Iterator[Finished]:
         fast, exact = self._taps(job.layer, spec)
+        embed = self._embedder if job.kind == "excitatory" else None
         waiting, n_units = list(job.units), 0
         while waiting:
             try:
                 n_units = n_units or self._batching.size(fast, waiting, spec)
-                finished = render_units(fast, exact, waiting[:n_units], spec)
+                finished = render_units(fast, exact, waiting[:n_units], spec, embed)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -222,6 +250,13 @@ class Engine:
             del waiting[:n_units]
             yield finished
 
+    @functools.cached_property
+    def _embedder(self) -> Embedder | None:
+        last = self.network.facts.layers[-1]
+        if last.kind != "classifier":
+            return None
+        return Embedder(self.network.tap(last, self.precision))
+
     def _taps(self, layer: Layer, spec: Recipe | Twin) -> tuple[Tap, Tap]:
         """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
         exact = self.network.tap(layer, "float32")
@@ -233,11 +268,17 @@ class Engine:
         return self.network.tap(layer, self.precision), exact
 
 
-def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> Finished:
+def render_units(
+    fast: Tap,
+    exact: Tap,
+    units: Sequence[Unit],
+    spec: Recipe | Twin,
+    embed: Embedder | None = None,
+) -> Finished:
     """One batch: ascend on the fast tap, measure on the exact one."""
     if isinstance(spec, Twin):
         return twin_pictures(fast, exact, units, spec)
-    return finish(ascend(fast, units, spec), units, exact, _measure(spec))
+    return finish(ascend(fast, units, spec), units, exact, _measure(spec), embed=embed)
 
 
 def _measure(recipe: Recipe) -> Measure:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +59,33 @@ class Photographs:
         digest = hashlib.sha256(repr(sizes).encode()).hexdigest()
         return cls(folder, tuple(name for name, _ in sizes), digest)
 
-    def batches(self, size_px: int, n_images: int) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
-        """All in order, in batches decoded ahead: (position in `files`, pixels if readable)."""
-        starts = range(0, len(self.files), n_images)
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The folders that the images are sorted into, one per class; none where there are none."""
+        return tuple(sorted({label for label in map(self.label, self.files) if label}))
+
+    @staticmethod
+    def label(file: str) -> str | None:
+        """The class of an image: the first folder on the way to it."""
+        return file.partition("/")[0] if "/" in file else None
+
+    def batches(
+        self, size_px: int, n_images: int, first: int = 0
+    ) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
+        """All in order, in batches decoded ahead: (position in `files`, pixels if readable).
+
+        Args:
+            size_px: of the pixels.
+            n_images: of a batch.
+            first: position to begin at.
+        """
+        starts = range(first, len(self.files), n_images)
         with ThreadPoolExecutor(thread_name_prefix="photographs") as pool:
             ahead: deque[Iterator[Pixels | None]] = deque()
             for position, start in enumerate(starts):
                 while len(ahead) < N_AHEAD and position + len(ahead) < len(starts):
-                    first = starts[position + len(ahead)]
-                    chunk = self.files[first : first + n_images]
+                    begin = starts[position + len(ahead)]
+                    chunk = self.files[begin : begin + n_images]
                     ahead.append(pool.map(lambda file: self.load(file, size_px), chunk))
                 yield list(enumerate(ahead.popleft(), start))
 

@@ -143,7 +143,10 @@ def similar_jobs(spec: AtlasSpec, facts: NetworkFacts, there: Container[str]) ->
         there: keys of the artifacts that will be there when the units are compared.
     """
     kind: Kind = "natural" if spec.images else "excitatory"
-    jobs = [make_job(spec, facts, layer, kind, units_of(kind, layer, layer.units)) for layer in facts.layers]
+    jobs = [
+        make_job(spec, facts, layer, kind, units_of(kind, layer, layer.units))
+        for layer in facts.layers
+    ]
     sources = {job.layer: [key for key in job.keys if key in there] for job in jobs}
     keys = tuple(key for layer in facts.layers for key in sources[layer])
     basis: Literal["photographs", "pictures"] = "photographs" if spec.images else "pictures"

@@ -58,7 +58,9 @@ def in_sigmas(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
             norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
             conv = cast(nn.Conv2d, model.get_submodule(layer.name))
             mean, var = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-            turned = torch.where(norm.weight < 0, -1.0, 1.0) if norm.affine else torch.ones_like(mean)
+            turned = (
+                torch.where(norm.weight < 0, -1.0, 1.0) if norm.affine else torch.ones_like(mean)
+            )
             scale = turned * (var + norm.eps).rsqrt()
             bias = -mean if conv.bias is None else conv.bias - mean
             conv.weight.mul_(scale[:, None, None, None])

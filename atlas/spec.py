@@ -49,6 +49,8 @@ N_TWINS = 4  # units per layer that get a twin
 FINE_PX = 512  # side of the pictures of the fine preset
 SMALL_PX = 48  # pictures below it are kept bit for bit
 MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
+EXAMPLE_ROWS, EXAMPLE_COLUMNS = 3, 5  # of a strip of examples
+EXAMPLE_TOP_COLUMNS = 3  # on its left: the strongest
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,18 @@ class Natural:
 
 @dataclass(frozen=True)
 class Examples:
-    """What each unit sees in the photographs that drive it most, and in others down to the least."""
+    """What each unit sees in the photographs that drive it most, and in weaker ones."""
 
     name: ClassVar[str] = "examples"
     version: ClassVar[int] = 1
 
     natural: Natural
     largest_px: int = 64  # side of one example
+
+    def layout_px(self, layer: Layer) -> tuple[int, int]:
+        """Side of one example of a layer's units, and the gap between two."""
+        side_px = min(layer.receptive_field_px, self.natural.size_px, self.largest_px)
+        return side_px, max(1, side_px // 32)
 
 
 @dataclass(frozen=True)
@@ -237,9 +244,7 @@ class FilterImage:
 
 
 Recipe = Fourier | Progressive
-ArtifactSpec = (
-    Recipe | Twin | FilterImage | Circuit | Noise | Tuning | Natural | Examples | Similar
-)
+ArtifactSpec = Recipe | Twin | FilterImage | Circuit | Noise | Tuning | Natural | Examples | Similar
 
 
 @dataclass(frozen=True)

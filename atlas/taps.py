@@ -115,17 +115,18 @@ class Tap(Reader):
         Returns:
             (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a classifier.
         """
-        return _as_maps(self.module(self._inputs(images)))
+        return _as_maps(self.module(self.inputs(images)))
 
     def own_maps(self, images: Tensor, channels: Tensor) -> Tensor:
         """For each image the raw output of its own unit: (B, 3, H, W), (B,) -> (B, h, w)."""
-        inputs = self._inputs(images)
+        inputs = self.inputs(images)
         if self.own_only:
             return own_maps(self.module, self.layer, inputs, channels)
         maps = _as_maps(self.module(inputs))
         return maps[torch.arange(len(channels), device=maps.device), channels].float()
 
-    def _inputs(self, images: Tensor) -> Tensor:
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the layer takes in, for images (B, 3, H, W) as the network takes them in."""
         dtype = next(self.module.parameters()).dtype
         images = images.to(dtype, memory_format=torch.channels_last)
         inputs: Tensor = self.extractor(images)["tap"]

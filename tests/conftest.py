@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from atlas.cache import Cache
 from atlas.network import Network, walk
 from atlas.units import NetworkFacts
 
@@ -126,3 +129,10 @@ def planted() -> Network:
 def seeded() -> Network:
     """The same architecture with seeded random weights everywhere."""
     return make_network(randomise(Planted()))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Cache]:
+    """An empty cache."""
+    with Cache(tmp_path / "cache") as opened:
+        yield opened

@@ -11,6 +11,7 @@ from PIL import Image
 
 from atlas import engine as engine_module
 from atlas.batching import CPU_BATCH_PX, Batching, one_step
+from atlas.cache import Cache
 from atlas.devices import fastest_precision, find_device
 from atlas.engine import Engine
 from atlas.errors import DeviceError
@@ -32,7 +33,7 @@ def batches(monkeypatch):
     """Stands in for the ascent: remembers each batch, runs out of memory above `limit`."""
     seen: list[int] = []
 
-    def render_units(_fast, _exact, units, _recipe):
+    def render_units(_fast, _exact, units, _recipe, _embed):
         seen.append(len(units))
         if len(units) > render_units.limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -44,9 +45,9 @@ def batches(monkeypatch):
     return render_units
 
 
-def run(network: Network, jobs) -> list[list[str]]:
+def run(network: Network, cache: Cache, jobs) -> list[list[str]]:
     committed: list[list[str]] = []
-    with Engine(network) as engine:
+    with Engine(network, cache) as engine:
         engine.run(jobs, lambda artifacts: committed.append([a.unit for a in artifacts]))
     return committed
 
@@ -75,60 +76,64 @@ def test_what_is_tried_for_its_memory_is_the_dearest_step():
     assert one_step(recipe).steps == one_step(recipe).n_scales == 1
 
 
-def test_out_of_memory_halves_the_batch_and_loses_no_unit(planted: Network, batches):
+def test_out_of_memory_halves_the_batch_and_loses_no_unit(planted: Network, cache: Cache, batches):
     batches.limit = 2
     jobs = excitatory_jobs(planted, layers=("layer1.*",))
-    committed = run(planted, jobs)
+    committed = run(planted, cache, jobs)
     assert batches.seen[:3] == [4, 2, 2]
     rendered = [unit for batch in committed for unit in batch]
     assert rendered == [unit.id for job in jobs for unit in job.units]
 
 
-def test_working_ahead_as_for_a_gpu_hands_out_the_same_batches_in_order(planted, batches):
+def test_working_ahead_as_for_a_gpu_hands_out_the_same_batches_in_order(
+    planted, cache: Cache, batches
+):
     jobs = excitatory_jobs(planted)
-    expected = run(planted, jobs)
+    expected = run(planted, cache, jobs)
     committed: list[list[str]] = []
-    with Engine(planted) as engine:
+    with Engine(planted, cache) as engine:
         engine._n_ahead = 2
         engine.run(jobs, lambda artifacts: committed.append([a.unit for a in artifacts]))
     assert committed == expected
 
 
-def test_one_picture_that_does_not_fit_is_explained(planted: Network, batches):
+def test_one_picture_that_does_not_fit_is_explained(planted: Network, cache: Cache, batches):
     batches.limit = 0
     with pytest.raises(DeviceError, match=r"one picture of conv1 .* --preset"):
-        run(planted, excitatory_jobs(planted, layers=("conv1",)))
+        run(planted, cache, excitatory_jobs(planted, layers=("conv1",)))
 
 
-def test_other_errors_are_not_taken_for_out_of_memory(planted: Network, monkeypatch):
+def test_other_errors_are_not_taken_for_out_of_memory(planted: Network, cache: Cache, monkeypatch):
     def broken(*_):
         raise RuntimeError("shapes cannot be multiplied")
 
     monkeypatch.setattr(engine_module, "render_units", broken)
     with pytest.raises(RuntimeError, match="multiplied"):
-        run(planted, excitatory_jobs(planted, layers=("conv1",)))
+        run(planted, cache, excitatory_jobs(planted, layers=("conv1",)))
 
 
-def test_what_was_rendered_before_an_interruption_is_committed(planted: Network, monkeypatch):
-    def render_units(_fast, _exact, units, _recipe):
+def test_what_was_rendered_before_an_interruption_is_committed(
+    planted: Network, cache: Cache, monkeypatch
+):
+    def render_units(_fast, _exact, units, _recipe, _embed):
         if units[0].layer == "layer1.0.conv2":
             raise KeyboardInterrupt
         return [Picture(unit, GREY, {}) for unit in units]
 
     monkeypatch.setattr(engine_module, "render_units", render_units)
     committed: list[str] = []
-    with Engine(planted) as engine, pytest.raises(KeyboardInterrupt):
+    with Engine(planted, cache) as engine, pytest.raises(KeyboardInterrupt):
         jobs = excitatory_jobs(planted)
         engine.run(jobs, lambda artifacts: committed.extend(a.unit for a in artifacts))
     expected = [unit.id for job in jobs[:2] for unit in job.units]
     assert committed == expected
 
 
-def test_weight_pictures_are_kept_exactly(planted: Network):
+def test_weight_pictures_are_kept_exactly(planted: Network, cache: Cache):
     spec = AtlasSpec(selection=Selection(layers=("conv1",)), kinds=("filter",))
     (job,) = make_plan(spec, planted.facts, ()).asked
     artifacts = []
-    with Engine(planted) as engine:
+    with Engine(planted, cache) as engine:
         engine.run([job], artifacts.extend)
     pixels = np.asarray(Image.open(io.BytesIO(artifacts[0].data)))
     kernel = planted.weight(job.layer)[0].numpy()
@@ -138,10 +143,10 @@ def test_weight_pictures_are_kept_exactly(planted: Network):
     np.testing.assert_array_equal(pixels[::factor, ::factor], expected)
 
 
-def test_artifacts_say_what_was_measured(planted: Network):
+def test_artifacts_say_what_was_measured(planted: Network, cache: Cache):
     jobs = excitatory_jobs(planted, layers=("conv1",))
     artifacts = []
-    with Engine(planted) as engine:
+    with Engine(planted, cache) as engine:
         engine.run(jobs, artifacts.extend)
     assert [a.unit for a in artifacts] == [u.id for u in jobs[0].units]
     assert [a.key for a in artifacts] == list(jobs[0].keys)

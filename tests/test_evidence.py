@@ -11,16 +11,16 @@ import torch
 from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX
 from PIL import Image
 
+from atlas.cache import Cache
 from atlas.engine import Engine
 from atlas.network import Network
-from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.photographs import Photographs
 from atlas.pictures.finished import all_responses, finish
 from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import similarity, twin_pictures
 from atlas.plan import make_plan
-from atlas.spec import AtlasSpec, Fourier, Noise, Stage, Twin
+from atlas.spec import KINDS, PER_LAYER, AtlasSpec, Fourier, Noise, Stage, Twin
 
 RECIPE = Fourier((Stage(48, 48),), margin_px=5, objective="power", decay=0.6)
 TWIN = Twin(RECIPE, dataclasses.replace(RECIPE, seed=1))
@@ -111,16 +111,6 @@ def test_the_batch_of_noise_changes_nothing(seeded: Network):
     assert whole["z_max"] == pytest.approx(parts["z_max"], abs=2e-3)
 
 
-def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: Photographs):
-    panels = natural_panels(planted.watch(planted.facts.layers), photographs, IMAGE_PX)
-    assert [panel.unit.id for panel in panels] == [layer.name for layer in planted.facts.layers]
-    numbers = panels[0].numbers
-    assert numbers["highest"][:3] == ["grating.png", "grating.png", "red.png"]
-    assert numbers["lowest"][2] == "green.png"
-    assert numbers["z_max"][2] == pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)
-    assert (numbers["n_images"], numbers["skipped"]) == (4, ["broken.jpg"])
-
-
 def test_watching_all_layers_gives_what_each_tap_gives(seeded: Network):
     images = torch.rand(2, 3, IMAGE_PX, IMAGE_PX, generator=torch.Generator().manual_seed(0))
     for tap, z in seeded.watch(seeded.facts.layers).sigmas(images):
@@ -128,20 +118,19 @@ def test_watching_all_layers_gives_what_each_tap_gives(seeded: Network):
         torch.testing.assert_close(z, alone, atol=1e-4, rtol=1e-4)
 
 
-def test_no_readable_photograph_is_said_and_nothing_made_up(planted: Network, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    (panel,) = natural_panels(
-        planted.watch(planted.facts.layers[:1]), Photographs.of(tmp_path), IMAGE_PX
-    )
-    assert panel.numbers == {"n_images": 0, "n_skipped": 1, "skipped": ["broken.png"]}
-
-
-def test_the_engine_makes_every_kind(planted: Network, photographs: Photographs):
+def test_the_engine_makes_every_kind(planted: Network, cache: Cache, photographs: Photographs):
     spec = AtlasSpec(preset="preview", images=photographs)
     jobs = make_plan(spec, planted.facts, ()).missing
     artifacts = []
-    with Engine(planted, photographs) as engine:
-        engine.run(jobs, artifacts.extend)
+
+    def commit(batch):
+        cache.put(batch)
+        artifacts.extend(batch)
+
+    with Engine(planted, cache, photographs) as engine:
+        engine.run(jobs, commit)
     assert [a.key for a in artifacts] == [key for job in jobs for key in job.keys]
-    without_picture = {a.kind for a in artifacts if not a.data}
-    assert without_picture == {"noise", "natural"}
+    assert {a.kind for a in artifacts} == set(KINDS)
+    without_picture = {a.kind for a in artifacts if not a.width_px}
+    assert without_picture == PER_LAYER - {"dream"}
+    assert make_plan(spec, planted.facts, cache.keys()).n_missing == 0

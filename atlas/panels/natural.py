@@ -1,101 +1,310 @@
-"""What units answer to photographs: one pass over a folder, all layers watched at once."""
+"""What units answer to photographs: one pass over a folder, all layers watched at once.
+
+What is kept of it does not grow with the folder: for each unit its strongest photographs, counts,
+and a sum per class; and its answers to a sample of the photographs that is the same for all units.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from atlas.panels.answers import Answers
 from atlas.panels.panel import Panel, rounded
 from atlas.photographs import Photographs, Pixels
+from atlas.spec import Natural
 from atlas.taps import Watch
-from atlas.units import Layer
 
-BATCH = 8  # all maps of all layers are in memory at once
+CPU_BATCH, GPU_BATCH = 8, 64  # all maps of all layers are in memory at once
 N_NAMED = 20  # of the files that cannot be read
+MAX_CLASSES = 2000  # a sum is kept for every class and unit
+SAVE_EVERY_S = 60.0
+QUANTILES = (0.9, 0.5, 0.1)  # of the sampled photographs: strong, middle and weak ones
+N_PER_QUANTILE = 2
 
 
-class Best:
-    """Per unit of one layer the largest value so far, and the image that gave it."""
+class Checkpoint(Protocol):
+    """Where a pass is remembered when it is interrupted."""
 
-    def __init__(self, n_units: int, device: torch.device) -> None:
-        self.values = torch.full((n_units,), -torch.inf, device=device)
-        self.images = torch.full((n_units,), -1, device=device)  # positions among the files
+    def load(self) -> bytes | None:
+        """What was saved last, if anything was."""
 
-    def update(self, values: Tensor, images: Tensor) -> None:
-        """Take in values (B, n_units) of the images at these positions, (B,)."""
-        largest, row = values.max(0)
-        better = largest > self.values
-        self.values = torch.where(better, largest, self.values)
-        self.images = torch.where(better, images[row], self.images)
+    def save(self, data: bytes) -> None:
+        """Remember this in place of what was saved before."""
 
 
-class Extremes:
-    """Per unit of one layer the highest and the lowest response so far."""
+@dataclass(frozen=True)
+class Roll:
+    """What a pass needs to know of each file: its row in the sample, and its class."""
 
-    def __init__(self, n_units: int, device: torch.device) -> None:
-        self.highest = Best(n_units, device)
-        self.lowest = Best(n_units, device)  # of the responses turned over
+    rows: Tensor  # (n_files,)
+    n_sampled: int
+    classes: Tensor  # (n_files,)
+    labels: tuple[str, ...]
 
-    def update(self, z: Tensor, images: Tensor) -> None:
-        """Take in the responses (B, n_units, h, w) to the images at these positions, (B,)."""
-        self.highest.update(z.amax((2, 3)), images)
-        self.lowest.update(-z.amin((2, 3)), images)
+    @classmethod
+    def of(cls, photographs: Photographs, spec: Natural) -> Roll:
+        """The sample is drawn from the files, the same for equal folders."""
+        n_files = len(photographs.files)
+        drawn = torch.randperm(n_files, generator=torch.Generator().manual_seed(0))
+        n_sampled = min(spec.n_sampled, n_files)
+        rows = torch.full((n_files,), -1)
+        rows[drawn[:n_sampled].sort().values] = torch.arange(n_sampled)
+        labels = photographs.labels
+        if not 2 <= len(labels) <= MAX_CLASSES:
+            labels = ()
+        number: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
+        classes = [number.get(photographs.label(file), -1) for file in photographs.files]
+        return cls(rows, n_sampled, torch.tensor(classes), labels)
+
+
+class Pass:
+    """One pass over the photographs, which can be interrupted and taken up."""
+
+    def __init__(self, watch: Watch, photographs: Photographs, spec: Natural) -> None:
+        self.roll = Roll.of(photographs, spec)
+        self.photographs, self.spec, self._watch = photographs, spec, watch
+        n_sampled, n_classes = self.roll.n_sampled, len(self.roll.labels)
+        self.answers = [Answers(each, spec, n_sampled, n_classes) for each in watch.readers]
+        self.n_done = 0  # files
+        self.skipped: list[int] = []  # positions of the files that cannot be read
+        self._is_whole = True  # no batch is counted for some layers only
+
+    @property
+    def sampled_images(self) -> Tensor:
+        """Positions of the files of the sample that could be read, in order."""
+        there = self.roll.rows >= 0
+        there[self.skipped] = False
+        return there.nonzero()[:, 0]
+
+    @property
+    def class_sizes(self) -> Tensor:
+        """How many images of each class could be read: (n_classes,)."""
+        there = self.roll.classes >= 0
+        there[self.skipped] = False
+        return torch.bincount(self.roll.classes[there], minlength=len(self.roll.labels))
+
+    def run(self, checkpoint: Checkpoint, progress: Callable[[int], object]) -> None:
+        """Take in all files that were not taken in yet; what is done is saved, come what may."""
+        if data := checkpoint.load():
+            self._restore(data)
+            progress(self.n_done)
+        saved = time.monotonic()
+        try:
+            for batch in self._batches():
+                self._take(batch)
+                progress(len(batch))
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    checkpoint.save(self._state())
+                    saved = time.monotonic()
+        finally:
+            if self._is_whole:
+                checkpoint.save(self._state())
+
+    def _batches(self) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
+        n_images = GPU_BATCH if self._watch.device.type == "cuda" else CPU_BATCH
+        return self.photographs.batches(self.spec.size_px, n_images, first=self.n_done)
+
+    def _take(self, batch: Sequence[tuple[int, Pixels | None]]) -> None:
+        readable = {index: pixels for index, pixels in batch if pixels is not None}
+        self._is_whole = False
+        if readable:
+            device, images = self._watch.device, torch.tensor(list(readable))
+            rows, classes = self.roll.rows[images].to(device), self.roll.classes[images].to(device)
+            found = self._watch.sigmas(as_images(list(readable.values()), device))
+            for answers, (_, z) in zip(self.answers, found, strict=True):
+                answers.update(z, images.to(device), rows, classes)
+        self.skipped += [index for index, pixels in batch if pixels is None]
+        self.n_done += len(batch)
+        self._is_whole = True
+
+    def _state(self) -> bytes:
+        arrays: dict[str, Any] = {
+            f"{answers.reader.layer.name}/{name}": array
+            for answers in self.answers
+            for name, array in answers.arrays().items()
+        }
+        arrays |= {"n_done": self.n_done, "skipped": np.array(self.skipped, dtype=int)}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()
+
+    def _restore(self, data: bytes) -> None:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            self.n_done, self.skipped = int(arrays["n_done"]), arrays["skipped"].tolist()
+            for answers in self.answers:
+                start = f"{answers.reader.layer.name}/"
+                own = {
+                    name.removeprefix(start): arrays[name]
+                    for name in arrays.files
+                    if name.startswith(start)
+                }
+                answers.restore(own)
 
 
 def natural_panels(
     watch: Watch,
     photographs: Photographs,
-    size_px: int,
+    spec: Natural,
+    names: Sequence[str] = (),
+    checkpoint: Checkpoint | None = None,
     progress: Callable[[int], object] = lambda n_images: None,
 ) -> list[Panel]:
-    """For each watched layer, the best photograph of every unit for either sign.
+    """What every unit of the watched layers answers to a folder of photographs.
 
     Args:
         watch: of the layers.
         photographs: to show the network; unreadable ones are counted and named.
-        size_px: the network's input.
-        progress: told how many more images were taken in.
+        spec: what to keep.
+        names: of the network's classes; they name the folders where there are as many.
+        checkpoint: where an interrupted pass is remembered.
+        progress: told how many more files were taken in.
 
     Raises:
-        NetworkError: a response is not finite.
+        NetworkError: an answer is not finite.
+
+    Source of the class selectivity: Morcos et al. 2018, https://arxiv.org/abs/1803.06959
     """
-    extremes = {
-        reader.layer.name: Extremes(reader.layer.n_units, watch.device) for reader in watch.readers
+    shown = Pass(watch, photographs, spec)
+    shown.run(checkpoint or Forgetful(), progress)
+    labels = shown.roll.labels
+    if len(names) == len(labels):
+        labels = tuple(names)
+    skipped = [photographs.files[index] for index in shown.skipped]
+    facts = {
+        "n_images": shown.n_done - len(skipped),
+        "n_skipped": len(skipped),
+        "skipped": skipped[:N_NAMED],
+        "n_classes": len(labels),
     }
-    skipped: list[str] = []
-    for batch in photographs.batches(size_px, BATCH):
-        skipped += [photographs.files[index] for index, pixels in batch if pixels is None]
-        readable = {index: pixels for index, pixels in batch if pixels is not None}
-        if readable:
-            positions = torch.tensor(list(readable), device=watch.device)
-            for reader, z in watch.sigmas(_images(list(readable.values()), watch.device)):
-                extremes[reader.layer.name].update(z, positions)
-        progress(len(batch))
-    n_images = len(photographs.files) - len(skipped)
-    counts = {"n_images": n_images, "n_skipped": len(skipped), "skipped": skipped[:N_NAMED]}
-    return [
-        Panel(layer.whole, counts | _numbers(layer, extremes[layer.name], photographs.files))
-        for layer in (reader.layer for reader in watch.readers)
-    ]
+    return [_panel(answers, shown, facts, labels) for answers in shown.answers]
 
 
-def _images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
+class Forgetful:
+    """The checkpoint of a pass that is not remembered."""
+
+    def load(self) -> bytes | None:
+        """Nothing was saved."""
+        return None
+
+    def save(self, data: bytes) -> None:
+        """Forget it."""
+
+
+def as_images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
     """Photographs (H, W, 3) as images (B, 3, H, W) in 0..1."""
     return torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2) / 255
 
 
-def _numbers(layer: Layer, extremes: Extremes, files: Sequence[str]) -> dict[str, Any]:
-    highest, lowest = extremes.highest, extremes.lowest
-    if not highest.values.isfinite().all():
-        return {}  # not one image could be read
-    name = layer.score_name
-    return {
-        f"{name}_max": rounded(highest.values),
-        f"{name}_min": rounded(-lowest.values),
-        "highest": [files[index] for index in highest.images.tolist()],
-        "lowest": [files[index] for index in lowest.images.tolist()],
+def _panel(answers: Answers, shown: Pass, facts: dict[str, Any], labels: Sequence[str]) -> Panel:
+    layer = answers.reader.layer
+    if not facts["n_images"]:
+        return Panel(layer.whole, dict(facts))
+    images = shown.sampled_images.to(answers.sampled.device)
+    rows = shown.roll.rows.to(images.device)[images]
+    sampled, places = answers.sampled[rows].float(), answers.sampled_places[rows]
+    picked = _spread(sampled)
+    numbers = {
+        **_extremes(answers, shown.photographs.files),
+        **_frequencies(answers, facts["n_images"]),
+        **_selectivity(answers, labels, shown),
     }
+    top = answers.highest
+    seen = {
+        "top": (top.values, top.images, top.places),
+        "spread": (
+            sampled.gather(0, picked),
+            images[:, None].expand_as(sampled).gather(0, picked),
+            places.long().gather(0, picked),
+        ),
+    }
+    files = sorted({index for _, image, _ in seen.values() for index in image.unique().tolist()})
+    files = [index for index in files if index >= 0]
+    numbers |= {name: _listed(layer.output_px[1], files, *found) for name, found in seen.items()}
+    named = [shown.photographs.files[index] for index in files]
+    classes = [int(shown.roll.classes[index]) for index in files]
+    file_facts = {
+        "files": named,
+        "labels": [labels[each] if each >= 0 else None for each in classes],
+    }
+    data = sampled.half().cpu().numpy()
+    buffer = io.BytesIO()
+    np.save(buffer, data)
+    return Panel(layer.whole, facts | file_facts | numbers, buffer.getvalue())
+
+
+def _extremes(answers: Answers, files: Sequence[str]) -> dict[str, Any]:
+    name, highest, lowest = answers.reader.layer.score_name, answers.highest, answers.lowest
+    return {
+        f"{name}_max": rounded(highest.values[0]),
+        f"{name}_min": rounded(-lowest.values[0]),
+        "highest": [files[index] for index in highest.images[0].tolist()],
+        "lowest": [files[index] for index in lowest.images[0].tolist()],
+    }
+
+
+def _frequencies(answers: Answers, n_images: int) -> dict[str, Any]:
+    """In what share of the images a unit fires, and at what share of all positions."""
+    return {
+        "fires": rounded(answers.n_fired / n_images, 4),
+        "active": rounded(answers.active / n_images, 4),
+    }
+
+
+def _selectivity(answers: Answers, labels: Sequence[str], shown: Pass) -> dict[str, Any]:
+    """How far the class that a unit answers to most stands out, 0 to 1, and which it is."""
+    counts = shown.class_sizes
+    there = (counts > 0).to(answers.sums.device)
+    if there.sum() < 2:
+        return {}
+    means = answers.sums[there] / counts.to(there.device)[there, None]  # (n_classes, n_units)
+    best, place = means.max(0)
+    rest = (means.sum(0) - best) / (len(means) - 1)
+    selectivity = (best - rest) / (best + rest)
+    known = [label for label, is_there in zip(labels, there.tolist(), strict=True) if is_there]
+    silent = best <= 0
+    return {
+        "selectivity": [
+            None if quiet else round(value, 3)
+            for value, quiet in zip(selectivity.tolist(), silent.tolist(), strict=True)
+        ],
+        "class": [
+            None if quiet else known[index]
+            for index, quiet in zip(place.tolist(), silent.tolist(), strict=True)
+        ],
+    }
+
+
+def _spread(sampled: Tensor) -> Tensor:
+    """Rows of a sample (n, n_units) that lie at the quantiles, a few for each: (n', n_units)."""
+    order = sampled.argsort(stable=True, dim=0)
+    last = len(order) - 1
+    rows = [
+        min(last, max(0, round(quantile * last) + step))
+        for quantile in QUANTILES
+        for step in range(N_PER_QUANTILE)
+    ]
+    return order[rows]
+
+
+def _listed(
+    width: int, files: Sequence[int], values: Tensor, images: Tensor, places: Tensor
+) -> list[list[list[float]]]:
+    """For each unit, strongest first, [position in `files`, row, column, answer]."""
+    position = {index: nth for nth, index in enumerate(files)}
+    units = zip(values.T.tolist(), images.T.tolist(), places.T.tolist(), strict=True)
+    return [
+        [
+            [position[image], place // width, place % width, round(value, 2)]
+            for value, image, place in zip(*unit, strict=True)
+            if image >= 0
+        ]
+        for unit in units
+    ]

@@ -19,6 +19,6 @@ class Panel:
     data: bytes = b""  # what is too much for numbers, and not for the pages
 
 
-def rounded(values: Tensor) -> list[float]:
-    """A tensor's (N,) values to three decimals."""
-    return [round(value, 3) for value in values.tolist()]
+def rounded(values: Tensor, digits: int = 3) -> list[float]:
+    """A tensor's (N,) values to so many decimals."""
+    return [round(value, digits) for value in values.tolist()]

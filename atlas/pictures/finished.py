@@ -15,6 +15,7 @@ from torch import Tensor
 
 from atlas.errors import NetworkError
 from atlas.pictures.ascent import Ascent, unit_channels
+from atlas.pictures.embedding import packed
 from atlas.pictures.picture import Picture
 from atlas.taps import Tap
 from atlas.units import Unit
@@ -116,6 +117,7 @@ def finish(
     tap: Tap,
     measure: Measure = responses,
     more: Numbers | None = None,
+    embed: Callable[[Tensor], Tensor] | None = None,
 ) -> Finished:
     """Quantise an ascent's images and measure, in float32, what the units make of them.
 
@@ -125,6 +127,7 @@ def finish(
         tap: a float32 tap.
         measure: what to measure.
         more: other numbers that belong to the pictures.
+        embed: to say where the pictures lie among all pictures.
     """
     channels = unit_channels(units, tap.device)
     pixels = quantise(ascent.final)  # (B, 3, H, W)
@@ -132,6 +135,8 @@ def finish(
     begun = {f"{name}_start": before[name] for name in STARTS if name in before}
     finite = before["finite"] & after["finite"]
     numbers = {**after, **begun, **(more or {}), "finite": finite, "moved": ascent.moved}
+    if embed:
+        numbers["embedding"] = embed(pixels / 255)
     shown = pixels[:, :, ascent.shown, ascent.shown].permute(0, 2, 3, 1)  # (B, H, W, 3)
     return Finished(units, shown.contiguous(), numbers)
 
@@ -155,7 +160,10 @@ def _said(unit: Unit, row: dict[str, Any]) -> dict[str, Any]:
     if not row.pop("finite"):
         raise NetworkError(f"{unit.layer} gives values that are not finite; check the weights")
     moved = row.pop("moved")
+    embedding = row.pop("embedding", None)
     numbers = {name: _rounded(value, DIGITS.get(name, 3)) for name, value in row.items()}
+    if embedding:
+        numbers["embedding"] = packed(embedding)
     if "top5_p" in numbers:
         indices, shares = numbers.pop("top5_index"), numbers.pop("top5_p")
         numbers["top5"] = [list(pair) for pair in zip(indices, shares, strict=True)]

@@ -1,0 +1,115 @@
+"""What units see in photographs: the part of an image in their receptive field, cut out.
+
+Strips of a fixed layout, as the site shows them: on the left the strongest photographs, three rows
+of three; on the right a strong, a middle and a weak row of two.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from atlas.errors import CacheError
+from atlas.photographs import Photographs, Pixels
+from atlas.pictures.picture import Picture
+from atlas.spec import EXAMPLE_COLUMNS, EXAMPLE_ROWS, EXAMPLE_TOP_COLUMNS, Examples
+from atlas.units import Layer, Unit
+
+MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
+GREY = 128  # between examples, and where there are too few of them
+
+
+class Album:
+    """Photographs as the network gets them, the ones used last kept in memory."""
+
+    def __init__(self, photographs: Photographs, size_px: int) -> None:
+        self._photographs, self._size_px = photographs, size_px
+        self._loaded: OrderedDict[str, Pixels] = OrderedDict()
+
+    def get(self, file: str) -> Pixels:
+        """One photograph, (size_px, size_px, 3).
+
+        Raises:
+            CacheError: it could be read when its answers were taken, and cannot be any more.
+        """
+        pixels = self._loaded.pop(file, None)
+        if pixels is None:
+            pixels = self._photographs.load(file, self._size_px)
+        if pixels is None:
+            raise CacheError(f"{file} cannot be read any more; put it back, then build again")
+        self._loaded[file] = pixels
+        if len(self._loaded) > MAX_LOADED:
+            self._loaded.popitem(last=False)
+        return pixels
+
+
+def example_pictures(
+    layer: Layer,
+    units: Sequence[Unit],
+    seen: Mapping[str, Any],
+    album: Album,
+    spec: Examples,
+) -> list[Picture]:
+    """A strip of examples for each unit.
+
+    Args:
+        layer: of the units.
+        units: to make strips for.
+        seen: the numbers of the layer's panel of kind `natural`.
+        album: of the photographs.
+        spec: sizes.
+
+    Raises:
+        CacheError: a photograph is gone.
+    """
+    return [_strip(layer, unit, seen, album, spec) for unit in units]
+
+
+def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int, int]:
+    """The receptive field of a position: top, left and side in pixels of the image.
+
+    One that reaches over the rim is moved inside; one as large as the image is the whole image.
+    """
+    side_px = min(layer.receptive_field_px, size_px)
+    reach_px = (layer.receptive_field_px - 1) / 2
+    top, left = (
+        round(
+            min(
+                max(layer.field_centre_px + place * layer.total_stride_px - reach_px, 0),
+                size_px - side_px,
+            )
+        )
+        for place in (row, column)
+    )
+    return top, left, side_px
+
+
+def _strip(
+    layer: Layer, unit: Unit, seen: Mapping[str, Any], album: Album, spec: Examples
+) -> Picture:
+    size_px = spec.natural.size_px
+    cell_px, gap_px = spec.layout_px(layer)
+    pitch_px = cell_px + gap_px
+    shape = (EXAMPLE_ROWS * pitch_px - gap_px, EXAMPLE_COLUMNS * pitch_px - gap_px, 3)
+    strip = np.full(shape, GREY, np.uint8)
+    beside = EXAMPLE_COLUMNS - EXAMPLE_TOP_COLUMNS
+    for name, columns, first in (
+        ("top", EXAMPLE_TOP_COLUMNS, 0),
+        ("spread", beside, EXAMPLE_TOP_COLUMNS),
+    ):
+        for position, (file, row, column, _) in enumerate(seen[name][unit.index]):
+            top, left, side_px = window(layer, size_px, row, column)
+            crop = album.get(seen["files"][file])[top : top + side_px, left : left + side_px]
+            y, x = position // columns * pitch_px, (first + position % columns) * pitch_px
+            strip[y : y + cell_px, x : x + cell_px] = _reduced(crop, cell_px)
+    return Picture(unit, strip, {"cell_px": cell_px, "gap_px": gap_px})
+
+
+def _reduced(crop: Pixels, side_px: int) -> Pixels:
+    if len(crop) == side_px:
+        return crop
+    return np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)

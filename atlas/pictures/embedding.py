@@ -1,0 +1,50 @@
+"""Where a picture lies among all pictures: what the network's classifier would read of it."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from atlas.taps import Tap
+
+N_DIMS = 128  # of an embedding at most: angles between them are kept to about 0.06
+
+
+class Embedder:
+    """Embeds pictures by the features that the classifier reads, projected to a few dimensions.
+
+    Args:
+        tap: of the classifier.
+
+    Source of the projection: Johnson & Lindenstrauss 1984; Achlioptas 2003,
+    https://doi.org/10.1016/S0022-0000(03)00025-4
+    """
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        n_features = tap.layer.in_channels
+        self._projection: Tensor | None = None
+        if n_features > N_DIMS:
+            generator = torch.Generator().manual_seed(0)
+            signs = torch.randint(0, 2, (n_features, N_DIMS), generator=generator) * 2.0 - 1
+            self._projection = (signs / N_DIMS**0.5).to(tap.device)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in 0..1 as points (B, at most N_DIMS)."""
+        features = self._tap.inputs(self._tap.normalise(images.float())).float()
+        return features if self._projection is None else features @ self._projection
+
+
+def packed(embedding: list[float]) -> str:
+    """An embedding as text: base64 of half-precision numbers."""
+    return base64.b64encode(np.array(embedding, dtype="<f2").tobytes()).decode()
+
+
+def unpacked(text: str) -> NDArray[np.float32]:
+    """The inverse of `packed`, to half precision."""
+    return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float32)

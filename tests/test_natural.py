@@ -1,0 +1,246 @@
+"""The pass over photographs finds what was planted in them, also when it is interrupted."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX
+from PIL import Image
+
+from atlas.errors import CacheError
+from atlas.network import Network
+from atlas.panels import natural
+from atlas.panels.answers import Answers, Top
+from atlas.panels.examples import Album, example_pictures, window
+from atlas.panels.natural import natural_panels
+from atlas.photographs import Photographs
+from atlas.spec import Examples, Natural
+
+SIDE_PX = round(IMAGE_PX * 8 / 7)
+SPEC = Natural("0" * 64, IMAGE_PX)
+RED_UNIT, GABOR_UNIT, DEAD_UNIT = 2, 0, 3
+
+
+def grating() -> np.ndarray:
+    """As the planted unit wants it, large enough to be cut to the network's input."""
+    y, x = np.mgrid[:SIDE_PX, :SIDE_PX]
+    angle = np.radians(GABOR_ANGLE_DEG)
+    across = x * np.cos(angle) + y * np.sin(angle)
+    wave = np.cos(2 * np.pi * across / GABOR_PERIOD_PX)
+    return np.repeat(np.rint(127.5 + 120 * wave).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def save(folder: Path, name: str, colour: tuple[int, int, int]) -> None:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (SIDE_PX, SIDE_PX), colour).save(path)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Photographs:
+    """Grey, a grating, a red and a green field, and a file that is no image."""
+    save(tmp_path, "grey.png", (128, 128, 128))
+    save(tmp_path, "red.png", (250, 10, 10))
+    save(tmp_path, "green.png", (10, 250, 10))
+    Image.fromarray(grating()).save(tmp_path / "grating.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photograph")
+    return Photographs.of(tmp_path)
+
+
+@pytest.fixture
+def reds(tmp_path: Path) -> Photographs:
+    """Twenty shades from green over grey to red, in two classes: the reds and the greens."""
+    for step in range(20):
+        level = round(250 * step / 19)
+        label = "red" if step >= 10 else "green"
+        save(tmp_path, f"{label}/{step:02d}.png", (level, 250 - level, 128))
+    return Photographs.of(tmp_path)
+
+
+def first_layer(network: Network, photographs: Photographs, **options):
+    watch = network.watch(network.facts.layers[:1])
+    (panel,) = natural_panels(watch, photographs, SPEC, **options)
+    return panel
+
+
+def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: Photographs):
+    panels = natural_panels(planted.watch(planted.facts.layers), photographs, SPEC)
+    assert [panel.unit.id for panel in panels] == [layer.name for layer in planted.facts.layers]
+    numbers = panels[0].numbers
+    assert numbers["highest"][:3] == ["grating.png", "grating.png", "red.png"]
+    assert numbers["lowest"][RED_UNIT] == "green.png"
+    assert numbers["z_max"][RED_UNIT] == pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)
+    assert (numbers["n_images"], numbers["skipped"]) == (4, ["broken.jpg"])
+
+
+def test_no_readable_photograph_is_said_and_nothing_made_up(planted: Network, tmp_path: Path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    panel = first_layer(planted, Photographs.of(tmp_path))
+    expected = {"n_images": 0, "n_skipped": 1, "skipped": ["broken.png"], "n_classes": 0}
+    assert (panel.numbers, panel.data) == (expected, b"")
+
+
+def test_the_strongest_nine_come_in_order_with_their_files(planted: Network, reds: Photographs):
+    numbers = first_layer(planted, reds).numbers
+    top = numbers["top"][RED_UNIT]
+    assert [numbers["files"][file] for file, *_ in top] == [
+        f"red/{step:02d}.png" for step in range(19, 10, -1)
+    ]
+    answers = [answer for *_, answer in top]
+    assert answers == sorted(answers, reverse=True)
+    assert answers[0] == pytest.approx(numbers["z_max"][RED_UNIT], abs=0.006)
+
+
+def test_the_spread_runs_from_strong_over_middle_to_weak(planted: Network, reds: Photographs):
+    numbers = first_layer(planted, reds).numbers
+    steps = [int(numbers["files"][file][-6:-4]) for file, *_ in numbers["spread"][RED_UNIT]]
+    assert steps == [17, 18, 10, 11, 2, 3]  # ranks 0.9, 0.5 and 0.1 of 19, and the next
+
+
+def test_how_often_a_unit_fires_is_the_share_of_images(planted: Network, reds: Photographs):
+    numbers = first_layer(planted, reds).numbers
+    assert numbers["fires"][RED_UNIT] == 0.5  # red above green: ten of twenty
+    assert numbers["active"][RED_UNIT] == pytest.approx(0.5, abs=0.01)  # of uniform fields
+    assert numbers["fires"][DEAD_UNIT] == 0
+
+
+def test_a_class_fires_where_it_is_the_answer(planted: Network, reds: Photographs):
+    layer = planted.facts.layers[-1]
+    (panel,) = natural_panels(planted.watch([layer]), reds, SPEC)
+    assert sum(panel.numbers["fires"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_class_selectivity_is_that_of_the_means_by_hand(planted: Network, reds: Photographs):
+    numbers = first_layer(planted, reds, names=("limes", "cherries")).numbers
+    answers = np.maximum(np.load(io.BytesIO(first_layer(planted, reds).data))[:, RED_UNIT], 0)
+    green, red = answers[:10].mean(), answers[10:].mean()
+    expected = (red - green) / (red + green)
+    assert numbers["selectivity"][RED_UNIT] == pytest.approx(expected, abs=2e-3)
+    assert numbers["class"][RED_UNIT] == "cherries"
+    assert numbers["selectivity"][DEAD_UNIT] is None
+    assert set(numbers["labels"]) == {"limes", "cherries"}
+
+
+def test_folders_that_are_no_classes_of_the_network_keep_their_names(
+    planted: Network, reds: Photographs
+):
+    assert set(first_layer(planted, reds, names=("a", "b", "c")).numbers["labels"]) == {
+        "green",
+        "red",
+    }
+
+
+def test_one_folder_is_no_class(planted: Network, photographs: Photographs):
+    numbers = first_layer(planted, photographs).numbers
+    assert "selectivity" not in numbers and numbers["n_classes"] == 0
+
+
+def test_the_sample_is_bounded_and_the_same_for_all_layers(planted: Network, reds: Photographs):
+    spec = Natural("0" * 64, IMAGE_PX, n_sampled=7)
+    panels = natural_panels(planted.watch(planted.facts.layers), reds, spec)
+    shapes = {np.load(io.BytesIO(panel.data)).shape[0] for panel in panels}
+    assert shapes == {7}
+
+
+class Remembered:
+    """A checkpoint in memory."""
+
+    data: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.data
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+
+
+@pytest.mark.parametrize("where", ["between batches", "inside a batch"])
+def test_an_interrupted_pass_goes_on_and_finds_the_same(
+    planted: Network, reds: Photographs, monkeypatch, where: str
+):
+    monkeypatch.setattr(natural, "CPU_BATCH", 3)
+    monkeypatch.setattr(natural, "SAVE_EVERY_S", 0.0)
+    layers = planted.facts.layers
+    expected = natural_panels(planted.watch(layers), reds, SPEC)
+    checkpoint, taken = Remembered(), []
+    update = Answers.update
+
+    def interrupted_update(answers, *args):
+        if where == "inside a batch" and len(taken) == 3 and answers.reader.layer.index == 2:
+            raise KeyboardInterrupt
+        update(answers, *args)
+
+    def progress(n_files: int) -> None:
+        taken.append(n_files)
+        if where == "between batches" and len(taken) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Answers, "update", interrupted_update)
+    with pytest.raises(KeyboardInterrupt):
+        natural_panels(planted.watch(layers), reds, SPEC, (), checkpoint, progress)
+    monkeypatch.setattr(Answers, "update", update)
+    again: list[int] = []
+    panels = natural_panels(planted.watch(layers), reds, SPEC, (), checkpoint, again.append)
+    assert again[0] == 9 and sum(again) == 20  # three batches are not shown again
+    assert [panel.numbers for panel in panels] == [panel.numbers for panel in expected]
+    assert [panel.data for panel in panels] == [panel.data for panel in expected]
+
+
+def test_the_largest_answers_are_kept_whatever_the_order_of_batches():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(40, 5, generator=generator)
+    top = Top(9, 5, torch.device("cpu"))
+    for rows in torch.randperm(40, generator=generator).split(7):
+        top.update(values[rows], rows, rows[:, None].expand(-1, 5) * 2)
+    expected = values.sort(0, descending=True)
+    assert torch.equal(top.values, expected.values[:9])
+    assert torch.equal(top.images, expected.indices[:9])
+    assert torch.equal(top.places, expected.indices[:9] * 2)
+
+
+def test_the_example_is_the_receptive_field_where_the_pattern_was_planted(
+    planted: Network, tmp_path: Path
+):
+    """A grey image with a patch of the grating, and plain grey ones."""
+    for name in ("a", "b", "c"):
+        save(tmp_path, f"{name}.png", (128, 128, 128))
+    image = np.full((SIDE_PX, SIDE_PX, 3), 128, np.uint8)
+    top, left, field_px = 29, 14, 11
+    image[top : top + field_px, left : left + field_px] = grating()[:field_px, :field_px]
+    Image.fromarray(image).save(tmp_path / "planted.png")
+    photographs = Photographs.of(tmp_path)
+    layer = planted.facts.layers[0]
+    numbers = first_layer(planted, photographs).numbers
+    file, row, column, _ = numbers["top"][GABOR_UNIT][0]
+    assert numbers["files"][file] == "planted.png"
+    found_top, found_left, side_px = window(layer, IMAGE_PX, row, column)
+    rim_px = (SIDE_PX - IMAGE_PX) / 2
+    assert side_px == field_px
+    assert abs(found_top + rim_px - top) <= 3 and abs(found_left + rim_px - left) <= 3
+    album = Album(photographs, IMAGE_PX)
+    spec = Examples(SPEC)
+    (strip,) = example_pictures(layer, layer.units[:1], numbers, album, spec)
+    cell = strip.pixels[:field_px, :field_px]
+    shown = album.get("planted.png")[found_top:, found_left:][:field_px, :field_px]
+    np.testing.assert_array_equal(cell, shown)
+    assert spec.layout_px(layer) == (field_px, 1)
+    assert strip.pixels.shape == (3 * 12 - 1, 5 * 12 - 1, 3)
+
+
+def test_windows_stay_inside_the_image_and_cover_what_they_must(planted: Network):
+    first, last = planted.facts.layers[0], planted.facts.layers[-1]
+    assert window(first, IMAGE_PX, 20, 30) == (15, 25, 11)  # around the position
+    assert window(first, IMAGE_PX, 0, 47) == (0, 37, 11)
+    assert window(last, IMAGE_PX, 0, 0) == (0, 0, IMAGE_PX)
+
+
+def test_a_photograph_that_has_gone_is_named(tmp_path: Path):
+    save(tmp_path, "a.png", (1, 2, 3))
+    photographs = Photographs.of(tmp_path)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(CacheError, match=r"a\.png cannot be read any more"):
+        Album(photographs, 32).get("a.png")

@@ -1,0 +1,76 @@
+"""Units that answer alike are neighbours, in their layer and in others."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from atlas.network import Network
+from atlas.panels.neighbours import alike_in_answers, alike_in_pictures, neighbour_panels
+from atlas.pictures.embedding import N_DIMS, Embedder, packed, unpacked
+
+
+def test_answers_are_alike_as_they_correlate():
+    answers = torch.rand(4, 30, generator=torch.Generator().manual_seed(0))
+    directions = alike_in_answers(answers)
+    np.testing.assert_allclose(directions @ directions.T, np.corrcoef(answers), atol=1e-5)
+
+
+def test_a_constant_answer_is_like_none(seeded: Network):
+    layer = seeded.facts.layers[0]
+    answers = torch.rand(4, 30, generator=torch.Generator().manual_seed(0))
+    answers[1] = 7.0
+    (panel, *_) = neighbour_panels(seeded.facts.layers, layer.units, alike_in_answers(answers), 3)
+    assert panel.numbers["within"][1] == []
+    assert all(channel != 1 for found in panel.numbers["within"] for _, channel, _ in found)
+
+
+def test_neighbours_are_the_most_similar_within_and_across_layers(seeded: Network):
+    first, second, *_ = layers = seeded.facts.layers
+    units = [*first.units, *second.units]
+    degrees = torch.tensor([0.0, 10, 30, 60, 12, 33, 64, 180])
+    directions = torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin()], 1)
+    panels = neighbour_panels(layers, units, directions, 2)
+    cos = lambda degree: round(float(np.cos(np.radians(degree))), 3)  # noqa: E731
+    assert panels[0].numbers["within"][0] == [[0, 1, cos(10)], [0, 2, cos(30)]]
+    assert panels[0].numbers["across"][0] == [[1, 0, cos(12)], [1, 1, cos(33)]]
+    assert panels[1].numbers["within"][3] == []  # opposite to all
+    assert panels[2].numbers == {"within": [[]] * 4, "across": [[]] * 4}  # not compared
+
+
+def test_blocks_change_nothing(seeded: Network, monkeypatch):
+    units = [unit for layer in seeded.facts.layers for unit in layer.units]
+    vectors = torch.randn(len(units), 6, generator=torch.Generator().manual_seed(0))
+    directions = alike_in_pictures(vectors)
+    whole = neighbour_panels(seeded.facts.layers, units, directions, 3)
+    monkeypatch.setattr("atlas.panels.neighbours.BLOCK", 5)
+    assert neighbour_panels(seeded.facts.layers, units, directions, 3) == whole
+
+
+def test_equal_pictures_have_equal_embeddings_and_survive_packing(seeded: Network):
+    embed = Embedder(seeded.tap(seeded.facts.layers[-1], "float32"))
+    images = torch.rand(3, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    images[2] = images[0]
+    points = embed(images)
+    assert torch.equal(points[0], points[2]) and not torch.allclose(points[0], points[1])
+    text = packed(points[0].tolist())
+    np.testing.assert_allclose(unpacked(text), points[0].numpy(), rtol=1e-3)
+
+
+def test_many_features_are_projected_and_keep_their_angles():
+    class Wide:
+        device = torch.device("cpu")
+        layer = type("Layer", (), {"in_channels": 4096})
+
+        def normalise(self, images):
+            return images
+
+        def inputs(self, images):
+            return images.flatten(1)
+
+    features = torch.randn(6, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    features[1] = 0.8 * features[0] + 0.6 * features[1]
+    points = Embedder(Wide())(features)
+    assert points.shape == (6, N_DIMS)
+    cosines = torch.nn.functional.cosine_similarity(points[:1], points)
+    assert abs(cosines[1] - 0.8) < 0.15 and cosines[2:].abs().max() < 0.35
