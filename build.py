@@ -17,14 +17,17 @@ from click.core import ParameterSource
 from tqdm import tqdm
 
 from atlas import __version__
-from atlas.cache import Cache, remove_cache
+from atlas.cache import Cache, Entry, remove_cache
 from atlas.errors import AtlasError, SiteError
 from atlas.pipeline import Atlas, Places, Status
 from atlas.spec import DEFAULT_WEIGHTS, KINDS, AtlasSpec, Selection, parse_kinds, parse_ranges
+from atlas.units import NetworkFacts, like_page
 
 if TYPE_CHECKING:  # --help and status load no image library
     from atlas.photographs import Photographs
 
+SCORE_UNITS = {"z": "σ", "logit": "logits", "mean": ""}
+N_SHOWN = 5  # units of a layer that `like` prints
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 KIND_TABLE = "\n".join(f"  {kind:12} {about}" for kind, about in KINDS.items())
 EPILOG = f"""\b
@@ -38,6 +41,7 @@ Examples:
   python build.py --layers "layer3.*" --units 0-15
   python build.py --classes "goldfish,zebra" --preset fine
   python build.py --weights mine.pth --labels names.txt
+  python build.py like cat.jpg              which units does this image drive?
 """
 
 
@@ -180,7 +184,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             seed=seed,
             selection=selection,
             kinds=parse_kinds(kinds) if kinds else tuple(KINDS),
-            images=_photographs(images) if images else None,
+            images=_photographs(images, demo),
         )
         return command(*args, spec=spec, places=Places(out, cache, device), **others)
 
@@ -253,6 +257,25 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
 
 
+@main.command(short_help="Which units an image drives hardest, and a page of them.")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@atlas_options
+def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
+    """Show PHOTOS to the network: which units does each drive hardest, layer by layer?
+
+    Prints the strongest of each layer, in sigmas, and adds a page for each photo to the site, with
+    the photo itself on it: mind that before you publish. `clean likes` forgets them all. Takes the
+    options of a build; give the same ones, as the site is brought up to date with them.
+    """
+    with Atlas(spec, places) as atlas:
+        found = [atlas.look_up(photo) for photo in photos]
+        report = atlas.write()
+        for entry in found:
+            _show_like(entry, atlas.facts)
+            click.echo(f"Page: {places.out_dir / like_page(entry.unit)}")
+    click.echo(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
+
+
 @main.command()
 @out_option
 @click.option(
@@ -277,21 +300,24 @@ def serve(out: Path, port: int) -> None:
             server.serve_forever()
 
 
-@main.command(short_help="Remove the site, the cache, or damaged pictures in it.")
-@click.argument("what", type=click.Choice(["site", "cache", "damaged"]))
+@main.command(short_help="Remove the site, the cache, or some of what is in it.")
+@click.argument("what", type=click.Choice(["site", "cache", "damaged", "likes"]))
 @out_option
 @cache_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
-    """Remove the built SITE, the CACHE of everything rendered, or DAMAGED pictures in it.
+    """Remove the built SITE, the CACHE of everything rendered, or what is DAMAGED in it.
 
-    Only files that a build made are removed.
+    LIKES are the images that were looked up; their pages go with the next build. Only files that a
+    build made are removed.
     """
-    if what == "damaged":
+    if what in ("damaged", "likes"):
         with Cache(cache) as open_cache:
-            damaged = open_cache.damaged()
-            open_cache.remove(damaged)
-        click.echo(f"{len(damaged):,} damaged pictures removed.")
+            likes = (entry.key for entry in open_cache.of_kind("like"))
+            keys = open_cache.damaged() if what == "damaged" else list(likes)
+            open_cache.remove(keys)
+        noun = "damaged pictures" if what == "damaged" else "images that were looked up"
+        click.echo(f"{len(keys):,} {noun} removed.")
         return
     from atlas.site.writer import remove_site
 
@@ -313,10 +339,17 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _photographs(folder: Path) -> Photographs:
-    from atlas.photographs import Photographs
+def _photographs(folder: Path | None, demo: bool) -> Photographs | None:
+    """The images given; the demo network has drawings of its own."""
+    if folder:
+        from atlas.photographs import Photographs
 
-    return Photographs.of(folder)
+        return Photographs.of(folder)
+    if demo:
+        from atlas.demo.images import Drawings
+
+        return Drawings.new()
+    return None
 
 
 def _given(ctx: click.Context) -> dict[str, Any]:
@@ -326,6 +359,15 @@ def _given(ctx: click.Context) -> dict[str, Any]:
         for name, value in ctx.params.items()
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+
+
+def _show_like(entry: Entry, facts: NetworkFacts) -> None:
+    click.echo(entry.numbers["name"])
+    for layer in facts.layers:
+        names = facts.labels if layer.kind == "classifier" else range(layer.n_units)
+        units = entry.numbers["units"][layer.name][:N_SHOWN]
+        shown = ", ".join(f"{names[index]} {answer:+.1f}" for index, answer in units)
+        click.echo(f"  {layer.name:24} {shown} {SCORE_UNITS[layer.score_name]}".rstrip())
 
 
 def _show_status(status: Status) -> None:

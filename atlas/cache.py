@@ -143,6 +143,14 @@ class Cache:
                 rows = self._db.execute(f"select {_ENTRY_COLUMNS} from artifacts").fetchall()
         return {row[0]: Entry(*row) for row in rows if row[0] in wanted}
 
+    def of_kind(self, kind: str) -> list[Entry]:
+        """All entries of one kind, in the order of making."""
+        with self._explained():
+            rows = self._db.execute(
+                f"select {_ENTRY_COLUMNS} from artifacts where kind = ? order by rowid", (kind,)
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
     def read(self, key: str) -> bytes:
         """The bytes of one artifact, checked against their digest."""
         with self._explained():

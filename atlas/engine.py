@@ -210,7 +210,7 @@ class Engine:
             return tuning_panels(watch, spec, progress=bar.update)
 
     def _natural(self, jobs: Sequence[Job], spec: Natural) -> Parts:
-        photographs, facts = self._photographs(), self.network.facts
+        photographs = self._photographs()
         layers = [job.layer for job in jobs]
         checkpoint = self._cache.checkpoint("".join(key for job in jobs for key in job.keys))
         self._checkpoints.append(checkpoint)
@@ -222,7 +222,7 @@ class Engine:
             leave=False,
         ) as bar:
             watch = self.network.watch(layers, self.precision)
-            return natural_panels(watch, photographs, spec, facts.labels, checkpoint, bar.update)
+            return natural_panels(watch, photographs, spec, checkpoint, bar.update)
 
     def _photographs(self) -> Photographs:
         assert self.photographs, "the plan asks for such kinds with photographs only"

@@ -20,7 +20,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from atlas import demo
 from atlas.demo.drawings import DRAWINGS
-from atlas.demo.network import INPUT_SIZE_PX, MEAN, STD, build_demo
+from atlas.demo.network import MEAN, STD, build_demo
 from atlas.digest import file_sha256
 from atlas.errors import NetworkError
 from atlas.shortcuts import UnstridedConv, in_sigmas, shortened
@@ -65,7 +65,7 @@ DEMO = Architecture(
     classifier="fc",
     labels=tuple(drawing.label for drawing in DRAWINGS),
     labels_source="the drawings it was trained on",
-    input_size_px=INPUT_SIZE_PX,
+    input_size_px=demo.INPUT_SIZE_PX,
     mean=MEAN,
     std=STD,
 )

@@ -100,6 +100,20 @@ class Photographs:
             return None  # Pillow raises any of these on damaged files
 
 
+def read_photograph(path: Path, size_px: int) -> Pixels:
+    """One photograph as the network gets it, (size_px, size_px, 3).
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    if not path.is_file():
+        raise SpecError(f"no file {path}; give an image, such as a JPEG or PNG")
+    pixels = Photographs(path.parent, (path.name,), "").load(path.name, size_px)
+    if pixels is None:
+        raise SpecError(f"cannot read {path} as an image; give a JPEG, PNG, WebP or the like")
+    return pixels
+
+
 def prepare(image: Image.Image, size_px: int) -> Pixels:
     """The middle of an image, 7/8 of its short side wide and high: (size_px, size_px, 3), sRGB."""
     short_px = round(size_px / CROP_SHARE)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 import sys
 import time
 from collections import Counter
@@ -19,12 +21,13 @@ from atlas.cache import Artifact, Cache, Entry
 from atlas.digest import file_sha256
 from atlas.labels import with_labels
 from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed, similar_jobs
-from atlas.spec import KINDS, AtlasSpec, describe
-from atlas.units import NetworkFacts
+from atlas.spec import KINDS, AtlasSpec, Like, artifact_keys, describe
+from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
 
 if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and its status no site
     from atlas.engine import Engine
     from atlas.network import Network
+    from atlas.photographs import Pixels
     from atlas.site.views import Contents
     from atlas.site.writer import SiteReport
 
@@ -127,7 +130,45 @@ class Atlas:
             entries.setdefault(entry.unit, {})[entry.kind] = entry
         recipes = {job.layer.name: describe(job.spec) for job in jobs if job.kind == "excitatory"}
         summary = SpecSummary(self.spec.recipe, self.spec.preset, self.spec.seed, recipes)
-        return Contents(self.facts, summary, entries, self.cache.read)
+        likes = tuple(
+            entry
+            for entry in self.cache.of_kind("like")
+            if entry.numbers["weights"] == self.facts.sha256
+        )
+        return Contents(self.facts, summary, entries, self.cache.read, likes)
+
+    def look_up(self, photo: Path) -> Entry:
+        """Which units an image drives hardest; remembered like everything else.
+
+        Raises:
+            SpecError: the file is no image.
+        """
+        from atlas.photographs import read_photograph
+
+        pixels = read_photograph(photo, self.facts.input_size_px)
+        spec = Like(hashlib.sha256(pixels.tobytes()).hexdigest())
+        unit = Unit(like_slug(photo.stem, spec.pixels_sha256), WHOLE_LAYER)
+        (key,) = artifact_keys(self.facts.sha256, (unit,), "like", spec)
+        if key not in self.cache.entries([key]):
+            self.cache.put([self._looked_up(photo, pixels, spec, unit, key)])
+        return self.cache.entries([key])[key]
+
+    def _looked_up(self, photo: Path, pixels: Pixels, spec: Like, unit: Unit, key: str) -> Artifact:
+        from atlas.engine import encode
+        from atlas.panels.likeness import hardest_driven
+
+        begun = time.perf_counter()
+        found = hardest_driven(self._load_network().watch(self.facts.layers), pixels, spec)
+        return Artifact(
+            key=key,
+            unit=unit.id,
+            kind="like",
+            width_px=pixels.shape[1],
+            height_px=pixels.shape[0],
+            numbers={"weights": self.facts.sha256, "name": photo.name, **found},
+            seconds=round(time.perf_counter() - begun, 4),
+            data=encode(pixels, lossless=False),
+        )
 
     def status(self) -> Status:
         """What is done, what is missing, and how long that will take."""
@@ -182,6 +223,12 @@ class Atlas:
 
             self._network = load_network(self.spec, find_device(self.places.device))
         return self._network
+
+
+def like_slug(stem: str, sha256: str) -> str:
+    """A name for the page of an image: what of the file's name is safe, and a digest."""
+    safe = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40]
+    return f"{safe}-{sha256[:8]}".lstrip("-")
 
 
 def _source(spec: AtlasSpec) -> str:

@@ -49,8 +49,7 @@ N_TWINS = 4  # units per layer that get a twin
 FINE_PX = 512  # side of the pictures of the fine preset
 SMALL_PX = 48  # pictures below it are kept bit for bit
 MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
-EXAMPLE_ROWS, EXAMPLE_COLUMNS = 3, 5  # of a strip of examples
-EXAMPLE_TOP_COLUMNS = 3  # on its left: the strongest
+SMALL_EXAMPLE_PX = 24  # examples below it keep their pixels
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,53 @@ class Natural:
 
 
 @dataclass(frozen=True)
+class StripLayout:
+    """Where examples lie on a strip: three rows of five, in a frame whose shape is always 21 : 13.
+
+    That is three by five examples of 64 px and what goes between and around them, and whole blocks
+    of 16 px, in which lossy WebP works.
+    """
+
+    side_px: int  # of an example
+
+    rows: ClassVar[int] = 3
+    columns: ClassVar[int] = 5
+    top_columns: ClassVar[int] = 3  # on the left: the strongest
+
+    @property
+    def gap_px(self) -> int:
+        """Between two examples."""
+        return max(1, self.side_px // 32)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height of the strip."""
+        width, height = self._content_px
+        scale = max(math.ceil(width / 21), math.ceil(height / 13))
+        return 21 * scale, 13 * scale
+
+    def corner_px(self, row: int, column: int) -> tuple[int, int]:
+        """Left and top of an example."""
+        pitch = self.side_px + self.gap_px
+        left, top = (
+            (whole - part) // 2 for whole, part in zip(self.size_px, self._content_px, strict=True)
+        )
+        apart_px = self._apart_px if column >= self.top_columns else 0
+        return left + column * pitch + apart_px, top + row * pitch
+
+    @property
+    def _content_px(self) -> tuple[int, int]:
+        pitch = self.side_px + self.gap_px
+        width, height = self.columns * pitch - self.gap_px, self.rows * pitch - self.gap_px
+        return width + self._apart_px, height
+
+    @property
+    def _apart_px(self) -> int:
+        """What the strongest are further away from the others."""
+        return 2 * self.gap_px
+
+
+@dataclass(frozen=True)
 class Examples:
     """What each unit sees in the photographs that drive it most, and in weaker ones."""
 
@@ -187,12 +233,12 @@ class Examples:
     version: ClassVar[int] = 1
 
     natural: Natural
-    largest_px: int = 64  # side of one example
+    side_px: int = 64  # of one example, unless its pixels are so few that all are kept
 
-    def layout_px(self, layer: Layer) -> tuple[int, int]:
-        """Side of one example of a layer's units, and the gap between two."""
-        side_px = min(layer.receptive_field_px, self.natural.size_px, self.largest_px)
-        return side_px, max(1, side_px // 32)
+    def layout(self, layer: Layer) -> StripLayout:
+        """How the examples of a layer's units are arranged."""
+        field_px = min(layer.receptive_field_px, self.natural.size_px)
+        return StripLayout(field_px if field_px < SMALL_EXAMPLE_PX else self.side_px)
 
 
 @dataclass(frozen=True)
@@ -243,8 +289,21 @@ class FilterImage:
     n_slices: int = 25  # strongest input slices in a montage
 
 
+@dataclass(frozen=True)
+class Like:
+    """One image, shown to the whole network."""
+
+    name: ClassVar[str] = "like"
+    version: ClassVar[int] = 1
+
+    pixels_sha256: str  # of the image as the network gets it
+    n_units: int = 12  # of each layer
+
+
 Recipe = Fourier | Progressive
-ArtifactSpec = Recipe | Twin | FilterImage | Circuit | Noise | Tuning | Natural | Examples | Similar
+ArtifactSpec = (
+    Recipe | Twin | FilterImage | Circuit | Noise | Tuning | Natural | Examples | Similar | Like
+)
 
 
 @dataclass(frozen=True)

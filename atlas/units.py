@@ -27,6 +27,7 @@ Kind = Literal[
     "twin",
     "inhibitory",
     "similar",
+    "like",
 ]  # of artifact; what each is, and which layers have it: atlas/spec.py
 WHOLE_LAYER = -1  # in place of a unit's index: all channels at once
 
@@ -153,6 +154,16 @@ def layer_dir(layer: str) -> str:
 def unit_page(unit: Unit) -> str:
     """Path of a unit's page, relative to the site's root."""
     return f"{unit.layer}/{unit.slug}.html"
+
+
+def like_page(slug: str) -> str:
+    """Path of the page of an image that was looked up, relative to the site's root."""
+    return f"like/{slug}.html"
+
+
+def like_picture_path(slug: str) -> str:
+    """Path of such an image itself, relative to the site's root."""
+    return f"like/{slug}.webp"
 
 
 def picture_path(unit: Unit) -> str:

@@ -17,7 +17,7 @@ Numbers = dict[str, Any]
 
 EVIL = '<script>alert(1)</script> & "x"'
 LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
-PANELS = ("noise", "natural")
+PANELS = tuple(PER_LAYER - {"dream"})
 FOURIER = {
     "name": "fourier",
     "version": 1,
@@ -193,14 +193,37 @@ def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
         spread = 0.0 if layer.kind == "classifier" else 1.5  # a class has one position
         sizes = {name: 0.25, f"{name}_max": 0.25 + spread, f"{name}_min": 0.25 - spread}
         return {"n_images": 16} | {end: [size] * n_units for end, size in sizes.items()}
+    if kind == "similar":
+        return similar_numbers(layer)
+    if kind in ("circuit", "tuning"):
+        return {}
     return {
         "n_images": 1200,
         "n_skipped": 1,
         "skipped": ["torn.jpg"],
+        "n_classes": 2,
+        "files": ["birds/a.jpg", f"fish/{EVIL}.jpg", "c.jpg"],
+        "file_classes": [0, 1, -1],
+        "classes": ["birds", EVIL],
+        "fires": [0.25] * n_units,
+        "active": [0.0123] * n_units,
+        "selectivity": [None if index == 1 else 0.75 for index in range(n_units)],
+        "class": [None if index == 1 else 1 for index in range(n_units)],
+        "top": [[[1, 0, 0, 5.5], [1, 1, 0, 4.5], [0, 0, 2, 3.5], [2, 0, 0, 3.0]]] * n_units,
+        "spread": [[[file, 0, 0, 2.5 - file] for file in (0, 0, 1, 1, 2, 2)]] * n_units,
         f"{name}_max": [5.5] * n_units,
         f"{name}_min": [-4.5] * n_units,
         "highest": [f"birds/{EVIL} {index}.jpg" for index in range(n_units)],
         "lowest": [f"fish/{index}.jpg" for index in range(n_units)],
+    }
+
+
+def similar_numbers(layer: Layer) -> Numbers:
+    """Neighbours: the next unit of the layer, and the first of the first layer."""
+    n_units = layer.n_units
+    return {
+        "within": [[[layer.index, (index + 1) % n_units, 0.9]] for index in range(n_units)],
+        "across": [[] if layer.index == 0 else [[0, 0, 0.8]] for _ in range(n_units)],
     }
 
 
@@ -229,6 +252,7 @@ def numbers_of(kind: Kind, layer: Layer, unit: Unit) -> Numbers:
         "inhibitory": lambda: response(layer, unit, -1),
         "field": lambda: field_numbers(layer, unit),
         "twin": lambda: twin_numbers(layer, unit),
+        "examples": dict,
     }
     return panel_numbers(kind, layer) if kind in PANELS else makers[kind]()
 
@@ -240,6 +264,8 @@ def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
     size, lossless = (size_px, size_px), size_px < 48
     if kind == "filter":
         size, lossless = (40, 30) if layer.kernel == (1, 1) else (40, 40), True
+    if kind == "examples":
+        size, lossless = (42, 26), True
     if kind == "field":
         size, lossless = (layer.receptive_field_px,) * 2, layer.receptive_field_px < 48
     return picture(colour(unit, kind), size, lossless)

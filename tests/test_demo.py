@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from atlas.demo import WEIGHTS_PATH
+from atlas.demo import INPUT_SIZE_PX, WEIGHTS_PATH
 from atlas.demo.drawings import DRAWINGS, Drawing, draw_batch
-from atlas.demo.network import INPUT_SIZE_PX, build_demo
+from atlas.demo.network import build_demo
 from atlas.demo.train import Training, accuracy, train
 from atlas.network import Network, load_network
 from atlas.pictures import fourier

@@ -18,7 +18,7 @@ from atlas.panels.answers import Answers, Top
 from atlas.panels.examples import Album, example_pictures, window
 from atlas.panels.natural import natural_panels
 from atlas.photographs import Photographs
-from atlas.spec import Examples, Natural
+from atlas.spec import Examples, Natural, StripLayout
 
 SIDE_PX = round(IMAGE_PX * 8 / 7)
 SPEC = Natural("0" * 64, IMAGE_PX)
@@ -115,23 +115,15 @@ def test_a_class_fires_where_it_is_the_answer(planted: Network, reds: Photograph
 
 
 def test_class_selectivity_is_that_of_the_means_by_hand(planted: Network, reds: Photographs):
-    numbers = first_layer(planted, reds, names=("limes", "cherries")).numbers
+    numbers = first_layer(planted, reds).numbers
     answers = np.maximum(np.load(io.BytesIO(first_layer(planted, reds).data))[:, RED_UNIT], 0)
     green, red = answers[:10].mean(), answers[10:].mean()
     expected = (red - green) / (red + green)
     assert numbers["selectivity"][RED_UNIT] == pytest.approx(expected, abs=2e-3)
-    assert numbers["class"][RED_UNIT] == "cherries"
+    assert numbers["classes"][numbers["class"][RED_UNIT]] == "red"
     assert numbers["selectivity"][DEAD_UNIT] is None
-    assert set(numbers["labels"]) == {"limes", "cherries"}
-
-
-def test_folders_that_are_no_classes_of_the_network_keep_their_names(
-    planted: Network, reds: Photographs
-):
-    assert set(first_layer(planted, reds, names=("a", "b", "c")).numbers["labels"]) == {
-        "green",
-        "red",
-    }
+    of_file = [numbers["classes"][each] for each in numbers["file_classes"]]
+    assert of_file == [file.partition("/")[0] for file in numbers["files"]]
 
 
 def test_one_folder_is_no_class(planted: Network, photographs: Photographs):
@@ -181,10 +173,10 @@ def test_an_interrupted_pass_goes_on_and_finds_the_same(
 
     monkeypatch.setattr(Answers, "update", interrupted_update)
     with pytest.raises(KeyboardInterrupt):
-        natural_panels(planted.watch(layers), reds, SPEC, (), checkpoint, progress)
+        natural_panels(planted.watch(layers), reds, SPEC, checkpoint, progress)
     monkeypatch.setattr(Answers, "update", update)
     again: list[int] = []
-    panels = natural_panels(planted.watch(layers), reds, SPEC, (), checkpoint, again.append)
+    panels = natural_panels(planted.watch(layers), reds, SPEC, checkpoint, again.append)
     assert again[0] == 9 and sum(again) == 20  # three batches are not shown again
     assert [panel.numbers for panel in panels] == [panel.numbers for panel in expected]
     assert [panel.data for panel in panels] == [panel.data for panel in expected]
@@ -224,11 +216,21 @@ def test_the_example_is_the_receptive_field_where_the_pattern_was_planted(
     album = Album(photographs, IMAGE_PX)
     spec = Examples(SPEC)
     (strip,) = example_pictures(layer, layer.units[:1], numbers, album, spec)
-    cell = strip.pixels[:field_px, :field_px]
+    left, top = spec.layout(layer).corner_px(0, 0)
+    cell = strip.pixels[top : top + field_px, left : left + field_px]
     shown = album.get("planted.png")[found_top:, found_left:][:field_px, :field_px]
     np.testing.assert_array_equal(cell, shown)
-    assert spec.layout_px(layer) == (field_px, 1)
-    assert strip.pixels.shape == (3 * 12 - 1, 5 * 12 - 1, 3)
+    assert strip.pixels.shape == (39, 63, 3)
+
+
+def test_a_strip_keeps_its_shape_and_holds_all_its_examples():
+    for side_px, size_px in ((64, (336, 208)), (7, (42, 26)), (19, (105, 65))):
+        layout = StripLayout(side_px)
+        assert layout.size_px == size_px
+        left, top = layout.corner_px(0, 0)
+        right, bottom = (at + side_px for at in layout.corner_px(2, 4))
+        assert left >= 0 and top >= 0
+        assert size_px[0] - right in (left, left + 1) and size_px[1] - bottom in (top, top + 1)
 
 
 def test_windows_stay_inside_the_image_and_cover_what_they_must(planted: Network):

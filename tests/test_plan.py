@@ -30,7 +30,7 @@ def test_nothing_done_everything_missing(planted: Network):
     n_twins = sum(len(twin_indices(layer)) for layer in planted.facts.layers)
     n_fields = sum(job.layer.n_units for job in plan.asked if job.kind == "field")
     n_layers = len(planted.facts.layers)
-    per_layer = 2 * n_layers  # noise and dream
+    per_layer = 5 * n_layers  # circuit, noise, tuning, dream, similar
     assert plan.n_asked == 3 * planted.facts.n_units + n_twins + n_fields + per_layer
     assert plan.n_missing == plan.n_asked
     assert len(set(keys_of(plan))) == plan.n_asked
@@ -40,7 +40,7 @@ def test_kind_after_kind_each_in_forward_order(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).missing
     names = [layer.name for layer in planted.facts.layers]
     assert list(dict.fromkeys(job.kind for job in jobs)) == [
-        kind for kind in KINDS if kind != "natural"
+        kind for kind in KINDS if kind not in ("natural", "examples")
     ]
     for kind in (*PER_UNIT, "noise", "dream"):
         assert [job.layer.name for job in jobs if job.kind == kind] == names
@@ -51,6 +51,24 @@ def test_photographs_are_shown_only_if_there_are_any(planted: Network):
     spec = dataclasses.replace(SPEC, images=photographs)
     kinds = {job.kind for job in make_plan(spec, planted.facts, ()).asked}
     assert kinds == set(KINDS)
+
+
+def test_units_are_compared_again_as_soon_as_there_are_more(planted: Network):
+    some = dataclasses.replace(SPEC, selection=Selection(("conv1",)))
+    done = keys_of(make_plan(some, planted.facts, ()))
+    assert make_plan(some, planted.facts, done).n_missing == 0
+    plan = make_plan(SPEC, planted.facts, done)
+    compared = [job for job in plan.missing if job.kind == "similar"]
+    assert len(compared) == len(planted.facts.layers)
+    assert len(compared[0].sources) == planted.facts.n_units
+    assert not {key for job in compared for key in job.keys} & set(done)
+
+
+def test_with_photographs_units_are_compared_by_their_answers(planted: Network):
+    spec = dataclasses.replace(SPEC, images=Photographs(Path("photographs"), ("a.jpg",), "0" * 64))
+    jobs = {job.kind: job for job in make_plan(spec, planted.facts, ()).asked}
+    assert jobs["natural"].keys[0] in jobs["similar"].sources
+    assert jobs["examples"].sources == jobs["natural"].keys
 
 
 def test_single_fields_are_for_layers_that_see_half_the_image_at_most(planted: Network):
@@ -84,9 +102,12 @@ def test_everything_done_nothing_missing(planted: Network):
 @pytest.mark.parametrize(
     ("change", "remade"),
     [
-        ({"seed": 1}, {"dream", "excitatory", "field", "twin", "inhibitory"}),
-        ({"preset": "standard"}, {"noise", "dream", "excitatory", "field", "twin", "inhibitory"}),
-        ({"recipe": "progressive"}, {"noise", "excitatory", "twin", "inhibitory"}),
+        ({"seed": 1}, {"dream", "excitatory", "field", "twin", "inhibitory", "similar"}),
+        (
+            {"preset": "standard"},
+            {"noise", "dream", "excitatory", "field", "twin", "inhibitory", "similar"},
+        ),
+        ({"recipe": "progressive"}, {"noise", "excitatory", "twin", "inhibitory", "similar"}),
         ({"labels": "names.txt"}, set()),
     ],
 )

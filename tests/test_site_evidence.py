@@ -52,6 +52,7 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
         "inhibitory-00.webp",
         "fields-00.webp",
         "twins-00.webp",
+        "examples-00.webp",
         "filters-00.webp",
     ]
     assert "silences the unit: −9.50 σ at its weakest position" in found.text
@@ -241,7 +242,12 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
     assert (site / layer["dream"]["path"]).is_file() and layer["dream"]["size_px"] == [64, 64]
     assert layer["dream"]["numbers"] == {"rms": 2.5, "rms_start": 0.75}
     assert layer["noise"] == {"n_images": 16}
-    assert layer["natural"] == {"n_images": 1200, "n_skipped": 1, "skipped": ["torn.jpg"]}
+    assert layer["natural"] == {
+        "n_images": 1200,
+        "n_skipped": 1,
+        "skipped": ["torn.jpg"],
+        "n_classes": 2,
+    }
     n_layers, n_units = len(manifest["layers"]), manifest["counts"]["units"]
     counts = {kind: manifest["counts"][kind] for kind in KINDS}
     assert counts == {

@@ -2,4 +2,5 @@
 
 from pathlib import Path
 
+INPUT_SIZE_PX = 80
 WEIGHTS_PATH = Path(__file__).with_name("demo.safetensors")

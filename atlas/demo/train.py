@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from atlas.demo import WEIGHTS_PATH
+from atlas.demo import INPUT_SIZE_PX, WEIGHTS_PATH
 from atlas.demo.drawings import DRAWINGS, draw_batch
-from atlas.demo.network import INPUT_SIZE_PX, MEAN, STD, build_demo
+from atlas.demo.network import MEAN, STD, build_demo
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from atlas.errors import CacheError
 from atlas.photographs import Photographs, Pixels
 from atlas.pictures.picture import Picture
-from atlas.spec import EXAMPLE_COLUMNS, EXAMPLE_ROWS, EXAMPLE_TOP_COLUMNS, Examples
+from atlas.spec import Examples
 from atlas.units import Layer, Unit
 
 MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
@@ -91,25 +91,25 @@ def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int,
 def _strip(
     layer: Layer, unit: Unit, seen: Mapping[str, Any], album: Album, spec: Examples
 ) -> Picture:
-    size_px = spec.natural.size_px
-    cell_px, gap_px = spec.layout_px(layer)
-    pitch_px = cell_px + gap_px
-    shape = (EXAMPLE_ROWS * pitch_px - gap_px, EXAMPLE_COLUMNS * pitch_px - gap_px, 3)
-    strip = np.full(shape, GREY, np.uint8)
-    beside = EXAMPLE_COLUMNS - EXAMPLE_TOP_COLUMNS
-    for name, columns, first in (
-        ("top", EXAMPLE_TOP_COLUMNS, 0),
-        ("spread", beside, EXAMPLE_TOP_COLUMNS),
-    ):
-        for position, (file, row, column, _) in enumerate(seen[name][unit.index]):
-            top, left, side_px = window(layer, size_px, row, column)
+    layout, size_px = spec.layout(layer), spec.natural.size_px
+    width, height = layout.size_px
+    strip = np.full((height, width, 3), GREY, np.uint8)
+    parts = (
+        ("top", 0, layout.top_columns),
+        ("spread", layout.top_columns, layout.columns - layout.top_columns),
+    )
+    for name, first, n_columns in parts:
+        for position, (file, *place, _) in enumerate(seen[name][unit.index]):
+            top, left, side_px = window(layer, size_px, *place)
             crop = album.get(seen["files"][file])[top : top + side_px, left : left + side_px]
-            y, x = position // columns * pitch_px, (first + position % columns) * pitch_px
-            strip[y : y + cell_px, x : x + cell_px] = _reduced(crop, cell_px)
-    return Picture(unit, strip, {"cell_px": cell_px, "gap_px": gap_px})
+            row, column = divmod(position, n_columns)
+            x, y = layout.corner_px(row, first + column)
+            strip[y : y + layout.side_px, x : x + layout.side_px] = _fitted(crop, layout.side_px)
+    return Picture(unit, strip, {})
 
 
-def _reduced(crop: Pixels, side_px: int) -> Pixels:
+def _fitted(crop: Pixels, side_px: int) -> Pixels:
     if len(crop) == side_px:
         return crop
-    return np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=cv2.INTER_AREA), np.uint8)
+    method = cv2.INTER_AREA if len(crop) > side_px else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=method), np.uint8)

@@ -30,6 +30,10 @@ QUANTILES = (0.9, 0.5, 0.1)  # of the sampled photographs: strong, middle and we
 N_PER_QUANTILE = 2
 
 
+# Answers, positions of their images among the files, and places on the map: (n, n_units) each.
+Seen = tuple[Tensor, Tensor, Tensor]
+
+
 class Checkpoint(Protocol):
     """Where a pass is remembered when it is interrupted."""
 
@@ -153,7 +157,6 @@ def natural_panels(
     watch: Watch,
     photographs: Photographs,
     spec: Natural,
-    names: Sequence[str] = (),
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int], object] = lambda n_images: None,
 ) -> list[Panel]:
@@ -163,7 +166,6 @@ def natural_panels(
         watch: of the layers.
         photographs: to show the network; unreadable ones are counted and named.
         spec: what to keep.
-        names: of the network's classes; they name the folders where there are as many.
         checkpoint: where an interrupted pass is remembered.
         progress: told how many more files were taken in.
 
@@ -174,17 +176,14 @@ def natural_panels(
     """
     shown = Pass(watch, photographs, spec)
     shown.run(checkpoint or Forgetful(), progress)
-    labels = shown.roll.labels
-    if len(names) == len(labels):
-        labels = tuple(names)
     skipped = [photographs.files[index] for index in shown.skipped]
     facts = {
         "n_images": shown.n_done - len(skipped),
         "n_skipped": len(skipped),
         "skipped": skipped[:N_NAMED],
-        "n_classes": len(labels),
+        "n_classes": len(shown.roll.labels),
     }
-    return [_panel(answers, shown, facts, labels) for answers in shown.answers]
+    return [_panel(answers, shown, facts) for answers in shown.answers]
 
 
 class Forgetful:
@@ -203,41 +202,52 @@ def as_images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2) / 255
 
 
-def _panel(answers: Answers, shown: Pass, facts: dict[str, Any], labels: Sequence[str]) -> Panel:
-    layer = answers.reader.layer
+def _panel(answers: Answers, shown: Pass, facts: dict[str, Any]) -> Panel:
+    layer, roll = answers.reader.layer, shown.roll
     if not facts["n_images"]:
         return Panel(layer.whole, dict(facts))
-    images = shown.sampled_images.to(answers.sampled.device)
-    rows = shown.roll.rows.to(images.device)[images]
-    sampled, places = answers.sampled[rows].float(), answers.sampled_places[rows]
-    picked = _spread(sampled)
+    seen = {"top": _strongest(answers), "spread": _spread(answers, shown)}
+    found = {index for _, images, _ in seen.values() for index in images.unique().tolist()}
+    files = sorted(index for index in found if index >= 0)
     numbers = {
+        "files": [shown.photographs.files[index] for index in files],
+        "file_classes": [int(roll.classes[index]) for index in files],
+        "classes": list(roll.labels),
         **_extremes(answers, shown.photographs.files),
         **_frequencies(answers, facts["n_images"]),
-        **_selectivity(answers, labels, shown),
+        **_selectivity(answers, shown.class_sizes),
+        **{name: _listed(layer.output_px[1], files, *each) for name, each in seen.items()},
     }
-    top = answers.highest
-    seen = {
-        "top": (top.values, top.images, top.places),
-        "spread": (
-            sampled.gather(0, picked),
-            images[:, None].expand_as(sampled).gather(0, picked),
-            places.long().gather(0, picked),
-        ),
-    }
-    files = sorted({index for _, image, _ in seen.values() for index in image.unique().tolist()})
-    files = [index for index in files if index >= 0]
-    numbers |= {name: _listed(layer.output_px[1], files, *found) for name, found in seen.items()}
-    named = [shown.photographs.files[index] for index in files]
-    classes = [int(shown.roll.classes[index]) for index in files]
-    file_facts = {
-        "files": named,
-        "labels": [labels[each] if each >= 0 else None for each in classes],
-    }
-    data = sampled.half().cpu().numpy()
     buffer = io.BytesIO()
-    np.save(buffer, data)
-    return Panel(layer.whole, facts | file_facts | numbers, buffer.getvalue())
+    np.save(buffer, _sample(answers, shown)[0].half().cpu().numpy())
+    return Panel(layer.whole, facts | numbers, buffer.getvalue())
+
+
+def _strongest(answers: Answers) -> Seen:
+    top = answers.highest
+    return top.values, top.images, top.places
+
+
+def _sample(answers: Answers, shown: Pass) -> Seen:
+    """All that is known of the sampled images that could be read: (n_images, n_units) each."""
+    images = shown.sampled_images.to(answers.sampled.device)
+    rows = shown.roll.rows.to(images.device)[images]
+    values = answers.sampled[rows].float()
+    return values, images[:, None].expand_as(values), answers.sampled_places[rows].long()
+
+
+def _spread(answers: Answers, shown: Pass) -> Seen:
+    """Of the sample what lies at the quantiles, a few for each."""
+    values, images, places = _sample(answers, shown)
+    order = values.argsort(stable=True, dim=0)
+    last = len(order) - 1
+    rows = [
+        min(last, round(quantile * last) + step)
+        for quantile in QUANTILES
+        for step in range(N_PER_QUANTILE)
+    ]
+    picked = order[rows]
+    return values.gather(0, picked), images.gather(0, picked), places.gather(0, picked)
 
 
 def _extremes(answers: Answers, files: Sequence[str]) -> dict[str, Any]:
@@ -258,40 +268,23 @@ def _frequencies(answers: Answers, n_images: int) -> dict[str, Any]:
     }
 
 
-def _selectivity(answers: Answers, labels: Sequence[str], shown: Pass) -> dict[str, Any]:
+def _selectivity(answers: Answers, class_sizes: Tensor) -> dict[str, Any]:
     """How far the class that a unit answers to most stands out, 0 to 1, and which it is."""
-    counts = shown.class_sizes
-    there = (counts > 0).to(answers.sums.device)
-    if there.sum() < 2:
+    sizes = class_sizes.to(answers.sums.device)
+    there = sizes.nonzero()[:, 0]  # classes with any readable image
+    if len(there) < 2:
         return {}
-    means = answers.sums[there] / counts.to(there.device)[there, None]  # (n_classes, n_units)
+    means = answers.sums[there] / sizes[there, None]  # (n_classes, n_units)
     best, place = means.max(0)
     rest = (means.sum(0) - best) / (len(means) - 1)
-    selectivity = (best - rest) / (best + rest)
-    known = [label for label, is_there in zip(labels, there.tolist(), strict=True) if is_there]
-    silent = best <= 0
+    selectivity = rounded((best - rest) / (best + rest))
+    silent = (best <= 0).tolist()
     return {
-        "selectivity": [
-            None if quiet else round(value, 3)
-            for value, quiet in zip(selectivity.tolist(), silent.tolist(), strict=True)
-        ],
+        "selectivity": [None if silent[unit] else each for unit, each in enumerate(selectivity)],
         "class": [
-            None if quiet else known[index]
-            for index, quiet in zip(place.tolist(), silent.tolist(), strict=True)
+            None if silent[unit] else each for unit, each in enumerate(there[place].tolist())
         ],
     }
-
-
-def _spread(sampled: Tensor) -> Tensor:
-    """Rows of a sample (n, n_units) that lie at the quantiles, a few for each: (n', n_units)."""
-    order = sampled.argsort(stable=True, dim=0)
-    last = len(order) - 1
-    rows = [
-        min(last, max(0, round(quantile * last) + step))
-        for quantile in QUANTILES
-        for step in range(N_PER_QUANTILE)
-    ]
-    return order[rows]
 
 
 def _listed(

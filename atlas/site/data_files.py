@@ -8,7 +8,7 @@ from typing import Any
 from atlas.cache import Entry
 from atlas.site import wording
 from atlas.site.sprites import OF_OWN_SIZE, THUMB_PX, THUMBS, Sprite
-from atlas.site.views import PANEL_FACTS, Contents
+from atlas.site.views import PANEL_FACTS, PANEL_LISTS, Contents
 from atlas.spec import KINDS, PER_LAYER
 from atlas.units import (
     Kind,
@@ -17,6 +17,8 @@ from atlas.units import (
     canonical_json,
     cover_path,
     layer_dir,
+    like_page,
+    like_picture_path,
     picture_path,
     unit_page,
 )
@@ -50,6 +52,7 @@ def manifest(contents: Contents) -> bytes:
                 **{kind: contents.n_made(kind) for kind in KINDS},
             },
             "layers": [_layer(contents, layer) for layer in facts.layers],
+            "likes": [_like(entry) for entry in contents.likes],
         }
     )
 
@@ -60,6 +63,7 @@ def units(contents: Contents, layer: Layer) -> bytes:
         {
             "schema": SCHEMA_VERSION,
             "layer": layer.name,
+            "photographs": _photographs(contents, layer),
             "units": [_unit(contents, layer, unit) for unit in layer.units],
         }
     )
@@ -82,6 +86,20 @@ def search_index(contents: Contents) -> bytes:
 
 def _json(value: Any) -> bytes:
     return f"{canonical_json(value)}\n".encode()
+
+
+def _photographs(contents: Contents, layer: Layer) -> dict[str, Any] | None:
+    """What the files in `top` and `spread` are called, and their classes; both in order."""
+    facts = contents.panel_facts(layer, "natural")
+    return {name: facts[name] for name in PANEL_LISTS} if facts.keys() >= PANEL_LISTS else None
+
+
+def _like(entry: Entry) -> dict[str, Any]:
+    return {
+        "page": like_page(entry.unit),
+        "picture": like_picture_path(entry.unit),
+        **{name: entry.numbers[name] for name in ("name", "units", "p")},
+    }
 
 
 def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:
@@ -120,12 +138,17 @@ def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
         "index": unit.index,
         "page": unit_page(unit) if made else None,
         "pictures": _pictures(contents, layer, unit),
-        "numbers": {kind: entry.numbers for kind, entry in made.items()}
+        "numbers": {kind: _own(entry) for kind, entry in made.items()}
         | {kind: numbers for kind, numbers in panels.items() if numbers},
     }
     if layer.kind == "classifier":
         facts["label"] = contents.label(layer, unit.index)
     return facts
+
+
+def _own(entry: Entry) -> dict[str, Any]:
+    """An artifact's numbers, without what only serves to compare it with others."""
+    return {name: value for name, value in entry.numbers.items() if name != "embedding"}
 
 
 def _pictures(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from atlas.site import wording
 from atlas.site.layer_views import cover_units, dream_alt
+from atlas.site.like_views import like_links
 from atlas.site.sprites import COVERS, MOSAICS, SheetKind
 from atlas.site.unit_views import Picture
 from atlas.site.views import (
@@ -83,6 +84,7 @@ class IndexPage:
     frontispiece: Frontispiece | None
     stages: tuple[StageView, ...]
     made: tuple[Fact, ...]
+    likes: tuple[Link, ...]  # images that were looked up
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ def index_view(contents: Contents) -> IndexPage:
             Fact("Seed", str(contents.spec.seed), about="seed"),
             *_photographs(contents),
         ),
+        likes=like_links(contents),
     )
 
 

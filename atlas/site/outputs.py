@@ -16,6 +16,7 @@ from pathlib import Path
 from atlas.cache import Entry
 from atlas.site import data_files, sprites
 from atlas.site.layer_views import layer_view
+from atlas.site.like_views import like_view
 from atlas.site.network_views import (
     about_view,
     classes_view,
@@ -28,7 +29,17 @@ from atlas.site.sprites import COVERS, MOSAICS, OF_OWN_SIZE, THUMBS, Place, Shee
 from atlas.site.templates import Templates
 from atlas.site.unit_views import unit_view
 from atlas.site.views import Contents
-from atlas.units import Kind, Layer, Unit, cover_path, layer_dir, picture_path, unit_page
+from atlas.units import (
+    Kind,
+    Layer,
+    Unit,
+    cover_path,
+    layer_dir,
+    like_page,
+    like_picture_path,
+    picture_path,
+    unit_page,
+)
 
 FAVICON = "favicon.svg"
 
@@ -48,6 +59,7 @@ def plan_outputs(contents: Contents, templates: Templates, static_dir: Path) -> 
     outputs = list(_static_files(static_dir))
     outputs += _front_pages(contents, templates)
     outputs += _covers(contents)
+    outputs += _likes(contents, templates)
     for layer in contents.facts.layers:
         outputs += _layer_files(contents, templates, layer)
     return outputs
@@ -86,6 +98,13 @@ def _front_pages(contents: Contents, templates: Templates) -> Iterator[Output]:
     yield _page(templates, "404.html", "404.html", partial(lost_view, contents))
     yield _data("manifest.json", data_files.manifest(contents))
     yield _data("search-index.js", data_files.search_index(contents))
+
+
+def _likes(contents: Contents, templates: Templates) -> Iterator[Output]:
+    for entry in contents.likes:
+        view = partial(like_view, contents, entry)
+        yield _page(templates, like_page(entry.unit), "like.html", view)
+        yield _as_it_is(like_picture_path(entry.unit), entry)
 
 
 def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iterator[Output]:
@@ -131,7 +150,7 @@ def _sheets(
     found = [
         (place(index), entry)
         for index in contents.paged[layer.name]
-        if (entry := contents.entry(layer.unit(index), kind))
+        if (entry := contents.entry(layer.unit(index), kind)) and entry.width_px
     ]
     return _sheets_of(f"{layer_dir(layer.name)}/", sheets, found)
 

@@ -108,7 +108,7 @@ COVERS = SheetKind("covers", columns=6, cell_px=160, quality=50)
 MOSAICS = SheetKind("mosaics", columns=6, cell_px=96, quality=60)
 FILTERS = SheetKind("filters", columns=4, cell_px=None, lossless_below_px=math.inf)
 # Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
-INHIBITORY = SheetKind("inhibitory", columns=3, cell_px=None, quality=42, largest_px=COMPANION_PX)
+INHIBITORY = SheetKind("inhibitory", columns=4, cell_px=None, quality=42, largest_px=COMPANION_PX)
 FIELDS = SheetKind("fields", columns=4, cell_px=None, quality=70, lossless_below_px=SMALL_PX)
 TWINS = SheetKind(  # all of a layer's on one
     "twins",
@@ -118,11 +118,13 @@ TWINS = SheetKind(  # all of a layer's on one
     lossless_below_px=SMALL_PX,
     largest_px=COMPANION_PX,
 )
+EXAMPLES = SheetKind("examples", columns=3, cell_px=None, quality=50, lossless_below_px=130)
 OF_OWN_SIZE: Mapping[Kind, SheetKind] = {
     "filter": FILTERS,
     "inhibitory": INHIBITORY,
     "field": FIELDS,
     "twin": TWINS,
+    "examples": EXAMPLES,
 }
 
 

@@ -8,6 +8,7 @@ from atlas.cache import Entry
 from atlas.site import wording
 from atlas.site.companions import Companion, companions_of
 from atlas.site.evidence import SIGMAS, Evidence, evidence_of, scale_of
+from atlas.site.example_views import Examples, examples_of
 from atlas.site.filter_views import Filter, filter_view
 from atlas.site.views import (
     Contents,
@@ -64,6 +65,7 @@ class UnitPage(NamedTuple):
     facts: tuple[Fact, ...]
     finding: str | None  # what the numbers mean, in a sentence
     evidence: Evidence | None
+    examples: Examples | None
     dead: bool
     guesses: tuple[Guess, ...]
     filter: Filter | None
@@ -90,6 +92,7 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
         facts=_facts(layer, numbers),
         finding=_finding(numbers),
         evidence=evidence_of(contents, layer, unit),
+        examples=examples_of(contents, layer, unit),
         dead=is_dead(excitatory),
         guesses=_guesses(contents, layer, unit, numbers),
         filter=filter_view(contents, layer, unit),

@@ -22,7 +22,8 @@ from atlas.spec import SMALL_PX
 from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json, layer_dir, unit_page
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
-PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped"})
+PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped", "n_classes"})
+PANEL_LISTS = frozenset({"files", "file_classes", "classes"})  # that its other numbers point into
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Contents:
     spec: SpecSummary
     entries: Mapping[str, Mapping[str, Entry]]
     read: Callable[[str], bytes]
+    likes: tuple[Entry, ...] = ()  # images that were looked up
 
     def entry(self, unit: Unit, kind: Kind) -> Entry | None:
         """The entry of one kind of artifact, if it was made."""
@@ -56,7 +58,14 @@ class Contents:
         """The numbers of one unit in what was measured on its whole layer at once."""
         entry = self.entries.get(unit.layer, {}).get(kind)
         numbers = entry.numbers if entry else {}
-        return {name: numbers[name][unit.index] for name in numbers if name not in PANEL_FACTS}
+        apart = PANEL_FACTS | PANEL_LISTS
+        return {name: numbers[name][unit.index] for name in numbers if name not in apart}
+
+    def panel_facts(self, layer: Layer, kind: Kind) -> dict[str, Any]:
+        """What such a measurement says of itself, and the lists that its numbers point into."""
+        entry = self.entry(layer.whole, kind)
+        numbers = entry.numbers if entry else {}
+        return {name: numbers[name] for name in numbers if name in PANEL_FACTS | PANEL_LISTS}
 
     @functools.cached_property
     def digest(self) -> str:
@@ -66,6 +75,7 @@ class Contents:
         for unit_id in sorted(self.entries):
             for entry in self.entries[unit_id].values():
                 state.update(f"{entry.key}{entry.sha256}{entry.numbers_json}".encode())
+        state.update("".join(entry.key for entry in self.likes).encode())
         return state.hexdigest()
 
     @functools.cached_property
@@ -101,7 +111,7 @@ class Contents:
     def sprite(self, layer: Layer, index: int, kind: Kind) -> Sprite | None:
         """Where to find a unit's picture of a kind that has sheets, if it was made."""
         entry = self.entry(layer.unit(index), kind)
-        if entry is None:
+        if entry is None or not entry.width_px:
             return None
         sheets, place = OF_OWN_SIZE[kind], place_of(kind, layer, index)
         return Sprite(
@@ -125,7 +135,8 @@ class Contents:
         """By sheet, the sizes of the pictures on it."""
         sizes: dict[str, list[Size]] = defaultdict(list)
         for index in self.paged[layer.name]:
-            if entry := self.entry(layer.unit(index), kind):
+            entry = self.entry(layer.unit(index), kind)
+            if entry and entry.width_px:
                 sheet = place_of(kind, layer, index).sheet
                 sizes[sheet].append((entry.width_px, entry.height_px))
         return sizes

@@ -36,6 +36,11 @@ def percent(share: float) -> str:
     return "> 99.9 %" if share >= 0.9995 else f"{100 * share:.1f} %"
 
 
+def share(part: float) -> str:
+    """`0 %`, `12.3 %`, `100 %`: of things counted, where nothing and all do occur."""
+    return f"{part:.0%}".replace("%", " %") if part in (0, 1) else percent(part)
+
+
 def count(number: int, noun: str = "", plural: str = "") -> str:
     """`1 unit`, `2,048 units`; with no noun just the number with its commas."""
     text = f"{number:,}"
