@@ -47,7 +47,11 @@ def neighbours(
     units, directions = compare(facts.layers, of_unit, cache)
     panels = neighbour_panels(facts.layers, units, directions, spec.n_neighbours)
     asked = {job.layer.whole for job in jobs}
-    return [panel for panel in panels if panel.unit in asked]
+    return [
+        Panel(panel.unit, {"basis": spec.basis, **panel.numbers})
+        for panel in panels
+        if panel.unit in asked
+    ]
 
 
 def _by_answers(

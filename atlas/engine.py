@@ -42,11 +42,13 @@ from atlas.pictures.finished import (
     responses,
 )
 from atlas.pictures.picture import Picture
+from atlas.pictures.provenance import provenance
 from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
 from atlas.spec import (
     SMALL_PX,
+    ArtifactSpec,
     Circuit,
     Examples,
     FilterImage,
@@ -78,6 +80,14 @@ class Launch(NamedTuple):
     def wait(self) -> Parts:
         """What came of it."""
         return self.batch.pictures() if isinstance(self.batch, Finished) else self.batch
+
+
+class Order(NamedTuple):
+    """What one part is made for."""
+
+    key: str
+    kind: Kind
+    spec: ArtifactSpec
 
 
 class Engine:
@@ -129,12 +139,16 @@ class Engine:
                 self._checkpoints.pop().drop()
 
     def _run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
-        keys = {(job.kind, unit): key for job in jobs for unit, key in job.keyed}
+        orders = {
+            (job.kind, unit): Order(key, job.kind, job.spec)
+            for job in jobs
+            for unit, key in job.keyed
+        }
         waiting: list[Future[Artifact]] = []
         try:
             for kind, parts, seconds in self._done(jobs):
                 encoding = [
-                    self._pool.submit(_encode, keys[kind, part.unit], kind, part, seconds)
+                    self._pool.submit(self._encode, orders[kind, part.unit], part, seconds)
                     for part in parts
                 ]
                 waiting, ready = encoding, waiting
@@ -143,6 +157,32 @@ class Engine:
         finally:
             if waiting:
                 commit([future.result() for future in waiting])
+
+    def _encode(self, order: Order, part: Picture | Panel, seconds: float) -> Artifact:
+        """An artifact for the cache; a panel has no picture, only numbers."""
+        width_px = height_px = 0
+        data = b"" if isinstance(part, Picture) else part.data
+        if isinstance(part, Picture):
+            height_px, width_px = part.pixels.shape[:2]
+            # Flat colours and edges of weights, and pictures of few pixels, must stay as they are.
+            lossless = order.kind == "filter" or width_px < SMALL_PX
+            data = encode(part.pixels, lossless=lossless, xmp=self._provenance(order, part))
+        return Artifact(
+            key=order.key,
+            unit=part.unit.id,
+            kind=order.kind,
+            width_px=width_px,
+            height_px=height_px,
+            numbers=part.numbers,
+            seconds=round(seconds, 4),
+            data=data,
+        )
+
+    def _provenance(self, order: Order, picture: Picture) -> bytes:
+        """Of pictures that the site has as files; others it shows on sheets with many."""
+        if order.kind != "excitatory":
+            return b""
+        return provenance(self.network.facts, picture.unit, order.spec, picture.numbers)
 
     def _done(self, jobs: Sequence[Job]) -> Iterator[tuple[Kind, Parts, float]]:
         """What was made, batch after batch, and the seconds that each part took."""
@@ -289,27 +329,7 @@ def _measure(recipe: Recipe) -> Measure:
     return responses
 
 
-def _encode(key: str, kind: Kind, part: Picture | Panel, seconds: float) -> Artifact:
-    """An artifact for the cache; a panel has no bytes, only numbers."""
-    width_px = height_px = 0
-    data = b"" if isinstance(part, Picture) else part.data
-    if isinstance(part, Picture):
-        height_px, width_px = part.pixels.shape[:2]
-        # Flat colours and edges of weights, and pictures of few pixels, must stay what they are.
-        data = encode(part.pixels, lossless=kind == "filter" or width_px < SMALL_PX)
-    return Artifact(
-        key=key,
-        unit=part.unit.id,
-        kind=kind,
-        width_px=width_px,
-        height_px=height_px,
-        numbers=part.numbers,
-        seconds=round(seconds, 4),
-        data=data,
-    )
-
-
-def encode(pixels: NDArray[np.uint8], *, lossless: bool) -> bytes:
+def encode(pixels: NDArray[np.uint8], *, lossless: bool, xmp: bytes = b"") -> bytes:
     """(H, W, 3), sRGB, as WebP."""
     buffer = io.BytesIO()
     options = (
@@ -317,5 +337,5 @@ def encode(pixels: NDArray[np.uint8], *, lossless: bool) -> bytes:
         if lossless
         else {"quality": WEBP_QUALITY, "method": 4}
     )
-    Image.fromarray(pixels).save(buffer, "WEBP", **options)
+    Image.fromarray(pixels).save(buffer, "WEBP", xmp=xmp, **options)
     return buffer.getvalue()

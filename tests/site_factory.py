@@ -222,6 +222,7 @@ def similar_numbers(layer: Layer) -> Numbers:
     """Neighbours: the next unit of the layer, and the first of the first layer."""
     n_units = layer.n_units
     return {
+        "basis": "photographs",
         "within": [[[layer.index, (index + 1) % n_units, 0.9]] for index in range(n_units)],
         "across": [[] if layer.index == 0 else [[0, 0, 0.8]] for _ in range(n_units)],
     }

@@ -10,6 +10,7 @@ from atlas.site.companions import Companion, companions_of
 from atlas.site.evidence import SIGMAS, Evidence, evidence_of, scale_of
 from atlas.site.example_views import Examples, examples_of
 from atlas.site.filter_views import Filter, filter_view
+from atlas.site.similar_views import Similar, similar_to
 from atlas.site.views import (
     Contents,
     Fact,
@@ -69,6 +70,7 @@ class UnitPage(NamedTuple):
     dead: bool
     guesses: tuple[Guess, ...]
     filter: Filter | None
+    similar: Similar | None
     recipe: str
     size: str | None
     previous: Link | None
@@ -96,6 +98,7 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
         dead=is_dead(excitatory),
         guesses=_guesses(contents, layer, unit, numbers),
         filter=filter_view(contents, layer, unit),
+        similar=similar_to(contents, layer, unit),
         recipe=_recipe(contents, layer),
         size=_size(excitatory) if excitatory else None,
         previous=_neighbour(contents, layer, position - 1),

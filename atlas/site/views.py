@@ -22,7 +22,7 @@ from atlas.spec import SMALL_PX
 from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json, layer_dir, unit_page
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
-PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped", "n_classes"})
+PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped", "n_classes", "basis"})
 PANEL_LISTS = frozenset({"files", "file_classes", "classes"})  # that its other numbers point into
 
 
