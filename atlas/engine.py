@@ -23,6 +23,7 @@ from atlas.devices import fastest_precision
 from atlas.errors import DeviceError
 from atlas.heap import keep_freed_memory
 from atlas.network import Network
+from atlas.panels.circuits import circuit_panels
 from atlas.panels.natural import natural_panels
 from atlas.panels.noise import noise_panel
 from atlas.panels.panel import Panel
@@ -40,7 +41,17 @@ from atlas.pictures.picture import Picture
 from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
-from atlas.spec import SMALL_PX, FilterImage, Fourier, Natural, Noise, Progressive, Recipe, Twin
+from atlas.spec import (
+    SMALL_PX,
+    Circuit,
+    FilterImage,
+    Fourier,
+    Natural,
+    Noise,
+    Progressive,
+    Recipe,
+    Twin,
+)
 from atlas.taps import Tap
 from atlas.units import Kind, Layer, Unit
 
@@ -170,9 +181,10 @@ class Engine:
 
     def _filters(self, job: Job, spec: FilterImage) -> Iterator[Parts]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
+        swings = self.network.input_swings(job.layer).cpu().numpy()
         for first in range(0, len(job.units), FILTER_BATCH):
             units = job.units[first : first + FILTER_BATCH]
-            yield filter_pictures(job.layer, weights, units, spec)
+            yield filter_pictures(job.layer, weights, swings, units, spec)
 
     def _noise(self, job: Job, spec: Noise) -> Parts:
         n_images = self._batching.noise_images(spec.size_px)

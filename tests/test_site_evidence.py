@@ -45,7 +45,7 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
     pictures = [
         attributes.get("src") or attributes.get("href")
         for tag, attributes in found.tags
-        if tag in ("img", "image")
+        if tag in ("img", "image") and attributes.get("alt") != ""
     ]
     assert pictures == [
         "0002.webp",
@@ -126,7 +126,7 @@ def test_a_class_is_measured_in_logits(site: Path) -> None:
     assert "Excitatory picture+23.00" in found.text and "Plain noise+0.25" in found.text
     assert "Inhibitory picture−23.00" in found.text and "Best photograph+5.50" in found.text
     assert "silences the class: logit −23.00, rank 8 of 8" in found.text
-    assert "Logits of this class" in found.text and "σ" not in found.text
+    assert "Logits of this class" in found.text and "\N{NO-BREAK SPACE}σ" not in found.text
     assert "What the network sees in it" in found.text
 
 
@@ -152,6 +152,7 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "inhibitory": "Inhibitory picture",
         "excitatory": "Excitatory picture",
         "filter": "slices of the kernel",
+        "circuit": "Circuit",
         "dream": "Layer dream",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
@@ -246,7 +247,7 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
     counts = {kind: manifest["counts"][kind] for kind in KINDS}
     assert counts == {
         **dict.fromkeys(("filter", "excitatory", "inhibitory"), n_units),
-        **dict.fromkeys(("noise", "natural", "dream"), n_layers),
+        **dict.fromkeys(("circuit", "noise", "natural", "dream"), n_layers),
         "field": n_units - 8,
         "twin": 4 * n_layers,
     }
