@@ -230,9 +230,10 @@ class Engine:
 
     def _filters(self, job: Job, spec: FilterImage) -> Iterator[Parts]:
         weights = self.network.weight(job.layer).float().cpu().numpy()
+        swings = self.network.input_swings(job.layer).cpu().numpy()
         for first in range(0, len(job.units), FILTER_BATCH):
             units = job.units[first : first + FILTER_BATCH]
-            yield filter_pictures(job.layer, weights, units, spec)
+            yield filter_pictures(job.layer, weights, swings, units, spec)
 
     def _noise(self, job: Job, spec: Noise) -> Parts:
         n_images = self._batching.noise_images(spec.size_px)

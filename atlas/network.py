@@ -6,8 +6,9 @@ The only module that knows which networks there are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
@@ -28,6 +29,7 @@ from atlas.spec import AtlasSpec
 from atlas.taps import Reader, Tap, Watch
 from atlas.units import Layer, NetworkFacts
 from atlas.weights import download, read_state_dict
+from atlas.wiring import Signal, follow
 
 Precision = Literal["float32", "bfloat16"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -110,8 +112,24 @@ class Network:
         model = model.to(getattr(torch, precision)).to(memory_format=torch.channels_last)
         leaves = {"leaf_modules": [UnstridedConv]}
         extractor = create_feature_extractor(model, names, tracer_kwargs=leaves).eval()
-        readers = [Reader(*self._reading(layer)).to(self.device) for layer in layers]
-        return Watch(readers, extractor)
+        return Watch([self.reader(layer) for layer in layers], extractor)
+
+    def reader(self, layer: Layer) -> Reader:
+        """How to read the layer's raw output."""
+        return Reader(*self._reading(layer)).to(self.device)
+
+    @cached_property
+    def wiring(self) -> Mapping[str, Signal | None]:
+        """What each layer takes in and from whom, by its name; None where it cannot be told."""
+        return follow(self.model, [self.reader(layer) for layer in self.facts.layers])
+
+    def input_swings(self, layer: Layer) -> Tensor:
+        """How far each input moves with whoever writes it, 1 where unknown: (in_channels,)."""
+        signal = self.wiring[layer.name]
+        if signal is None:
+            return torch.ones(layer.in_channels, device=self.device)
+        _, swings = signal.strongest()
+        return swings
 
     def _reading(
         self, layer: Layer

@@ -283,7 +283,7 @@ class FilterImage:
     """A picture of the weights themselves."""
 
     name: ClassVar[str] = "filter"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     size_px: int = 128  # of the longer side, about; weights are enlarged by whole factors
     n_slices: int = 25  # strongest input slices in a montage

@@ -130,6 +130,17 @@ class NetworkFacts:
         """Units in the whole network."""
         return sum(layer.n_units for layer in self.layers)
 
+    @cached_property
+    def summed_with(self) -> dict[str, tuple[str, ...]]:
+        """By layer, those that write the same channels of a sum, in forward order."""
+        groups = [layer.writers for layer in self.layers if len(layer.writers) > 1]
+        together: dict[str, set[str]] = {name: set() for group in groups for name in group}
+        for group in groups:
+            for name in group:
+                together[name] |= {*group} - {name}
+        names = [layer.name for layer in self.layers]
+        return {name: tuple(sorted(others, key=names.index)) for name, others in together.items()}
+
     def layer(self, name: str) -> Layer:
         """The layer called `name`, which must exist."""
         return next(layer for layer in self.layers if layer.name == name)

@@ -228,25 +228,40 @@ def similar_numbers(layer: Layer) -> Numbers:
     }
 
 
+def circuit_numbers(layer: Layer, facts: NetworkFacts) -> Numbers:
+    """The layers before and after: their first units excite, their last ones inhibit."""
+    numbers: Numbers = {}
+    if layer.index:
+        up, down = partners(facts.layers[layer.index - 1])
+        numbers |= {"excited_by": up, "inhibited_by": down, "n_effective": 3.6, "top_share": 0.31}
+    if layer is not facts.layers[-1]:
+        up, down = partners(facts.layers[layer.index + 1])
+        numbers |= {"excites": up, "inhibits": down}
+    return {name: [each] * layer.n_units for name, each in numbers.items()}
+
+
+def partners(layer: Layer) -> tuple[list[Any], list[Any]]:
+    """Connections of both signs with at most five units of a layer, strongest first."""
+    channels = range(min(5, layer.n_units))
+    up = [[layer.index, nth, 0.5 - nth / 10] for nth in channels]
+    return up, [[layer.index, layer.n_units - 1 - nth, -0.25 / (1 + 9 * nth)] for nth in channels]
+
+
 def filter_numbers(layer: Layer) -> Numbers:
     """Numbers of a filter picture in the style that fits the layer."""
-    inputs = range(layer.in_channels)
-    numbers: Numbers = {
-        "low": -0.213,
-        "high": 0.187,
-        "positive": [[index, 0.187 - index / 100] for index in inputs[:6]],
-        "negative": [[index, -0.213 + index / 100] for index in inputs[-6:]],
-    }
+    numbers: Numbers = {"low": -0.213, "high": 0.187}
     if layer.index == 0:
         return {"style": "rgb", "low": -0.2, "high": 0.2}
     if layer.kernel == (1, 1):
         return {"style": "bars", **numbers}
-    return {"style": "montage", "inputs": list(inputs[:25]), "columns": 5, **numbers}
+    inputs = list(range(layer.in_channels))[::-1][:25]
+    return {"style": "montage", "inputs": inputs, "columns": 5, "factor": 2, **numbers}
 
 
-def numbers_of(kind: Kind, layer: Layer, unit: Unit) -> Numbers:
+def numbers_of(kind: Kind, layer: Layer, unit: Unit, facts: NetworkFacts) -> Numbers:
     """Numbers as the kind has them."""
     makers: dict[Kind, Callable[[], Numbers]] = {
+        "circuit": lambda: circuit_numbers(layer, facts),
         "filter": lambda: filter_numbers(layer),
         "dream": lambda: {"rms": 2.5, "rms_start": 0.75},
         "excitatory": lambda: response(layer, unit),
@@ -255,7 +270,7 @@ def numbers_of(kind: Kind, layer: Layer, unit: Unit) -> Numbers:
         "twin": lambda: twin_numbers(layer, unit),
         "examples": dict,
     }
-    return panel_numbers(kind, layer) if kind in PANELS else makers[kind]()
+    return makers[kind]() if kind in makers else panel_numbers(kind, layer)
 
 
 def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
@@ -297,7 +312,7 @@ def contents(
             for unit in units_with(kind, one, facts.input_size_px):
                 if wanted(unit, kind):
                     data = data_of(kind, one, unit, size_px)
-                    entry = pictures.add(unit, kind, data, numbers_of(kind, one, unit))
+                    entry = pictures.add(unit, kind, data, numbers_of(kind, one, unit, facts))
                     entries.setdefault(unit.id, {})[kind] = entry
     spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
     return Contents(facts, spec, entries, pictures.read), pictures

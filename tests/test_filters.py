@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from atlas.network import Network
-from atlas.pictures.filters import NEGATIVE, POSITIVE, diverging, filter_picture
+from atlas.pictures.filters import NEGATIVE, POSITIVE, Montage, diverging, filter_picture
 from atlas.spec import FilterImage
+
+ALIKE = np.ones(8, np.float32)  # inputs that all move as far
 
 
 def layer_like(planted: Network, name: str = "layer1.0.conv2", **changes):
@@ -20,7 +22,7 @@ def test_image_filters_are_stretched_from_their_minimum_to_their_maximum(planted
     kernel = np.zeros((3, 2, 2), np.float32)
     kernel[0, 0, 0], kernel[1, 0, 1], kernel[2, 1, 0] = 1.0, -1.0, 0.5
     layer = layer_like(planted, "conv1")
-    picture = filter_picture(layer, kernel, layer.unit(0), FilterImage(size_px=4))
+    picture = filter_picture(layer, kernel, ALIKE, layer.unit(0), FilterImage(size_px=4))
     expected = [  # (w + 1) / 2 * 255, every pixel twice as large
         [[255, 128, 128], [128, 0, 128]],
         [[128, 128, 191], [128, 128, 128]],
@@ -45,7 +47,8 @@ def test_montage_shows_the_strongest_slices_first_on_one_scale(planted: Network)
     kernel[1] = -1.0  # norm 3
     kernel[4, 1, 1] = 0.5
     layer = layer_like(planted)
-    picture = filter_picture(layer, kernel, layer.unit(0), FilterImage(size_px=24, n_slices=4))
+    spec = FilterImage(size_px=24, n_slices=4)
+    picture = filter_picture(layer, kernel, ALIKE, layer.unit(0), spec)
     assert picture.numbers["inputs"] == [3, 1, 4, 0]
     assert picture.numbers["columns"] == 2
     assert (picture.numbers["low"], picture.numbers["high"]) == (-2.0, 2.0)
@@ -59,12 +62,37 @@ def test_montage_shows_the_strongest_slices_first_on_one_scale(planted: Network)
     np.testing.assert_array_equal(picture.pixels[pitch, 0], [255, 255, 255])
     centre = pitch + factor + 1
     assert (picture.pixels[centre, factor + 1] < 255).any()
+    montage = Montage(layer.kernel, picture.numbers["columns"], picture.numbers["factor"])
+    assert [montage.corner_px(place) for place in (1, 2)] == [(pitch, 0), (0, pitch)]
+    assert montage.slice_px == (3 * factor, 3 * factor)
 
 
-def test_bars_are_sorted_and_signed_and_name_the_strongest_inputs(planted: Network):
+def test_slices_count_by_what_comes_of_their_inputs(planted: Network):
+    kernel = np.ones((3, 3, 3), np.float32)
+    kernel[0] = -2.0
+    layer = layer_like(planted)
+    swings = np.array([1.0, 3.0, -4.0], np.float32)
+    spec = FilterImage(n_slices=2)
+    assert filter_picture(layer, kernel, swings, layer.unit(0), spec).numbers["inputs"] == [2, 1]
+
+
+def test_kernels_of_other_shapes_keep_their_slices_apart(planted: Network):
+    layer = layer_like(planted, kernel=(1, 3))
+    picture = filter_picture(
+        layer, np.ones((4, 1, 3), np.float32), ALIKE, layer.unit(0), FilterImage(size_px=24)
+    )
+    montage = Montage((1, 3), picture.numbers["columns"], picture.numbers["factor"])
+    (x, y), (width, height) = montage.corner_px(3), montage.slice_px
+    assert picture.pixels.shape[:2] == (y + height, x + width)
+    np.testing.assert_array_equal(picture.pixels[y, x], POSITIVE)
+    assert (picture.pixels[y - 1, x] != POSITIVE).any()
+
+
+def test_bars_are_sorted_and_signed(planted: Network):
     weights = np.array([0.5, -1.0, 0.0, 1.0], np.float32)
     layer = layer_like(planted, "layer1.0.conv1")
-    picture = filter_picture(layer, weights[:, None, None], layer.unit(0), FilterImage(size_px=40))
+    spec = FilterImage(size_px=40)
+    picture = filter_picture(layer, weights[:, None, None], ALIKE, layer.unit(0), spec)
     height, width, _ = picture.pixels.shape
     assert (height, width) == (20, 40)
     orange = (picture.pixels == POSITIVE).all(2).sum(0)  # bar height of each column
@@ -73,19 +101,18 @@ def test_bars_are_sorted_and_signed_and_name_the_strongest_inputs(planted: Netwo
     assert blue[-1] == pytest.approx(height / 2, abs=1)
     assert (np.diff(orange) <= 0).all() and (np.diff(blue) >= 0).all()
     assert orange[-1] == blue[0] == 0
-    assert picture.numbers["positive"] == [[3, 1.0], [0, 0.5]]
-    assert picture.numbers["negative"] == [[1, -1.0]]
 
 
 def test_inputs_of_a_grouped_conv_count_from_its_group(planted: Network):
     layer = layer_like(planted, n_units=4, groups=2, in_channels=6)
     kernel = np.ones((3, 3, 3), np.float32)
-    second_group = filter_picture(layer, kernel, layer.unit(2), FilterImage())
-    assert sorted(second_group.numbers["inputs"]) == [3, 4, 5]
+    swings = np.array([9.0, 9, 9, 1, 3, 2], np.float32)
+    second_group = filter_picture(layer, kernel, swings, layer.unit(2), FilterImage())
+    assert second_group.numbers["inputs"] == [4, 5, 3]
 
 
 def test_all_zero_weights_give_a_neutral_picture(planted: Network):
     layer = layer_like(planted, "layer1.0.conv1")
-    picture = filter_picture(layer, np.zeros((4, 1, 1), np.float32), layer.unit(0), FilterImage())
+    kernel = np.zeros((4, 1, 1), np.float32)
+    picture = filter_picture(layer, kernel, ALIKE, layer.unit(0), FilterImage())
     assert not (picture.pixels == POSITIVE).all(2).any()
-    assert picture.numbers["positive"] == picture.numbers["negative"] == []

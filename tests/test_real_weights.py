@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from atlas.network import Network, load_network
+from atlas.panels.circuits import circuit_panels
 from atlas.pictures import progressive
 from atlas.pictures.finished import finish
 from atlas.pictures.recipes import ascend
 from atlas.pictures.reference import render_one
-from atlas.spec import AtlasSpec, Progressive
+from atlas.spec import AtlasSpec, Circuit, Progressive
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
@@ -29,6 +31,31 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def network() -> Network:
     return load_network(AtlasSpec(weights=WEIGHTS))
+
+
+def test_what_a_layer_is_told_to_take_in_is_what_it_took_in_training(network: Network):
+    """Signals followed from BatchNorm to BatchNorm predict the next one's averages."""
+    for layer in network.facts.layers[1:-1]:
+        signal = network.wiring[layer.name]
+        assert signal is not None
+        predicted = (network.weight(layer).sum((2, 3)) * signal.mean).sum(1)
+        seen = network.reader(layer).mean
+        assert torch.corrcoef(torch.stack([predicted, seen]))[0, 1] > 0.97, layer.name
+
+
+def test_the_circuits_of_the_whole_network_take_seconds_and_agree_with_the_walk(network: Network):
+    layers = network.facts.layers
+    started = time.perf_counter()
+    panels = circuit_panels(network, layers, Circuit())
+    assert time.perf_counter() - started < 30
+    for layer, panel in zip(layers[1:], panels[1:], strict=True):
+        signal = network.wiring[layer.name]
+        assert signal is not None and set(signal.writers) == set(layer.writers)
+        assert len(panel.numbers["excited_by"]) == layer.n_units
+    labels = network.facts.labels
+    goldfish = panels[-1].numbers["excited_by"][1][0]
+    channel = panels[goldfish[0]].numbers["speaks_for"][goldfish[1]]
+    assert {"goldfish", "orange"} <= {labels[index] for _, index, _ in channel}
 
 
 @pytest.fixture(scope="module")

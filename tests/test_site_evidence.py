@@ -13,7 +13,7 @@ from site_reader import Page
 from atlas.site.evidence import evidence_of
 from atlas.site.views import Contents
 from atlas.site.writer import write_site
-from atlas.spec import KINDS
+from atlas.spec import KINDS, PER_LAYER
 from atlas.units import NetworkFacts, Unit
 
 UNIT = Unit("layer1.0.conv2", 2)  # of five, whose twins are 0, 1, 2, 3
@@ -45,7 +45,7 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
     pictures = [
         attributes.get("src") or attributes.get("href")
         for tag, attributes in found.tags
-        if tag in ("img", "image")
+        if tag in ("img", "image") and attributes.get("alt") != ""
     ]
     assert pictures == [
         "0002.webp",
@@ -127,7 +127,7 @@ def test_a_class_is_measured_in_logits(site: Path) -> None:
     assert "Excitatory picture+23.00" in found.text and "Plain noise+0.25" in found.text
     assert "Inhibitory picture−23.00" in found.text and "Best photograph+5.50" in found.text
     assert "silences the class: logit −23.00, rank 8 of 8" in found.text
-    assert "Logits of this class" in found.text and "σ" not in found.text
+    assert "Logits of this class" in found.text and "\N{NO-BREAK SPACE}σ" not in found.text
     assert "What the network sees in it" in found.text
 
 
@@ -153,10 +153,14 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "inhibitory": "Inhibitory picture",
         "excitatory": "Excitatory picture",
         "filter": "slices of the kernel",
+        "circuit": "Circuit",
+        "examples": "Left: the strongest",
+        "similar": "Similar units",
         "dream": "Layer dream",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
-    assert {name for name, text in words.items() if text not in shown} == {kind}
+    gone = {"natural", "examples"} if kind == "natural" else {kind}
+    assert {name for name, text in words.items() if text not in shown} == gone
 
 
 def test_a_picture_alone_has_nothing_to_be_held_against(tmp_path: Path) -> None:
@@ -173,6 +177,7 @@ def test_photographs_that_could_not_be_read_are_not_spoken_of(tmp_path: Path) ->
         numbers = known.entries[layer.name]["natural"].numbers
         numbers.clear()
         numbers |= {"n_images": 0, "n_skipped": 1, "skipped": ["torn.jpg"]}
+        known.entries[layer.name]["similar"].numbers["basis"] = "pictures"
     write_site(known, tmp_path)
     assert "hotograph" not in unit_page(tmp_path, UNIT).text
     assert "hotograph" not in page(tmp_path, f"{UNIT.layer}/index.html").text
@@ -251,8 +256,8 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
     n_layers, n_units = len(manifest["layers"]), manifest["counts"]["units"]
     counts = {kind: manifest["counts"][kind] for kind in KINDS}
     assert counts == {
-        **dict.fromkeys(("filter", "excitatory", "inhibitory"), n_units),
-        **dict.fromkeys(("noise", "natural", "dream"), n_layers),
+        **dict.fromkeys(("filter", "excitatory", "inhibitory", "examples"), n_units),
+        **dict.fromkeys(PER_LAYER, n_layers),
         "field": n_units - 8,
         "twin": 4 * n_layers,
     }
@@ -276,6 +281,12 @@ def test_every_number_is_explained(site: Path) -> None:
         "dream",
         "logit",
         "probability",
+        "examples",
+        "fires",
+        "selectivity",
+        "strength",
+        "effective",
+        "similar",
         "evidence",
         "limits",
     }

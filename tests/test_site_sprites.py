@@ -29,6 +29,7 @@ SPRITES = {
     "inhibitory": "inhibitory",
     "field": "field",
     "twin": "twin",
+    "examples": "examples",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,32 +27,66 @@ POSITIVE = np.array([214, 92, 20], dtype=np.float32)
 NEGATIVE = np.array([28, 96, 180], dtype=np.float32)
 NEUTRAL = np.array([255, 255, 255], dtype=np.float32)
 GAP = np.array([232, 232, 232], dtype=np.uint8)
-N_NAMED = 6  # strongest inputs named beside a picture, per sign
+
+
+class Montage(NamedTuple):
+    """Where the slices of a kernel stand in their picture, in its pixels."""
+
+    kernel: tuple[int, int]  # (height, width)
+    columns: int
+    factor: int  # pixels along a weight
+
+    @classmethod
+    def of(cls, kernel: tuple[int, int], n_slices: int, size_px: int) -> Montage:
+        """The nearest to a square of slices of this kernel, about so wide."""
+        columns = math.ceil(math.sqrt(n_slices))
+        return cls(kernel, columns, max(1, size_px // (columns * kernel[1])))
+
+    @property
+    def slice_px(self) -> tuple[int, int]:
+        """Width and height of a slice."""
+        return self.kernel[1] * self.factor, self.kernel[0] * self.factor
+
+    @property
+    def gap_px(self) -> int:
+        """Between two slices."""
+        return max(1, self.factor // 4)
+
+    def corner_px(self, position: int) -> tuple[int, int]:
+        """Where a slice begins, from the left and from the top."""
+        width, height = self.slice_px
+        row, column = divmod(position, self.columns)
+        return column * (width + self.gap_px), row * (height + self.gap_px)
 
 
 def filter_pictures(
-    layer: Layer, weights: Weights, units: Sequence[Unit], spec: FilterImage
+    layer: Layer, weights: Weights, swings: Weights, units: Sequence[Unit], spec: FilterImage
 ) -> list[Picture]:
     """Pictures of the weights of some units of a layer.
 
     Args:
         layer: the units' layer.
         weights: of the whole layer, (n_units, in_channels / groups, kh, kw).
+        swings: how far each input usually moves, (in_channels,); the slices of a montage are
+            ordered by what comes of it.
         units: of that layer.
         spec: sizes.
     """
-    return [filter_picture(layer, weights[unit.index], unit, spec) for unit in units]
+    return [filter_picture(layer, weights[unit.index], swings, unit, spec) for unit in units]
 
 
-def filter_picture(layer: Layer, kernel: Weights, unit: Unit, spec: FilterImage) -> Picture:
+def filter_picture(
+    layer: Layer, kernel: Weights, swings: Weights, unit: Unit, spec: FilterImage
+) -> Picture:
     """The picture of one unit's kernel, (in_channels / groups, kh, kw)."""
+    first_input = unit.index // (layer.n_units // layer.groups) * kernel.shape[0]
     if layer.index == 0 and kernel.shape[0] == 3:
         pixels, numbers = _rgb(kernel, spec)
     elif kernel.shape[1:] == (1, 1):
         pixels, numbers = _bars(kernel[:, 0, 0], spec)
     else:
-        pixels, numbers = _montage(kernel, spec)
-    first_input = unit.index // (layer.n_units // layer.groups) * kernel.shape[0]
+        own = swings[first_input : first_input + kernel.shape[0]]
+        pixels, numbers = _montage(kernel, own, spec)
     return Picture(unit, pixels, _shift_inputs(numbers, first_input))
 
 
@@ -71,30 +105,27 @@ def _rgb(kernel: Weights, spec: FilterImage) -> tuple[Pixels, dict[str, Any]]:
     return _enlarge(pixels, spec.size_px), numbers
 
 
-def _montage(kernel: Weights, spec: FilterImage) -> tuple[Pixels, dict[str, Any]]:
+def _montage(kernel: Weights, swings: Weights, spec: FilterImage) -> tuple[Pixels, dict[str, Any]]:
     norms = np.sqrt((kernel**2).sum(axis=(1, 2)))
-    inputs = np.argsort(-norms, kind="stable")[: spec.n_slices]
-    columns = math.ceil(math.sqrt(len(inputs)))
+    inputs = np.argsort(-norms * np.abs(swings), kind="stable")[: spec.n_slices]
     limit = float(np.abs(kernel).max())
     height, width = kernel.shape[1:]
+    montage = Montage.of((height, width), len(inputs), spec.size_px)
     tiles = diverging(kernel[inputs], limit)  # (n, kh, kw, 3)
-    factor = max(1, spec.size_px // (columns * width))
-    tiles = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
-    gap = max(1, factor // 4)
-    rows = math.ceil(len(inputs) / columns)
-    pitch_y, pitch_x = height * factor + gap, width * factor + gap
-    canvas = np.tile(GAP, (rows * pitch_y - gap, columns * pitch_x - gap, 1))
+    tiles = tiles.repeat(montage.factor, axis=1).repeat(montage.factor, axis=2)
+    rows = math.ceil(len(inputs) / montage.columns)
+    last_x, last_y = montage.corner_px(rows * montage.columns - 1)
+    canvas = np.tile(GAP, (last_y + tiles.shape[1], last_x + tiles.shape[2], 1))
     for position, tile in enumerate(tiles):
-        y, x = position // columns * pitch_y, position % columns * pitch_x
+        x, y = montage.corner_px(position)
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
-    sums = kernel.sum(axis=(1, 2))
     numbers = {
         "style": "montage",
         "low": _rounded(-limit),
         "high": _rounded(limit),
-        "columns": columns,
+        "columns": montage.columns,
+        "factor": montage.factor,
         "inputs": inputs.tolist(),
-        **_named(sums),
     }
     return canvas, numbers
 
@@ -123,33 +154,15 @@ def _bars(weights: Weights, spec: FilterImage) -> tuple[Pixels, dict[str, Any]]:
         "low": _rounded(ordered[-1]),
         "high": _rounded(ordered[0]),
         "n_inputs": len(weights),
-        **_named(weights),
     }
     return canvas, numbers
 
 
-def _named(weights: Weights) -> dict[str, Any]:
-    """The inputs with the largest weights of each sign, strongest first."""
-    order = np.argsort(-weights, kind="stable")
-    positive = [int(index) for index in order[:N_NAMED] if weights[index] > 0]
-    negative = [int(index) for index in order[::-1][:N_NAMED] if weights[index] < 0]
-    return {
-        "positive": [[index, _rounded(weights[index])] for index in positive],
-        "negative": [[index, _rounded(weights[index])] for index in negative],
-    }
-
-
 def _shift_inputs(numbers: dict[str, Any], first: int) -> dict[str, Any]:
     """In a grouped conv, input numbers count from the group's first channel."""
-    if not first:
+    if "inputs" not in numbers:
         return numbers
-    shifted = dict(numbers)
-    if "inputs" in numbers:
-        shifted["inputs"] = [index + first for index in numbers["inputs"]]
-    for sign in ("positive", "negative"):
-        if sign in numbers:
-            shifted[sign] = [[index + first, weight] for index, weight in numbers[sign]]
-    return shifted
+    return {**numbers, "inputs": [index + first for index in numbers["inputs"]]}
 
 
 def _enlarge(pixels: Pixels, size_px: int) -> Pixels:

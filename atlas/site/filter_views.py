@@ -1,23 +1,12 @@
-"""The weights of one unit: their picture, its legend, and the inputs that count most."""
+"""The weights of one unit: their picture and its legend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from atlas.site import wording
 from atlas.site.views import Contents, Crop, Link, crop_of, layer_link
 from atlas.units import Layer, Unit
-
-MATRIX_COLUMNS = range(2, 9)  # widths that the style sheet lays out as a matrix
-
-
-class Weight(NamedTuple):
-    """An input channel and the weight it is read with."""
-
-    text: str
-    href: str | None
-    weight: str
 
 
 class Filter(NamedTuple):
@@ -28,10 +17,6 @@ class Filter(NamedTuple):
     low: str | None  # ends of the colour scale, where colours stand for numbers
     high: str | None
     reads: Link | None
-    inputs: tuple[Link, ...]
-    matrix: int | None  # columns of `inputs` as in the picture
-    positive: tuple[Weight, ...]
-    negative: tuple[Weight, ...]
 
 
 def filter_view(contents: Contents, layer: Layer, unit: Unit) -> Filter | None:
@@ -43,20 +28,12 @@ def filter_view(contents: Contents, layer: Layer, unit: Unit) -> Filter | None:
     numbers = entry.numbers
     montage = numbers.get("style") == "montage"
     coloured = montage and "low" in numbers and "high" in numbers
-    columns = numbers.get("columns")
-    reads = contents.pages.get(layer.reads or "", {})
-    # The slices of a montage are linked in their matrix: a page must stay small.
-    weighed = {} if montage else reads
     return Filter(
         crop=crop_of(sprite, f"Filter weights of {unit.id}"),
         caption=_caption(layer, numbers),
         low=wording.weight(numbers["low"]) if coloured else None,
         high=wording.weight(numbers["high"]) if coloured else None,
         reads=layer_link(layer.reads, "../") if layer.reads else None,
-        inputs=_inputs(reads, numbers["inputs"]) if montage and "inputs" in numbers else (),
-        matrix=columns if columns in MATRIX_COLUMNS else None,
-        positive=_weights(weighed, numbers.get("positive", ()), montage),
-        negative=_weights(weighed, numbers.get("negative", ()), montage),
     )
 
 
@@ -72,20 +49,3 @@ def _caption(layer: Layer, numbers: dict[str, Any]) -> str:
     if 0 < n_shown < n_inputs:
         return f"The {n_shown} strongest of {wording.count(n_inputs)} slices, {kernel} each."
     return f"All {kernel} slices of the kernel."
-
-
-def _inputs(pages: Mapping[int, str], indices: Sequence[int]) -> tuple[Link, ...]:
-    return tuple(Link(str(index), _up(pages.get(index))) for index in indices)
-
-
-def _weights(
-    pages: Mapping[int, str], pairs: Sequence[tuple[int, float]], few: bool
-) -> tuple[Weight, ...]:
-    return tuple(
-        Weight(str(index), _up(pages.get(index)), wording.weight(value))
-        for index, value in pairs[: 3 if few else None]
-    )
-
-
-def _up(page: str | None) -> str | None:
-    return f"../{page}" if page else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from atlas.site import wording
-from atlas.site.views import Contents, Link
-from atlas.units import Layer, Unit, picture_path
+from atlas.site.circuit_views import Partner, partner_of
+from atlas.site.views import Contents
+from atlas.units import Layer, Unit
 
 BASES = {
     "photographs": "Correlation of their answers to the same photographs.",
@@ -15,19 +16,11 @@ BASES = {
 }
 
 
-class Neighbour(NamedTuple):
-    """A unit, and how alike it is."""
-
-    link: Link
-    src: str | None  # of its excitatory picture
-    similarity: str
-
-
 class Similar(NamedTuple):
     """A unit's neighbours, most similar first."""
 
-    within: tuple[Neighbour, ...]
-    across: tuple[Neighbour, ...]
+    within: tuple[Partner, ...]
+    across: tuple[Partner, ...]
     basis: str
 
 
@@ -44,23 +37,8 @@ def similar_to(contents: Contents, layer: Layer, unit: Unit) -> Similar | None:
     )
 
 
-def _neighbour(contents: Contents, home: Layer, found: Sequence[float]) -> Neighbour:
+def _neighbour(contents: Contents, home: Layer, found: Sequence[Any]) -> Partner:
     index, channel, similarity = found
-    layer = contents.facts.layers[int(index)]
-    unit = layer.unit(int(channel))
-    name = contents.label(layer, unit.index) or str(unit.index)
-    page = contents.pages[layer.name].get(unit.index)
-    pictured = contents.entry(unit, "excitatory") is not None
-    return Neighbour(
-        Link(
-            name if layer == home else f"{layer.name}:{name}",
-            _from(home, page) if page else None,
-        ),
-        _from(home, picture_path(unit)) if pictured else None,
-        wording.plain(similarity),
-    )
-
-
-def _from(home: Layer, path: str) -> str:
-    """A path within the site, from a page of a layer; the shorter, the better."""
-    return path.removeprefix(f"{home.name}/") if path.startswith(f"{home.name}/") else f"../{path}"
+    layer = contents.facts.layers[index]
+    spelled = wording.plain(similarity)
+    return partner_of(contents, layer, channel, spelled, named=layer != home)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from atlas.cache import Entry
 from atlas.site import wording
+from atlas.site.circuit_views import Circuit, circuit_of
 from atlas.site.companions import Companion, companions_of
 from atlas.site.evidence import SIGMAS, Evidence, evidence_of, scale_of
 from atlas.site.example_views import Examples, examples_of
@@ -70,6 +71,7 @@ class UnitPage(NamedTuple):
     dead: bool
     guesses: tuple[Guess, ...]
     filter: Filter | None
+    circuit: Circuit | None
     similar: Similar | None
     recipe: str
     size: str | None
@@ -98,6 +100,7 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
         dead=is_dead(excitatory),
         guesses=_guesses(contents, layer, unit, numbers),
         filter=filter_view(contents, layer, unit),
+        circuit=circuit_of(contents, layer, unit),
         similar=similar_to(contents, layer, unit),
         recipe=_recipe(contents, layer),
         size=_size(excitatory) if excitatory else None,

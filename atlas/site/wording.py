@@ -29,6 +29,11 @@ def weight(value: float) -> str:
     return f"{value:+.3g}".replace("-", MINUS)
 
 
+def strength(value: float) -> str:
+    """A signed strength to two significant digits, which is as far as it goes: `+0.20`."""
+    return f"{value:+#.2g}".rstrip(".").replace("-", MINUS)
+
+
 def percent(share: float) -> str:
     """`98.2 %`; `< 0.1 %` and `> 99.9 %`, since a softmax is never quite nothing or all."""
     if share < 0.001:

@@ -1,0 +1,225 @@
+"""Circuits of networks whose wiring is known: strengths computed by hand, or found by sampling."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from conftest import make_network, randomise
+from test_wiring import Sum, phi, rectified_moments, set_norm
+from torch import Tensor, nn
+
+from atlas.demo.network import build_demo
+from atlas.network import Network
+from atlas.panels.circuits import circuit_panels
+from atlas.spec import Circuit
+
+ALL = Circuit(n_partners=10_000)
+
+
+class Pair(nn.Module):
+    """A conv, its BatchNorm and ReLU, another conv with BatchNorm, and classes."""
+
+    def __init__(self, kernel: int = 1, groups: int = 1, n_units: int = 4) -> None:
+        super().__init__()
+        self.writer = nn.Conv2d(3, 4, 1)
+        self.writer_norm = nn.BatchNorm2d(4)
+        self.reader = nn.Conv2d(4, n_units, kernel, padding=kernel // 2, groups=groups)
+        self.reader_norm = nn.BatchNorm2d(n_units)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(n_units, 3)
+        set_norm(self.writer_norm, gamma=1.0)
+        set_norm(self.reader_norm, gamma=1.0)
+        for layer in (self.writer, self.reader, self.fc):
+            layer.weight.data.zero_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.relu(self.writer_norm(self.writer(images)))
+        x = self.relu(self.reader_norm(self.reader(x)))
+        return self.fc(self.pool(x).flatten(1))
+
+
+def circuits(model: nn.Module | Network, spec: Circuit = ALL) -> dict[str, dict]:
+    """The numbers of every layer, by name."""
+    network = model if isinstance(model, Network) else make_network(model, 16)
+    panels = circuit_panels(network, network.facts.layers, spec)
+    return {panel.unit.layer: panel.numbers for panel in panels}
+
+
+def test_a_strength_is_the_weight_in_sigmas_of_both_ends():
+    model = Pair()
+    set_norm(model.writer_norm, gamma=(1.0, 3.0, 1.0, 1.0), beta=(0.0, 1.5, 0.0, 0.0))
+    set_norm(model.reader_norm, gamma=1.0, mean=7.0, std=(2.0, 1.0, 1.0, 1.0))
+    model.reader.weight.data[0, :, 0, 0] = torch.tensor([0.8, 0.6, -0.4, 0.0])
+    found = circuits(model)
+    strongest = round(0.6 / 2 * 3 * phi(0.5), 4)
+    assert found["reader"]["excited_by"][0] == [[0, 1, strongest], [0, 0, 0.2]]
+    assert found["reader"]["inhibited_by"][0] == [[0, 2, -0.1]]  # 0.4 / 2 * 0.5
+    assert found["writer"]["excites"][1] == [[1, 0, strongest]]
+    assert found["writer"]["excites"][3] == []
+
+
+def test_a_negative_gamma_turns_a_unit_over_at_either_end():
+    """What a unit passes on rises with its z, whichever way its BatchNorm turns it."""
+    model = Pair()
+    set_norm(model.writer_norm, gamma=(1.0, -1.0, 1.0, 1.0))
+    set_norm(model.reader_norm, gamma=(1.0, -1.0, 1.0, 1.0))
+    model.reader.weight.data[:2, :2, 0, 0] = torch.tensor([2.0, 1.0])
+    found = circuits(model)["reader"]
+    assert found["excited_by"][0] == [[0, 0, 1.0], [0, 1, 0.5]]
+    assert found["inhibited_by"][1] == [[0, 0, -1.0], [0, 1, -0.5]]
+    assert found["inhibited_by"][0] == found["excited_by"][1] == []
+
+
+def test_an_edge_detector_is_excited_and_inhibited_by_the_same_channel():
+    model = Pair(kernel=3)
+    model.reader.weight.data[0, 2] = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1.5]])
+    found = circuits(model)["reader"]
+    assert found["excited_by"][0] == [[0, 2, 4.5 / 2]]
+    assert found["inhibited_by"][0] == [[0, 2, -4.0 / 2]]
+
+
+def test_inputs_of_a_grouped_conv_are_those_of_its_group():
+    model = Pair(groups=2)
+    model.reader.weight.data[:, :, 0, 0] = torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8]])
+    found = circuits(model)
+    assert found["reader"]["excited_by"] == [
+        [[0, 1, 1.0], [0, 0, 0.5]],
+        [[0, 1, 2.0], [0, 0, 1.5]],
+        [[0, 3, 3.0], [0, 2, 2.5]],
+        [[0, 3, 4.0], [0, 2, 3.5]],
+    ]
+    assert found["writer"]["excites"][3] == [[1, 3, 4.0], [1, 2, 3.0]]
+
+
+def test_classes_name_the_channels_for_and_against_them_and_channels_their_classes():
+    model = Pair()
+    set_norm(model.reader_norm, gamma=(2.0, 2.0, 2.0, -2.0))
+    model.fc.weight.data = torch.tensor([[1.0, -2, 0, 3], [0.0, 0, 0, -1], [0.5, 0, 0, 0]])
+    found = circuits(model)
+    assert found["fc"]["excited_by"][0] == [[1, 3, 3.0], [1, 0, 1.0]]
+    assert found["fc"]["inhibited_by"][0] == [[1, 1, -2.0]]
+    assert found["reader"]["speaks_for"][0] == [[2, 0, 1.0], [2, 2, 0.5]]
+    assert found["reader"]["speaks_against"][3] == [[2, 1, -1.0]]
+    assert "excites" not in found["reader"] and "speaks_for" not in found["writer"]
+
+
+def test_only_so_many_are_named_and_the_image_is_nobody():
+    model = randomise(Pair(n_units=6))
+    found = circuits(model, Circuit(n_partners=1))
+    assert {len(partners) for partners in found["writer"]["excites"]} == {1}
+    assert set(found["writer"]) == {"excites", "inhibits"}
+    assert circuits(model)["writer"]["excites"][2][0] == found["writer"]["excites"][2][0]
+
+
+def test_the_spread_counts_inputs():
+    """As many as there are where all count alike, one where one does; the sum's share of five."""
+    model = Pair()
+    model.fc = nn.Linear(4, 3, bias=False)
+    model.reader.weight.data[0, :, 0, 0] = torch.tensor([2.0, -2, 2, 2])
+    model.reader.weight.data[1, 3] = -1.0
+    model.reader.weight.data[2, :, 0, 0] = torch.tensor([3.0, 1, 0, 0])
+    found = circuits(model)["reader"]
+    assert found["n_effective"] == [4.0, 1.0, 1.6, 0.0]  # (3 + 1)^2 / (9 + 1)
+    assert found["top_share"] == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_the_five_strongest_inputs_carry_their_share():
+    model = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 1, 1))
+    model[1].weight.data = torch.arange(1.0, 11).view(1, 10, 1, 1)
+    assert circuits(model)["1"]["top_share"] == [round(40 / 55, 3)]
+
+
+def test_a_channel_of_a_sum_is_named_after_the_layer_that_moves_it_most():
+    model = Sum()
+    set_norm(model.left_norm, gamma=(3.0, 1.0))
+    set_norm(model.right_norm, gamma=(1.0, 3.0))
+    model.reader.weight.data = torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
+    found = circuits(model)
+    assert found["reader"]["excited_by"][0] == [[0, 0, 3.0], [1, 1, 1.5]]
+    assert found["left"]["excites"] == [[[2, 0, 3.0]], [[2, 0, 0.5]]]  # both ends know both
+    assert found["right"]["excites"] == [[[2, 0, 1.0]], [[2, 0, 1.5]]]
+
+
+def test_bottlenecks_read_and_write_the_stream_through_skip_and_strided_downsample():
+    """The demo's second stage: sums and ReLUs followed by hand, with moments by integration."""
+    model = randomise(build_demo(5)).eval()
+    network = make_network(model, 80)
+    names = [layer.name for layer in network.facts.layers]
+    found = circuits(network)
+    first, second = model.layer2
+    channel = 7
+    down = first.downsample[1]
+    mean = float(first.bn3.bias[channel] + down.bias[channel])
+    std = math.hypot(float(first.bn3.weight[channel]), float(down.weight[channel]))
+    swings = {
+        "layer2.0.conv3": abs(float(first.bn3.weight[channel])) * phi(mean / std),
+        "layer2.0.downsample.0": abs(float(down.weight[channel])) * phi(mean / std),
+    }
+
+    norm = second.bn1
+    in_sigmas = second.conv1.weight[:, channel, 0, 0] / (norm.running_var + norm.eps).sqrt()
+    in_sigmas *= norm.weight.sign()
+    for name, swing in swings.items():
+        partners = found[name]["excites"][channel] + found[name]["inhibits"][channel]
+        reader = names.index("layer2.1.conv1")
+        strengths = {unit: strength for layer, unit, strength in partners if layer == reader}
+        expected = (in_sigmas * swing).tolist()
+        assert strengths == pytest.approx(dict(enumerate(expected)), rel=1e-3)
+
+    # And once more around the second block, to the classes.
+    mean, variance = rectified_moments(mean, std)
+    mean += float(second.bn3.bias[channel])
+    std = math.sqrt(variance + float(second.bn3.weight[channel]) ** 2)
+    swings = {name: swing * phi(mean / std) for name, swing in swings.items()}
+    swings["layer2.1.conv3"] = abs(float(second.bn3.weight[channel])) * phi(mean / std)
+    for name, swing in swings.items():
+        partners = found[name]["speaks_for"][channel] + found[name]["speaks_against"][channel]
+        expected = (model.fc.weight[:, channel] * swing).tolist()
+        strengths = {unit: strength for _, unit, strength in partners}
+        assert strengths == pytest.approx(dict(enumerate(expected)), rel=1e-3)
+
+
+def test_both_ends_of_a_connection_give_the_same_strength(seeded: Network):
+    found = circuits(seeded)
+    names = [layer.name for layer in seeded.facts.layers]
+    sides = {
+        "excited_by": ("excites", "speaks_for"),
+        "inhibited_by": ("inhibits", "speaks_against"),
+    }
+    n_checked = 0
+    for reader, numbers in found.items():
+        for side, others in sides.items():
+            for unit, partners in enumerate(numbers.get(side, ())):
+                for layer, channel, strength in partners:
+                    outputs = [found[names[layer]].get(other, {}) for other in others]
+                    named = [entry for one in outputs if one for entry in one[channel]]
+                    assert [names.index(reader), unit, strength] in named
+                    n_checked += 1
+    assert n_checked > 50
+
+
+def test_strengths_are_what_regression_finds_on_images_of_noise():
+    """Two layers that see independent pixels, summed and read: in sigmas, from answers alone."""
+    model = Sum(1)
+    model.left, model.right = nn.Conv2d(3, 1, 1), nn.Conv2d(3, 1, 1)
+    model.reader = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+    model.left.weight.data = torch.tensor([2.0, 0, 0]).view(1, 3, 1, 1)
+    model.right.weight.data = torch.tensor([0.0, -3, 0]).view(1, 3, 1, 1)
+    set_norm(model.left_norm, gamma=-0.8, beta=0.4, mean=model.left.bias.item(), std=2.0)
+    set_norm(model.right_norm, gamma=1.1, beta=-0.1, mean=model.right.bias.item(), std=3.0)
+    set_norm(model.reader[1], gamma=-1.0, mean=0.2, std=0.7)
+    network = make_network(model, 16)
+    found = circuits(network)
+
+    images = torch.randn(8, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    layers = network.facts.layers
+    left, right, reader = (
+        network.tap(layer).all_sigmas(network.tap(layer)(images)).flatten() for layer in layers
+    )
+    for name, z in (("left", left), ("right", right)):
+        slope = float((z * (reader - reader.mean())).mean())
+        (partner,) = found[name]["excites" if slope > 0 else "inhibits"][0]
+        assert partner[:2] == [2, 0] and partner[2] == pytest.approx(slope, abs=0.01)

@@ -1,0 +1,165 @@
+"""The circuit on a unit's page: partners with their pictures, slices, spread, and the sum."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+import site_factory
+from site_reader import Page
+
+from atlas.site.circuit_views import circuit_of
+from atlas.site.views import Contents
+from atlas.site.writer import write_site
+from atlas.units import Unit
+
+KINDS = ("filter", "circuit", "excitatory")
+UNIT = Unit("layer1.0.conv2", 2)
+
+
+def contents(kinds: Collection[str] = KINDS, but: Collection[str] = ()) -> Contents:
+    facts = site_factory.network()
+    return site_factory.contents(
+        facts, wanted=lambda unit, kind: kind in kinds and unit.id not in but
+    )[0]
+
+
+def shown(site: Path, unit: Unit) -> Page:
+    return Page((site / unit.layer / f"{unit.slug}.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out_dir = tmp_path_factory.mktemp("circuits")
+    write_site(contents(), out_dir)
+    return out_dir
+
+
+def test_partners_are_named_pictured_linked_and_signed(site: Path) -> None:
+    found = shown(site, UNIT)
+    text = " ".join(found.text.split())
+    assert "Excited by, in layer1.0.conv1 0+0.50 1+0.40 2+0.30 3+0.20 Inhibited by" in text
+    assert "Inhibited by, in layer1.0.conv1 4−0.25 3−0.025 2−0.013 1−0.0089 Excites" in text
+    assert "Excites, in layer1.0.conv3 0+0.50" in text
+    thumbnails = [image["src"] for image in found.all("img") if image["alt"] == ""]
+    inputs = [f"../layer1.0.conv1/{index:04d}" for index in (0, 1, 2, 3, 4, 3, 2, 1)]
+    outputs = [f"../layer1.0.conv3/{index:04d}" for index in (0, 1, 2, 3, 19, 18, 17, 16)]
+    expected = inputs + outputs
+    assert thumbnails == [f"{path}.webp" for path in expected]
+    for path in expected:
+        assert f"{path}.html" in found.targets
+        assert (site / UNIT.layer / f"{path}.webp").is_file()
+
+
+def test_a_list_of_nobody_is_not_shown(tmp_path: Path) -> None:
+    known = contents()
+    known.entries[UNIT.layer]["circuit"].numbers["inhibits"][UNIT.index] = []
+    write_site(known, tmp_path)
+    text = shown(tmp_path, UNIT).text
+    assert "Inhibits" not in text and "Inhibited by" in text
+
+
+def test_the_slice_of_an_input_is_cut_out_of_the_units_own_picture(tmp_path: Path) -> None:
+    """Cell 2 of sheets of 4 columns of 40 px; slices of 3 weights of 2 px, and gaps of 1 px."""
+    known = contents()
+    known.entries[UNIT.id]["filter"].numbers.update(inputs=[3, 2, 1, 0], columns=2)
+    write_site(known, tmp_path)
+    found = shown(tmp_path, UNIT)
+    hidden = [svg for svg in found.all("svg") if svg.get("aria-hidden") == "true"]
+    slices = [svg["viewbox"] for svg in hidden if "viewbox" in svg]
+    left = 2 * 40
+    places = {3: (0, 0), 2: (7, 0), 1: (0, 7), 0: (7, 7)}  # in the order of the montage
+    boxes = {channel: f"{left + x} {y} 6 6" for channel, (x, y) in places.items()}
+    assert slices == [
+        boxes[channel] for channel in (0, 1, 2, 3, 3, 2, 1)
+    ]  # 4 is not in the montage
+    assert {use["href"] for use in found.all("use")} == {"#weights"}
+    assert [image["href"] for image in found.all("image") if image.get("id") == "weights"] == [
+        "filters-00.webp"
+    ]
+
+
+def test_the_spread_is_a_sentence_with_its_explanation(site: Path) -> None:
+    found = shown(site, Unit("layer1.1.conv1", 0))
+    text = " ".join(found.text.split())
+    assert "Effectively 4 of 20 inputs; the five strongest carry 31 %." in text
+    about = Page((site / "about.html").read_text(encoding="utf-8"))
+    for name in ("strength", "effective", "residual"):
+        assert name in about.ids
+    assert {"../about.html#strength", "../about.html#effective"} <= set(found.targets)
+
+
+def test_few_inputs_have_no_five_strongest(site: Path) -> None:
+    assert "Effectively 4 of 5 inputs.\n" in shown(site, UNIT).text
+
+
+def test_those_that_write_the_same_channel_are_linked(site: Path) -> None:
+    found = shown(site, Unit("layer1.0.conv3", 7))
+    text = " ".join(found.text.split())
+    assert (
+        "Writes channel 7 of the sum together with layer1.0.downsample.0, layer1.1.conv3." in text
+    )
+    assert "../layer1.1.conv3/0007.html" in found.targets
+    assert "of the sum" not in shown(site, UNIT).text
+
+
+def test_partners_in_several_layers_are_named_with_their_layers(tmp_path: Path) -> None:
+    known = contents()
+    layer = known.facts.layer("layer1.1.conv1")
+    found = known.entries[layer.name]["circuit"].numbers["excited_by"]
+    found[0] = [[3, 11, 0.7], [4, 12, 0.6]]
+    circuit = circuit_of(known, layer, layer.unit(0))
+    assert circuit
+    assert circuit.lists[0].title == "Excited by"
+    assert [partner.layer for partner in circuit.lists[0].partners] == [
+        "layer1.0.conv3",
+        "layer1.0.downsample.0",
+    ]
+    write_site(known, tmp_path)
+    text = " ".join(shown(tmp_path, layer.unit(0)).text.split())
+    assert "Excited by layer1.0.conv3:11+0.70 layer1.0.downsample.0:12+0.60" in text
+
+
+def test_classes_have_channels_and_channels_have_classes(tmp_path: Path) -> None:
+    known = contents()
+    last = known.facts.layers[-2]
+    numbers = known.entries[last.name]["circuit"].numbers
+    classes = known.facts.layers[-1].index
+    numbers["speaks_for"] = [[[classes, 3, 0.31], [classes, 1, 0.2]]] * last.n_units
+    write_site(known, tmp_path)
+    channel = shown(tmp_path, last.unit(0))
+    text = " ".join(channel.text.split())
+    assert f"Speaks for great grey owl+0.31 {site_factory.EVIL}+0.20" in text
+    assert "in σ per σ, of classes in logits per σ" in text
+    assert "../fc/0003.html" in channel.targets
+    of_class = " ".join(shown(tmp_path, Unit("fc", 3)).text.split())
+    assert f"For it, in {last.name} 0+0.50" in of_class
+    assert f"Against it, in {last.name} {last.n_units - 1}−0.25" in of_class
+    assert "in logits per σ" in of_class
+
+
+def test_a_partner_without_page_or_picture_is_bare_words(tmp_path: Path) -> None:
+    write_site(contents(but=("layer1.0.conv1:1",)), tmp_path)
+    found = shown(tmp_path, UNIT)
+    assert "1+0.40" in found.text
+    assert "../layer1.0.conv1/0001.html" not in found.targets
+    assert "../layer1.0.conv1/0001.webp" not in found.targets
+
+
+def test_without_pictures_there_are_links_and_without_weights_no_slices(tmp_path: Path) -> None:
+    write_site(contents(("filter", "circuit")), tmp_path / "filters")
+    found = shown(tmp_path / "filters", UNIT)
+    assert not found.all("img") and "../layer1.0.conv1/0001.html" in found.targets
+    write_site(contents(("excitatory", "circuit")), tmp_path / "pictures")
+    found = shown(tmp_path / "pictures", UNIT)
+    assert not found.all("use") and "Excited by" in found.text
+
+
+def test_the_first_layer_reads_the_image_and_nobody(site: Path) -> None:
+    text = shown(site, Unit("conv1", 0)).text
+    assert "Excited by" not in text and "Effectively" not in text and "Excites" in text
+
+
+def test_what_was_not_built_leaves_no_trace(tmp_path: Path) -> None:
+    write_site(contents(("filter", "excitatory")), tmp_path)
+    found = shown(tmp_path, UNIT)
+    assert "Circuit" not in found.text and not found.all("use")

@@ -1,0 +1,179 @@
+"""What is known of a signal before any image is shown, against integrals and sums done by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from conftest import Planted, make_network, randomise
+from torch import Tensor, nn
+
+from atlas.demo.network import build_demo
+from atlas.network import Network
+from atlas.wiring import Signal
+
+
+def phi(x: float) -> float:
+    return (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+def rectified_moments(mean: float, std: float) -> tuple[float, float]:
+    """Mean and variance of a rectified Gaussian, by adding up thin slices."""
+    x = torch.linspace(mean - 9 * std, mean + 9 * std, 200_001, dtype=torch.float64)
+    density = torch.exp(-(((x - mean) / std) ** 2) / 2) / (std * math.sqrt(2 * math.pi))
+    first, second = (float(torch.trapezoid(x.relu() ** n * density, x)) for n in (1, 2))
+    return first, second - first**2
+
+
+class Chain(nn.Module):
+    """A conv with BatchNorm, something in between, and a conv that reads it."""
+
+    def __init__(self, between: nn.Module, n_read: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+        self.norm = nn.BatchNorm2d(2)
+        self.between = between
+        self.reader = nn.Conv2d(n_read, 1, 1)
+        set_norm(self.norm, gamma=(2.0, -0.5), beta=(0.3, -0.4))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.reader(self.between(self.norm(self.conv(images))))
+
+
+class Function(nn.Module):
+    """Any function in a module's place; torch.fx looks inside."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def set_norm(norm: nn.BatchNorm2d, gamma, beta=0.0, mean=0.0, std=1.0) -> None:
+    for tensor, value in (
+        (norm.weight.data, gamma),
+        (norm.bias.data, beta),
+        (norm.running_mean, mean),
+        (norm.running_var, torch.as_tensor(std) ** 2 - norm.eps),
+    ):
+        tensor.copy_(torch.as_tensor(value))
+
+
+def signal_into(model: nn.Module, name: str = "reader") -> Signal:
+    signal = make_network(model, 8).wiring[name]
+    assert signal is not None
+    return signal
+
+
+def assert_close(found: Tensor, expected) -> None:
+    torch.testing.assert_close(found, torch.tensor(expected), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("between", [nn.Identity(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Dropout()])
+def test_a_batchnorm_says_what_leaves_it_and_pools_let_it_pass(between: nn.Module):
+    signal = signal_into(Chain(between))
+    assert_close(signal.mean, [0.3, -0.4])
+    assert_close(signal.variance, [4.0, 0.25])
+    assert_close(signal.swings["conv"], [2.0, 0.5])  # a unit's own sigma is turned with its gamma
+
+
+@pytest.mark.parametrize(
+    "between",
+    [nn.ReLU(), nn.ReLU(inplace=True), Function(torch.relu), Function(lambda x: x.relu_())],
+)
+def test_a_relu_gives_the_moments_of_a_rectified_gaussian(between: nn.Module):
+    signal = signal_into(Chain(between))
+    expected = [rectified_moments(0.3, 2.0), rectified_moments(-0.4, 0.5)]
+    assert_close(signal.mean, [mean for mean, _ in expected])
+    assert_close(signal.variance, [variance for _, variance in expected])
+    assert_close(signal.swings["conv"], [2.0 * phi(0.15), 0.5 * phi(-0.8)])
+
+
+def test_the_slope_of_a_relu_is_that_of_the_best_line():
+    """As a regression on samples finds it, also for one of several summands."""
+    generator = torch.Generator().manual_seed(0)
+    own, other = torch.randn(2, 400_000, generator=generator)
+    answer = (0.3 + 1.2 * own + 0.9 * other).relu()
+    slope = float((answer * own).mean())
+
+    model = Sum(1)
+    set_norm(model.left_norm, gamma=1.2, beta=0.1)
+    set_norm(model.right_norm, gamma=0.9, beta=0.2)
+    assert float(signal_into(model).swings["left"]) == pytest.approx(slope, abs=0.005)
+
+
+class Sum(nn.Module):
+    """Two convs whose outputs are summed, one of them with a stride as on a shortcut."""
+
+    def __init__(self, n_channels: int = 2) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(3, n_channels, 3, 2, padding=1)
+        self.left_norm = nn.BatchNorm2d(n_channels)
+        self.right = nn.Conv2d(3, n_channels, 1, 2)
+        self.right_norm = nn.BatchNorm2d(n_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.reader = nn.Conv2d(n_channels, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out = self.left_norm(self.left(images))
+        out += self.right_norm(self.right(images))
+        return self.reader(self.relu(out))
+
+
+def test_means_and_variances_of_a_sum_add_and_each_writer_keeps_its_swing():
+    model = Sum()
+    set_norm(model.left_norm, gamma=(3.0, 1.0), beta=(1.0, 0.0))
+    set_norm(model.right_norm, gamma=(4.0, -2.0), beta=(1.5, 1.0))
+    signal = signal_into(model)
+    is_open = [phi(2.5 / 5), phi(1 / math.sqrt(5))]
+    assert_close(signal.swings["left"], [3.0 * is_open[0], 1.0 * is_open[1]])
+    assert_close(signal.swings["right"], [4.0 * is_open[0], 2.0 * is_open[1]])
+    writer, swing = signal.strongest()
+    assert [signal.writers[index] for index in writer] == ["right", "right"]
+    assert_close(swing, [4.0 * is_open[0], 2.0 * is_open[1]])
+
+
+def test_a_layer_that_reaches_a_sum_by_two_ways_counts_with_both():
+    signal = signal_into(Chain(Function(lambda x: x + torch.relu(x))))
+    assert_close(signal.swings["conv"], [2.0 * (1 + phi(0.15)), 0.5 * (1 + phi(-0.8))])
+
+
+def test_a_batchnorm_after_the_sum_scales_by_its_own_statistics():
+    norm = nn.BatchNorm2d(2)
+    set_norm(norm, gamma=(3.0, -1.0), beta=(0.1, 0.2), std=(4.0, 0.5))
+    signal = signal_into(Chain(nn.Sequential(nn.ReLU(), norm)))
+    assert_close(signal.variance, [9.0, 1.0])
+    assert_close(signal.swings["conv"], [2.0 * phi(0.15) * 3 / 4, -0.5 * phi(-0.8) / 0.5])
+
+
+def test_a_conv_without_batchnorm_moves_by_its_raw_output():
+    model = Chain(nn.ReLU())
+    model.norm = nn.Identity()
+    signal = signal_into(model)
+    assert_close(signal.swings["conv"], [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("between", "n_read"),
+    [(Function(lambda x: torch.cat([x, x], 1)), 4), (nn.Sigmoid(), 2), (nn.PixelShuffle(1), 2)],
+)
+def test_what_is_not_understood_is_not_guessed(between: nn.Module, n_read: int):
+    network = make_network(Chain(between, n_read), 8)
+    assert network.wiring["reader"] is None
+    assert network.wiring["conv"] is None  # the image
+
+
+def test_a_map_that_is_flattened_to_other_channels_is_unknown():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(2 * 8 * 8, 3))
+    assert make_network(model, 8).wiring["2"] is None
+
+
+@pytest.mark.parametrize("model", [Planted(), build_demo(5)], ids=["planted", "demo"])
+def test_signals_come_from_the_layers_that_the_walk_names(model: nn.Module):
+    network: Network = make_network(randomise(model))
+    for layer in network.facts.layers[1:]:
+        signal = network.wiring[layer.name]
+        assert signal is not None and set(signal.writers) == set(layer.writers), layer.name
