@@ -8,7 +8,8 @@ import functools
 import http.server
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from tqdm import tqdm
 
 from atlas import __version__
 from atlas.cache import Cache, Entry, remove_cache
-from atlas.errors import AtlasError, SiteError
+from atlas.errors import AtlasError, SiteError, SpecError
 from atlas.pipeline import Atlas, Places, Status
 from atlas.spec import DEFAULT_WEIGHTS, KINDS, AtlasSpec, Selection, parse_kinds, parse_ranges
 from atlas.units import NetworkFacts, like_page
 
 if TYPE_CHECKING:  # --help and status load no image library
     from atlas.photographs import Photographs
+    from atlas.site.budget import Part
 
 SCORE_UNITS = {"z": "σ", "logit": "logits", "mean": ""}
 N_SHOWN = 5  # units of a layer that `like` prints
@@ -147,6 +149,18 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.",
         ),
+        click.option(
+            "--base-url",
+            default="",
+            metavar="URL",
+            help="Where the site will be published: for previews in social networks only.",
+        ),
+        click.option(
+            "--leave-out",
+            default="",
+            metavar="KINDS",
+            help="Kinds that were made but are not to be in the site, to make it smaller.",
+        ),
         out_option,
         cache_option,
     ]
@@ -166,6 +180,8 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         images: Path | None,
         seed: int,
         device: str,
+        base_url: str,
+        leave_out: str,
         out: Path,
         cache: Path,
         **others: Any,
@@ -186,7 +202,8 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             kinds=parse_kinds(kinds) if kinds else tuple(KINDS),
             images=_photographs(images, demo),
         )
-        return command(*args, spec=spec, places=Places(out, cache, device), **others)
+        places = Places(out, cache, device, _checked_url(base_url), parse_kinds(leave_out))
+        return command(*args, spec=spec, places=places, **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
 
@@ -224,8 +241,10 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
+        f"{_spell_parts(report.parts)}\n"
         f"Open {places.out_dir / 'index.html'}, or run: python build.py serve"
     )
+    _warn(report.parts)
 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")
@@ -339,6 +358,14 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _checked_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s\"<>]+", text):
+        raise SpecError(
+            f"cannot use {text!r} as --base-url; write it like https://name.github.io/atlas/"
+        )
+    return text
+
+
 def _photographs(folder: Path | None, demo: bool) -> Photographs | None:
     """The images given; the demo network has drawings of its own."""
     if folder:
@@ -359,6 +386,19 @@ def _given(ctx: click.Context) -> dict[str, Any]:
         for name, value in ctx.params.items()
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+
+
+def _spell_parts(parts: Sequence[Part]) -> str:
+    return "\n".join(
+        f"  {part.name:12} {part.n_files:7,} files {part.n_bytes / 1e6:8,.1f} MB" for part in parts
+    )
+
+
+def _warn(parts: Sequence[Part]) -> None:
+    from atlas.site.budget import warnings
+
+    for warning in warnings(parts):
+        click.echo(f"Warning: {warning}.", err=True)
 
 
 def _show_like(entry: Entry, facts: NetworkFacts) -> None:

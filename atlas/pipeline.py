@@ -22,7 +22,7 @@ from atlas.digest import file_sha256
 from atlas.labels import with_labels
 from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed, similar_jobs
 from atlas.spec import KINDS, AtlasSpec, Like, artifact_keys, describe
-from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
+from atlas.units import WHOLE_LAYER, Kind, NetworkFacts, Unit
 
 if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and its status no site
     from atlas.engine import Engine
@@ -39,6 +39,8 @@ class Places:
     out_dir: Path
     cache_dir: Path
     device: str = "auto"
+    base_url: str = ""  # of the published site
+    left_out: tuple[Kind, ...] = ()  # kinds that are not to be in the site
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,12 @@ class Atlas:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            return write_site(self.contents(), self.places.out_dir, progress=show)
+            return write_site(
+                self.contents(),
+                self.places.out_dir,
+                base_url=self.places.base_url,
+                progress=show,
+            )
 
     def contents(self) -> Contents:
         """What the site is made from: this selection, and whatever else was rendered before."""
@@ -123,8 +130,9 @@ class Atlas:
 
         jobs = self._whole_network()
         found = self.cache.entries(key for job in jobs for key in job.keys)
-        compared = similar_jobs(self.spec, self.facts, found)
-        found |= self.cache.entries(key for job in compared for key in job.keys)
+        if "similar" not in self.places.left_out:
+            compared = similar_jobs(self.spec, self.facts, found)
+            found |= self.cache.entries(key for job in compared for key in job.keys)
         entries: dict[str, dict[str, Entry]] = {}
         for entry in found.values():
             entries.setdefault(entry.unit, {})[entry.kind] = entry
@@ -195,7 +203,8 @@ class Atlas:
 
     def _whole_network(self) -> tuple[Job, ...]:
         """Every job there could be: what was rendered before is shown, asked for now or not."""
-        spec = dataclasses.replace(self.spec, kinds=tuple(KINDS))
+        kinds = tuple(kind for kind in KINDS if kind not in self.places.left_out)
+        spec = dataclasses.replace(self.spec, kinds=kinds)
         return jobs_of(spec, self.facts, {layer.name: layer.units for layer in self.facts.layers})
 
     def _engine(self) -> Engine:

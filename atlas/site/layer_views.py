@@ -11,6 +11,7 @@ from atlas.site.companions import agreement
 from atlas.site.evidence import comparison, scale_of
 from atlas.site.sprites import THUMBS
 from atlas.site.views import (
+    Card,
     Cell,
     Contents,
     Crop,
@@ -24,7 +25,7 @@ from atlas.site.views import (
     spread,
 )
 from atlas.spec import SMALL_PX, twin_indices
-from atlas.units import Layer, Unit, cover_path
+from atlas.units import Layer, Unit, cover_path, layer_dir
 
 DREAM_PX = 384  # as wide as it is shown
 SCORES = {"z": "σ", "mean": "activation", "logit": "logit"}  # as columns call them
@@ -234,6 +235,10 @@ def _head(contents: Contents, layer: Layer) -> Head:
         description=f"What the {units} of {layer.name} in {network} want to see.",
         root="../",
         section="classifier" if layer.kind == "classifier" else "",
+        card=Card(
+            f"{layer_dir(layer.name)}/index.html",
+            cover_path(layer.name) if contents.entry(layer.whole, "dream") else None,
+        ),
     )
 
 

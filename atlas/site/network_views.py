@@ -12,6 +12,7 @@ from atlas.site.like_views import like_links
 from atlas.site.sprites import COVERS, MOSAICS, SheetKind
 from atlas.site.unit_views import Picture
 from atlas.site.views import (
+    Card,
     Cell,
     Contents,
     Fact,
@@ -132,6 +133,13 @@ class AboutPage:
 
 
 @dataclass(frozen=True)
+class ComparePage:
+    """View of `compare.html`: a script fills it."""
+
+    head: Head
+
+
+@dataclass(frozen=True)
 class LostPage:
     """View of `404.html`."""
 
@@ -186,7 +194,7 @@ def mosaic_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
 def index_view(contents: Contents) -> IndexPage:
     """The front page."""
     facts = contents.facts
-    covers = _covers(contents)
+    covers, frontispiece = _covers(contents), _frontispiece(contents)
     return IndexPage(
         head=Head(
             title=f"Atlas of {facts.name}",
@@ -194,10 +202,11 @@ def index_view(contents: Contents) -> IndexPage:
             "wants to see, and the weights it sees with.",
             root="",
             section="network",
+            card=Card("index.html", frontispiece.picture.src if frontispiece else None),
         ),
         counts=_counts(contents),
         progress=_progress(contents),
-        frontispiece=_frontispiece(contents),
+        frontispiece=frontispiece,
         stages=tuple(
             StageView(stage, _stage_words(blocks), tuple(_block_view(b, covers) for b in blocks))
             for stage, blocks in blocks_of(facts.layers)
@@ -418,6 +427,17 @@ def _spell_layers(layers: Sequence[str]) -> str:
     if len(layers) <= 3:
         return ", ".join(layers)
     return f"{layers[0]} to {layers[-1]} ({wording.count(len(layers), 'layer')})"
+
+
+def compare_view(contents: Contents) -> ComparePage:
+    """The page that shows units side by side."""
+    return ComparePage(
+        Head(
+            title=f"Compare · {contents.facts.name}",
+            description=f"Units of {contents.facts.name} side by side.",
+            root="",
+        )
+    )
 
 
 def lost_view(contents: Contents) -> LostPage:

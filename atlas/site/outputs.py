@@ -20,6 +20,7 @@ from atlas.site.like_views import like_view
 from atlas.site.network_views import (
     about_view,
     classes_view,
+    compare_view,
     dream_picks,
     index_view,
     lost_view,
@@ -95,6 +96,7 @@ def _front_pages(contents: Contents, templates: Templates) -> Iterator[Output]:
     yield _page(templates, "index.html", "index.html", partial(index_view, contents))
     yield _page(templates, "classes.html", "classes.html", partial(classes_view, contents))
     yield _page(templates, "about.html", "about.html", partial(about_view, contents))
+    yield _page(templates, "compare.html", "compare.html", partial(compare_view, contents))
     yield _page(templates, "404.html", "404.html", partial(lost_view, contents))
     yield _data("manifest.json", data_files.manifest(contents))
     yield _data("search-index.js", data_files.search_index(contents))

@@ -13,6 +13,7 @@ from atlas.site.example_views import Examples, examples_of
 from atlas.site.filter_views import Filter, filter_view
 from atlas.site.similar_views import Similar, similar_to
 from atlas.site.views import (
+    Card,
     Contents,
     Fact,
     Head,
@@ -22,7 +23,7 @@ from atlas.site.views import (
     unit_link,
 )
 from atlas.spec import SMALL_PX
-from atlas.units import Layer, Unit
+from atlas.units import Layer, Unit, picture_path, unit_page
 
 COLUMN_PX = 538
 LEAST_PX = 256  # however small a picture is, it is the largest on its page
@@ -59,6 +60,7 @@ class UnitPage(NamedTuple):
     """View of `unit.html`."""
 
     head: Head
+    id: str
     heading: str
     subtitle: str
     layer: Link
@@ -88,6 +90,7 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
     title = contents.title(layer, unit.index)
     return UnitPage(
         head=_head(contents, layer, unit),
+        id=unit.id,
         heading=title,
         subtitle=_subtitle(layer, unit),
         layer=Link(layer.name, "index.html"),
@@ -116,7 +119,16 @@ def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
         title=f"{title} · {layer.name} · {network}",
         description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
         root="../",
+        card=_card(contents, layer, unit),
     )
+
+
+def _card(contents: Contents, layer: Layer, unit: Unit) -> Card | None:
+    """People pass on classes, and 26,560 channels must stay small."""
+    if layer.kind != "classifier":
+        return None
+    pictured = contents.entry(unit, "excitatory") is not None
+    return Card(unit_page(unit), picture_path(unit) if pictured else None)
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:

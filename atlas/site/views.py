@@ -162,6 +162,14 @@ class Site:
     seed: int
     classifier: str | None  # name of the layer of the classes
     has_labels: bool
+    base_url: str  # ends with a slash; empty if nobody said where the site will be
+
+
+class Card(NamedTuple):
+    """What a page that people pass on looks like in a social network."""
+
+    page: str  # path of the page, relative to the site's root
+    picture: str | None  # and of the picture that stands for it
 
 
 class Head(NamedTuple):
@@ -171,6 +179,7 @@ class Head(NamedTuple):
     description: str
     root: str  # from the page to the site's root: "" or "../"
     section: str = ""  # which entry of the navigation is current
+    card: Card | None = None
 
 
 class Link(NamedTuple):
@@ -208,7 +217,7 @@ class Crop(NamedTuple):
     pixelated: bool  # too small to be shown as it is: enlarged with its pixels kept apart
 
 
-def site_of(contents: Contents) -> Site:
+def site_of(contents: Contents, base_url: str = "") -> Site:
     """The words that all pages share."""
     facts = contents.facts
     classifiers = [layer.name for layer in facts.layers if layer.kind == "classifier"]
@@ -220,6 +229,7 @@ def site_of(contents: Contents) -> Site:
         seed=contents.spec.seed,
         classifier=classifiers[-1] if classifiers else None,
         has_labels=bool(facts.labels),
+        base_url=f"{base_url.rstrip('/')}/" if base_url else "",
     )
 
 

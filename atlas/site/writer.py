@@ -21,6 +21,7 @@ from pathlib import Path
 
 from atlas.errors import SiteError
 from atlas.site import record
+from atlas.site.budget import Part, parts_of
 from atlas.site.maker import Maker
 from atlas.site.outputs import Output, plan_outputs
 from atlas.site.record import Made, Record
@@ -42,6 +43,7 @@ class SiteReport:
     n_pages: int
     n_files: int  # without the build record
     n_bytes: int
+    parts: tuple[Part, ...]
     n_written: int
     n_unchanged: int
     n_removed: int
@@ -66,6 +68,7 @@ def write_site(
     contents: Contents,
     out_dir: Path,
     *,
+    base_url: str = "",
     progress: Progress = quiet,
     templates_dir: Path = TEMPLATES_DIR,
     static_dir: Path = STATIC_DIR,
@@ -77,6 +80,7 @@ def write_site(
     Args:
         contents: what to show.
         out_dir: made if missing.
+        base_url: where the site will be, for links in social networks; nothing else needs it.
         progress: told the number of files done and in all, from this thread.
         templates_dir: the pages' templates.
         static_dir: style sheet, scripts and favicon.
@@ -86,7 +90,7 @@ def write_site(
             picture cannot be read.
     """
     started = time.perf_counter()
-    templates = Templates(templates_dir, static_dir, site_of(contents))
+    templates = Templates(templates_dir, static_dir, site_of(contents, base_url))
     inputs = _inputs(contents, templates, static_dir)
     try:
         _prepare(out_dir)
@@ -110,6 +114,7 @@ def write_site(
         n_pages=sum(path.endswith(".html") for path in made),
         n_files=len(made),
         n_bytes=sum(file.n_bytes for file in made.values()),
+        parts=parts_of({path: file.n_bytes for path, file in made.items()}),
         n_written=n_written,
         n_unchanged=len(made) - n_written,
         n_removed=n_removed,

@@ -1,0 +1,50 @@
+"""The size of a site, part by part, and what is said when it comes near a limit."""
+
+from atlas.site.budget import Part, parts_of, warnings
+
+
+def test_files_are_counted_by_what_they_are() -> None:
+    sizes = {
+        "index.html": 10,
+        "conv1/0001.html": 20,
+        "conv1/0001.webp": 300,
+        "conv1/cover.webp": 50,
+        "conv1/inhibitory-00.webp": 400,
+        "conv1/units.json": 5,
+        "search-index.js": 6,
+        "static/js/atlas.js": 7,
+    }
+    assert parts_of(sizes) == (
+        Part("inhibitory", 1, 400),
+        Part("pictures", 2, 350),
+        Part("pages", 2, 30),
+        Part("data", 2, 11),
+        Part("other", 1, 7),
+    )
+
+
+def test_a_site_far_below_the_limits_is_not_spoken_of() -> None:
+    assert (
+        warnings((Part("pages", 27_000, 250_000_000), Part("pictures", 30_000, 600_000_000))) == ()
+    )
+
+
+def test_too_many_bytes_are_said_with_what_saves_most_of_them() -> None:
+    parts = (
+        Part("pictures", 30_000, 600_000_000),
+        Part("examples", 3_000, 250_000_000),
+        Part("inhibitory", 3_000, 70_000_000),
+    )
+    (warning,) = warnings(parts)
+    assert "920 MB" in warning and "--leave-out examples, which saves 250 MB" in warning
+
+
+def test_too_many_files_are_said_with_what_saves_most_of_them() -> None:
+    parts = (Part("pages", 60_000, 1), Part("examples", 1_000, 9), Part("inhibitory", 2_000, 5))
+    (warning,) = warnings(parts)
+    assert "63,000 files" in warning and "--leave-out inhibitory" in warning
+
+
+def test_where_nothing_can_be_left_out_there_is_another_remedy() -> None:
+    (warning,) = warnings((Part("pages", 64_000, 1),))
+    assert "fewer layers" in warning
