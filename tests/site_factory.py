@@ -195,8 +195,8 @@ def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
         return {"n_images": 16} | {end: [size] * n_units for end, size in sizes.items()}
     if kind == "similar":
         return similar_numbers(layer)
-    if kind in ("circuit", "tuning"):
-        return {}
+    if kind == "tuning":
+        return tuning_numbers(layer)
     return {
         "n_images": 1200,
         "n_skipped": 1,
@@ -215,6 +215,34 @@ def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
         f"{name}_min": [-4.5] * n_units,
         "highest": [f"birds/{EVIL} {index}.jpg" for index in range(n_units)],
         "lowest": [f"fish/{index}.jpg" for index in range(n_units)],
+    }
+
+
+def tuning_numbers(layer: Layer) -> Numbers:
+    """A unit of orientation 30 that answers to no colour; unit 1 answers to nothing."""
+    per_unit: Numbers = {
+        "orientation": [float(nth == 2) * 4 + 1 for nth in range(12)],
+        "period": [1.0, 5.0, 2.0],
+        "hue": [1.0] * 12,
+        "ring": [1.0, 3.0],
+        "blank": 1.0,
+        "orientation_deg": 30.0,
+        "orientation_selectivity": 0.71,
+        "hue_deg": None,
+        "hue_selectivity": None,
+        "period_px": 6,
+        "ring_px": 9,
+    }
+    none = ("orientation_deg", "orientation_selectivity", "period_px", "ring_px")
+    return {
+        "orientations_deg": [15.0 * nth for nth in range(12)],
+        "periods_px": [4, 6, 8],
+        "hues_deg": [30.0 * nth for nth in range(12)],
+        "radii_px": [4, 9],
+        **{
+            name: [None if index == 1 and name in none else each for index in range(layer.n_units)]
+            for name, each in per_unit.items()
+        },
     }
 
 

@@ -156,6 +156,7 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "circuit": "Circuit",
         "examples": "Left: the strongest",
         "similar": "Similar units",
+        "tuning": "Tuning",
         "dream": "Layer dream",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
@@ -283,6 +284,7 @@ def test_every_number_is_explained(site: Path) -> None:
         "probability",
         "examples",
         "fires",
+        "tuning",
         "selectivity",
         "strength",
         "effective",

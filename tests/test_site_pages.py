@@ -14,7 +14,7 @@ from site_reader import read_pages, resolve
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
 
-CITED = {"arxiv.org", "distill.pub", "towardsdatascience.com"}
+CITED = {"arxiv.org", "distill.pub", "doi.org", "towardsdatascience.com"}
 
 
 def check_links(site: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from atlas.cache import Entry
 from atlas.site import wording
 from atlas.site.companions import agreement
 from atlas.site.evidence import comparison, scale_of
-from atlas.site.sprites import THUMBS
+from atlas.site.sortable import columns_of
+from atlas.site.sprites import OF_OWN_SIZE, THUMBS
 from atlas.site.views import (
     Card,
     Cell,
@@ -25,10 +26,10 @@ from atlas.site.views import (
     spread,
 )
 from atlas.spec import SMALL_PX, twin_indices
-from atlas.units import Layer, Unit, cover_path, layer_dir
+from atlas.units import Kind, Layer, Unit, cover_path, layer_dir
 
 DREAM_PX = 384  # as wide as it is shown
-SCORES = {"z": "σ", "mean": "activation", "logit": "logit"}  # as columns call them
+GRID_KINDS: tuple[Kind, ...] = ("inhibitory", "filter", "examples")  # beside the thumbnails
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class GridUnit:
     index: int
     label: str | None
     cell: Cell | None  # None: no excitatory picture yet
-    score: str | None  # to sort by
-    shown: str | None  # the same, as people read it
+    values: str  # to sort by, as sortable.py says
+    shown: str | None  # the first of them, as people read it
     dead: bool
 
 
@@ -83,7 +84,8 @@ class LayerPage:
     units: tuple[GridUnit, ...]
     missing: str | None  # "16–63"
     n_missing: str
-    score: str | None  # what the grid can be sorted by
+    columns: str  # what the grid can be sorted by
+    sheets: str  # what else it can show: stem, columns and shape of the cells of each sheet
     has_labels: bool
     previous: Link | None
     next: Link | None
@@ -94,7 +96,8 @@ def layer_view(contents: Contents, layer: Layer) -> LayerPage:
     layers, paged = contents.facts.layers, contents.paged[layer.name]
     known = set(paged)
     missing = [index for index in range(layer.n_units) if index not in known]
-    units = tuple(_grid_unit(contents, layer, index) for index in paged)
+    columns, values = columns_of(contents, layer)
+    units = tuple(_grid_unit(contents, layer.unit(index), layer, values) for index in paged)
     position = layers.index(layer)
     return LayerPage(
         head=_head(contents, layer),
@@ -108,7 +111,8 @@ def layer_view(contents: Contents, layer: Layer) -> LayerPage:
         units=units,
         missing=wording.spell_ranges(missing) or None,
         n_missing=wording.count(len(missing), "unit"),
-        score=SCORES[layer.score_name] if any(unit.score for unit in units) else None,
+        columns=";".join(columns),
+        sheets=_sheets(contents, layer),
         has_labels=layer.kind == "classifier" and bool(contents.facts.labels),
         previous=layer_link(layers[position - 1].name, "../") if position else None,
         next=layer_link(layers[position + 1].name, "../") if position + 1 < len(layers) else None,
@@ -250,8 +254,21 @@ def _subtitle(layer: Layer) -> str:
     return f"{wording.pair(layer.kernel)} convolution in {where}: {units}"
 
 
-def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
-    unit = layer.unit(index)
+def _sheets(contents: Contents, layer: Layer) -> str:
+    """`thumbs:6:1 filters:4:2`: of each sheet its cells in a row, and their width over height."""
+    found = [f"{THUMBS.stem}:{THUMBS.columns}:1"]
+    for kind in GRID_KINDS:
+        sprites = (contents.sprite(layer, index, kind) for index in contents.paged[layer.name])
+        if sprite := next((each for each in sprites if each), None):
+            width, height = sprite.cell_px
+            found.append(f"{OF_OWN_SIZE[kind].stem}:{sprite.columns}:{width / height:.4g}")
+    return " ".join(found) if contents.paged[layer.name] else ""
+
+
+def _grid_unit(
+    contents: Contents, unit: Unit, layer: Layer, values: Callable[[Unit], str]
+) -> GridUnit:
+    index = unit.index
     entry = contents.entry(unit, "excitatory")
     score = scale_of(layer).high(entry.numbers) if entry else None
     return GridUnit(
@@ -259,7 +276,7 @@ def _grid_unit(contents: Contents, layer: Layer, index: int) -> GridUnit:
         index=index,
         label=contents.label(layer, index),
         cell=_thumbnail(contents, layer, index) if entry else None,
-        score=None if score is None else f"{score:.3f}",
+        values=values(unit),
         shown=None if score is None else wording.signed(score, 1),
         dead=is_dead(entry),
     )

@@ -12,6 +12,7 @@ from atlas.site.evidence import SIGMAS, Evidence, evidence_of, scale_of
 from atlas.site.example_views import Examples, examples_of
 from atlas.site.filter_views import Filter, filter_view
 from atlas.site.similar_views import Similar, similar_to
+from atlas.site.tuning_views import Tuning, tuning_of
 from atlas.site.views import (
     Card,
     Contents,
@@ -70,6 +71,7 @@ class UnitPage(NamedTuple):
     finding: str | None  # what the numbers mean, in a sentence
     evidence: Evidence | None
     examples: Examples | None
+    tuning: Tuning | None
     dead: bool
     guesses: tuple[Guess, ...]
     filter: Filter | None
@@ -100,6 +102,7 @@ def unit_view(contents: Contents, layer: Layer, position: int) -> UnitPage:
         finding=_finding(numbers),
         evidence=evidence_of(contents, layer, unit),
         examples=examples_of(contents, layer, unit),
+        tuning=tuning_of(contents, layer, unit),
         dead=is_dead(excitatory),
         guesses=_guesses(contents, layer, unit, numbers),
         filter=filter_view(contents, layer, unit),

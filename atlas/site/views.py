@@ -23,7 +23,9 @@ from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json, layer_d
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
 PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped", "n_classes", "basis"})
-PANEL_LISTS = frozenset({"files", "file_classes", "classes"})  # that its other numbers point into
+PANEL_LISTS = frozenset(  # that its other numbers point into, or go with
+    {"files", "file_classes", "classes", "orientations_deg", "periods_px", "hues_deg", "radii_px"}
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-// Search, keys, theme and sorting. Everything here is a convenience: the pages read without it.
+// Search, keys and theme. Everything here is a convenience: the pages read without it.
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
@@ -176,26 +176,7 @@ function addKeys(search) {
   });
 }
 
-/* Sorting ----------------------------------------------------------------------------------- */
-
-function addSorting(grid) {
-  const units = [...grid.children];
-  const score = (unit) => (unit.dataset.s === undefined ? -Infinity : Number(unit.dataset.s));
-  const name = (unit) => unit.querySelector("b").textContent;
-  const orders = { number: () => 0 };
-  if (grid.dataset.score) orders[`strongest (${grid.dataset.score})`] = (a, b) => score(b) - score(a);
-  if (grid.dataset.score) orders[`weakest (${grid.dataset.score})`] = (a, b) => score(a) - score(b);
-  if (grid.classList.contains("labelled")) orders.name = (a, b) => name(a).localeCompare(name(b));
-  if (Object.keys(orders).length < 2) return;
-  const select = element("select", {}, ...Object.keys(orders).map((text) => element("option", { textContent: text })));
-  select.addEventListener("change", () => {
-    grid.replaceChildren(...[...units].sort(orders[select.value])); // stable: ties stay in order
-  });
-  grid.before(element("label", { className: "sort" }, "Sort by ", select));
-}
-
 addEventListener("DOMContentLoaded", () => {
   addKeys(addSearch());
   addThemeSwitch();
-  document.querySelectorAll(".grid").forEach(addSorting);
 });

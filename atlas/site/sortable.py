@@ -1,0 +1,67 @@
+"""The numbers by which a layer's units can be sorted and sifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from atlas.site.evidence import scale_of
+from atlas.site.views import Contents
+from atlas.units import Kind, Layer, Unit
+
+Numbers = Mapping[str, Any]
+
+
+class Column(NamedTuple):
+    """One number of a unit."""
+
+    name: str  # as people read it
+    kind: Kind  # of artifact that knows it
+    field: str  # its name among the artifact's numbers
+    unit: str = ""  # that it is counted in
+
+
+COLUMNS = (
+    Column("orientation", "tuning", "orientation_deg", "°"),
+    Column("orientation selectivity", "tuning", "orientation_selectivity"),
+    Column("period", "tuning", "period_px", "px"),
+    Column("hue", "tuning", "hue_deg", "°"),
+    Column("hue selectivity", "tuning", "hue_selectivity"),
+    Column("ring radius", "tuning", "ring_px", "px"),
+    Column("share of photographs", "natural", "fires"),
+    Column("class selectivity", "natural", "selectivity"),
+    Column("effective inputs", "circuit", "n_effective"),
+    Column("share of the strongest inputs", "circuit", "top_share"),
+)
+SCORE_UNITS = {"z": "σ", "mean": "", "logit": ""}
+
+
+def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Callable[[Unit], str]]:
+    """What a layer's units can be sorted by, and each unit's values.
+
+    Returns:
+        Names, each with the unit of measurement behind a bar where it has one; and a function to
+        a unit's values in that order, separated by spaces, with a hyphen where there is none.
+    """
+    known = {
+        column: entry.numbers[column.field]
+        for column in COLUMNS
+        if (entry := contents.entry(layer.whole, column.kind)) and column.field in entry.numbers
+    }
+    known = {
+        column: values
+        for column, values in known.items()
+        if any(value is not None for value in values)
+    }
+    scale = scale_of(layer)
+    has_scores = any(contents.entry(unit, "excitatory") for unit in layer.units)
+    names = [f"{scale.noun}|{SCORE_UNITS[layer.score_name]}"] if has_scores else []
+    names += [f"{column.name}|{column.unit}" for column in known]
+
+    def values(unit: Unit) -> str:
+        entry = contents.entry(unit, "excitatory")
+        score = [scale.high(entry.numbers) if entry else None] if has_scores else []
+        found = [*score, *(each[unit.index] for each in known.values())]
+        return " ".join("-" if value is None else f"{value:.4g}" for value in found)
+
+    return tuple(name.rstrip("|") for name in names), values
