@@ -41,7 +41,7 @@ def test_curves_share_one_scale_and_angles_close_their_circle() -> None:
     assert period == "0,38 60,2 120,29"
     assert {point.split(",")[1] for point in hue.split()} == {"38"} == {tuning.blank}
     assert ring == "0,38 120,20"
-    assert tuning.words == "All from +1.0 to +5.0\N{NO-BREAK SPACE}σ; dotted: the bare background."
+    assert tuning.words == "all from +1.0 to +5.0\N{NO-BREAK SPACE}σ; dotted: the bare background."
 
 
 def test_what_a_unit_prefers_is_said_beside_its_curves(site: Path) -> None:

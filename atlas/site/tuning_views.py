@@ -19,7 +19,7 @@ class Curve(NamedTuple):
     """One plot."""
 
     name: str
-    style: str  # class of the style sheet
+    style: str  # class of the style sheet, or empty
     points: str  # as SVG wants them
     first: str  # what the ends of the axis stand for
     last: str
@@ -48,7 +48,7 @@ def tuning_of(contents: Contents, layer: Layer, unit: Unit) -> Tuning | None:
         curves=(
             Curve(
                 "Orientation",
-                "turn",
+                "",
                 heights.points([*numbers["orientation"], numbers["orientation"][0]]),
                 "0°",
                 "180°",
@@ -56,7 +56,7 @@ def tuning_of(contents: Contents, layer: Layer, unit: Unit) -> Tuning | None:
             ),
             Curve(
                 "Period",
-                "steps",
+                "",
                 heights.points(numbers["period"]),
                 *_ends(axes["periods_px"]),
                 _length(numbers["period_px"]),
@@ -71,7 +71,7 @@ def tuning_of(contents: Contents, layer: Layer, unit: Unit) -> Tuning | None:
             ),
             Curve(
                 "Ring radius",
-                "steps",
+                "",
                 heights.points(numbers["ring"]),
                 *_ends(axes["radii_px"]),
                 _length(numbers["ring_px"]),
@@ -115,5 +115,5 @@ def _ends(sizes_px: Sequence[float]) -> tuple[str, str]:
 def _words(scale: Scale, low: float, high: float) -> str:
     """What the plots have in common."""
     return (
-        f"All from {wording.signed(low, 1)} to {scale.spell(high, 1)}; dotted: the bare background."
+        f"all from {wording.signed(low, 1)} to {scale.spell(high, 1)}; dotted: the bare background."
     )

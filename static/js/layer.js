@@ -142,8 +142,7 @@ function addControls(grid) {
   form.addEventListener("submit", (event) => event.preventDefault());
   addEventListener("hashchange", () => apply(readState()));
   grid.list.before(form);
-  if (location.hash) apply(readState());
-  else apply(current());
+  apply(readState());
 }
 
 addEventListener("DOMContentLoaded", () => {
