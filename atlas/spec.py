@@ -180,16 +180,16 @@ class Natural:
 
 @dataclass(frozen=True)
 class StripLayout:
-    """Where examples lie on a strip: three rows of five, in a frame whose shape is always 21 : 13.
+    """Where examples lie on a strip: three rows of four, in a frame whose shape is always 17 : 13.
 
-    That is three by five examples of 64 px and what goes between and around them, and whole blocks
+    That is three by four examples of 64 px and what goes between and around them, and whole blocks
     of 16 px, in which lossy WebP works.
     """
 
     side_px: int  # of an example
 
     rows: ClassVar[int] = 3
-    columns: ClassVar[int] = 5
+    columns: ClassVar[int] = 4
     top_columns: ClassVar[int] = 3  # on the left: the strongest
 
     @property
@@ -201,8 +201,8 @@ class StripLayout:
     def size_px(self) -> tuple[int, int]:
         """Width and height of the strip."""
         width, height = self._content_px
-        scale = max(math.ceil(width / 21), math.ceil(height / 13))
-        return 21 * scale, 13 * scale
+        scale = max(math.ceil(width / 17), math.ceil(height / 13))
+        return 17 * scale, 13 * scale
 
     def corner_px(self, row: int, column: int) -> tuple[int, int]:
         """Left and top of an example."""
@@ -275,7 +275,7 @@ class Similar:
 
     basis: Literal["photographs", "pictures"]
     sources_sha256: str  # of the keys of what is compared
-    n_neighbours: int = 4  # within the layer, and as many in other layers
+    n_neighbours: int = 3  # within the layer, and as many in other layers
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
         "selectivity": [None if index == 1 else 0.75 for index in range(n_units)],
         "class": [None if index == 1 else 1 for index in range(n_units)],
         "top": [[[1, 0, 0, 5.5], [1, 1, 0, 4.5], [0, 0, 2, 3.5], [2, 0, 0, 3.0]]] * n_units,
-        "spread": [[[file, 0, 0, 2.5 - file] for file in (0, 0, 1, 1, 2, 2)]] * n_units,
+        "spread": [[[file, 0, 0, 2.5 - file] for file in (0, 1, 2)]] * n_units,
         f"{name}_max": [5.5] * n_units,
         f"{name}_min": [-4.5] * n_units,
         "highest": [f"birds/{EVIL} {index}.jpg" for index in range(n_units)],
@@ -309,7 +309,7 @@ def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
     if kind == "filter":
         size, lossless = (40, 30) if layer.kernel == (1, 1) else (40, 40), True
     if kind == "examples":
-        size, lossless = (42, 26), True
+        size, lossless = (34, 26), True
     if kind == "field":
         size, lossless = (layer.receptive_field_px,) * 2, layer.receptive_field_px < 48
     return picture(colour(unit, kind), size, lossless)
@@ -344,3 +344,15 @@ def contents(
                     entries.setdefault(unit.id, {})[kind] = entry
     spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
     return Contents(facts, spec, entries, pictures.read), pictures
+
+
+def like(pictures: Pictures, facts: NetworkFacts, slug: str) -> Entry:
+    """An image that was looked up: it drives the first two units of every layer."""
+    numbers = {
+        "weights": facts.sha256,
+        "name": f"{EVIL}.jpg",
+        "units": {layer.name: [[0, 5.5], [1, 4.0]] for layer in facts.layers},
+        "p": {"0": 0.9, "1": 0.05},
+    }
+    data = picture((200, 90, 30), (64, 64), False)
+    return pictures.add(Unit(slug, -1), "like", data, numbers)

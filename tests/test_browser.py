@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import site_factory
-from site_factory import EVIL
 
 from atlas.site.writer import write_site
 from atlas.units import Unit
@@ -64,17 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     contents, pictures = site_factory.contents(facts, wanted)
     contents.entries[f"{LAYER}:1"]["excitatory"].numbers["dead"] = True
-    like = pictures.add(
-        Unit(LIKE, -1),
-        "like",
-        site_factory.picture((200, 90, 30), (64, 64), False),
-        {
-            "weights": facts.sha256,
-            "name": f"{EVIL}.jpg",
-            "units": {layer.name: [[0, 5.5], [1, 4.0]] for layer in facts.layers},
-            "p": {"0": 0.9, "1": 0.05},
-        },
-    )
+    like = site_factory.like(pictures, facts, LIKE)
     write_site(dataclasses.replace(contents, likes=(like,)), root / "sub" / "path")
     return root / "sub" / "path"
 

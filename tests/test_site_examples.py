@@ -34,7 +34,7 @@ def unit_page(site: Path, unit: Unit) -> Page:
 def test_the_caption_names_answers_and_classes_of_the_strongest(site: Path) -> None:
     text = unit_page(site, UNIT).text
     assert f"Left: the strongest, +5.5 to +3.0 σ; 2 {EVIL}, 1 birds" in text
-    assert "Right: strong, middle and weak ones, around +2.5, +1.5, +0.5 σ" in text
+    assert "Right: a strong, a middle and a weak one, +2.5, +1.5, +0.5 σ" in text
 
 
 def test_how_often_and_for_what_a_unit_fires(site: Path) -> None:

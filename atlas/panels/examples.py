@@ -1,7 +1,7 @@
 """What units see in photographs: the part of an image in their receptive field, cut out.
 
-Strips of a fixed layout, as the site shows them: on the left the strongest photographs, three rows
-of three; on the right a strong, a middle and a weak row of two.
+Strips of a fixed layout, as the site shows them: on the left the nine strongest photographs, on the
+right a strong, a middle and a weak one, from top to bottom.
 """
 
 from __future__ import annotations

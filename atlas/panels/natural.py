@@ -26,8 +26,7 @@ CPU_BATCH, GPU_BATCH = 8, 64  # all maps of all layers are in memory at once
 N_NAMED = 20  # of the files that cannot be read
 MAX_CLASSES = 2000  # a sum is kept for every class and unit
 SAVE_EVERY_S = 60.0
-QUANTILES = (0.9, 0.5, 0.1)  # of the sampled photographs: strong, middle and weak ones
-N_PER_QUANTILE = 2
+QUANTILES = (0.9, 0.5, 0.1)  # of the sampled photographs: a strong, a middle and a weak one
 
 
 # Answers, positions of their images among the files, and places on the map: (n, n_units) each.
@@ -237,15 +236,10 @@ def _sample(answers: Answers, shown: Pass) -> Seen:
 
 
 def _spread(answers: Answers, shown: Pass) -> Seen:
-    """Of the sample what lies at the quantiles, a few for each."""
+    """Of the sample what lies at the quantiles."""
     values, images, places = _sample(answers, shown)
     order = values.argsort(stable=True, dim=0)
-    last = len(order) - 1
-    rows = [
-        min(last, round(quantile * last) + step)
-        for quantile in QUANTILES
-        for step in range(N_PER_QUANTILE)
-    ]
+    rows = [round(quantile * (len(order) - 1)) for quantile in QUANTILES]
     picked = order[rows]
     return values.gather(0, picked), images.gather(0, picked), places.gather(0, picked)
 

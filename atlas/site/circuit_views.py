@@ -10,7 +10,7 @@ from atlas.site import wording
 from atlas.site.views import Contents, Link, unit_link
 from atlas.units import Layer, Unit, picture_path
 
-N_SHOWN = 4
+N_SHOWN = 3
 N_TOP = 5  # inputs that `top_share` is about
 
 INPUTS = {

@@ -66,10 +66,9 @@ def _strongest(
 
 
 def _others(scale: Scale, spread: Sequence[Sequence[float]]) -> str:
-    """The three rows on the right, each of as many examples."""
-    n_per_row = max(1, len(spread) // 3)
-    values = [wording.signed(example[-1], 1) for example in spread[::n_per_row]]
-    return f"Right: strong, middle and weak ones, around {', '.join(values)}{scale.unit}"
+    """The three on the right, from top to bottom."""
+    values = [wording.signed(example[-1], 1) for example in spread]
+    return f"Right: a strong, a middle and a weak one, {', '.join(values)}{scale.unit}"
 
 
 def _names(contents: Contents, folders: Sequence[str]) -> Sequence[str]:

@@ -118,7 +118,7 @@ TWINS = SheetKind(  # all of a layer's on one
     lossless_below_px=SMALL_PX,
     largest_px=COMPANION_PX,
 )
-EXAMPLES = SheetKind("examples", columns=3, cell_px=None, quality=50, lossless_below_px=130)
+EXAMPLES = SheetKind("examples", columns=3, cell_px=None, quality=42, lossless_below_px=110)
 OF_OWN_SIZE: Mapping[Kind, SheetKind] = {
     "filter": FILTERS,
     "inhibitory": INHIBITORY,

