@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from atlas.cache import Cache, Entry
-from atlas.panels.examples import Album, example_pictures
+from atlas.panels.examples import Album, example_sheets
 from atlas.panels.neighbours import alike_in_answers, alike_in_pictures, neighbour_panels
 from atlas.panels.panel import Panel
 from atlas.photographs import Photographs
@@ -24,7 +24,7 @@ from atlas.units import Layer, NetworkFacts, Unit
 def examples(
     jobs: Sequence[Job], spec: Examples, photographs: Photographs, cache: Cache
 ) -> Iterator[list[Picture] | list[Panel]]:
-    """Strips of examples, from what the pass over the photographs has found.
+    """Sheets of examples, from what the pass over the photographs has found.
 
     Raises:
         CacheError: a photograph is gone.
@@ -33,7 +33,7 @@ def examples(
     for job in jobs:
         (seen,) = cache.entries(job.sources).values()
         if seen.n_bytes:
-            yield example_pictures(job.layer, job.units, seen.numbers, album, spec)
+            yield example_sheets(job.layer, job.units, seen.numbers, album, spec)
         else:  # no photograph could be read
             yield [Panel(unit, {}) for unit in job.units]
 

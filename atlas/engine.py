@@ -47,7 +47,9 @@ from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
 from atlas.spec import (
+    SMALL_EXAMPLE_PX,
     SMALL_PX,
+    STRIPS_PER_ROW,
     ArtifactSpec,
     Circuit,
     Examples,
@@ -58,6 +60,7 @@ from atlas.spec import (
     Progressive,
     Recipe,
     Similar,
+    StripLayout,
     Tuning,
     Twin,
 )
@@ -66,6 +69,7 @@ from atlas.units import Kind, Layer, Unit
 
 FILTER_BATCH = 512
 WEBP_QUALITY = 78
+QUALITIES: dict[Kind, int] = {"examples": 42}  # shown small, as they are in the cache
 
 Parts = Sequence[Picture | Panel]
 Launched = Finished | Parts
@@ -164,9 +168,11 @@ class Engine:
         data = b"" if isinstance(part, Picture) else part.data
         if isinstance(part, Picture):
             height_px, width_px = part.pixels.shape[:2]
-            # Flat colours and edges of weights, and pictures of few pixels, must stay as they are.
-            lossless = order.kind == "filter" or width_px < SMALL_PX
-            data = encode(part.pixels, lossless=lossless, xmp=self._provenance(order, part))
+            data = encode(
+                part.pixels,
+                None if _must_stay(order, width_px) else QUALITIES.get(order.kind, WEBP_QUALITY),
+                self._provenance(order, part),
+            )
         return Artifact(
             key=order.key,
             unit=part.unit.id,
@@ -247,7 +253,8 @@ class Engine:
             file=sys.stderr,
             leave=False,
         ) as bar:
-            watch = self.network.watch(layers, self.precision)
+            # In half precision, a few units in a hundred would prefer something else.
+            watch = self.network.watch(layers)
             return tuning_panels(watch, spec, progress=bar.update)
 
     def _natural(self, jobs: Sequence[Job], spec: Natural) -> Parts:
@@ -330,13 +337,21 @@ def _measure(recipe: Recipe) -> Measure:
     return responses
 
 
-def encode(pixels: NDArray[np.uint8], *, lossless: bool, xmp: bytes = b"") -> bytes:
-    """(H, W, 3), sRGB, as WebP."""
+def _must_stay(order: Order, width_px: int) -> bool:
+    """Flat colours and edges of weights, and pictures of few pixels, keep every bit."""
+    few_px = SMALL_PX
+    if isinstance(order.spec, Examples):
+        few_px = STRIPS_PER_ROW * StripLayout(SMALL_EXAMPLE_PX).size_px[0]
+    return order.kind == "filter" or width_px < few_px
+
+
+def encode(pixels: NDArray[np.uint8], quality: int | None, xmp: bytes = b"") -> bytes:
+    """(H, W, 3), sRGB, as WebP; lossless without a quality."""
     buffer = io.BytesIO()
     options = (
         {"lossless": True, "quality": 60, "method": 2}
-        if lossless
-        else {"quality": WEBP_QUALITY, "method": 4}
+        if quality is None
+        else {"quality": quality, "method": 4}
     )
     Image.fromarray(pixels).save(buffer, "WEBP", xmp=xmp, **options)
     return buffer.getvalue()

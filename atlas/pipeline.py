@@ -162,7 +162,7 @@ class Atlas:
         return self.cache.entries([key])[key]
 
     def _looked_up(self, photo: Path, pixels: Pixels, spec: Like, unit: Unit, key: str) -> Artifact:
-        from atlas.engine import encode
+        from atlas.engine import WEBP_QUALITY, encode
         from atlas.panels.likeness import hardest_driven
 
         begun = time.perf_counter()
@@ -175,7 +175,7 @@ class Atlas:
             height_px=pixels.shape[0],
             numbers={"weights": self.facts.sha256, "name": photo.name, **found},
             seconds=round(time.perf_counter() - begun, 4),
-            data=encode(pixels, lossless=False),
+            data=encode(pixels, WEBP_QUALITY),
         )
 
     def status(self) -> Status:

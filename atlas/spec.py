@@ -49,7 +49,9 @@ N_TWINS = 4  # units per layer that get a twin
 FINE_PX = 512  # side of the pictures of the fine preset
 SMALL_PX = 48  # pictures below it are kept bit for bit
 MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
+SELECTIVE = 0.1  # a unit below it has no preferred angle to speak of
 SMALL_EXAMPLE_PX = 24  # examples below it keep their pixels
+STRIPS_PER_ROW = 3  # of a sheet of examples, and as many rows: nine units share one artifact
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ class Circuit:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Gratings, colours and rings, drawn on grey in the network's input size."""
+    """Gratings, hues and rings, drawn on the network's mean colour in its input size."""
 
     name: ClassVar[str] = "tuning"
     version: ClassVar[int] = 1
@@ -373,7 +375,14 @@ def units_of(kind: Kind, layer: Layer, chosen: Sequence[Unit]) -> tuple[Unit, ..
         return (layer.whole,)
     if kind == "twin":
         return tuple(unit for unit in chosen if unit.index in twin_indices(layer))
+    if kind == "examples":
+        return tuple(dict.fromkeys(layer.unit(first_on_sheet(unit.index)) for unit in chosen))
     return tuple(chosen)
+
+
+def first_on_sheet(index: int) -> int:
+    """The unit that a sheet of examples is named after, for any of the units on it."""
+    return index - index % STRIPS_PER_ROW**2
 
 
 def twin_indices(layer: Layer) -> tuple[int, ...]:
@@ -514,7 +523,7 @@ def _tuning(facts: NetworkFacts) -> Tuning:
     size_px = facts.input_size_px
     return Tuning(
         size_px,
-        periods_px=tuple(px for px in (4, 6, 8, 12, 16, 24, 32, 48) if 4 * px <= size_px),
+        periods_px=tuple(px for px in (3, 4, 6, 8, 12, 16, 24, 32, 48) if 4 * px <= size_px),
         radii_px=tuple(px for px in (4, 6, 9, 13, 19, 28, 42, 62) if 3 * px <= size_px),
     )
 

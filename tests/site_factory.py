@@ -10,7 +10,7 @@ from PIL import Image
 
 from atlas.cache import Entry
 from atlas.site.views import Contents, SpecSummary
-from atlas.spec import KINDS, PER_LAYER, twin_indices
+from atlas.spec import KINDS, PER_LAYER, twin_indices, units_of
 from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json
 
 Numbers = dict[str, Any]
@@ -309,7 +309,7 @@ def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
     if kind == "filter":
         size, lossless = (40, 30) if layer.kernel == (1, 1) else (40, 40), True
     if kind == "examples":
-        size, lossless = (34, 26), True
+        size, lossless = (102, 78), True
     if kind == "field":
         size, lossless = (layer.receptive_field_px,) * 2, layer.receptive_field_px < 48
     return picture(colour(unit, kind), size, lossless)
@@ -321,6 +321,8 @@ def units_with(kind: Kind, layer: Layer, input_size_px: int) -> tuple[Unit, ...]
         return (layer.whole,)
     if kind == "field" and 2 * layer.receptive_field_px > input_size_px:
         return ()
+    if kind == "examples":
+        return units_of(kind, layer, layer.units)
     if kind == "twin":
         return tuple(layer.unit(index) for index in twin_indices(layer))
     return layer.units

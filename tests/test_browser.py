@@ -23,7 +23,9 @@ from atlas.site.writer import write_site
 from atlas.units import Unit
 
 REQUIRED = bool(os.environ.get("ATLAS_REQUIRE_BROWSER"))
-EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+EXECUTABLE = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 if REQUIRED:
     import playwright.sync_api as playwright

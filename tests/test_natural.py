@@ -15,7 +15,7 @@ from atlas.errors import CacheError
 from atlas.network import Network
 from atlas.panels import natural
 from atlas.panels.answers import Answers, Top
-from atlas.panels.examples import Album, example_pictures, window
+from atlas.panels.examples import Album, example_sheets, window
 from atlas.panels.natural import natural_panels
 from atlas.photographs import Photographs
 from atlas.spec import Examples, Natural, StripLayout
@@ -215,12 +215,12 @@ def test_the_example_is_the_receptive_field_where_the_pattern_was_planted(
     assert abs(found_top + rim_px - top) <= 3 and abs(found_left + rim_px - left) <= 3
     album = Album(photographs, IMAGE_PX)
     spec = Examples(SPEC)
-    (strip,) = example_pictures(layer, layer.units[:1], numbers, album, spec)
+    (sheet,) = example_sheets(layer, layer.units[:1], numbers, album, spec)
     left, top = spec.layout(layer).corner_px(0, 0)
-    cell = strip.pixels[top : top + field_px, left : left + field_px]
+    cell = sheet.pixels[top : top + field_px, left : left + field_px]
     shown = album.get("planted.png")[found_top:, found_left:][:field_px, :field_px]
     np.testing.assert_array_equal(cell, shown)
-    assert strip.pixels.shape == (39, 51, 3)
+    assert sheet.pixels.shape == (3 * 39, 3 * 51, 3)
 
 
 def test_a_strip_keeps_its_shape_and_holds_all_its_examples():

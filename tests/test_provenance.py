@@ -66,6 +66,6 @@ def test_names_are_escaped_and_pixels_untouched(planted: Network):
     facts = dataclasses.replace(planted.facts, weights='<a & "b">.pth')
     spec = AtlasSpec().artifact_spec("excitatory", facts.layers[0], facts)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
-    data = encode(pixels, lossless=True, xmp=provenance(facts, facts.layers[0].unit(0), spec, {}))
+    data = encode(pixels, None, provenance(facts, facts.layers[0].unit(0), spec, {}))
     assert told(data)["weights"] == '<a & "b">.pth'
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), pixels)

@@ -37,14 +37,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_partners_are_named_pictured_linked_and_signed(site: Path) -> None:
     found = shown(site, UNIT)
     text = " ".join(found.text.split())
-    assert "Excited by, in layer1.0.conv1 0+0.50 1+0.40 2+0.30 3+0.20 Inhibited by" in text
-    assert "Inhibited by, in layer1.0.conv1 4−0.25 3−0.025 2−0.013 1−0.0089 Excites" in text
+    assert "Excited by, in layer1.0.conv1 0+0.50 1+0.40 2+0.30 Inhibited by" in text
+    assert "Inhibited by, in layer1.0.conv1 4−0.25 3−0.025 2−0.013 Excites" in text
     assert "Excites, in layer1.0.conv3 0+0.50" in text
     thumbnails = [image["src"] for image in found.all("img") if image["alt"] == ""]
-    inputs = [f"../layer1.0.conv1/{index:04d}" for index in (0, 1, 2, 3, 4, 3, 2, 1)]
-    outputs = [f"../layer1.0.conv3/{index:04d}" for index in (0, 1, 2, 3, 19, 18, 17, 16)]
+    inputs = [f"../layer1.0.conv1/{index:04d}" for index in (0, 1, 2, 4, 3, 2)]
+    outputs = [f"../layer1.0.conv3/{index:04d}" for index in (0, 1, 2, 19, 18, 17)]
     expected = inputs + outputs
-    assert thumbnails == [f"{path}.webp" for path in expected]
+    assert thumbnails[: len(expected)] == [f"{path}.webp" for path in expected]
     for path in expected:
         assert f"{path}.html" in found.targets
         assert (site / UNIT.layer / f"{path}.webp").is_file()
@@ -65,13 +65,11 @@ def test_the_slice_of_an_input_is_cut_out_of_the_units_own_picture(tmp_path: Pat
     write_site(known, tmp_path)
     found = shown(tmp_path, UNIT)
     hidden = [svg for svg in found.all("svg") if svg.get("aria-hidden") == "true"]
-    slices = [svg["viewbox"] for svg in hidden if "viewbox" in svg]
+    slices = [svg["viewbox"] for svg in hidden if svg.get("viewbox", "").endswith(" 6 6")]
     left = 2 * 40
     places = {3: (0, 0), 2: (7, 0), 1: (0, 7), 0: (7, 7)}  # in the order of the montage
     boxes = {channel: f"{left + x} {y} 6 6" for channel, (x, y) in places.items()}
-    assert slices == [
-        boxes[channel] for channel in (0, 1, 2, 3, 3, 2, 1)
-    ]  # 4 is not in the montage
+    assert slices == [boxes[channel] for channel in (0, 1, 2, 3, 2)]  # 4 is not in the montage
     assert {use["href"] for use in found.all("use")} == {"#weights"}
     assert [image["href"] for image in found.all("image") if image.get("id") == "weights"] == [
         "filters-00.webp"

@@ -206,12 +206,12 @@ def test_a_layer_shows_its_dream_its_seeds_and_its_medians(site: Path) -> None:
 
 
 def test_dead_units_are_counted(site: Path, tmp_path: Path) -> None:
-    assert "0dead units" in page(site, "index.html").text
+    assert "dead units0" in page(site, "index.html").text
     known = contents()
     for index in (1, 2, 4):
         known.entries[f"layer1.0.conv2:{index}"]["excitatory"].numbers["dead"] = True
     write_site(known, tmp_path)
-    assert "3dead units" in page(tmp_path, "index.html").text
+    assert "dead units3" in page(tmp_path, "index.html").text
     assert "3 dead units: 1–2, 4" in page(tmp_path, "layer1.0.conv2/index.html").text
     assert json.loads((tmp_path / "manifest.json").read_bytes())["counts"]["dead"] == 3
 
@@ -257,13 +257,14 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
     n_layers, n_units = len(manifest["layers"]), manifest["counts"]["units"]
     counts = {kind: manifest["counts"][kind] for kind in KINDS}
     assert counts == {
-        **dict.fromkeys(("filter", "excitatory", "inhibitory", "examples"), n_units),
+        **dict.fromkeys(("filter", "excitatory", "inhibitory"), n_units),
+        "examples": sum(-(-layer["n_units"] // 9) for layer in manifest["layers"]),
         **dict.fromkeys(PER_LAYER, n_layers),
         "field": n_units - 8,
         "twin": 4 * n_layers,
     }
     unit = json.loads((site / layer["units"]).read_bytes())["units"][UNIT.index]
-    assert set(unit["numbers"]) == set(KINDS) - {"dream"}
+    assert set(unit["numbers"]) == set(KINDS) - {"dream", "examples"}
     assert unit["numbers"]["noise"] == {"z": 0.25, "z_max": 1.75, "z_min": -1.25}
     assert unit["numbers"]["natural"]["highest"] == f"birds/{EVIL} 2.jpg"
     assert unit["numbers"]["twin"]["similarity"] == 0.91

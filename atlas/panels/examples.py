@@ -16,7 +16,7 @@ import numpy as np
 from atlas.errors import CacheError
 from atlas.photographs import Photographs, Pixels
 from atlas.pictures.picture import Picture
-from atlas.spec import Examples
+from atlas.spec import STRIPS_PER_ROW, Examples
 from atlas.units import Layer, Unit
 
 MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
@@ -47,18 +47,18 @@ class Album:
         return pixels
 
 
-def example_pictures(
+def example_sheets(
     layer: Layer,
-    units: Sequence[Unit],
+    firsts: Sequence[Unit],
     seen: Mapping[str, Any],
     album: Album,
     spec: Examples,
 ) -> list[Picture]:
-    """A strip of examples for each unit.
+    """Sheets of examples, a strip for each of nine units.
 
     Args:
         layer: of the units.
-        units: to make strips for.
+        firsts: the first unit of each sheet.
         seen: the numbers of the layer's panel of kind `natural`.
         album: of the photographs.
         spec: sizes.
@@ -66,7 +66,7 @@ def example_pictures(
     Raises:
         CacheError: a photograph is gone.
     """
-    return [_strip(layer, unit, seen, album, spec) for unit in units]
+    return [_sheet(layer, first, seen, album, spec) for first in firsts]
 
 
 def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int, int]:
@@ -88,9 +88,22 @@ def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int,
     return top, left, side_px
 
 
+def _sheet(
+    layer: Layer, first: Unit, seen: Mapping[str, Any], album: Album, spec: Examples
+) -> Picture:
+    width, height = spec.layout(layer).size_px
+    sheet = np.full((STRIPS_PER_ROW * height, STRIPS_PER_ROW * width, 3), GREY, np.uint8)
+    for cell, unit in enumerate(layer.units[first.index : first.index + STRIPS_PER_ROW**2]):
+        row, column = divmod(cell, STRIPS_PER_ROW)
+        rows = slice(row * height, (row + 1) * height)
+        columns = slice(column * width, (column + 1) * width)
+        sheet[rows, columns] = _strip(layer, unit, seen, album, spec)
+    return Picture(first, sheet, {})
+
+
 def _strip(
     layer: Layer, unit: Unit, seen: Mapping[str, Any], album: Album, spec: Examples
-) -> Picture:
+) -> Pixels:
     layout, size_px = spec.layout(layer), spec.natural.size_px
     width, height = layout.size_px
     strip = np.full((height, width, 3), GREY, np.uint8)
@@ -105,7 +118,7 @@ def _strip(
             row, column = divmod(position, n_columns)
             x, y = layout.corner_px(row, first + column)
             strip[y : y + layout.side_px, x : x + layout.side_px] = _fitted(crop, layout.side_px)
-    return Picture(unit, strip, {})
+    return strip
 
 
 def _fitted(crop: Pixels, side_px: int) -> Pixels:

@@ -1,7 +1,8 @@
-"""Synthetic stimuli: gratings, colours and rings on the colour that the network pads with.
+"""Synthetic stimuli: gratings, hues, rings and the blank that they are all drawn on.
 
-They fade out towards the rim, and what is padded around an image is its background, so the rim of
-an image is no stimulus.
+All stand on the mean colour of the network's own preprocessing, which is what zero padding looks
+like to it: so the blank has no edge at the frame, and what fades out before the frame has none
+either.
 """
 
 from __future__ import annotations
@@ -9,109 +10,111 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from atlas.spec import Tuning
 
-SHARE = 0.9  # of the contrast that the background leaves room for
-FULL_RADIUS, RIM_RADIUS = 0.36, 0.5  # of the aperture, as shares of the image's side
-RING_PX = 1.5  # standard deviation of a ring's line
+RING_SIGMA_PX = 1.5  # of a ring's profile: about 4 px wide
+WHITE = (1.0, 1.0, 1.0)
+
+
+class Stimulus(NamedTuple):
+    """What is added to the blank, as far as colours go."""
+
+    pattern: Tensor  # (H, W), within -1..1
+    colour: tuple[float, ...] = WHITE  # per channel, within -1..1
 
 
 @dataclass(frozen=True)
-class Stimuli:
-    """All stimuli of one spec, in this order: gratings, hues, rings, the blank background.
+class Canvas:
+    """Pixels by their distance from the middle of the image; `y` goes down."""
+
+    x: Tensor  # (1, W)
+    y: Tensor  # (H, 1)
+
+    @classmethod
+    def of(cls, size_px: int, device: torch.device) -> Canvas:
+        """A square one."""
+        place = torch.arange(size_px, device=device) - (size_px - 1) / 2
+        return cls(place[None, :], place[:, None])
+
+    @property
+    def radius(self) -> Tensor:
+        """Distance from the middle in pixels, (H, W)."""
+        return torch.hypot(self.x, self.y)
+
+    @property
+    def aperture(self) -> Tensor:
+        """A soft round window (H, W): 1 up to half of the way to the frame, 0 from there on."""
+        way = self.radius / (self.x.shape[1] / 2)
+        return torch.cos(math.pi / 2 * (2 * way - 1).clamp(0, 1)).square()
+
+
+def orientations_deg(spec: Tuning) -> list[float]:
+    """Directions along which stripes run, anticlockwise from horizontal; 90 is upright."""
+    return _circle(180, spec.n_orientations)
+
+
+def hues_deg(spec: Tuning) -> list[float]:
+    """Hues: 0 red, 120 green, 240 blue."""
+    return _circle(360, spec.n_hues)
+
+
+def stimuli(spec: Tuning, mean: Tensor) -> Iterator[Tensor]:
+    """The images, (3, H, W) in 0..1 each, drawn when they are asked for.
+
+    In order: gratings by period, then orientation, then phase; hues; rings by radius, bright and
+    dark; the blank. Contrast is as high as the blank's colour allows.
 
     Args:
-        spec: which stimuli.
-        background: the colour behind them, (3,), in 0..1.
+        spec: which.
+        mean: the blank's colour in 0..1, (3,).
     """
+    canvas = Canvas.of(spec.size_px, mean.device)
+    room = torch.minimum(mean, 1 - mean).min()
+    blank = mean[:, None, None].expand(-1, spec.size_px, spec.size_px)  # (3, H, W)
+    for pattern, colour in chain(
+        _gratings(spec, canvas), _hues(spec, canvas), _rings(spec, canvas)
+    ):
+        yield blank + room * mean.new_tensor(colour)[:, None, None] * pattern
+    yield blank
 
-    spec: Tuning
-    background: Tensor
 
-    @property
-    def orientations_deg(self) -> tuple[float, ...]:
-        """Of the stripes, anticlockwise from horizontal."""
-        n = self.spec.n_orientations
-        return tuple(180 * nth / n for nth in range(n))
+def batches(images: Iterator[Tensor], n_images: int) -> Iterator[Tensor]:
+    """Images (3, H, W) in batches (B, 3, H, W) of at most so many."""
+    while batch := list(islice(images, n_images)):
+        yield torch.stack(batch)
 
-    @property
-    def hues_deg(self) -> tuple[float, ...]:
-        """On the colour circle: 0 red, 120 green, 240 blue."""
-        return tuple(360 * nth / self.spec.n_hues for nth in range(self.spec.n_hues))
 
-    @property
-    def n_gratings(self) -> int:
-        """One for each orientation, period and phase, in this order of nesting."""
-        return self.spec.n_orientations * len(self.spec.periods_px) * self.spec.n_phases
-
-    @property
-    def n_rings(self) -> int:
-        """One bright and one dark for each radius."""
-        return 2 * len(self.spec.radii_px)
-
-    def __len__(self) -> int:
-        return self.n_gratings + self.spec.n_hues + self.n_rings + 1
-
-    def batches(self, n_images: int) -> Iterator[Tensor]:
-        """All of them, drawn batch by batch: (at most n_images, 3, size_px, size_px) in 0..1."""
-        parts = (self._gratings(), self._hues(), self._rings(), self._blank())
-        waiting: list[Tensor] = []
-        for part in parts:
-            for image in part:
-                waiting.append(image)
-                if len(waiting) == n_images:
-                    yield torch.stack(waiting)
-                    waiting = []
-        if waiting:
-            yield torch.stack(waiting)
-
-    def _gratings(self) -> Iterator[Tensor]:
-        x, y = self._axes()
-        for angle_deg in self.orientations_deg:
+def _gratings(spec: Tuning, canvas: Canvas) -> Iterator[Stimulus]:
+    aperture = canvas.aperture
+    for period_px in spec.periods_px:
+        for angle_deg in orientations_deg(spec):
             angle = math.radians(angle_deg)
-            across = x * math.sin(angle) + y * math.cos(angle)  # y runs downwards
-            for period_px in self.spec.periods_px:
-                for phase in range(self.spec.n_phases):
-                    turn = 2 * math.pi * phase / self.spec.n_phases
-                    yield self._shown(torch.cos(2 * math.pi * across / period_px + turn))
+            across = canvas.x * math.sin(angle) + canvas.y * math.cos(angle)
+            for nth in range(spec.n_phases):
+                turns = across / period_px + nth / spec.n_phases
+                yield Stimulus(aperture * torch.sin(2 * math.pi * turns))
 
-    def _hues(self) -> Iterator[Tensor]:
-        """Colours with the same mean of red, green and blue."""
-        first = self.background.new_tensor([2, -1, -1]) / math.sqrt(6)
-        second = self.background.new_tensor([0, 1, -1]) / math.sqrt(2)
-        for hue_deg in self.hues_deg:
-            hue = math.radians(hue_deg)
-            colour = math.cos(hue) * first + math.sin(hue) * second
-            yield self._shown(colour[:, None, None])
 
-    def _rings(self) -> Iterator[Tensor]:
-        x, y = self._axes()
-        radius_px = torch.hypot(x, y)
-        for ring_px in self.spec.radii_px:
-            line = torch.exp(-((radius_px - ring_px) ** 2) / (2 * RING_PX**2))
-            yield self._shown(line)
-            yield self._shown(-line)
+def _hues(spec: Tuning, canvas: Canvas) -> Iterator[Stimulus]:
+    """Discs of one colour each, as bright as the blank: red, green and blue sum to the same."""
+    aperture = canvas.aperture
+    for hue_deg in hues_deg(spec):
+        colour = tuple(math.cos(math.radians(hue_deg - peak)) for peak in (0, 120, 240))
+        yield Stimulus(aperture, colour)
 
-    def _blank(self) -> Iterator[Tensor]:
-        yield self._shown(self.background.new_zeros(1, 1))
 
-    def _shown(self, pattern: Tensor) -> Tensor:
-        """A pattern in -1..1, (H, W) or (3, 1, 1), on the background: (3, H, W)."""
-        room = min(float(self.background.min()), 1 - float(self.background.max()))
-        return self.background[:, None, None] + SHARE * room * self._aperture() * pattern
+def _rings(spec: Tuning, canvas: Canvas) -> Iterator[Stimulus]:
+    for radius_px in spec.radii_px:
+        line = torch.exp(-0.5 * ((canvas.radius - radius_px) / RING_SIGMA_PX).square())
+        yield Stimulus(line)
+        yield Stimulus(-line)
 
-    def _aperture(self) -> Tensor:
-        x, y = self._axes()
-        share = torch.hypot(x, y) / self.spec.size_px
-        fall = ((share - FULL_RADIUS) / (RIM_RADIUS - FULL_RADIUS)).clamp(0, 1)
-        return (1 + torch.cos(math.pi * fall)) / 2  # (H, W)
 
-    def _axes(self) -> tuple[Tensor, Tensor]:
-        """Pixels to the right of the middle, and below it."""
-        steps = torch.arange(self.spec.size_px, device=self.background.device)
-        steps = steps - (self.spec.size_px - 1) / 2
-        return steps[None, :], steps[:, None]
+def _circle(whole_deg: int, n: int) -> list[float]:
+    return [round(nth * whole_deg / n, 2) for nth in range(n)]

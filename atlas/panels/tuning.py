@@ -1,133 +1,168 @@
-"""What units answer to gratings, colours and rings: tuning curves, preferences, selectivity.
+"""What units answer to gratings, colours and rings: their tuning curves.
 
-Sources: Mazurek et al. 2014, https://doi.org/10.3389/fncir.2014.00092 (orientation selectivity as
-1 - circular variance); Cammarata et al. 2020, https://distill.pub/2020/circuits/curve-detectors/
-(tuning curves of units from synthetic stimuli).
+Source: Cammarata et al. 2020, https://distill.pub/2020/circuits/curve-detectors/, for asking units
+of a network so; Ringach et al. 2002, https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002, for
+selectivity as one minus the circular variance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from atlas.panels.panel import Panel
-from atlas.panels.stimuli import Stimuli
+from atlas.panels.stimuli import batches, hues_deg, orientations_deg, stimuli
 from atlas.spec import Tuning
 from atlas.taps import Watch
-from atlas.units import Layer
 
-CPU_BATCH, GPU_BATCH = 8, 64  # all maps of all layers are in memory at once
-LEAST = 0.02  # an answer that is less above the blank background is none
-DIGITS = 2
+BATCH = 8  # all maps of all layers are in memory at once
+BORDER = 6  # this part of a map is left out on each side
+LEAST = 0.25  # above the blank, in sigmas or logits; less is no answer, or rounding
 
 
 def n_stimuli(spec: Tuning) -> int:
     """Images that `tuning_panels` shows."""
-    return len(Stimuli(spec, torch.zeros(3)))
+    return sum(_counts(spec))
 
 
 def tuning_panels(
     watch: Watch, spec: Tuning, progress: Callable[[int], object] = lambda n_images: None
 ) -> list[Panel]:
-    """For each watched layer, what every unit answers to each stimulus at its strongest position.
+    """For each watched layer, what every unit answers to each stimulus.
 
     Args:
         watch: of the layers.
-        spec: of the stimuli.
-        progress: told how many more images were shown.
+        spec: which stimuli.
+        progress: told how many stimuli more have been shown.
+
+    Returns:
+        A panel for each layer; what is in it: `tuning_numbers`.
 
     Raises:
-        NetworkError: an answer is not finite.
+        NetworkError: a response is not finite.
     """
-    stimuli = Stimuli(spec, watch.readers[0].image_mean.flatten().float())
-    peaks: dict[str, list[Tensor]] = {reader.layer.name: [] for reader in watch.readers}
-    for images in stimuli.batches(GPU_BATCH if watch.device.type == "cuda" else CPU_BATCH):
-        for reader, z in watch.sigmas(images):
-            peaks[reader.layer.name].append(reader.checked(z.amax((2, 3)).float()))
-        progress(len(images))
+    answers: dict[str, list[Tensor]] = {reader.layer.name: [] for reader in watch.readers}
+    images = stimuli(spec, watch.readers[0].image_mean.flatten())
+    for batch in batches(images, BATCH):
+        for reader, z in watch.sigmas(batch):
+            answers[reader.layer.name].append(reader.checked(middle_peaks(z)))
+        progress(len(batch))
+    facts = {
+        "orientations_deg": orientations_deg(spec),
+        "periods_px": list(spec.periods_px),
+        "hues_deg": hues_deg(spec),
+        "radii_px": list(spec.radii_px),
+    }
     return [
-        _panel(reader.layer, stimuli, torch.cat(peaks.pop(reader.layer.name)))
-        for reader in watch.readers
+        Panel(layer.whole, facts | tuning_numbers(torch.cat(answers[layer.name]).cpu(), spec))
+        for layer in (reader.layer for reader in watch.readers)
     ]
 
 
-def _panel(layer: Layer, stimuli: Stimuli, answers: Tensor) -> Panel:
-    """From the answers (n_stimuli, n_units)."""
-    spec = stimuli.spec
-    gratings, hues, rings, blanks = answers.split(
-        [stimuli.n_gratings, spec.n_hues, stimuli.n_rings, 1]
-    )
-    blank = blanks[0]  # (n_units,)
-    of_gratings = gratings.unflatten(0, (spec.n_orientations, -1, spec.n_phases)).amax(2)
-    of_periods = of_gratings.amax(0)  # (n_periods, n_units), at the best orientation
-    best = of_periods.argmax(0).expand(spec.n_orientations, 1, -1)
-    of_orientations = of_gratings.gather(1, best)[:, 0]  # at the best period
-    of_rings = rings.unflatten(0, (-1, 2)).amax(1)  # bright or dark
-    return Panel(
-        layer.whole,
-        {
-            "orientations_deg": list(stimuli.orientations_deg),
-            "periods_px": list(spec.periods_px),
-            "hues_deg": list(stimuli.hues_deg),
-            "radii_px": list(spec.radii_px),
-            "orientation": _curves(of_orientations),
-            "period": _curves(of_periods),
-            "hue": _curves(hues),
-            "ring": _curves(of_rings),
-            "blank": _rounded(blank),
-            **_preferred("orientation", of_orientations - blank, stimuli.orientations_deg, 180),
-            **_preferred("hue", hues - blank, stimuli.hues_deg, 360),
-            "period_px": _strongest(of_periods - blank, spec.periods_px),
-            "ring_px": _strongest(of_rings - blank, spec.radii_px),
-        },
-    )
+def middle_peaks(maps: Tensor) -> Tensor:
+    """The strongest position in the middle of maps: (B, n_units, h, w) -> (B, n_units).
 
-
-def _preferred(
-    name: str, above: Tensor, angles_deg: tuple[float, ...], cycle_deg: float
-) -> dict[str, list[float | None]]:
-    """The angle of the average answer on the circle, and its length as a share: 0 to 1.
-
-    Args:
-        name: of what is turned.
-        above: answers above the blank background, (n_angles, n_units).
-        angles_deg: of the rows.
-        cycle_deg: after so many degrees things are the same again.
+    Positions at the border see the padding, and some units answer more to that than to any of
+    the stimuli.
     """
-    strength = torch.where(above > LEAST, above, torch.zeros_like(above))
-    turns = above.new_tensor(angles_deg) * (2 * torch.pi / cycle_deg)
-    total = strength.sum(0)
-    east, north = (turns.cos() @ strength) / total, (turns.sin() @ strength) / total
-    angle_deg = torch.atan2(north, east) * (cycle_deg / (2 * torch.pi)) % cycle_deg
+    height, width = maps.shape[2:]
+    top, left = height // BORDER, width // BORDER
+    middle = maps[:, :, top : height - top, left : width - left]
+    # Channels last, and one axis after the other: with both at once it takes ten times as long.
+    return middle.permute(0, 2, 3, 1).amax(1).amax(1).float()
+
+
+class Answers(NamedTuple):
+    """What N units answer, the strongest of all phases and of both polarities."""
+
+    gratings: Tensor  # (n_periods, n_orientations, N)
+    hues: Tensor  # (n_hues, N)
+    rings: Tensor  # (n_radii, N)
+    blank: Tensor  # (N,)
+
+    @classmethod
+    def of(cls, answers: Tensor, spec: Tuning) -> Answers:
+        """From answers to single images in their order, (n_stimuli, N)."""
+        gratings, hues, rings, blank = answers.split(_counts(spec))
+        by_phase = gratings.unflatten(0, (len(spec.periods_px), spec.n_orientations, spec.n_phases))
+        by_polarity = rings.unflatten(0, (len(spec.radii_px), 2))
+        return cls(by_phase.amax(2), hues, by_polarity.amax(1), blank[0])
+
+
+def tuning_numbers(answers: Tensor, spec: Tuning) -> dict[str, list[Any]]:
+    """Curves and what they come to, from answers (n_stimuli, n_units) in the stimuli's order.
+
+    Returns:
+        Lists of one item per unit. The curves, lists themselves: `orientation` at the period that
+        the unit prefers, `period` at the orientation that it answers most to, `hue`, `ring`; and
+        the answer to the `blank`. From what exceeds the blank, None where nothing does:
+        `orientation_deg`, `orientation_selectivity`, `period_px`, `hue_deg`, `hue_selectivity`,
+        `ring_px`.
+    """
+    gratings, hues, rings, blank = Answers.of(answers, spec)
+    units = torch.arange(len(blank))
+    orientation = gratings[gratings.amax(1).argmax(0), :, units]  # (N, n_orientations)
+    period = gratings[:, gratings.amax(0).argmax(0), units].T  # (N, n_periods)
+    to_gratings, to_hues, to_rings = (
+        (curve - blank[:, None]).clamp(min=0) for curve in (orientation, hues.T, rings.T)
+    )
+    orientation_deg, orientation_selectivity = _preferred_angles(to_gratings, 180)
+    hue_deg, hue_selectivity = _preferred_angles(to_hues, 360)
     return {
-        f"{name}_deg": [
-            round(value, 1) if known else None
-            for value, known in zip(angle_deg.tolist(), (total > 0).tolist(), strict=True)
-        ],
-        f"{name}_selectivity": [
-            round(value, DIGITS) if known else None
-            for value, known in zip(
-                torch.hypot(east, north).tolist(), (total > 0).tolist(), strict=True
-            )
-        ],
+        "orientation": _rounded(orientation),
+        "period": _rounded(period),
+        "hue": _rounded(hues.T),
+        "ring": _rounded(rings.T),
+        "blank": _rounded(blank),
+        "orientation_deg": _where(to_gratings, orientation_deg),
+        "orientation_selectivity": _where(to_gratings, orientation_selectivity),
+        "period_px": _where(to_gratings, _at_peak(period, spec.periods_px)),
+        "hue_deg": _where(to_hues, hue_deg),
+        "hue_selectivity": _where(to_hues, hue_selectivity),
+        "ring_px": _where(to_rings, _at_peak(rings.T, spec.radii_px)),
     }
 
 
-def _strongest(above: Tensor, values: tuple[int, ...]) -> list[float | None]:
-    """Which of the values each unit answers to most, None if to none of them."""
-    peak = above.max(0)
-    return [
-        values[row] if height > LEAST else None
-        for height, row in zip(peak.values.tolist(), peak.indices.tolist(), strict=True)
-    ]
+def _counts(spec: Tuning) -> list[int]:
+    """Images with gratings, hues, rings of both polarities, and the blank."""
+    n_gratings = len(spec.periods_px) * spec.n_orientations * spec.n_phases
+    return [n_gratings, spec.n_hues, 2 * len(spec.radii_px), 1]
 
 
-def _curves(answers: Tensor) -> list[list[float]]:
-    """(n, n_units) as a list of n numbers for each unit."""
-    return [_rounded(curve) for curve in answers.T]
+def _preferred_angles(above: Tensor, whole_deg: int) -> tuple[list[float], list[float]]:
+    """The vector average over evenly spaced angles, and how selective it is.
+
+    Args:
+        above: answers above the blank, (N, n_angles).
+        whole_deg: after which angles repeat.
+
+    Returns:
+        Degrees to one decimal, and one minus the circular variance, (N,), within 0..1.
+    """
+    n_angles = above.shape[1]
+    turns = 2 * math.pi * torch.arange(n_angles) / n_angles
+    vector = (above * torch.polar(torch.ones(n_angles), turns)).sum(1)
+    degrees = _rounded(vector.angle() * whole_deg / (2 * math.pi) % whole_deg, 1)
+    selectivity = _rounded(vector.abs() / above.sum(1).clamp(min=1e-6))
+    return [angle % whole_deg for angle in degrees], selectivity  # rounding gives the whole, too
 
 
-def _rounded(values: Tensor) -> list[float]:
-    return [round(value, DIGITS) for value in values.tolist()]
+def _at_peak(curves: Tensor, values: Sequence[int]) -> list[int]:
+    return [values[index] for index in curves.argmax(1).tolist()]
+
+
+def _where(above: Tensor, values: Sequence[Any]) -> list[Any]:
+    """The values of units that answer; None for others."""
+    answering = (above.amax(1) >= LEAST).tolist()
+    return [value if there else None for value, there in zip(values, answering, strict=True)]
+
+
+def _rounded(values: Tensor, digits: int = 2) -> list[Any]:
+    """A tensor's (N,) or (N, K) values as lists of short numbers."""
+    exact = (values.double() * 10**digits).round() / 10**digits
+    found: list[Any] = (exact + 0.0).tolist()  # no negative zeros
+    return found

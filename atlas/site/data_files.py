@@ -20,7 +20,6 @@ from atlas.units import (
     like_page,
     like_picture_path,
     picture_path,
-    unit_page,
 )
 
 SCHEMA_VERSION = 2
@@ -136,9 +135,9 @@ def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "id": unit.id,
         "index": unit.index,
-        "page": unit_page(unit) if made else None,
+        "page": contents.pages[layer.name].get(unit.index),
         "pictures": _pictures(contents, layer, unit),
-        "numbers": {kind: _own(entry) for kind, entry in made.items()}
+        "numbers": {kind: _own(entry) for kind, entry in made.items() if kind != "examples"}
         | {kind: numbers for kind, numbers in panels.items() if numbers},
     }
     if layer.kind == "classifier":
@@ -161,6 +160,8 @@ def _pictures(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
     for kind in OF_OWN_SIZE:
         if sprite := contents.sprite(layer, unit.index, kind):
             pictures[kind] = _sprite(layer, sprite)
+    if strip := contents.strip(layer, unit.index):
+        pictures["examples"] = _sprite(layer, strip)
     return pictures
 
 

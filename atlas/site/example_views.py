@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from atlas.site import wording
 from atlas.site.evidence import Scale, n_photographs, scale_of
+from atlas.site.sprites import Sprite
 from atlas.site.views import Cell, Contents, Fact
 from atlas.spec import SMALL_PX
 from atlas.units import Layer, Unit
@@ -32,20 +33,17 @@ def examples_of(contents: Contents, layer: Layer, unit: Unit) -> Examples | None
         return None
     seen = contents.panel_facts(layer, "natural")
     classes = _names(contents, seen["classes"])
-    entry = contents.entry(unit, "examples")
+    sprite = contents.strip(layer, unit.index)
     return Examples(
-        strip=_strip(contents, layer, unit),
-        pixelated=entry is not None and entry.width_px < 3 * SMALL_PX,
+        strip=_strip(contents, layer, unit, sprite) if sprite else None,
+        pixelated=sprite is not None and sprite.size_px[0] < 3 * SMALL_PX,
         strongest=_strongest(scale_of(layer), numbers["top"], seen["file_classes"], classes),
         others=_others(scale_of(layer), numbers["spread"]),
         facts=tuple(_facts(contents, layer, numbers, classes)),
     )
 
 
-def _strip(contents: Contents, layer: Layer, unit: Unit) -> Cell | None:
-    sprite = contents.sprite(layer, unit.index, "examples")
-    if sprite is None:
-        return None
+def _strip(contents: Contents, layer: Layer, unit: Unit, sprite: Sprite) -> Cell:
     alt = f"Parts of photographs that drive {contents.title(layer, unit.index)}, strongest first"
     return Cell(sprite.place.sheet, sprite.place.column, sprite.place.row, alt)
 

@@ -10,7 +10,7 @@ from atlas.site import wording
 from atlas.site.companions import agreement
 from atlas.site.evidence import comparison, scale_of
 from atlas.site.sortable import columns_of
-from atlas.site.sprites import OF_OWN_SIZE, THUMBS
+from atlas.site.sprites import EXAMPLES, OF_OWN_SIZE, THUMBS
 from atlas.site.views import (
     Card,
     Cell,
@@ -29,7 +29,7 @@ from atlas.spec import SMALL_PX, twin_indices
 from atlas.units import Kind, Layer, Unit, cover_path, layer_dir
 
 DREAM_PX = 384  # as wide as it is shown
-GRID_KINDS: tuple[Kind, ...] = ("inhibitory", "filter", "examples")  # beside the thumbnails
+GRID_KINDS: tuple[Kind, ...] = ("inhibitory", "filter")  # beside the thumbnails
 
 
 @dataclass(frozen=True)
@@ -257,11 +257,16 @@ def _subtitle(layer: Layer) -> str:
 def _sheets(contents: Contents, layer: Layer) -> str:
     """`thumbs:6:1 filters:4:2`: of each sheet its cells in a row, and their width over height."""
     found = [f"{THUMBS.stem}:{THUMBS.columns}:1"]
-    for kind in GRID_KINDS:
-        sprites = (contents.sprite(layer, index, kind) for index in contents.paged[layer.name])
-        if sprite := next((each for each in sprites if each), None):
+    paged = contents.paged[layer.name]
+    sprites = {
+        OF_OWN_SIZE[kind].stem: (contents.sprite(layer, index, kind) for index in paged)
+        for kind in GRID_KINDS
+    }
+    sprites[EXAMPLES.stem] = (contents.strip(layer, index) for index in paged)
+    for stem, of_units in sprites.items():
+        if sprite := next(filter(None, of_units), None):
             width, height = sprite.cell_px
-            found.append(f"{OF_OWN_SIZE[kind].stem}:{sprite.columns}:{width / height:.4g}")
+            found.append(f"{stem}:{sprite.columns}:{width / height:.4g}")
     return " ".join(found) if contents.paged[layer.name] else ""
 
 

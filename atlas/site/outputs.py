@@ -26,10 +26,20 @@ from atlas.site.network_views import (
     lost_view,
     mosaic_picks,
 )
-from atlas.site.sprites import COVERS, MOSAICS, OF_OWN_SIZE, THUMBS, Place, SheetKind, place_of
+from atlas.site.sprites import (
+    COVERS,
+    EXAMPLES,
+    MOSAICS,
+    OF_OWN_SIZE,
+    THUMBS,
+    Place,
+    SheetKind,
+    place_of,
+)
 from atlas.site.templates import Templates
 from atlas.site.unit_views import unit_view
 from atlas.site.views import Contents
+from atlas.spec import first_on_sheet
 from atlas.units import (
     Kind,
     Layer,
@@ -119,6 +129,7 @@ def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iter
     yield from _pictures(contents, layer)
     for kind in OF_OWN_SIZE:
         yield from _sheets(contents, layer, kind, OF_OWN_SIZE[kind], partial(place_of, kind, layer))
+    yield from _examples(contents, layer)
     for position, index in enumerate(contents.paged[layer.name]):
         view = partial(unit_view, contents, layer, position)
         yield _page(templates, unit_page(layer.unit(index)), "unit.html", view)
@@ -127,6 +138,14 @@ def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iter
 def _dream(contents: Contents, layer: Layer) -> Iterator[Output]:
     if entry := contents.entry(layer.whole, "dream"):
         yield _as_it_is(cover_path(layer.name), entry)
+
+
+def _examples(contents: Contents, layer: Layer) -> Iterator[Output]:
+    """Sheets that some page shows; they are made as they are."""
+    for first in dict.fromkeys(map(first_on_sheet, contents.paged[layer.name])):
+        entry = contents.entry(layer.unit(first), "examples")
+        if entry and entry.width_px:
+            yield _as_it_is(f"{layer_dir(layer.name)}/{EXAMPLES.place(first).sheet}", entry)
 
 
 def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
@@ -152,7 +171,7 @@ def _sheets(
     found = [
         (place(index), entry)
         for index in contents.paged[layer.name]
-        if (entry := contents.entry(layer.unit(index), kind)) and entry.width_px
+        if (entry := contents.entry(layer.unit(index), kind))
     ]
     return _sheets_of(f"{layer_dir(layer.name)}/", sheets, found)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from atlas.site.evidence import scale_of
 from atlas.site.views import Contents
+from atlas.spec import SELECTIVE
 from atlas.units import Kind, Layer, Unit
-
-Numbers = Mapping[str, Any]
 
 
 class Column(NamedTuple):
@@ -19,13 +18,14 @@ class Column(NamedTuple):
     kind: Kind  # of artifact that knows it
     field: str  # its name among the artifact's numbers
     unit: str = ""  # that it is counted in
+    selective: str = ""  # field that must be at least SELECTIVE for it to mean anything
 
 
 COLUMNS = (
-    Column("orientation", "tuning", "orientation_deg", "°"),
+    Column("orientation", "tuning", "orientation_deg", "°", "orientation_selectivity"),
     Column("orientation selectivity", "tuning", "orientation_selectivity"),
     Column("period", "tuning", "period_px", "px"),
-    Column("hue", "tuning", "hue_deg", "°"),
+    Column("hue", "tuning", "hue_deg", "°", "hue_selectivity"),
     Column("hue selectivity", "tuning", "hue_selectivity"),
     Column("ring radius", "tuning", "ring_px", "px"),
     Column("share of photographs", "natural", "fires"),
@@ -43,16 +43,8 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Calla
         Names, each with the unit of measurement behind a bar where it has one; and a function to
         a unit's values in that order, separated by spaces, with a hyphen where there is none.
     """
-    known = {
-        column: entry.numbers[column.field]
-        for column in COLUMNS
-        if (entry := contents.entry(layer.whole, column.kind)) and column.field in entry.numbers
-    }
-    known = {
-        column: values
-        for column, values in known.items()
-        if any(value is not None for value in values)
-    }
+    found = ((column, _values(contents, layer, column)) for column in COLUMNS)
+    known = {column: each for column, each in found if any(value is not None for value in each)}
     scale = scale_of(layer)
     has_scores = any(contents.entry(unit, "excitatory") for unit in layer.units)
     names = [f"{scale.noun}|{SCORE_UNITS[layer.score_name]}"] if has_scores else []
@@ -65,3 +57,17 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Calla
         return " ".join("-" if value is None else f"{value:.4g}" for value in found)
 
     return tuple(name.rstrip("|") for name in names), values
+
+
+def _values(contents: Contents, layer: Layer, column: Column) -> Sequence[float | None]:
+    """One value for each unit; none at all where it was not measured."""
+    entry = contents.entry(layer.whole, column.kind)
+    numbers = entry.numbers if entry else {}
+    values: Sequence[float | None] = numbers.get(column.field, ())
+    if not column.selective:
+        return values
+    selectivity = numbers.get(column.selective, ())
+    return [
+        value if degree is not None and degree >= SELECTIVE else None
+        for value, degree in zip(values, selectivity, strict=True)
+    ]

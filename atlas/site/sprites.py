@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atlas.spec import N_TWINS, SMALL_PX, twin_indices
+from atlas.spec import N_TWINS, SMALL_PX, STRIPS_PER_ROW, twin_indices
 from atlas.units import Kind, Layer
 
 LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
@@ -118,13 +118,12 @@ TWINS = SheetKind(  # all of a layer's on one
     lossless_below_px=SMALL_PX,
     largest_px=COMPANION_PX,
 )
-EXAMPLES = SheetKind("examples", columns=3, cell_px=None, quality=42, lossless_below_px=110)
+EXAMPLES = SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None)  # made as sheets
 OF_OWN_SIZE: Mapping[Kind, SheetKind] = {
     "filter": FILTERS,
     "inhibitory": INHIBITORY,
     "field": FIELDS,
     "twin": TWINS,
-    "examples": EXAMPLES,
 }
 
 

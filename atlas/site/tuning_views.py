@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from atlas.site import wording
 from atlas.site.evidence import Scale, scale_of
 from atlas.site.views import Contents
+from atlas.spec import SELECTIVE
 from atlas.units import Layer, Unit
 
 WIDTH, HEIGHT = 120, 40  # of a plot, in its own units
@@ -101,7 +102,9 @@ def _angle(numbers: Numbers, name: str) -> str:
     angle_deg = numbers[f"{name}_deg"]
     if angle_deg is None:
         return "no answer"
-    return f"{angle_deg:.0f}°, selectivity {wording.plain(numbers[f'{name}_selectivity'])}"
+    selectivity = numbers[f"{name}_selectivity"]
+    angle = f"{angle_deg:.0f}°" if selectivity >= SELECTIVE else "any"
+    return f"{angle}, selectivity {wording.plain(selectivity)}"
 
 
 def _length(size_px: float | None) -> str:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from atlas.cache import Entry
-from atlas.site.sprites import OF_OWN_SIZE, Size, Sprite, place_of
-from atlas.spec import SMALL_PX
+from atlas.site.sprites import EXAMPLES, OF_OWN_SIZE, Size, Sprite, place_of
+from atlas.spec import SMALL_PX, first_on_sheet
 from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json, layer_dir, unit_page
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
@@ -84,9 +84,14 @@ class Contents:
     def paged(self) -> Mapping[str, tuple[int, ...]]:
         """By layer, the units that have a page: those with any picture."""
         return {
-            layer.name: tuple(unit.index for unit in layer.units if self.entries.get(unit.id))
+            layer.name: tuple(unit.index for unit in layer.units if self._has_page(unit))
             for layer in self.facts.layers
         }
+
+    def _has_page(self, unit: Unit) -> bool:
+        """Examples are on sheets of nine units, whether or not these were chosen."""
+        made = self.entries.get(unit.id)
+        return made is not None and not made.keys() <= {"examples"}
 
     @functools.cached_property
     def pages(self) -> Mapping[str, Mapping[int, str]]:
@@ -113,7 +118,7 @@ class Contents:
     def sprite(self, layer: Layer, index: int, kind: Kind) -> Sprite | None:
         """Where to find a unit's picture of a kind that has sheets, if it was made."""
         entry = self.entry(layer.unit(index), kind)
-        if entry is None or not entry.width_px:
+        if entry is None:
             return None
         sheets, place = OF_OWN_SIZE[kind], place_of(kind, layer, index)
         return Sprite(
@@ -122,6 +127,15 @@ class Contents:
             self._cells_px[layer.name, place.sheet],
             sheets.fitted_px((entry.width_px, entry.height_px)),
         )
+
+    def strip(self, layer: Layer, index: int) -> Sprite | None:
+        """Where to find a unit's examples in photographs, if there are any."""
+        sheet = self.entry(layer.unit(first_on_sheet(index)), "examples")
+        if sheet is None or not sheet.width_px:
+            return None
+        n = EXAMPLES.columns
+        size_px = sheet.width_px // n, sheet.height_px // n
+        return Sprite(EXAMPLES.place(index), n, size_px, size_px)
 
     @functools.cached_property
     def _cells_px(self) -> Mapping[tuple[str, str], Size]:
@@ -137,8 +151,7 @@ class Contents:
         """By sheet, the sizes of the pictures on it."""
         sizes: dict[str, list[Size]] = defaultdict(list)
         for index in self.paged[layer.name]:
-            entry = self.entry(layer.unit(index), kind)
-            if entry and entry.width_px:
+            if entry := self.entry(layer.unit(index), kind):
                 sheet = place_of(kind, layer, index).sheet
                 sizes[sheet].append((entry.width_px, entry.height_px))
         return sizes
