@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from atlas.spec import Natural
 from atlas.taps import Reader
@@ -85,7 +86,7 @@ class Answers:
     def _firing(self, flat: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each unit fires, and at what share of positions: both (B, n_units)."""
         if self.reader.layer.kind == "classifier":  # a class fires where it is the answer
-            fired = peaks == peaks.amax(1, keepdim=True)
+            fired = functional.one_hot(peaks.argmax(1), peaks.shape[1])
             return fired, fired.double()
         fired = peaks > -self.reader.offset
         active = (flat > -self.reader.offset.to(flat.dtype)).sum(1)

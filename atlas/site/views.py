@@ -12,13 +12,13 @@ import dataclasses
 import functools
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from atlas.cache import Entry
 from atlas.site.sprites import EXAMPLES, OF_OWN_SIZE, Size, Sprite, place_of
-from atlas.spec import SMALL_PX, first_on_sheet
+from atlas.spec import PER_LAYER, SMALL_PX, first_on_sheet
 from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json, layer_dir, unit_page
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
@@ -58,16 +58,26 @@ class Contents:
 
     def panel(self, unit: Unit, kind: Kind) -> dict[str, Any]:
         """The numbers of one unit in what was measured on its whole layer at once."""
-        entry = self.entries.get(unit.layer, {}).get(kind)
-        numbers = entry.numbers if entry else {}
-        apart = PANEL_FACTS | PANEL_LISTS
-        return {name: numbers[name][unit.index] for name in numbers if name not in apart}
+        rows = self._panels[unit.layer].get(kind)
+        return rows[unit.index] if rows else {}
 
     def panel_facts(self, layer: Layer, kind: Kind) -> dict[str, Any]:
         """What such a measurement says of itself, and the lists that its numbers point into."""
         entry = self.entry(layer.whole, kind)
         numbers = entry.numbers if entry else {}
         return {name: numbers[name] for name in numbers if name in PANEL_FACTS | PANEL_LISTS}
+
+    @functools.cached_property
+    def _panels(self) -> Mapping[str, Mapping[Kind, Sequence[dict[str, Any]]]]:
+        """By layer and kind, the numbers of each unit: asked for many times, made once."""
+        return {
+            layer.name: {
+                kind: rows
+                for kind in PER_LAYER
+                if (entry := self.entry(layer.whole, kind)) and (rows := _rows(entry.numbers))
+            }
+            for layer in self.facts.layers
+        }
 
     @functools.cached_property
     def digest(self) -> str:
@@ -230,6 +240,15 @@ class Crop(NamedTuple):
     sheet_px: Size
     alt: str
     pixelated: bool  # too small to be shown as it is: enlarged with its pixels kept apart
+
+
+def _rows(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Lists with a number for each unit, as the numbers of each unit."""
+    names = [name for name in numbers if name not in PANEL_FACTS | PANEL_LISTS]
+    lists = [numbers[name] for name in names]
+    if not lists or any(not isinstance(each, list) for each in lists):
+        return []  # of a picture of the whole layer
+    return [dict(zip(names, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 def site_of(contents: Contents, base_url: str = "") -> Site:

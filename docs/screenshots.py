@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Take the README's screenshots: python docs/screenshots.py SITE.
+
+SITE is a finished site of the demo network (`python build.py --demo`). Wants Chromium, and what
+`pip install -e ".[browser]"` brings.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+FOLDER = Path(__file__).with_name("screenshots")
+SHOTS = {
+    "network": ("index.html", 620, "light"),
+    "unit": ("layer2.0.conv2/0007.html", 880, "light"),
+    "layer": ("layer2.1.conv2/index.html#sort=orientation", 720, "dark"),
+}
+SIZE_PX = {"width": 1280, "height": 800}
+
+
+def main(site: Path) -> None:
+    """Write one WebP for each shot."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        for name, (path, scroll_px, theme) in SHOTS.items():
+            context = browser.new_context(viewport=SIZE_PX, color_scheme=theme)
+            page = context.new_page()
+            page.goto(f"{site.resolve().as_uri()}/{path}")
+            page.evaluate(f"window.scrollTo(0, {scroll_px})")
+            page.wait_for_load_state("networkidle")
+            picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            picture.save(FOLDER / f"{name}.webp", quality=80, method=6)
+            context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "site"))
