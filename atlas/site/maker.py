@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from atlas.errors import SiteError
 from atlas.site import record
+from atlas.site.forked import can_fork, forked
 from atlas.site.outputs import Output
 
+WORTH_FORKING = 2000  # outputs
 BATCH = 32  # outputs per task: large enough that handing them over costs nothing
 
 Read = Callable[[str], bytes]
@@ -39,12 +41,25 @@ class Maker:
         self._read = read
 
     def make(self, outputs: Sequence[Output]) -> Iterator[File]:
-        """Make outputs, in order: read here, produced and written by workers.
+        """Make outputs: pages in processes if they are many, the rest read here, made in threads.
 
         Raises:
             SiteError: a picture cannot be read.
             OSError: a file cannot be written.
         """
+        if can_fork() and len(outputs) > WORTH_FORKING:
+            pages = [output for output in outputs if not output.artifacts]
+            for position, (n_bytes, written) in forked(self._measured, pages):
+                yield File(pages[position], n_bytes, written)
+            outputs = [output for output in outputs if output.artifacts]
+        yield from self._make_in_threads(outputs)
+
+    def _measured(self, output: Output) -> tuple[int, bool]:
+        """What a process has to tell of a page that it made."""
+        file = self._make(output, ())
+        return file.n_bytes, file.written
+
+    def _make_in_threads(self, outputs: Sequence[Output]) -> Iterator[File]:
         shelf = _Shelf(outputs, self._read)
         n_workers = os.cpu_count() or 1
         pending: deque[Future[list[File]]] = deque()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from atlas.cache import Entry
 from atlas.site import data_files, sprites
@@ -65,14 +66,26 @@ class Output:
     produce: Callable[[Sequence[bytes]], bytes]  # from the artifacts' bytes, in order
 
 
-def plan_outputs(contents: Contents, templates: Templates, static_dir: Path) -> list[Output]:
-    """Every file of the site, those that share artifacts close together."""
+def plan_outputs(
+    contents: Contents, templates: Templates, static_dir: Path, program: str
+) -> list[Output]:
+    """Every file of the site, those that share artifacts close together.
+
+    Args:
+        contents: what to show.
+        templates: of the pages.
+        static_dir: of what is copied.
+        program: the digest of all that makes pages from contents.
+    """
+    contents.prepare()
+    front = Pages(templates, digest_of(program, contents.digest))
     outputs = list(_static_files(static_dir))
-    outputs += _front_pages(contents, templates)
+    outputs += _front_pages(contents, front)
     outputs += _covers(contents)
-    outputs += _likes(contents, templates)
+    outputs += _likes(contents, front)
     for layer in contents.facts.layers:
-        outputs += _layer_files(contents, templates, layer)
+        pages = Pages(templates, digest_of(program, contents.digests[layer.name]))
+        outputs += _layer_files(contents, pages, layer)
     return outputs
 
 
@@ -82,14 +95,26 @@ def digest_of(*parts: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def _page(templates: Templates, path: str, name: str, view: Callable[[], object]) -> Output:
-    """A page; all 27,560 views take some 300 MB, making them twice takes some seconds."""
-    shown = view()
-    digest = digest_of(templates.digest, name, shown)
-    return Output(path, digest, (), lambda _: templates.render(name, shown))
+class Pages(NamedTuple):
+    """Pages that depend on the same things: on all of a layer, or on the whole atlas.
+
+    To see which of them really change, they are made and compared with what is there: that is
+    quicker than asking beforehand what each of them will show.
+    """
+
+    templates: Templates
+    digest: str  # of all that they depend on
+
+    def page(self, path: str, template: str, view: Callable[[], object]) -> Output:
+        """One of them."""
+        return self.data(path, lambda: self.templates.render(template, view()))
+
+    def data(self, path: str, make: Callable[[], bytes]) -> Output:
+        """A file for programs."""
+        return Output(path, self.digest, (), lambda _: make())
 
 
-def _data(path: str, data: bytes) -> Output:
+def _as_given(path: str, data: bytes) -> Output:
     digest = hashlib.blake2b(data, digest_size=12).hexdigest()
     return Output(path, digest, (), lambda _: data)
 
@@ -98,33 +123,34 @@ def _static_files(static_dir: Path) -> Iterator[Output]:
     for path in sorted(static_dir.rglob("*")):
         if path.is_file():
             name = path.relative_to(static_dir).as_posix()
-            yield _data(name if name == FAVICON else f"static/{name}", path.read_bytes())
-    yield _data(".nojekyll", b"")
+            yield _as_given(name if name == FAVICON else f"static/{name}", path.read_bytes())
+    yield _as_given(".nojekyll", b"")
 
 
-def _front_pages(contents: Contents, templates: Templates) -> Iterator[Output]:
-    yield _page(templates, "index.html", "index.html", partial(index_view, contents))
-    yield _page(templates, "classes.html", "classes.html", partial(classes_view, contents))
-    yield _page(templates, "about.html", "about.html", partial(about_view, contents))
-    yield _page(templates, "compare.html", "compare.html", partial(compare_view, contents))
-    yield _page(templates, "404.html", "404.html", partial(lost_view, contents))
-    yield _data("manifest.json", data_files.manifest(contents))
-    yield _data("search-index.js", data_files.search_index(contents))
+def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
+    views = {
+        "index": index_view,
+        "classes": classes_view,
+        "about": about_view,
+        "compare": compare_view,
+        "404": lost_view,
+    }
+    for name, view in views.items():
+        yield pages.page(f"{name}.html", f"{name}.html", partial(view, contents))
+    yield pages.data("manifest.json", partial(data_files.manifest, contents))
+    yield pages.data("search-index.js", partial(data_files.search_index, contents))
 
 
-def _likes(contents: Contents, templates: Templates) -> Iterator[Output]:
+def _likes(contents: Contents, pages: Pages) -> Iterator[Output]:
     for entry in contents.likes:
-        view = partial(like_view, contents, entry)
-        yield _page(templates, like_page(entry.unit), "like.html", view)
+        yield pages.page(like_page(entry.unit), "like.html", partial(like_view, contents, entry))
         yield _as_it_is(like_picture_path(entry.unit), entry)
 
 
-def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iterator[Output]:
+def _layer_files(contents: Contents, pages: Pages, layer: Layer) -> Iterator[Output]:
     folder = layer_dir(layer.name)
-    yield _page(
-        templates, f"{folder}/index.html", "layer.html", partial(layer_view, contents, layer)
-    )
-    yield _data(f"{folder}/units.json", data_files.units(contents, layer))
+    yield pages.page(f"{folder}/index.html", "layer.html", partial(layer_view, contents, layer))
+    yield pages.data(f"{folder}/units.json", partial(data_files.units, contents, layer))
     yield from _dream(contents, layer)
     yield from _pictures(contents, layer)
     for kind in OF_OWN_SIZE:
@@ -132,7 +158,7 @@ def _layer_files(contents: Contents, templates: Templates, layer: Layer) -> Iter
     yield from _examples(contents, layer)
     for position, index in enumerate(contents.paged[layer.name]):
         view = partial(unit_view, contents, layer, position)
-        yield _page(templates, unit_page(layer.unit(index)), "unit.html", view)
+        yield pages.page(unit_page(layer.unit(index)), "unit.html", view)
 
 
 def _dream(contents: Contents, layer: Layer) -> Iterator[Output]:

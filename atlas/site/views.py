@@ -1,9 +1,8 @@
 """What the site is made from, and the small things that every page's view shares.
 
-A view is frozen data of finished words and links: templates only place it. Views are also the
-pages' inputs as far as rebuilding is concerned, so what is not shown has no place in them. The
-parts of a unit's page are named tuples: a page has forty of them, and dataclasses take three times
-as long to make and to compare.
+A view is frozen data of finished words and links: templates only place it. The parts of a unit's
+page are named tuples: a page has a hundred of them, and dataclasses take three times as long to
+make.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import dataclasses
 import functools
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -82,13 +81,33 @@ class Contents:
     @functools.cached_property
     def digest(self) -> str:
         """Of everything there is to show; of a picture's bytes by their own digest."""
-        spec = dataclasses.asdict(self.spec)
-        state = hashlib.blake2b((self.facts.to_json() + canonical_json(spec)).encode())
-        for unit_id in sorted(self.entries):
-            for entry in self.entries[unit_id].values():
-                state.update(f"{entry.key}{entry.sha256}{entry.numbers_json}".encode())
-        state.update("".join(entry.key for entry in self.likes).encode())
-        return state.hexdigest()
+        parts = [self.digests[layer.name] for layer in self.facts.layers]
+        return _digest("".join([*parts, *(entry.key for entry in self.likes)]))
+
+    @functools.cached_property
+    def digests(self) -> Mapping[str, str]:
+        """By layer, of everything that its pages show.
+
+        Of other layers that is no more than which of their units have a page, and a picture.
+        """
+        spec = canonical_json(dataclasses.asdict(self.spec))
+        there = [
+            f"{unit_id}{'excitatory' in made}{made.keys() <= {'examples'}}"
+            for unit_id, made in sorted(self.entries.items())
+        ]
+        shared = _digest("".join([self.facts.to_json(), spec, *there]))
+        return {
+            layer.name: _digest(shared + "".join(self._told(layer))) for layer in self.facts.layers
+        }
+
+    def _told(self, layer: Layer) -> Iterator[str]:
+        for unit in (layer.whole, *layer.units):
+            for kind, entry in sorted(self.entries.get(unit.id, {}).items()):
+                yield f"{kind}{entry.key}{entry.sha256}{entry.numbers_json}"
+
+    def prepare(self) -> None:
+        """Lay out what all pages share, before several threads ask for it."""
+        _ = self.pages, self._panels, self._cells_px
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:
@@ -240,6 +259,10 @@ class Crop(NamedTuple):
     sheet_px: Size
     alt: str
     pixelated: bool  # too small to be shown as it is: enlarged with its pixels kept apart
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
 
 def _rows(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -91,7 +91,8 @@ def write_site(
     """
     started = time.perf_counter()
     templates = Templates(templates_dir, static_dir, site_of(contents, base_url))
-    inputs = _inputs(contents, templates, static_dir)
+    program = _program(templates, static_dir)
+    inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
     try:
         _prepare(out_dir)
         recorded = record.load(out_dir)
@@ -101,7 +102,7 @@ def write_site(
             made, n_written, n_removed = recorded.files, 0, 0
         else:
             with _no_garbage_collection():
-                outputs = plan_outputs(contents, templates, static_dir)
+                outputs = plan_outputs(contents, templates, static_dir, program)
                 sizes |= record.sizes(out_dir, (output.path for output in outputs))
                 changes = decide(outputs, recorded.files, sizes)
                 maker = Maker(out_dir, sizes, contents.read)
@@ -186,9 +187,9 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _inputs(contents: Contents, templates: Templates, static_dir: Path) -> str:
-    """The digest of all that a site is made from, this program included."""
-    state = hashlib.blake2b((contents.digest + templates.digest).encode())
+def _program(templates: Templates, static_dir: Path) -> str:
+    """The digest of all that makes a site from its contents."""
+    state = hashlib.blake2b(templates.digest.encode())
     for folder, pattern in ((static_dir, "*"), (ROOT / "atlas", "*.py")):
         for path in sorted(folder.rglob(pattern)):
             if path.is_file():
