@@ -184,8 +184,7 @@ class Natural:
 class StripLayout:
     """Where examples lie on a strip: three rows of four, in a frame whose shape is always 17 : 13.
 
-    That is three by four examples of 64 px and what goes between and around them, and whole blocks
-    of 16 px, in which lossy WebP works.
+    That is about the shape of three by four examples with what goes between and around them.
     """
 
     side_px: int  # of an example
@@ -235,7 +234,7 @@ class Examples:
     version: ClassVar[int] = 1
 
     natural: Natural
-    side_px: int = 64  # of one example, unless its pixels are so few that all are kept
+    side_px: int = 56  # of one example, unless its pixels are so few that all are kept
 
     def layout(self, layer: Layer) -> StripLayout:
         """How the examples of a layer's units are arranged."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gzip
 import http.server
 import os
 import shutil
@@ -413,3 +414,36 @@ def test_focus_is_visible_and_the_first_stop_skips_to_the_content(visit: Visit):
     page.keyboard.press("Tab")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
+
+
+def test_where_pictures_are_blocked_words_say_what_they_are(visit: Visit):
+    visit.page.route("**/*.webp", lambda route: route.abort())
+    page = visit.open(f"{LAYER}/0002.html")
+    see_everything(page)
+    picture = page.locator(".pictures img").first
+    assert picture.get_attribute("alt") == f"Synthetic picture that excites unit 2 of {LAYER}"
+    assert picture.bounding_box()["width"] > 100  # its place is kept
+    page = visit.open(PAGES["layer"])
+    assert shown(page) == ["0", "1", "2", "3", "4"]
+    assert all("ERR_FAILED" in said or said.startswith("failed") for said in visit.wrong)
+
+
+def test_dead_units_can_be_found_in_their_layer(visit: Visit):
+    page = visit.open(f"{PAGES['layer']}#by=dead&from=1")
+    assert shown(page) == ["1"]
+
+
+def test_a_first_view_is_small(visit: Visit):
+    """All that a page loads before anybody scrolls, its text as it is compressed for transfer."""
+    sizes: dict[str, int] = {}
+
+    def weigh(response: Any) -> None:
+        body = response.body()
+        path = response.url.removeprefix(f"{visit.base}/")
+        sizes[path] = len(body) if path.endswith(".webp") else len(gzip.compress(body))
+
+    visit.page.on("response", weigh)
+    visit.open(PAGES["unit"]).wait_for_load_state("networkidle")
+    text = {path: size for path, size in sizes.items() if not path.endswith(".webp")}
+    assert sum(text.values()) <= 24_000
+    assert sum(sizes.values()) <= 150_000

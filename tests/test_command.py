@@ -450,3 +450,24 @@ def test_serve_on_a_port_in_use_names_it(built):
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
         assert_refused(run("serve", "--out", built.out, "--port", port), f"port {port}", "--port")
+
+
+def test_what_is_left_out_stays_in_the_cache_and_off_the_site(built: Folders, tmp_path: Path):
+    copy = built.copied_to(tmp_path)
+    whole = run(*DEMO, *PART, *copy.options)
+    less = run(*DEMO, *PART, "--leave-out", "excitatory", *copy.options)
+    assert n_rendered(less)[0] == 0
+    assert "thumbs" in whole.out and "thumbs" not in less.out
+    assert not list(copy.out.rglob("0*.webp"))
+    again = run(*DEMO, *PART, *copy.options)
+    assert n_rendered(again)[0] == 0 and again.out.splitlines()[2:] == whole.out.splitlines()[2:]
+
+
+def test_a_base_url_is_for_cards_only_and_checked(built: Folders, tmp_path: Path):
+    copy = built.copied_to(tmp_path)
+    result = run(*DEMO, *PART, "--base-url", "https://me.github.io/atlas", *copy.options)
+    assert result.code == 0
+    assert 'content="https://me.github.io/atlas/index.html"' in (copy.out / "index.html").read_text(
+        encoding="utf-8"
+    )
+    assert_refused(run(*DEMO, *PART, "--base-url", "me.github.io", *copy.options), "--base-url")

@@ -224,7 +224,7 @@ def test_the_example_is_the_receptive_field_where_the_pattern_was_planted(
 
 
 def test_a_strip_keeps_its_shape_and_holds_all_its_examples():
-    for side_px, size_px in ((64, (272, 208)), (7, (34, 26)), (19, (85, 65))):
+    for side_px, size_px in ((56, (238, 182)), (7, (34, 26)), (19, (85, 65))):
         layout = StripLayout(side_px)
         assert layout.size_px == size_px
         left, top = layout.corner_px(0, 0)

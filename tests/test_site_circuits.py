@@ -59,7 +59,7 @@ def test_a_list_of_nobody_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_slice_of_an_input_is_cut_out_of_the_units_own_picture(tmp_path: Path) -> None:
-    """Cell 2 of sheets of 4 columns of 40 px; slices of 3 weights of 2 px, and gaps of 1 px."""
+    """Cell 2 of sheets of 5 columns of 40 px; slices of 3 weights of 2 px, and gaps of 1 px."""
     known = contents()
     known.entries[UNIT.id]["filter"].numbers.update(inputs=[3, 2, 1, 0], columns=2)
     write_site(known, tmp_path)

@@ -11,6 +11,7 @@ import site_factory
 from site_factory import EVIL
 from site_reader import read_pages, resolve
 
+from atlas.site.network_views import blocks_of
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
 
@@ -211,6 +212,18 @@ def test_network_is_drawn_as_it_is(site: Path) -> None:
     assert blocks == ["plain", "projection", "identity", "projection", "plain"]
     order = re.findall(r'<a class="tile" href="([^"]+)/index.html">', html)
     assert sorted(order) == sorted(layer.name for layer in site_factory.network().layers)
+
+
+def test_the_skip_path_is_told_by_the_wiring_whatever_runs_first() -> None:
+    layers = site_factory.network(n_blocks=(1,)).layers
+    names = [layer.name.removeprefix("layer1.0.") for layer in layers]
+    shortcut = layers[names.index("downsample.0")]
+    others = [layer for layer in layers if layer is not shortcut]
+    first = site_factory.numbered([others[0], shortcut, *others[1:]])
+    (block,) = dict(blocks_of(first))["layer1"]
+    assert [layer.name for layer in block.stream] == ["layer1.0.downsample.0"]
+    assert [layer.name[-5:] for layer in block.branch] == ["conv1", "conv2", "conv3"]
+    assert block.skips
 
 
 def test_a_unit_page_is_small(site: Path) -> None:

@@ -83,7 +83,7 @@ def test_layers_name_their_numbers_once_and_units_give_them_in_order(site: Path)
 def test_grids_say_what_else_they_can_show(site: Path) -> None:
     grid = page(site, f"{UNIT.layer}/index.html").all("ul")
     sheets = next(str(each["data-sheets"]) for each in grid if "data-sheets" in each)
-    assert sheets == "thumbs:6:1 inhibitory:4:1 filters:4:1 examples:3:1.308"
+    assert sheets == "thumbs:6:1 inhibitory:3:1 filters:5:1 examples:3:1.308"
 
 
 def test_without_numbers_there_is_nothing_to_sort_by() -> None:

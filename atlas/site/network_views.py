@@ -161,15 +161,20 @@ def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], .
 
 
 def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Block:
-    """A layer that does not read the one before it in its block is on the skip path."""
-    branch = [inside[0]]
-    stream: list[Layer] = []
-    for layer in inside[1:]:
-        (branch if layer.reads == branch[-1].name else stream).append(layer)
-    after = inside[-1].index + 1
-    # Only a sum has no single layer to read from.
-    summed = after >= len(layers) or layers[after].reads is None
-    return Block(name, tuple(branch), tuple(stream), skips=bool(stream) or summed)
+    """The longest chain of layers is the branch; what else there is is on the skip path."""
+    branch = max((_chain(first, inside) for first in inside), key=len)
+    stream = tuple(layer for layer in inside if layer not in branch)
+    readers = [layer for layer in layers if branch[-1].name in layer.writers]
+    summed = not readers or any(len(reader.writers) > 1 for reader in readers)
+    return Block(name, branch, stream, skips=bool(stream) or summed)
+
+
+def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Layers that each read the one before alone."""
+    chain = [first]
+    while found := [layer for layer in inside if layer.reads == chain[-1].name]:
+        chain.append(found[0])
+    return tuple(chain)
 
 
 def dream_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from atlas.site.evidence import scale_of
-from atlas.site.views import Contents
+from atlas.site.views import Contents, is_dead
 from atlas.spec import SELECTIVE
 from atlas.units import Kind, Layer, Unit
 
@@ -50,10 +50,14 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Calla
     names = [f"{scale.noun}|{SCORE_UNITS[layer.score_name]}"] if has_scores else []
     names += [f"{column.name}|{column.unit}" for column in known]
 
+    has_dead = any(is_dead(contents.entry(unit, "excitatory")) for unit in layer.units)
+    names += ["dead"] if has_dead else []
+
     def values(unit: Unit) -> str:
         entry = contents.entry(unit, "excitatory")
         score = [scale.high(entry.numbers) if entry else None] if has_scores else []
-        found = [*score, *(each[unit.index] for each in known.values())]
+        dead = [float(is_dead(entry))] if has_dead else []
+        found = [*score, *(each[unit.index] for each in known.values()), *dead]
         return " ".join("-" if value is None else f"{value:.4g}" for value in found)
 
     return tuple(name.rstrip("|") for name in names), values

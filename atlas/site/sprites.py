@@ -24,7 +24,7 @@ from atlas.units import Kind, Layer
 LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
 BLOCK_PX = 16  # lossy WebP works in such blocks: one that two cells share mixes their colours
 THUMB_PX = 64
-COMPANION_PX = 144  # of a unit's second pictures, which are shown smaller than its first
+COMPANION_PX = 112  # of a unit's second pictures, which are shown smaller than its first
 
 Size = tuple[int, int]  # width and height
 Pixels = NDArray[np.uint8]  # (H, W, 3), BGR
@@ -106,10 +106,10 @@ class Sprite(NamedTuple):
 THUMBS = SheetKind("thumbs", columns=6, cell_px=THUMB_PX)
 COVERS = SheetKind("covers", columns=6, cell_px=160, quality=50)
 MOSAICS = SheetKind("mosaics", columns=6, cell_px=96, quality=60)
-FILTERS = SheetKind("filters", columns=4, cell_px=None, lossless_below_px=math.inf)
+FILTERS = SheetKind("filters", columns=5, cell_px=None, lossless_below_px=math.inf)
 # Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
-INHIBITORY = SheetKind("inhibitory", columns=4, cell_px=None, quality=42, largest_px=COMPANION_PX)
-FIELDS = SheetKind("fields", columns=4, cell_px=None, quality=70, lossless_below_px=SMALL_PX)
+INHIBITORY = SheetKind("inhibitory", columns=3, cell_px=None, quality=42, largest_px=COMPANION_PX)
+FIELDS = SheetKind("fields", columns=3, cell_px=None, quality=50, lossless_below_px=SMALL_PX)
 TWINS = SheetKind(  # all of a layer's on one
     "twins",
     columns=math.isqrt(N_TWINS - 1) + 1,
