@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # https://docs.github.com/en/pages/getting-started-with-github-pages/github-pages-limits
 PAGES_BYTES = 1_000_000_000
 PAGES_FILES = 65_000  # more take longer to publish than the ten minutes that there are
-NEAR = 0.9  # of a limit: time to say so
+NEAR = 0.9  # of the bytes: time to say so
 
 KIND_OF_PART = {  # what can be left out
     "inhibitory": "inhibitory",
@@ -47,7 +47,7 @@ def warnings(parts: Sequence[Part]) -> tuple[str, ...]:
             f"the site has {n_bytes / 1e6:,.0f} MB, GitHub Pages takes "
             f"{PAGES_BYTES / 1e6:,.0f}; {_remedy(parts, lambda part: part.n_bytes / 1e6, 'MB')}"
         )
-    if n_files > NEAR * PAGES_FILES:
+    if n_files > PAGES_FILES:
         said.append(
             f"the site has {n_files:,} files, GitHub Pages takes about "
             f"{PAGES_FILES:,} in time; {_remedy(parts, lambda part: part.n_files, 'files')}"

@@ -19,8 +19,13 @@ class Grid {
         return [stem, { columns: Number(columns), ratio }];
       }),
     );
-    this.units = [...list.children].map((item) => this.unit(item));
     this.labelled = list.classList.contains("labelled");
+  }
+
+  // Only when they are asked for: most readers just look, and there may be thousands.
+  get units() {
+    this.known ??= [...this.list.children].map((item) => this.unit(item));
+    return this.known;
   }
 
   unit(item) {
@@ -91,6 +96,8 @@ function readState() {
   return { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
 }
 
+const isDefault = (state) => Object.entries(DEFAULTS).every(([name, value]) => state[name] === value);
+
 function writeState(state) {
   const kept = Object.entries(state).filter(([name, value]) => name in DEFAULTS && value !== DEFAULTS[name]);
   const hash = new URLSearchParams(kept).toString();
@@ -130,6 +137,7 @@ function addControls(grid) {
     for (const [name, value] of Object.entries(state)) if (form.elements[name]) form.elements[name].value = value;
     for (const name of ["from", "to"]) if (form.elements[name]) form.elements[name].hidden = !form.elements.by?.value;
     grid.list.style.setProperty("--cell", SIZES[state.size] || "");
+    if (!grid.known && isDefault({ ...state, size: DEFAULTS.size })) return;
     grid.show(state.show);
     const n_shown = grid.arrange(state);
     status.textContent = n_shown === grid.units.length ? "" : `${n_shown} of ${grid.units.length}`;
