@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import site_factory
+from site_factory import EVIL
 
 from atlas.site.writer import write_site
 from atlas.units import Unit
@@ -348,6 +349,8 @@ def test_units_are_compared_across_pages_and_the_address_can_be_passed_on(
     page.click(".tray a")
     assert visit.path == f"compare.html#{LAYER}:2,fc:1"
     assert page.locator(".compared img").count() == 2
+    page.wait_for_selector("figcaption a:has-text('(fc:1)')")
+    assert EVIL in page.inner_text(".compared")
     other = Visit(browser, served)  # somebody else, with nothing collected
     assert other.open(visit.path).locator(".compared img").count() == 2
     other.context.close()

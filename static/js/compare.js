@@ -131,6 +131,16 @@ function showCompared() {
   });
   list.replaceChildren(...figures);
   document.querySelector(".empty").hidden = Boolean(ids.length);
+  nameClasses(list);
+}
+
+// Numbers say little of classes; their names are in the index that the search uses.
+async function nameClasses(list) {
+  const { classifier, labels } = await loadIndex();
+  for (const link of list.querySelectorAll("figcaption a")) {
+    const [layer, number] = link.textContent.split(":");
+    if (layer === classifier && labels[number]) link.textContent = `${labels[number]} (${layer}:${number})`;
+  }
 }
 
 addEventListener("DOMContentLoaded", () => {
