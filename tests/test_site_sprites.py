@@ -114,7 +114,7 @@ def test_large_inhibitory_pictures_are_reduced_and_small_ones_are_not(tmp_path: 
     facts = site_factory.network(n_blocks=(1,), width=4)
     write_site(site_factory.contents(facts, size_px=224)[0], tmp_path)
     sprite = json.loads((tmp_path / "fc" / "units.json").read_bytes())["units"][1]["pictures"]
-    assert sprite["inhibitory"]["size_px"] == sprite["inhibitory"]["cell_px"] == [144, 144]
+    assert sprite["inhibitory"]["size_px"] == sprite["inhibitory"]["cell_px"] == [112, 112]
     assert sprite["excitatory"]["size_px"] == [224, 224]
     assert INHIBITORY.fitted_px((74, 60)) == (74, 60)
 
@@ -133,7 +133,7 @@ def test_small_pictures_keep_every_bit() -> None:
     noise = Image.frombytes("RGB", (47, 47), hash_bytes(47 * 47 * 3))
     buffer = io.BytesIO()
     noise.save(buffer, "WEBP", lossless=True)
-    sheet = Image.open(io.BytesIO(compose(FIELDS, {5: buffer.getvalue()}))).convert("RGB")
+    sheet = Image.open(io.BytesIO(compose(FIELDS, {4: buffer.getvalue()}))).convert("RGB")
     assert sheet.crop((47, 47, 94, 94)).tobytes() == noise.tobytes()
 
 
@@ -146,8 +146,8 @@ def test_pictures_of_other_sizes_fit_their_cells() -> None:
     tall = site_factory.picture((0, 0, 255), (90, 200), lossless=True)
     thumbs = Image.open(io.BytesIO(compose(THUMBS, {0: wide, 35: tall})))
     assert thumbs.size == (384, 384)
-    filters = Image.open(io.BytesIO(compose(FILTERS, {0: wide, 5: tall}))).convert("RGB")
-    assert filters.size == (1200, 800)
+    filters = Image.open(io.BytesIO(compose(FILTERS, {0: wide, 6: tall}))).convert("RGB")
+    assert filters.size == (1500, 1000)
     assert filters.getpixel((299, 99)) == (255, 0, 0)
     assert filters.getpixel((300 + 89, 200 + 199)) == (0, 0, 255)
 

@@ -255,19 +255,20 @@ def _subtitle(layer: Layer) -> str:
 
 
 def _sheets(contents: Contents, layer: Layer) -> str:
-    """`thumbs:6:1 filters:4:2`: of each sheet its cells in a row, and their width over height."""
-    found = [f"{THUMBS.stem}:{THUMBS.columns}:1"]
-    paged = contents.paged[layer.name]
-    sprites = {
-        OF_OWN_SIZE[kind].stem: (contents.sprite(layer, index, kind) for index in paged)
-        for kind in GRID_KINDS
-    }
-    sprites[EXAMPLES.stem] = (contents.strip(layer, index) for index in paged)
-    for stem, of_units in sprites.items():
-        if sprite := next(filter(None, of_units), None):
-            width, height = sprite.cell_px
-            found.append(f"{stem}:{sprite.columns}:{width / height:.4g}")
-    return " ".join(found) if contents.paged[layer.name] else ""
+    """`thumbs:6:1 filters:5:2`: of each sheet its cells in a row, and their width over height."""
+    if not contents.paged[layer.name]:
+        return ""
+    shown = {THUMBS.stem: f"{THUMBS.columns}:1"}
+    for index in contents.paged[layer.name]:
+        sprites = {
+            OF_OWN_SIZE[kind].stem: contents.sprite(layer, index, kind) for kind in GRID_KINDS
+        }
+        sprites[EXAMPLES.stem] = contents.strip(layer, index)
+        for stem, sprite in sprites.items():
+            if sprite and stem not in shown:
+                width, height = sprite.cell_px
+                shown[stem] = f"{sprite.columns}:{width / height:.4g}"
+    return " ".join(f"{stem}:{how}" for stem, how in shown.items())
 
 
 def _grid_unit(
