@@ -2,6 +2,7 @@
 // Its root is the nearest folder above that has a manifest.
 "use strict";
 (async () => {
+  if (location.protocol === "file:") return; // the links are right as they are
   const parts = location.pathname.split("/").slice(0, -1);
   for (; parts.length; parts.pop()) {
     const root = parts.join("/") + "/";
@@ -14,7 +15,7 @@
         return;
       }
     } catch {
-      return; // a file on a disk: the links are right as they are
+      return; // no host any more
     }
   }
 })();
