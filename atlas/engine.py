@@ -47,9 +47,9 @@ from atlas.pictures.recipes import ascend
 from atlas.pictures.twins import twin_pictures
 from atlas.plan import Job
 from atlas.spec import (
-    SMALL_EXAMPLE_PX,
     SMALL_PX,
     STRIPS_PER_ROW,
+    TINY_PX,
     ArtifactSpec,
     Circuit,
     Examples,
@@ -341,7 +341,7 @@ def _must_stay(order: Order, width_px: int) -> bool:
     """Flat colours and edges of weights, and pictures of few pixels, keep every bit."""
     few_px = SMALL_PX
     if isinstance(order.spec, Examples):
-        few_px = STRIPS_PER_ROW * StripLayout(SMALL_EXAMPLE_PX).size_px[0]
+        few_px = STRIPS_PER_ROW * StripLayout(TINY_PX).size_px[0]
     return order.kind == "filter" or width_px < few_px
 
 

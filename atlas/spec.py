@@ -50,7 +50,7 @@ FINE_PX = 512  # side of the pictures of the fine preset
 SMALL_PX = 48  # pictures below it are kept bit for bit
 MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
 SELECTIVE = 0.1  # a unit below it has no preferred angle to speak of
-SMALL_EXAMPLE_PX = 24  # examples below it keep their pixels
+TINY_PX = 24  # those below it are, where they share a sheet
 STRIPS_PER_ROW = 3  # of a sheet of examples, and as many rows: nine units share one artifact
 
 
@@ -239,7 +239,7 @@ class Examples:
     def layout(self, layer: Layer) -> StripLayout:
         """How the examples of a layer's units are arranged."""
         field_px = min(layer.receptive_field_px, self.natural.size_px)
-        return StripLayout(field_px if field_px < SMALL_EXAMPLE_PX else self.side_px)
+        return StripLayout(field_px if field_px < TINY_PX else self.side_px)
 
 
 @dataclass(frozen=True)

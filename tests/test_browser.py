@@ -1,42 +1,21 @@
-"""The site in a real browser: found, compared, shared, on any screen, with and without scripts.
-
-Runs where there are Chromium and Playwright. With ATLAS_REQUIRE_BROWSER set, as in .ci/run, a
-missing browser is a failure.
-"""
+"""The site in a real browser: found, compared, shared, on any screen, with and without scripts."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import gzip
-import http.server
-import os
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import site_factory
+from host import serve
 from site_factory import EVIL
+from visits import Visit, launch, see_everything, violations
 
 from atlas.site.writer import write_site
 from atlas.units import Unit
-
-REQUIRED = bool(os.environ.get("ATLAS_REQUIRE_BROWSER"))
-EXECUTABLE = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
-if REQUIRED:
-    import playwright.sync_api as playwright
-    from axe_playwright_python.sync_playwright import Axe
-else:
-    playwright = pytest.importorskip("playwright.sync_api")
-    Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
-    if EXECUTABLE is None:
-        pytest.skip("no Chromium on this machine", allow_module_level=True)
 
 LAYER = "layer1.0.conv2"
 LIKE = "cat-01234567"
@@ -53,13 +32,15 @@ PAGES = {
     "empty comparison": "compare.html",
     "partial layer": "conv1/index.html",
     "unit without a picture": "conv1/0002.html",
+    "dead unit": f"{LAYER}/0001.html",
+    "missing": "404.html",
 }
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole atlas but for some units of its first layer, below a folder as on GitHub Pages."""
-    root = tmp_path_factory.mktemp("served")
+    """A whole atlas but for some units of its first layer, in a folder with a difficult name."""
+    out_dir = tmp_path_factory.mktemp("site") / "an atlas #1"
     facts = site_factory.network(n_blocks=(2, 1))
 
     def wanted(unit: Unit, kind: str) -> bool:
@@ -68,141 +49,163 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contents, pictures = site_factory.contents(facts, wanted)
     contents.entries[f"{LAYER}:1"]["excitatory"].numbers["dead"] = True
     like = site_factory.like(pictures, facts, LIKE)
-    write_site(dataclasses.replace(contents, likes=(like,)), root / "sub" / "path")
-    return root / "sub" / "path"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """As GitHub Pages: 404.html in place of what is not there."""
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def send_error(self, code: int, *_: Any) -> None:
-        body = (Path(self.directory) / "sub" / "path" / "404.html").read_bytes()
-        self.send_response(code)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+    write_site(dataclasses.replace(contents, likes=(like,)), out_dir)
+    return out_dir
 
 
 @pytest.fixture(scope="module")
 def served(site: Path) -> Iterator[str]:
-    """The address of the site on this machine."""
-    handler = functools.partial(Quiet, directory=str(site.parents[1]))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/sub/path"
-        server.shutdown()
+    with serve(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    assert EXECUTABLE, "no Chromium on this machine; install Debian's package chromium"
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=EXECUTABLE, args=["--no-sandbox"])
+    with launch() as opened:
         yield opened
-        opened.close()
-
-
-class Visit:
-    """A page, and what went wrong on it."""
-
-    def __init__(self, browser: Any, base: str, **options: Any) -> None:
-        self.base = base
-        self.context = browser.new_context(**options)
-        self.context.set_default_timeout(5000)
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed {request.url}"))
-        self.page.on("response", self._check)
-
-    def _hear(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.wrong.append(message.text)
-
-    def _check(self, response: Any) -> None:
-        if response.status >= 400:
-            self.wrong.append(f"{response.status} {response.url}")
-
-    def open(self, path: str) -> Any:
-        self.page.goto(f"{self.base}/{path}")
-        return self.page
-
-    @property
-    def path(self) -> str:
-        return self.page.url.removeprefix(f"{self.base}/")
 
 
 @pytest.fixture
 def visit(browser: Any, served: str) -> Iterator[Visit]:
-    made = Visit(browser, served)
-    yield made
-    made.context.close()
+    with Visit(browser, served) as made:
+        yield made
 
 
-def see_everything(page: Any) -> None:
-    """Scroll to the end, so that what is loaded lazily is loaded."""
-    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_load_state("networkidle")
+@pytest.fixture(scope="module")
+def shared_visit(browser: Any, served: str) -> Iterator[Visit]:
+    with Visit(browser, served) as made:
+        yield made
 
 
-@pytest.mark.parametrize("scheme", ["http", "file"])
-def test_no_page_says_anything_wrong_or_asks_another_host(
-    browser: Any, served: str, site: Path, scheme: str
-):
-    base = served if scheme == "http" else site.as_uri()
-    visit = Visit(browser, base)
-    for path in PAGES.values():
-        see_everything(visit.open(path))
-    assert visit.wrong == []
-    assert visit.requests and all(request.startswith(base) for request in visit.requests)
-    visit.context.close()
+@pytest.fixture
+def glance(shared_visit: Visit) -> Iterator[Visit]:
+    """A visit for tests that only look, and so can share one, which is quicker."""
+    yield shared_visit
+    shared_visit.complain()
+    shared_visit.page.set_viewport_size({"width": 1280, "height": 720})
+    shared_visit.page.emulate_media(color_scheme="no-preference")
 
 
-@pytest.mark.parametrize("width_px", [360, 1600])
-@pytest.mark.parametrize("kind", PAGES)
-def test_no_page_is_wider_than_its_screen(browser: Any, served: str, kind: str, width_px: int):
-    visit = Visit(browser, served, viewport={"width": width_px, "height": 800})
+@pytest.fixture(scope="module")
+def plain(browser: Any, served: str) -> Iterator[Visit]:
+    """A visit without scripts."""
+    with Visit(browser, served, java_script_enabled=False) as made:
+        yield made
+
+
+@pytest.fixture(params=["http", "file"])
+def base(request: pytest.FixtureRequest, served: str, site: Path) -> str:
+    """Where the site is: on a host below a path, or in a folder."""
+    return served if request.param == "http" else site.as_uri()
+
+
+def test_no_page_says_anything_wrong_or_asks_another_host(browser: Any, base: str):
+    with Visit(browser, base) as visit:  # which hears what goes wrong
+        for path in PAGES.values():
+            page = visit.open(path)
+            see_everything(page)
+            assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+
+
+def test_a_visit_hears_what_goes_wrong(browser: Any, served: str):
+    with pytest.raises(AssertionError) as heard, Visit(browser, served) as visit:
+        page = visit.open("about.html")
+        page.evaluate("console.warn('careful')")
+        page.evaluate("setTimeout(() => { throw new Error('broken') })")
+        page.evaluate("fetch('http://127.0.0.1:9/').catch(() => {})")
+        page.evaluate("fetch('gone.html')")
+        page.wait_for_timeout(300)
+    for words in ("careful", "broken", "http://127.0.0.1:9/", "404"):
+        assert words in str(heard.value)
+
+
+@pytest.mark.parametrize("kind", ["class", "missing"])  # the two policies there are
+def test_scripts_that_slip_through_do_not_run(visit: Visit, kind: str):
     page = visit.open(PAGES[kind])
-    see_everything(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width_px
-    visit.context.close()
+    forbidden = page.evaluate(
+        """() => new Promise((resolve) => {
+            addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI));
+            const script = document.createElement("script");
+            script.textContent = "window.slippedThrough = true";
+            document.head.append(script);
+            setTimeout(resolve, 2000);
+        })"""
+    )
+    assert forbidden == "inline"
+    assert page.evaluate("window.slippedThrough") is None
+    visit.wrong.clear()  # the browser says so, of course
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", PAGES)
-def test_axe_finds_no_violation(browser: Any, served: str, kind: str, scheme: str):
-    visit = Visit(browser, served, color_scheme=scheme)
-    found = Axe().run(visit.open(PAGES[kind]))
-    said = [
-        f"{each['id']}: {node['html'][:200]}"
-        for each in found.response["violations"]
-        for node in each["nodes"][:3]
-    ]
-    assert said == []
-    visit.context.close()
+def test_no_page_is_wider_than_its_screen(glance: Visit, kind: str):
+    page = glance.open(PAGES[kind])
+    see_everything(page)
+    for width_px in (360, 1600):
+        page.set_viewport_size({"width": width_px, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width_px
+
+
+def test_a_phone_has_room_for_what_scripts_add(visit: Visit):
+    """The tray, the results of a search, and all controls of a layer."""
+    page = visit.open(f"{LAYER}/0002.html")
+    page.click("button:text-is('Compare')")
+    page = visit.open(f"{PAGES['layer']}#size=L&sort=peak&by=peak&from=10&to=20")
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.keyboard.press("/")
+    page.keyboard.type("layer")
+    for part in (".tray", ".search ul", "[name=to]"):
+        box = page.locator(part).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_axe_finds_no_violation(glance: Visit, kind: str):
+    assert violations(glance.open(PAGES[kind])) == []
+
+
+def test_axe_finds_no_violation_in_what_scripts_add(visit: Visit):
+    page = visit.open(f"{LAYER}/0002.html")
+    page.click("button:text-is('Compare')")
+    page = visit.open(f"{PAGES['layer']}#by=peak&from=10&show=filters")
+    page.keyboard.press("/")
+    page.keyboard.type("owl")
+    page.wait_for_selector(".search a")
+    assert violations(page) == []
+
+
+def links(page: Any) -> list[tuple[str, str, bool]]:
+    """Where the links of a page's content lead, what they say, and whether they can be seen."""
+    return page.evaluate(
+        """[...document.querySelectorAll("main a")].map((link) =>
+            [link.getAttribute("href"), link.textContent, link.checkVisibility()])"""
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(PAGES.keys() - {"compare", "empty comparison", "missing"}))
+def test_scripts_add_no_content_that_is_missing_without_them(
+    glance: Visit, plain: Visit, kind: str
+):
+    page = glance.open(PAGES[kind])
+    page.evaluate("document.querySelector('.tools')?.remove()")  # of no use without scripts
+    assert links(plain.open(PAGES[kind])) == links(page) != []
+    assert all(visible for *_, visible in links(plain.page))
+    assert plain.page.locator(".controls, .search, .theme").count() == 0
 
 
 def test_without_scripts_all_content_and_links_are_there(browser: Any, served: str):
-    visit = Visit(browser, served, java_script_enabled=False)
-    page = visit.open("index.html")
-    page.click(f"a.tile[href='{LAYER}/index.html']")
-    assert page.locator(".grid li").count() == 5
-    page.click(".grid a >> nth=2")
-    assert visit.path == f"{LAYER}/0002.html"
-    for heading in ("Evidence", "In photographs", "Circuit", "Tuning", "Similar units"):
-        assert page.locator(f"h2:text-is('{heading}')").is_visible()
-    page.click("a[rel=next]")
-    assert visit.path == f"{LAYER}/0003.html"
-    visit.open("compare.html")
-    assert "JavaScript, which is off" in page.inner_text("main")
-    visit.context.close()
+    with Visit(browser, served, java_script_enabled=False) as visit:
+        page = visit.open("index.html")
+        page.click(f"a.tile[href='{LAYER}/index.html']")
+        assert page.locator(".grid li").count() == 5
+        page.click(".grid a >> nth=2")
+        assert visit.path == f"{LAYER}/0002.html"
+        for heading in ("Evidence", "In photographs", "Circuit", "Tuning", "Similar units"):
+            assert page.locator(f"h2:text-is('{heading}')").is_visible()
+        page.click("a[rel=next]")
+        assert visit.path == f"{LAYER}/0003.html"
+        visit.open("compare.html")
+        assert "JavaScript, which is off" in page.inner_text("main")
 
 
 def test_a_mouse_leads_from_the_network_to_a_unit_and_on(visit: Visit):
@@ -237,19 +240,17 @@ def test_keys_lead_to_neighbours_up_and_to_the_search(visit: Visit):
         ("layer2.0.conv3", "layer2.0.conv3/index.html"),
     ],
 )
-@pytest.mark.parametrize("scheme", ["http", "file"])
 def test_search_finds_classes_units_and_layers_by_keyboard_alone(
-    browser: Any, served: str, site: Path, scheme: str, typed: str, path: str
+    browser: Any, base: str, typed: str, path: str
 ):
-    visit = Visit(browser, served if scheme == "http" else site.as_uri())
-    page = visit.open("about.html")
-    page.keyboard.press("/")
-    page.keyboard.type(typed)
-    page.wait_for_selector(".search a")
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"**/{path}")
-    visit.context.close()
+    with Visit(browser, base) as visit:
+        page = visit.open("about.html")
+        page.keyboard.press("/")
+        page.keyboard.type(typed)
+        page.wait_for_selector(".search a")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/{path}")
 
 
 def test_escape_leaves_the_search_and_nothing_found_is_said(visit: Visit):
@@ -320,21 +321,20 @@ def test_a_layer_shows_its_other_pictures(visit: Visit, stem: str):
 
 
 def test_themes_are_switched_kept_and_follow_the_system(browser: Any, served: str):
-    visit = Visit(browser, served, color_scheme="dark")
-    page = visit.open("about.html")
-    paper = functools.partial(page.evaluate, "getComputedStyle(document.body).backgroundColor")
-    dark = paper()
-    page.click("button.theme")  # from the system's to light
-    light = paper()
-    assert light != dark
-    page.reload()
-    assert paper() == light
-    page.click("button.theme")
-    assert paper() == dark
-    page.click("button.theme")
-    page.emulate_media(color_scheme="light")
-    assert paper() == light
-    visit.context.close()
+    with Visit(browser, served, color_scheme="dark") as visit:
+        page = visit.open("about.html")
+        paper = functools.partial(page.evaluate, "getComputedStyle(document.body).backgroundColor")
+        dark = paper()
+        page.click("button.theme")  # from the system's to light
+        light = paper()
+        assert light != dark
+        page.reload()
+        assert paper() == light
+        page.click("button.theme")
+        assert paper() == dark
+        page.click("button.theme")
+        page.emulate_media(color_scheme="light")
+        assert paper() == light
 
 
 def test_units_are_compared_across_pages_and_the_address_can_be_passed_on(
@@ -347,13 +347,13 @@ def test_units_are_compared_across_pages_and_the_address_can_be_passed_on(
     page.click("button:text-is('Compare')")
     visit.open("about.html")
     page.click(".tray a")
+    page.wait_for_selector(".compared img >> nth=1")
     assert visit.path == f"compare.html#{LAYER}:2,fc:1"
     assert page.locator(".compared img").count() == 2
     page.wait_for_selector("figcaption a:has-text('(fc:1)')")
     assert EVIL in page.inner_text(".compared")
-    other = Visit(browser, served)  # somebody else, with nothing collected
-    assert other.open(visit.path).locator(".compared img").count() == 2
-    other.context.close()
+    with Visit(browser, served) as other:  # somebody else, with nothing collected
+        other.open(visit.path).wait_for_selector(".compared img >> nth=1")
     page.click("button[aria-label='Remove fc:1']")
     assert page.locator(".compared img").count() == 1
     visit.open(f"{LAYER}/0002.html")
@@ -366,23 +366,24 @@ def test_what_is_not_in_the_atlas_is_compared_without_harm(visit: Visit):
     page = visit.open("compare.html#fc:99999,<img>,javascript:alert(1)")
     page.wait_for_selector(".compared .blank")
     assert page.locator(".compared li").count() == 1
+    assert all("404" in said for said in visit.wrong)
+    visit.wrong.clear()
 
 
 def test_a_citation_names_the_unit_the_weights_and_the_recipe(browser: Any, served: str):
-    visit = Visit(browser, served, permissions=["clipboard-read", "clipboard-write"])
-    page = visit.open(f"{LAYER}/0002.html")
-    page.click("button:text-is('Cite')")
-    page.wait_for_selector("button:text-is('Copied')")
-    cited = page.evaluate("navigator.clipboard.readText()")
-    for words in (
-        "@misc{atlas-layer1-0-conv2-2,",
-        f"{LAYER}:2 of TinyNet",
-        f"url = {{{served}/{LAYER}/0002.html}}",
-        "tiny.safetensors",
-        "0123456789ab",
-    ):
-        assert words in cited
-    visit.context.close()
+    with Visit(browser, served, permissions=["clipboard-read", "clipboard-write"]) as visit:
+        page = visit.open(f"{LAYER}/0002.html")
+        page.click("button:text-is('Cite')")
+        page.wait_for_selector("button:text-is('Copied')")
+        cited = page.evaluate("navigator.clipboard.readText()")
+        for words in (
+            "@misc{atlas-layer1-0-conv2-2,",
+            f"{LAYER}:2 of TinyNet",
+            f"url = {{{served}/{LAYER}/0002.html}}",
+            "tiny.safetensors",
+            "0123456789ab",
+        ):
+            assert words in cited
 
 
 def test_a_picture_is_downloaded_under_its_own_name(visit: Visit, site: Path):
@@ -398,6 +399,8 @@ def test_a_missing_address_leads_home_from_any_depth(visit: Visit):
     page = visit.open("layer9/deep/er.html")
     page.click("main a[href$='/sub/path/index.html']")
     assert visit.path == "index.html"
+    assert all("404" in said for said in visit.wrong)
+    visit.wrong.clear()
 
 
 def test_print_and_reduced_motion_are_respected(visit: Visit):
@@ -429,24 +432,9 @@ def test_where_pictures_are_blocked_words_say_what_they_are(visit: Visit):
     page = visit.open(PAGES["layer"])
     assert shown(page) == ["0", "1", "2", "3", "4"]
     assert all("ERR_FAILED" in said or said.startswith("failed") for said in visit.wrong)
+    visit.wrong.clear()
 
 
 def test_dead_units_can_be_found_in_their_layer(visit: Visit):
     page = visit.open(f"{PAGES['layer']}#by=dead&from=1")
     assert shown(page) == ["1"]
-
-
-def test_a_first_view_is_small(visit: Visit):
-    """All that a page loads before anybody scrolls, its text as it is compressed for transfer."""
-    sizes: dict[str, int] = {}
-
-    def weigh(response: Any) -> None:
-        body = response.body()
-        path = response.url.removeprefix(f"{visit.base}/")
-        sizes[path] = len(body) if path.endswith(".webp") else len(gzip.compress(body))
-
-    visit.page.on("response", weigh)
-    visit.open(PAGES["unit"]).wait_for_load_state("networkidle")
-    text = {path: size for path, size in sizes.items() if not path.endswith(".webp")}
-    assert sum(text.values()) <= 24_000
-    assert sum(sizes.values()) <= 150_000

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atlas.spec import N_TWINS, SMALL_PX, STRIPS_PER_ROW, twin_indices
+from atlas.spec import N_TWINS, STRIPS_PER_ROW, TINY_PX, twin_indices
 from atlas.units import Kind, Layer
 
 LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
@@ -108,14 +108,14 @@ COVERS = SheetKind("covers", columns=6, cell_px=160, quality=50)
 MOSAICS = SheetKind("mosaics", columns=6, cell_px=96, quality=60)
 FILTERS = SheetKind("filters", columns=5, cell_px=None, lossless_below_px=math.inf)
 # Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
-INHIBITORY = SheetKind("inhibitory", columns=3, cell_px=None, quality=42, largest_px=COMPANION_PX)
-FIELDS = SheetKind("fields", columns=3, cell_px=None, quality=50, lossless_below_px=SMALL_PX)
+INHIBITORY = SheetKind("inhibitory", columns=3, cell_px=None, quality=38, largest_px=COMPANION_PX)
+FIELDS = SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX)
 TWINS = SheetKind(  # all of a layer's on one
     "twins",
     columns=math.isqrt(N_TWINS - 1) + 1,
     cell_px=None,
-    quality=60,
-    lossless_below_px=SMALL_PX,
+    quality=44,
+    lossless_below_px=TINY_PX,
     largest_px=COMPANION_PX,
 )
 EXAMPLES = SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None)  # made as sheets
