@@ -16,12 +16,12 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).with_name("screenshots")
-SHOTS = {
-    "network": ("index.html", 620, "light"),
-    "unit": ("layer2.0.conv2/0007.html", 880, "light"),
-    "layer": ("layer2.1.conv2/index.html#sort=orientation", 720, "dark"),
+SHOTS = {  # page, how far it is scrolled, height of the window, theme
+    "network": ("index.html", 620, 800, "light"),
+    "unit": ("layer2.0.conv2/0007.html", 0, 2165, "light"),
+    "layer": ("layer2.1.conv2/index.html#sort=orientation", 720, 800, "dark"),
 }
-SIZE_PX = {"width": 1280, "height": 800}
+WIDTH_PX = 1280
 
 
 def main(site: Path) -> None:
@@ -30,8 +30,10 @@ def main(site: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        for name, (path, scroll_px, theme) in SHOTS.items():
-            context = browser.new_context(viewport=SIZE_PX, color_scheme=theme)
+        for name, (path, scroll_px, height_px, theme) in SHOTS.items():
+            context = browser.new_context(
+                viewport={"width": WIDTH_PX, "height": height_px}, color_scheme=theme
+            )
             page = context.new_page()
             page.goto(f"{site.resolve().as_uri()}/{path}")
             page.evaluate(f"window.scrollTo(0, {scroll_px})")
