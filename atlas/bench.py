@@ -237,7 +237,7 @@ def _step_and_rest(device: torch.device, size_px: int, run: Run) -> tuple[float,
 
 def _run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage: Stage) -> None:
     if isinstance(recipe, Fourier):
-        part: Recipe = dataclasses.replace(recipe, stages=(stage,), margin_px=0)
+        part: Recipe = dataclasses.replace(recipe, stages=(stage,))
     else:
         part = dataclasses.replace(
             recipe, n_scales=1, start_px=stage.size_px, steps=stage.steps, growth=1.0

@@ -7,6 +7,7 @@ computed. All three are exact up to rounding.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import cast
@@ -88,6 +89,13 @@ class UnstridedConv(nn.Module):
         self.padding = cast("tuple[int, int]", conv.padding)
         self.weight = nn.Parameter(self._rearranged(conv.weight.detach()))
         self.bias = conv.bias
+        self.n_unread = 0  # rows and columns at each side of the map that are not computed
+
+    def trimmed(self, n_unread: int) -> UnstridedConv:
+        """The same with less of the map; the weights are shared."""
+        short = copy.copy(self)
+        short.n_unread = n_unread
+        return short
 
     def _rearranged(self, weight: Tensor) -> Tensor:
         """(O, C, kh, kw) -> (O, C * s * s, kh', kw'), in the order of `pixel_unshuffle`."""
@@ -108,7 +116,8 @@ class UnstridedConv(nn.Module):
             n_fine = math.ceil(size_px / self.stride)
             before = math.ceil(padding / self.stride)
             taps = math.ceil((size + -padding % self.stride) / self.stride)
-            pads.append((before, n_out + taps - 1 - n_fine - before))
+            after = n_out + taps - 1 - n_fine - before
+            pads.append((before - self.n_unread, after - self.n_unread))
         (top, bottom), (left, right) = pads
         height, width = images.shape[2:]
         rest = (0, -width % self.stride, 0, -height % self.stride)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
 from atlas.shortcuts import own_maps, pays_alone
+from atlas.trimming import cut, trim_module, trimmed
 from atlas.units import Layer
 
 
@@ -79,6 +82,15 @@ class Reader(nn.Module):
         return raw
 
 
+class _Way(NamedTuple):
+    """From images to maps of a layer, or to a part of them."""
+
+    extractor: fx.GraphModule
+    module: nn.Module
+    layer: Layer
+    n_cut: int  # rows and columns at each side that are computed in vain
+
+
 class Tap(Reader):
     """The part of a network up to one layer's output, and how to read that output."""
 
@@ -89,7 +101,7 @@ class Tap(Reader):
         image_mean: Sequence[float],
         image_std: Sequence[float],
         *,
-        extractor: nn.Module,
+        extractor: fx.GraphModule,
         module: nn.Module,
         own_only: bool,
     ) -> None:
@@ -108,6 +120,7 @@ class Tap(Reader):
         self.extractor = extractor
         self.module = module
         self.own_only = own_only and pays_alone(layer)
+        self._ways = {0: _Way(extractor, module, layer, 0)}
 
     def forward(self, images: Tensor) -> Tensor:
         """The layer's raw output for images (B, 3, H, W) as the network takes them in.
@@ -117,20 +130,44 @@ class Tap(Reader):
         """
         return _as_maps(self.module(self.inputs(images)))
 
-    def own_maps(self, images: Tensor, channels: Tensor) -> Tensor:
-        """For each image the raw output of its own unit: (B, 3, H, W), (B,) -> (B, h, w)."""
-        inputs = self.inputs(images)
+    def own_maps(self, images: Tensor, channels: Tensor, n_unread: int = 0) -> Tensor:
+        """For each image the raw output of its own unit.
+
+        Args:
+            images: (B, 3, H, W) as the network takes them in.
+            channels: the units, (B,).
+            n_unread: rows and columns that are not wanted, at each side; what only they read of
+                the image is not computed.
+
+        Returns:
+            (B, h, w), or as much less of it as is not wanted.
+        """
+        if n_unread not in self._ways:
+            self._ways[n_unread] = self._trimmed(n_unread)
+        way = self._ways[n_unread]
+        inputs = self._inputs(way.extractor, images)
         if self.own_only:
-            return own_maps(self.module, self.layer, inputs, channels)
-        maps = _as_maps(self.module(inputs))
-        return maps[torch.arange(len(channels), device=maps.device), channels].float()
+            maps = own_maps(way.module, way.layer, inputs, channels)
+        else:
+            maps = _as_maps(way.module(inputs))
+            maps = maps[torch.arange(len(channels), device=maps.device), channels].float()
+        return cut(maps, way.n_cut)
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the layer takes in, for images (B, 3, H, W) as the network takes them in."""
+        return self._inputs(self.extractor, images)
+
+    def _inputs(self, extractor: nn.Module, images: Tensor) -> Tensor:
         dtype = next(self.module.parameters()).dtype
         images = images.to(dtype, memory_format=torch.channels_last)
-        inputs: Tensor = self.extractor(images)["tap"]
+        inputs: Tensor = extractor(images)["tap"]
         return inputs
+
+    def _trimmed(self, n_unread: int) -> _Way:
+        module, trim = trim_module(self.module, n_unread)
+        layer = dataclasses.replace(self.layer, padding=(0, 0)) if trim.made else self.layer
+        extractor = trimmed(self.extractor, trim.read)
+        return _Way(extractor, module, layer, n_unread - trim.made)
 
 
 class Watch:

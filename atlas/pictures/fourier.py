@@ -102,9 +102,10 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
+        n_unread = unread_rim(recipe, tap.layer, stage.size_px)
         for _ in range(stage.steps):
             images = tap.normalise(_jitter(canvas.image(spectrum), next(jitter)))
-            z = _answers(tap, images, channels, recipe)
+            z = _answers(tap, images, channels, recipe, n_unread)
             score = objective(tap, z, channels, recipe)  # (B,)
             optimiser.zero_grad()
             (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
@@ -121,11 +122,25 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
 
 
-def _answers(tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
+    """Rows and columns at each side of a unit's map whose receptive fields meet the padding.
+
+    Args:
+        recipe: its margin, where receptive fields do; some of the map is left even of small ones.
+        layer: of the unit.
+        size_px: of the canvas.
+    """
+    if recipe.objective in ("centre", "layer"):
+        return 0
+    n_positions = size_px // layer.total_stride_px
+    return max(0, min(math.ceil(recipe.margin_px / layer.total_stride_px), (n_positions - 1) // 2))
+
+
+def _answers(tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier, n_unread: int) -> Tensor:
     """In sigmas, what each unit answers to its image, (B, h, w); or all of them, (B, n, h, w)."""
     if recipe.objective == "layer":
         return tap.all_sigmas(tap(images))
-    return tap.sigmas(tap.own_maps(images, channels), channels)
+    return tap.sigmas(tap.own_maps(images, channels, n_unread), channels)
 
 
 def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
@@ -143,7 +158,6 @@ def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
         z, threshold = -z, torch.zeros_like(threshold)
     if recipe.objective == "centre":
         return tap.middle(z)
-    z = _interior(z, recipe.margin_px / tap.layer.total_stride_px)
     if recipe.objective == "mean":
         return z.mean((1, 2))
     return _power(z - threshold)
@@ -187,12 +201,6 @@ def _jitter(images: Tensor, jitter: Tensor) -> Tensor:
     y = x[:, None]
     grid = torch.stack([cos * x - sin * y + right, sin * x + cos * y + down], dim=-1)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-
-
-def _interior(z: Tensor, margin: float) -> Tensor:
-    """Maps (B, h, w) without the positions whose receptive fields meet the padding."""
-    cut = min(math.ceil(margin), (min(z.shape[1:]) - 1) // 2)
-    return z[:, cut : z.shape[1] - cut, cut : z.shape[2] - cut]
 
 
 def _crop(images: Tensor, margin_px: int) -> Tensor:
