@@ -27,7 +27,7 @@ from atlas.units import WHOLE_LAYER, Kind, NetworkFacts, Unit
 if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and its status no site
     from atlas.engine import Engine
     from atlas.network import Network
-    from atlas.photographs import Pixels
+    from atlas.photographs import Photographs, Pixels
     from atlas.site.views import Contents
     from atlas.site.writer import SiteReport
 
@@ -128,10 +128,11 @@ class Atlas:
         """What the site is made from: this selection, and whatever else was rendered before."""
         from atlas.site.views import Contents, SpecSummary
 
-        jobs = self._whole_network()
+        spec = dataclasses.replace(self.spec, images=self.spec.images or self._shown_before())
+        jobs = self._whole_network(spec)
         found = self.cache.entries(key for job in jobs for key in job.keys)
         if "similar" not in self.places.left_out:
-            compared = similar_jobs(self.spec, self.facts, found)
+            compared = similar_jobs(spec, self.facts, found)
             found |= self.cache.entries(key for job in compared for key in job.keys)
         entries: dict[str, dict[str, Entry]] = {}
         for entry in found.values():
@@ -201,11 +202,23 @@ class Atlas:
             seconds_left=plan.missing_cost / speed if speed else None,
         )
 
-    def _whole_network(self) -> tuple[Job, ...]:
+    def _whole_network(self, spec: AtlasSpec) -> tuple[Job, ...]:
         """Every job there could be: what was rendered before is shown, asked for now or not."""
         kinds = tuple(kind for kind in KINDS if kind not in self.places.left_out)
-        spec = dataclasses.replace(self.spec, kinds=kinds)
+        spec = dataclasses.replace(spec, kinds=kinds)
         return jobs_of(spec, self.facts, {layer.name: layer.units for layer in self.facts.layers})
+
+    def _shown_before(self) -> Photographs | None:
+        """The photographs that this network was shown last, wherever they are now."""
+        from atlas.photographs import Photographs
+
+        whole = {layer.name: layer.units for layer in self.facts.layers}
+        for entry in reversed(self.cache.of_kind("natural")):
+            photographs = Photographs(Path(), (), entry.numbers.get("folder_sha256", ""))
+            spec = dataclasses.replace(self.spec, images=photographs, kinds=("natural",))
+            if any(entry.key in job.keys for job in jobs_of(spec, self.facts, whole)):
+                return photographs
+        return None
 
     def _engine(self) -> Engine:
         from atlas.engine import Engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -12,6 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from atlas.photographs import Photographs
+from atlas.pipeline import Atlas, Places
+from atlas.spec import AtlasSpec, Selection
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ["--demo", "--preset", "preview", "--device", "cpu", "--layers", "conv1,layer1.*,fc"]
@@ -118,6 +124,24 @@ def test_parts_built_one_after_the_other_make_one_site(tmp_path):
     build(tmp_path, "--layers", "conv1", "--units", "2-5")
     pages = sorted(path.name for path in (tmp_path / "site" / "conv1").glob("0*.html"))
     assert pages == [f"{index:04d}.html" for index in range(6)]
+
+
+def test_photographs_stay_in_the_site_without_being_given_again(tmp_path):
+    (tmp_path / "photographs").mkdir()
+    for level in (0, 90, 250):
+        photo = Image.new("RGB", (64, 64), (level, 250 - level, 128))
+        photo.save(tmp_path / "photographs" / f"{level}.png")
+    places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
+    conv1 = Selection(layers=("conv1",), units=(range(2),))
+    spec = AtlasSpec(demo=True, selection=conv1, kinds=("natural", "examples", "similar"))
+    shown = dataclasses.replace(spec, images=Photographs.of(tmp_path / "photographs"))
+    with Atlas(shown, places) as atlas:
+        assert atlas.contents().entries == {}
+        atlas.render(atlas.plan())
+        expected = atlas.contents().entries
+        assert {*expected["conv1"], *expected["conv1:0"]} == {"natural", "similar", "examples"}
+    with Atlas(spec, places) as atlas:
+        assert atlas.contents().entries == expected
 
 
 def test_status_counts_what_is_done(finished):

@@ -181,6 +181,7 @@ def natural_panels(
         "n_skipped": len(skipped),
         "skipped": skipped[:N_NAMED],
         "n_classes": len(shown.roll.labels),
+        "folder_sha256": spec.folder_sha256,
     }
     return [_panel(answers, shown, facts) for answers in shown.answers]
 

@@ -21,7 +21,7 @@ from atlas.spec import PER_LAYER, SMALL_PX, first_on_sheet
 from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json, layer_dir, unit_page
 
 # What a measurement of a whole layer says of itself; its other numbers are lists of one per unit.
-PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped", "n_classes", "basis"})
+PANEL_FACTS = frozenset({"n_images", "n_skipped", "skipped", "n_classes", "folder_sha256", "basis"})
 PANEL_LISTS = frozenset(  # that its other numbers point into, or go with
     {"files", "file_classes", "classes", "orientations_deg", "periods_px", "hues_deg", "radii_px"}
 )
