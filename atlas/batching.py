@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 
 from atlas.pictures.recipes import ascend
-from atlas.spec import Fourier, Recipe, Stage, Twin
+from atlas.spec import Fourier, Recipe, Twin
 from atlas.taps import Tap
 from atlas.units import Unit
 
-CPU_BATCH_PX = 16 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
+CPU_BATCH_PX = 16 * 224 * 224  # image pixels in flight: about 2 GB with ResNet-50
 MEMORY_SHARE = 0.8  # of a device's free memory
 N_TRIED = 2  # images whose memory is measured
 MAX_BATCH = 512
@@ -27,7 +27,7 @@ class Batching:
         self._cpu_px = CPU_BATCH_PX
 
     def size(self, tap: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> int:
-        """Units of a job that go into one batch: the more, the smaller their largest canvas.
+        """Units of a job that go into one batch: the more, the less of a canvas is seen at once.
 
         Args:
             tap: that they will be ascended on.
@@ -54,8 +54,8 @@ class Batching:
 
 
 def pixels_per_unit(spec: Recipe | Twin) -> int:
-    """Canvas pixels in flight at once: a twin is rendered together with its neighbour."""
-    return spec.canvas_px**2 * (2 if isinstance(spec, Twin) else 1)
+    """Image pixels in flight at once: a twin is rendered together with its neighbour."""
+    return spec.seen_px**2 * (2 if isinstance(spec, Twin) else 1)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -67,7 +67,6 @@ def free_bytes(device: torch.device) -> int:
 def bytes_per_unit(tap: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> float:
     """Memory of a GPU that one unit takes at most: measured on one step with a few of them."""
     device = tap.device
-    torch.cuda.synchronize(device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     recipe = spec.first if isinstance(spec, Twin) else spec
@@ -79,7 +78,8 @@ def bytes_per_unit(tap: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> floa
 def one_step(recipe: Recipe) -> Recipe:
     """The dearest step of a recipe alone."""
     if isinstance(recipe, Fourier):
-        return dataclasses.replace(recipe, stages=(Stage(recipe.canvas_px, 1),))
+        dearest = max(recipe.stages, key=lambda stage: stage.seen_px)
+        return dataclasses.replace(recipe, stages=(dataclasses.replace(dearest, steps=1),))
     return dataclasses.replace(recipe, n_scales=1, start_px=recipe.canvas_px, steps=1)
 
 

@@ -210,11 +210,11 @@ def _medians(
 ) -> tuple[float, float, float]:
     """Seconds of our batch's step, of what else there is to it, and of the plain loop's step."""
     for run in (ours, theirs):
-        run(Stage(stage.size_px, 1))  # what is slow only once
+        run(dataclasses.replace(stage, steps=1))  # what is slow only once
     rounds = []
     for _ in range(N_ROUNDS):
-        our_step, our_rest = _step_and_rest(device, stage.size_px, ours)
-        their_step, _ = _step_and_rest(device, stage.size_px, theirs)
+        our_step, our_rest = _step_and_rest(device, stage, ours)
+        their_step, _ = _step_and_rest(device, stage, theirs)
         rounds.append((our_step, our_rest, their_step))
     our_step, our_rest, their_step = (
         statistics.median(column) for column in zip(*rounds, strict=True)
@@ -222,13 +222,13 @@ def _medians(
     return our_step, max(0.0, our_rest), their_step
 
 
-def _step_and_rest(device: torch.device, size_px: int, run: Run) -> tuple[float, float]:
+def _step_and_rest(device: torch.device, stage: Stage, run: Run) -> tuple[float, float]:
     """Seconds of one step, and of a run without its steps."""
     times = []
     for n_steps in (1, 1 + N_STEPS):
         wait(device)
         begun = time.perf_counter()
-        run(Stage(size_px, n_steps))
+        run(dataclasses.replace(stage, steps=n_steps))
         wait(device)
         times.append(time.perf_counter() - begun)
     step = (times[1] - times[0]) / N_STEPS
@@ -254,7 +254,7 @@ def _run_plain(plain: nn.Module, unit: Unit, stage: Stage) -> None:
 
 def _full_size_steps(recipe: Recipe, facts: NetworkFacts) -> float:
     stages = stages_of(recipe)
-    return sum(stage.steps * (stage.size_px / facts.input_size_px) ** 2 for stage in stages)
+    return sum(stage.steps * (stage.seen_px / facts.input_size_px) ** 2 for stage in stages)
 
 
 def _peak_flop_per_s(device: torch.device, precision: Precision) -> float:

@@ -84,6 +84,10 @@ class Network:
         self._shortened_models: dict[str, nn.Module] = {}
         self.model = model.eval().requires_grad_(False)
         self.model = self.model.to(self.device).to(memory_format=torch.channels_last)
+        self._image_mean, self._image_std = (
+            torch.tensor(values, device=self.device).view(1, -1, 1, 1)
+            for values in (facts.mean, facts.std)
+        )
 
     def tap(self, layer: Layer, precision: Precision | None = None) -> Tap:
         """Everything up to `layer`, nothing after it.
@@ -131,11 +135,9 @@ class Network:
         _, swings = signal.strongest()
         return swings
 
-    def _reading(
-        self, layer: Layer
-    ) -> tuple[Layer, nn.BatchNorm2d | None, Sequence[float], Sequence[float]]:
+    def _reading(self, layer: Layer) -> tuple[Layer, nn.BatchNorm2d | None, Tensor, Tensor]:
         norm = self.model.get_submodule(layer.batch_norm) if layer.batch_norm else None
-        return layer, cast("nn.BatchNorm2d | None", norm), self.facts.mean, self.facts.std
+        return layer, cast("nn.BatchNorm2d | None", norm), self._image_mean, self._image_std
 
     def weight(self, layer: Layer) -> Tensor:
         """The layer's weights in float32: (n_units, in_channels / groups, kh, kw)."""

@@ -174,12 +174,12 @@ def unit_cost(layer: Layer, spec: ArtifactSpec, facts: NetworkFacts) -> float:
     if isinstance(spec, Twin):  # the unit twice, and its neighbour
         return 3 * unit_cost(layer, spec.first, facts)
     if isinstance(spec, Progressive):
-        canvases = [(size_px, spec.steps) for size_px in spec.sizes_px[:-1]]
+        images = [(size_px, spec.steps) for size_px in spec.sizes_px[:-1]]
     elif isinstance(spec, Fourier):
-        canvases = [(stage.size_px, stage.steps) for stage in spec.stages]
+        images = [(stage.seen_px, stage.steps) for stage in spec.stages]
     else:
         return 0.0
-    full_size_steps = sum(steps * (px / facts.input_size_px) ** 2 for px, steps in canvases)
+    full_size_steps = sum(steps * (px / facts.input_size_px) ** 2 for px, steps in images)
     return 2 * (layer.macs + OVERHEAD_MACS) * full_size_steps
 
 

@@ -60,6 +60,12 @@ class Stage:
 
     size_px: int
     steps: int
+    window_px: int = 0  # side of what one step sees of the canvas; 0 is all of it
+
+    @property
+    def seen_px(self) -> int:
+        """Side of the image that the network is shown at a step."""
+        return self.window_px or self.size_px
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
@@ -82,12 +88,18 @@ class Fourier:
     rotation_deg: float = 8.0  # jitter per step is uniform in +- these
     zoom: float = 0.08
     shift: float = 0.08  # as a share of the canvas
+    roughness: float = 0.0  # what each unit of it costs the score: total variation, squared
     seed: int = 0
 
     @property
     def canvas_px(self) -> int:
         """Side of the largest canvas."""
         return self.stages[-1].size_px
+
+    @property
+    def seen_px(self) -> int:
+        """Side of the largest image that the network is shown at a step."""
+        return max(stage.seen_px for stage in self.stages)
 
     @property
     def picture_px(self) -> int:
@@ -134,6 +146,11 @@ class Progressive:
         return self.sizes_px[-2]
 
     @property
+    def seen_px(self) -> int:
+        """Side of the largest image that the network is shown at a step: all of the canvas."""
+        return self.canvas_px
+
+    @property
     def picture_px(self) -> int:
         """Side of the finished picture."""
         return self.sizes_px[-1]
@@ -150,9 +167,9 @@ class Twin:
     second: Recipe
 
     @property
-    def canvas_px(self) -> int:
-        """Side of the largest canvas."""
-        return self.first.canvas_px
+    def seen_px(self) -> int:
+        """Side of the largest image that the network is shown at a step."""
+        return self.first.seen_px
 
 
 @dataclass(frozen=True)
@@ -554,7 +571,7 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
 
 
 def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
-    """Most steps on a small canvas, where a class's object is large; and much jitter.
+    """Most steps on a small canvas, where a class's object is large; much jitter, little roughness.
 
     What was tried, and how well another network names the results:
     docs/decisions/0002-class-pictures.md.
@@ -568,6 +585,7 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
         rotation_deg=12.0,
         zoom=0.16,
         shift=0.12,
+        roughness=300.0,
         seed=seed,
     )
 
@@ -578,10 +596,11 @@ def _class_stages(preset: PresetName, facts: NetworkFacts) -> tuple[Stage, ...]:
     input_px = facts.input_size_px
     stages = (
         Stage(_rounded_up(input_px * 3 / 7), 160),
-        Stage(_rounded_up(input_px * 9 / 14), 80),
-        Stage(input_px, 32),
+        Stage(_rounded_up(input_px * 9 / 14), 80, window_px=_rounded_up(input_px / 2)),
+        Stage(input_px, 32, window_px=_rounded_up(input_px * 5 / 7)),
     )
-    return (*stages, Stage(FINE_PX, 32)) if preset == "fine" else stages
+    finest = Stage(FINE_PX, 32, window_px=_rounded_up(FINE_PX * 5 / 7))
+    return (*stages, finest) if preset == "fine" else stages
 
 
 def _dream(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:

@@ -36,15 +36,15 @@ class Reader(nn.Module):
         self,
         layer: Layer,
         norm: nn.BatchNorm2d | None,
-        image_mean: Sequence[float],
-        image_std: Sequence[float],
+        image_mean: Tensor,
+        image_std: Tensor,
     ) -> None:
         super().__init__()
         self.layer = layer
-        for name, value in _statistics(norm, layer.n_units).items():
+        for name, value in _statistics(norm, layer.n_units, image_mean.device).items():
             self.register_buffer(name, value)
-        self.register_buffer("image_mean", torch.tensor(image_mean).view(1, -1, 1, 1))
-        self.register_buffer("image_std", torch.tensor(image_std).view(1, -1, 1, 1))
+        self.register_buffer("image_mean", image_mean)
+        self.register_buffer("image_std", image_std)
 
     @property
     def device(self) -> torch.device:
@@ -98,8 +98,8 @@ class Tap(Reader):
         self,
         layer: Layer,
         norm: nn.BatchNorm2d | None,
-        image_mean: Sequence[float],
-        image_std: Sequence[float],
+        image_mean: Tensor,
+        image_std: Tensor,
         *,
         extractor: fx.GraphModule,
         module: nn.Module,
@@ -110,8 +110,8 @@ class Tap(Reader):
         Args:
             layer: what is tapped.
             norm: the BatchNorm that follows it.
-            image_mean: of the network's preprocessing.
-            image_std: of the network's preprocessing.
+            image_mean: of the network's preprocessing, (1, 3, 1, 1).
+            image_std: of the network's preprocessing, (1, 3, 1, 1).
             extractor: from images to what the layer takes in, under the name "tap".
             module: the layer itself.
             own_only: compute one unit per image, and no other, where one is enough.
@@ -205,13 +205,15 @@ def _as_maps(raw: Tensor) -> Tensor:
     return raw if raw.ndim == 4 else raw[:, :, None, None]
 
 
-def _statistics(norm: nn.BatchNorm2d | None, n_units: int) -> dict[str, Tensor]:
+def _statistics(
+    norm: nn.BatchNorm2d | None, n_units: int, device: torch.device
+) -> dict[str, Tensor]:
     """A layer's BatchNorm statistics; without a BatchNorm, sigmas are the raw output itself."""
     if norm is None or norm.running_mean is None or norm.running_var is None:
-        zeros, ones = torch.zeros(n_units), torch.ones(n_units)
+        zeros, ones = (fill(n_units, device=device) for fill in (torch.zeros, torch.ones))
         return {"mean": zeros, "std": ones, "sign": ones, "offset": zeros}
-    gamma = norm.weight.detach() if norm.affine else torch.ones(n_units)
-    beta = norm.bias.detach() if norm.affine else torch.zeros(n_units)
+    gamma = norm.weight.detach() if norm.affine else torch.ones(n_units, device=device)
+    beta = norm.bias.detach() if norm.affine else torch.zeros(n_units, device=device)
     return {
         "mean": norm.running_mean.float(),
         "std": (norm.running_var.float() + norm.eps).sqrt(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -71,6 +72,10 @@ def test_batches_shrink_with_the_largest_canvas_and_never_to_nothing(planted: Ne
 
 def test_what_is_tried_for_its_memory_is_the_dearest_step():
     assert one_step(fourier(64, 96)).stages == (Stage(96, 1),)
+    windows = dataclasses.replace(
+        fourier(64, 96), stages=(Stage(64, 9), Stage(96, 9, window_px=48), Stage(112, 9, 72))
+    )
+    assert one_step(windows).stages == (Stage(112, 1, window_px=72),)
     recipe = Progressive(n_scales=15, blur_px=5)
     assert one_step(recipe).canvas_px == recipe.canvas_px
     assert one_step(recipe).steps == one_step(recipe).n_scales == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import nn
 
 from atlas.network import Network
 from atlas.pictures.finished import centre_response, finish, layer_response, responses
-from atlas.pictures.fourier import Canvas, ascend, middle_field
+from atlas.pictures.fourier import Canvas, _jitter, _roughness, ascend, middle_field
+from atlas.pictures.picture import Picture
 from atlas.spec import AtlasSpec, Fourier, Stage
 
 RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="power", decay=0.6)
@@ -240,6 +242,49 @@ def test_classes_carry_the_networks_own_prediction(seeded: Network):
         assert probabilities == sorted(probabilities, reverse=True)
         assert numbers["top5"][numbers["rank"]][0] == picture.unit.index
         assert numbers["logit"] > numbers["logit_start"]
+
+
+def test_a_window_is_the_middle_of_the_canvas_and_moves_with_the_jitter():
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    still = torch.zeros(2, 4)
+    torch.testing.assert_close(_jitter(images, still, 32), images)
+    torch.testing.assert_close(_jitter(images, still, 20), images[:, :, 6:26, 6:26])
+    moved = torch.tensor([[0.0, 0.0, 2 * 4 / 32, 0.0], [0.0, 0.0, 0.0, -2 * 6 / 32]])
+    right, up = _jitter(images, moved, 20)
+    torch.testing.assert_close(right, images[0, :, 6:26, 10:30])
+    torch.testing.assert_close(up, images[1, :, 0:20, 6:26])
+
+
+def test_windows_reach_all_of_the_canvas(planted: Network):
+    stages = (Stage(48, 32), Stage(72, 48, window_px=48))
+    recipe = dataclasses.replace(RECIPE, stages=stages, shift=0.2)
+    (picture,) = render(planted, "conv1", [0], recipe)
+    ends = (np.s_[:30], np.s_[-30:])
+    for rows, columns in itertools.product(ends, ends):
+        assert dominant(picture.pixels[rows, columns])[1] == pytest.approx(GABOR_PERIOD_PX, rel=0.2)
+
+
+def test_roughness_is_what_steps_between_pixels_come_to():
+    stripes = torch.zeros(1, 3, 4, 4)
+    stripes[..., ::2] = 0.5  # every step to the right is one of a half
+    assert _roughness(stripes).item() == pytest.approx(0.25)
+    assert _roughness(stripes.transpose(2, 3)).item() == pytest.approx(0.25)
+    assert _roughness(torch.full((1, 3, 4, 4), 0.3)).item() == 0
+
+
+def test_what_roughness_costs_makes_pictures_smoother_and_still_the_units_own(seeded: Network):
+    plain, smooth = (
+        render(seeded, "fc", range(3), dataclasses.replace(RECIPE, margin_px=0, roughness=weight))
+        for weight in (0.0, 300.0)
+    )
+    for rough, even in zip(plain, smooth, strict=True):
+        assert roughness_of(even) < 0.7 * roughness_of(rough)
+        assert even.numbers["logit"] > even.numbers["logit_start"]
+
+
+def roughness_of(picture: Picture) -> float:
+    pixels = torch.from_numpy(picture.pixels / 255).permute(2, 0, 1)[None]
+    return _roughness(pixels).item()
 
 
 def test_a_larger_canvas_shows_the_same_image():

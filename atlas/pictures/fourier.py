@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
+from atlas.pictures.ascent import Ascent, sent, unit_channels, unit_generator
 from atlas.spec import Fourier
 from atlas.taps import Tap
 from atlas.units import Layer, Unit
@@ -44,13 +44,13 @@ class Canvas:
     @classmethod
     def of(cls, size_px: int, decay: float, device: torch.device) -> Canvas:
         """The canvas of N = `size_px` on a device."""
-        rows = torch.fft.fftfreq(size_px, 1 / size_px)[:, None]
-        columns = torch.fft.rfftfreq(size_px, 1 / size_px)[None, :]
+        rows = torch.fft.fftfreq(size_px, 1 / size_px, device=device)[:, None]
+        columns = torch.fft.rfftfreq(size_px, 1 / size_px, device=device)[None, :]
         scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
         scale = scale / scale.square().mean().sqrt()
         # The mean colour is one coefficient against thousands: as it stands, it could not move.
         scale[0, 0] = MEAN_COLOUR_GAIN * size_px
-        return cls(scale[..., None].to(device), COLOUR_MATRIX.to(device))
+        return cls(scale[..., None], sent(COLOUR_MATRIX, device))
 
     @property
     def size_px(self) -> int:
@@ -91,8 +91,8 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     """
     device = tap.device
     channels = unit_channels(units, device)
-    spectrum = _noise(units, recipe).to(device)
-    jitter = iter(_jitters(units, recipe).to(device))
+    spectrum = sent(_noise(units, recipe), device)
+    jitter = iter(sent(_jitters(units, recipe), device))
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
     start = canvas.image(spectrum)
@@ -102,11 +102,14 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
-        n_unread = unread_rim(recipe, tap.layer, stage.size_px)
+        n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         for _ in range(stage.steps):
-            images = tap.normalise(_jitter(canvas.image(spectrum), next(jitter)))
+            whole = canvas.image(spectrum)
+            images = tap.normalise(_jitter(whole, next(jitter), stage.seen_px))
             z = _answers(tap, images, channels, recipe, n_unread)
             score = objective(tap, z, channels, recipe)  # (B,)
+            if recipe.roughness:
+                score = score - recipe.roughness * _roughness(whole)
             optimiser.zero_grad()
             (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
             assert spectrum.grad is not None
@@ -128,7 +131,7 @@ def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
     Args:
         recipe: its margin, where receptive fields do; some of the map is left even of small ones.
         layer: of the unit.
-        size_px: of the canvas.
+        size_px: of the image that the network is shown.
     """
     if recipe.objective in ("centre", "layer"):
         return 0
@@ -191,13 +194,29 @@ def _jitters(units: Sequence[Unit], recipe: Fourier) -> Tensor:
     return (torch.stack(drawn, dim=1) * 2 - 1) * limits
 
 
-def _jitter(images: Tensor, jitter: Tensor) -> Tensor:
-    """Turn, zoom and shift every image by its own row of `jitter`: (B, 3, N, N), (B, 4)."""
+def _roughness(images: Tensor) -> Tensor:
+    """Mean square of the steps from pixel to pixel, rightwards plus downwards: (B,)."""
+    right, down = images.diff(dim=3), images.diff(dim=2)
+    return right.square().mean((1, 2, 3)) + down.square().mean((1, 2, 3))
+
+
+def _jitter(images: Tensor, jitter: Tensor, seen_px: int) -> Tensor:
+    """Turn, zoom and shift every image by its own row of `jitter`, and look at the middle.
+
+    Args:
+        images: (B, 3, N, N).
+        jitter: (B, 4), as `_jitters` gives it.
+        seen_px: M, side of what is looked at, at most N.
+
+    Returns:
+        (B, 3, M, M).
+    """
     angle, zoom, right, down = jitter.unbind(1)
     cos, sin = angle.cos() / (1 + zoom), angle.sin() / (1 + zoom)
     cos, sin, right, down = (each[:, None, None] for each in (cos, sin, right, down))
     size_px = images.shape[-1]
-    x = (torch.arange(size_px, device=images.device) * 2 + 1) / size_px - 1  # pixels' middles
+    # Of the pixels' middles, where -1 and 1 are the rims of the canvas.
+    x = (torch.arange(seen_px, device=images.device) * 2 + 1 - seen_px) / size_px
     y = x[:, None]
     grid = torch.stack([cos * x - sin * y + right, sin * x + cos * y + down], dim=-1)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.pictures.ascent import Ascent, unit_channels, unit_generator
+from atlas.pictures.ascent import Ascent, sent, unit_channels, unit_generator
 from atlas.spec import Progressive
 from atlas.taps import Tap
 from atlas.units import Unit
@@ -34,7 +34,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
     """
     device = tap.device
     channels = unit_channels(units, device)
-    start = torch.stack([start_image(unit, recipe) for unit in units]).to(device)
+    start = sent(torch.stack([start_image(unit, recipe) for unit in units]), device)
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     images = start
     downhill = -1 if recipe.aim == "excite" else 1
