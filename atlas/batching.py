@@ -12,7 +12,7 @@ from atlas.spec import Fourier, Recipe, Twin
 from atlas.taps import Tap
 from atlas.units import Unit
 
-CPU_BATCH_PX = 16 * 224 * 224  # image pixels in flight: about 2 GB with ResNet-50
+CPU_BATCH_PX = 24 * 224 * 224  # image pixels in flight: about 2 GB with ResNet-50
 MEMORY_SHARE = 0.8  # of a device's free memory
 N_TRIED = 2  # images whose memory is measured
 MAX_BATCH = 512

@@ -52,7 +52,7 @@ class Depth:
     batch: int
     seconds: float
     reference_seconds: float  # of the plain loop, at the same sizes and steps
-    flop_per_s: float  # counted as if whole layers were computed
+    flop_per_s: float  # counted as if all of every map were computed
     share_of_peak: float
 
     @property

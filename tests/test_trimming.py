@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from conftest import Planted, make_network, randomise
@@ -70,6 +72,21 @@ def test_layers_of_a_resnet_with_the_rims_of_their_recipes(random_resnet, name):
     check_inside(random_resnet.tap(layer, "float32"), size_px, n_unread)
 
 
+@pytest.mark.parametrize("size_px", [40, 44, 50])
+def test_of_a_single_field_the_middle_is_left(size_px):
+    network = load_network(AtlasSpec(demo=True))
+    for layer in network.facts.layers[:-1]:
+        recipe = Fourier((Stage(size_px, 1),), margin_px=0, objective="centre")
+        n_unread = unread_rim(recipe, layer, size_px)
+        tap = network.tap(layer, "float32")
+        images = torch.randn(2, 3, size_px, size_px)
+        channels = torch.tensor([0, 1])
+        whole = tap.own_maps(images, channels)
+        part = tap.own_maps(images, channels, n_unread)
+        assert part.shape[-1] in (1, 2, 3)
+        torch.testing.assert_close(tap.middle(part), tap.middle(whole), rtol=1e-4, atol=1e-4)
+
+
 def test_less_is_computed_of_all_that_leads_there(random_resnet):
     tap = random_resnet.tap(random_resnet.facts.layer("layer2.1.conv2"), "float32")
     assert heights_px(tap, 0) == [16, 32, 32, 32, 64]
@@ -118,5 +135,10 @@ def test_the_rim_is_what_the_margin_covers_and_leaves_something():
     assert rims["layer1.0.conv2"] == 3
     assert rims["layer2.1.conv3"] == 2
     assert rims["fc"] == 0
+    middle = dataclasses.replace(recipe, objective="centre")
+    assert unread_rim(middle, network.facts.layer("conv1"), 64) == 15  # of 32: two are left
+    assert (
+        unread_rim(dataclasses.replace(recipe, objective="layer"), network.facts.layers[0], 64) == 0
+    )
     assert unread_rim(recipe, network.facts.layer("layer2.1.conv3"), 24) == 1
     assert unread_rim(recipe, network.facts.layer("layer2.1.conv3"), 8) == 0

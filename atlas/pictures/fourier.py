@@ -121,22 +121,27 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         spectrum = spectrum.detach()
     final = canvas.image(spectrum)
     if recipe.objective == "centre":
-        return Ascent(start, final, moved, shown=middle_field(tap.layer, z.shape[-1]))
+        return Ascent(
+            start, final, moved, shown=middle_field(tap.layer, z.shape[-1] + 2 * n_unread)
+        )
     return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
-    """Rows and columns at each side of a unit's map whose receptive fields meet the padding.
+    """Rows and columns at each side of a unit's map that do not count.
 
     Args:
-        recipe: its margin, where receptive fields do; some of the map is left even of small ones.
+        recipe: of whose canvas the middle counts, or what is inside the margin: there no receptive
+            field meets the padding. Some of a map is always left.
         layer: of the unit.
         size_px: of the image that the network is shown.
     """
-    if recipe.objective in ("centre", "layer"):
+    around_middle = max(0, (size_px // layer.total_stride_px - 1) // 2)
+    if recipe.objective == "centre":
+        return around_middle
+    if recipe.objective == "layer":
         return 0
-    n_positions = size_px // layer.total_stride_px
-    return max(0, min(math.ceil(recipe.margin_px / layer.total_stride_px), (n_positions - 1) // 2))
+    return min(math.ceil(recipe.margin_px / layer.total_stride_px), around_middle)
 
 
 def _answers(tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier, n_unread: int) -> Tensor:
