@@ -595,11 +595,11 @@ def _class_stages(preset: PresetName, facts: NetworkFacts) -> tuple[Stage, ...]:
         return _stages(preset, _full_px(preset, facts))
     input_px = facts.input_size_px
     stages = (
-        Stage(_rounded_up(input_px * 3 / 7), 160),
+        Stage(_rounded_up(input_px * 3 / 7), 192),
         Stage(_rounded_up(input_px * 9 / 14), 80, window_px=_rounded_up(input_px * 4 / 7)),
-        Stage(input_px, 32, window_px=_rounded_up(input_px * 6 / 7)),
+        Stage(input_px, 32, window_px=_rounded_up(input_px * 5 / 7)),
     )
-    finest = Stage(FINE_PX, 32, window_px=_rounded_up(FINE_PX * 6 / 7))
+    finest = Stage(FINE_PX, 32, window_px=_rounded_up(FINE_PX * 5 / 7))
     return (*stages, finest) if preset == "fine" else stages
 
 
