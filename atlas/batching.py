@@ -12,7 +12,7 @@ from atlas.spec import Fourier, Recipe, Twin
 from atlas.taps import Tap
 from atlas.units import Unit
 
-CPU_BATCH_PX = 24 * 224 * 224  # image pixels in flight: about 2 GB with ResNet-50
+CPU_BATCH_PX = 24 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
 MEMORY_SHARE = 0.8  # of a device's free memory
 N_TRIED = 2  # images whose memory is measured
 MAX_BATCH = 512
@@ -27,7 +27,7 @@ class Batching:
         self._cpu_px = CPU_BATCH_PX
 
     def size(self, tap: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> int:
-        """Units of a job that go into one batch: the more, the less of a canvas is seen at once.
+        """Units of a job that go into one batch: the more, the smaller their largest canvas.
 
         Args:
             tap: that they will be ascended on.
@@ -54,8 +54,8 @@ class Batching:
 
 
 def pixels_per_unit(spec: Recipe | Twin) -> int:
-    """Image pixels in flight at once: a twin is rendered together with its neighbour."""
-    return spec.seen_px**2 * (2 if isinstance(spec, Twin) else 1)
+    """Canvas pixels in flight at once: a twin is rendered together with its neighbour."""
+    return spec.canvas_px**2 * (2 if isinstance(spec, Twin) else 1)
 
 
 def free_bytes(device: torch.device) -> int:

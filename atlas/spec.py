@@ -97,11 +97,6 @@ class Fourier:
         return self.stages[-1].size_px
 
     @property
-    def seen_px(self) -> int:
-        """Side of the largest image that the network is shown at a step."""
-        return max(stage.seen_px for stage in self.stages)
-
-    @property
     def picture_px(self) -> int:
         """Side of the finished picture; of a `centre` one it is the receptive field's."""
         return self.canvas_px - 2 * self.margin_px
@@ -146,11 +141,6 @@ class Progressive:
         return self.sizes_px[-2]
 
     @property
-    def seen_px(self) -> int:
-        """Side of the largest image that the network is shown at a step: all of the canvas."""
-        return self.canvas_px
-
-    @property
     def picture_px(self) -> int:
         """Side of the finished picture."""
         return self.sizes_px[-1]
@@ -167,9 +157,9 @@ class Twin:
     second: Recipe
 
     @property
-    def seen_px(self) -> int:
-        """Side of the largest image that the network is shown at a step."""
-        return self.first.seen_px
+    def canvas_px(self) -> int:
+        """Side of the largest canvas."""
+        return self.first.canvas_px
 
 
 @dataclass(frozen=True)
