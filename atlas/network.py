@@ -24,7 +24,7 @@ from atlas.demo.drawings import DRAWINGS
 from atlas.demo.network import MEAN, STD, build_demo
 from atlas.digest import file_sha256
 from atlas.errors import NetworkError
-from atlas.shortcuts import UnstridedConv, in_sigmas, shortened
+from atlas.shortcuts import UnstridedConv, in_sigmas, pooled_first, shortened
 from atlas.spec import AtlasSpec
 from atlas.taps import Reader, Tap, Watch
 from atlas.units import Layer, NetworkFacts
@@ -102,6 +102,8 @@ class Network:
         ).eval()
         # With nothing in the layer's place, what comes out is what the layer takes in.
         extractor.set_submodule(layer.name, nn.Identity())
+        if precision:
+            extractor = pooled_first(extractor)
         module = copy.deepcopy(self.model.get_submodule(layer.name))
         module = module.to(getattr(torch, precision or "float32"))
         tap = Tap(

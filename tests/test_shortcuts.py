@@ -8,10 +8,10 @@ import dataclasses
 import pytest
 import torch
 from conftest import IMAGE_PX, Planted, make_network, randomise
-from torch import nn
+from torch import fx, nn
 
 from atlas.network import load_network
-from atlas.shortcuts import UnstridedConv, own_maps, pays_alone, shortened
+from atlas.shortcuts import UnstridedConv, own_maps, pays_alone, pooled_first, shortened
 from atlas.spec import AtlasSpec
 from atlas.units import Layer
 
@@ -110,6 +110,40 @@ def test_the_shortened_network_answers_as_the_long_one():
     short = shortened(copy.deepcopy(model), network.facts.layers)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in short.modules())
     close(short(images(3)), model(images(3)))
+
+
+class Pools(nn.Module):
+    """A ReLU before each of two poolings; what the second rectifies is wanted as it is, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(self.pool(self.relu(images * 1)))
+        rectified = self.relu(maps)
+        return self.pool(rectified) - rectified.mean()
+
+
+def test_what_is_rectified_and_pooled_is_pooled_first():
+    model = Pools()
+    quick = pooled_first(fx.symbolic_trace(copy.deepcopy(model)))
+    order = [node.name.split("_")[0] for node in quick.graph.nodes if node.op == "call_module"]
+    assert order == ["pool", "relu", "conv", "relu", "pool"]
+    sides = [images(2, 17).requires_grad_(True) for _ in range(2)]
+    for side, each in zip(sides, (model, quick), strict=True):
+        each(side).square().sum().backward()
+    close(quick(sides[0]), model(sides[0]))
+    close(sides[1].grad, sides[0].grad)
+
+
+def test_taps_pool_a_stem_first():
+    network = load_network(AtlasSpec(demo=True))
+    tap = network.tap(network.facts.layers[2], "float32")
+    called = [node.target for node in tap.extractor.graph.nodes if node.op == "call_module"]
+    assert called.index("maxpool") < called.index("relu")
 
 
 def test_a_tap_gives_each_image_its_own_unit():
