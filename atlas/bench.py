@@ -31,7 +31,7 @@ from atlas.taps import Tap
 from atlas.units import Kind, Layer, NetworkFacts, Unit
 
 N_ROUNDS = 3  # of which the median counts
-N_STEPS = 4  # timed beyond the first
+N_STEPS = 2  # timed beyond the first
 PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product gives the peak
 PREDICTED: dict[str, tuple[Kind, ...]] = {
     "excitatory": ("excitatory",),
@@ -184,11 +184,11 @@ def _depth(
     fast, exact = network.tap(layer, precision), network.tap(layer, "float32")
     batch = Batching(network.device).size(fast, layer.units, recipe)
     units = layer.units[:batch]
-    ours = partial(_run_ours, fast, exact, units, recipe)
+    ours = partial(run_ours, fast, exact, units, recipe)
     theirs = partial(_run_plain, plain, units[0])
     seconds = reference_seconds = 0.0
     for stage in stages_of(recipe):
-        our_step, our_rest, their_step = _medians(network.device, stage, ours, theirs)
+        our_step, our_rest, their_step = medians_in_turns(network.device, stage, ours, theirs)
         seconds += our_step * stage.steps / len(units)
         reference_seconds += their_step * stage.steps
     seconds += our_rest / len(units)  # noise at the beginning, numbers at the end
@@ -205,7 +205,7 @@ def _depth(
     )
 
 
-def _medians(
+def medians_in_turns(
     device: torch.device, stage: Stage, ours: Run, theirs: Run
 ) -> tuple[float, float, float]:
     """Seconds of our batch's step, of what else there is to it, and of the plain loop's step."""
@@ -235,7 +235,16 @@ def _step_and_rest(device: torch.device, stage: Stage, run: Run) -> tuple[float,
     return step, times[0] - step
 
 
-def _run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage: Stage) -> None:
+def run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage: Stage) -> None:
+    """Pictures of some units by one stage of a recipe alone.
+
+    Args:
+        fast: their layer's tap, for the ascent.
+        exact: the same in float32, for the numbers.
+        units: one batch.
+        recipe: whose stage it is.
+        stage: sizes and steps.
+    """
     if isinstance(recipe, Fourier):
         part: Recipe = dataclasses.replace(recipe, stages=(stage,))
     else:
