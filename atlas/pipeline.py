@@ -8,11 +8,10 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from atlas.cache import Artifact, Cache, Entry
 from atlas.digest import file_sha256
 from atlas.labels import with_labels
 from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed, similar_jobs
+from atlas.progress import progress_bar
 from atlas.spec import KINDS, AtlasSpec, Like, artifact_keys, describe
 from atlas.units import WHOLE_LAYER, Kind, NetworkFacts, Unit
 
@@ -99,7 +99,7 @@ class Atlas:
         prepare_folder(self.places.out_dir)
         if not plan.missing:
             return
-        with _bar(plan, self._speed(plan)) as bar, self._engine() as engine:
+        with progress_bar(plan, self._speed(plan)) as bar, self._engine() as engine:
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
@@ -266,42 +266,3 @@ def _pictures_by_layer(jobs: Sequence[Job]) -> Counter[str]:
     for job in jobs:
         counts[job.layer.name] += len(job.units)
     return counts
-
-
-class _Bar:
-    """A tqdm bar over units, with the time left by cost: deep layers take longer than shallow."""
-
-    def __init__(self, plan: Plan, speed: float | None, bar: tqdm[NoReturn]) -> None:
-        self._bar = bar
-        self._costs = {key: job.unit_cost for job in plan.missing for key in job.keys}
-        self._layers = {key: job.layer.name for job in plan.missing for key in job.keys}
-        self._cost_left = plan.missing_cost
-        self._speed = speed
-        self._begun = time.perf_counter()
-        self._cost_done = 0.0
-
-    def done(self, artifacts: Sequence[Artifact]) -> None:
-        """Count a committed batch."""
-        cost = sum(self._costs[artifact.key] for artifact in artifacts)
-        self._cost_left -= cost
-        self._cost_done += cost
-        if self._cost_done:
-            self._speed = self._cost_done / (time.perf_counter() - self._begun)
-        left = tqdm.format_interval(self._cost_left / self._speed) if self._speed else "?"
-        self._bar.set_description(f"{artifacts[-1].kind} {self._layers[artifacts[-1].key]}", False)
-        self._bar.set_postfix_str(f"{left} left", refresh=False)
-        self._bar.update(len(artifacts))
-
-
-@contextmanager
-def _bar(plan: Plan, speed: float | None) -> Iterator[_Bar]:
-    layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
-    with tqdm(
-        total=plan.n_missing,
-        desc="loading",
-        unit=" pictures",
-        file=sys.stderr,
-        bar_format=layout,
-        dynamic_ncols=True,
-    ) as bar:
-        yield _Bar(plan, speed, bar)
