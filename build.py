@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from atlas.units import NetworkFacts, like_page
 
 if TYPE_CHECKING:  # --help and status load no image library
     from atlas.photographs import Photographs
+    from atlas.plan import StageTime
     from atlas.site.budget import Part
 
 SCORE_UNITS = {"z": "σ", "logit": "logits", "mean": ""}
@@ -228,16 +230,20 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
         return
+    begun = time.perf_counter()
     with Atlas(spec, places) as atlas:
         if dry_run:
             _show_status(atlas.status())
             return
         plan = atlas.plan()
-        atlas.render(plan)
+        stages = atlas.render(plan)
         report = atlas.write()
+    if stages:
+        click.echo(_spell_stages(stages))
     click.echo(
         f"{plan.n_missing:,} pictures and panels made, "
-        f"{plan.n_asked - plan.n_missing:,} were there.\n"
+        f"{plan.n_asked - plan.n_missing:,} were there; "
+        f"{tqdm.format_interval(time.perf_counter() - begun)} in all.\n"
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
@@ -386,6 +392,18 @@ def _given(ctx: click.Context) -> dict[str, Any]:
         for name, value in ctx.params.items()
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+
+
+def _spell_stages(stages: Sequence[StageTime]) -> str:
+    """How long the synthesised pictures of each stage of the network took."""
+    lines = [f"  {'synthesised':12} {'pictures':>8} {'time':>8} {'each':>9} {'GFLOP/s':>9}"]
+    for stage in stages:
+        each = f"{1000 * stage.seconds / stage.n_pictures:,.0f} ms"
+        lines.append(
+            f"  {stage.stage:12} {stage.n_pictures:8,} {tqdm.format_interval(stage.seconds):>8} "
+            f"{each:>9} {stage.flop_per_s / 1e9:9,.0f}"
+        )
+    return "\n".join(lines)
 
 
 def _spell_parts(parts: Sequence[Part]) -> str:

@@ -25,7 +25,7 @@ from atlas.engine import render_units
 from atlas.heap import keep_freed_memory
 from atlas.network import Network, Precision
 from atlas.pictures.reference import render_one
-from atlas.plan import Job, jobs_of
+from atlas.plan import Job, full_size_steps, jobs_of
 from atlas.spec import KINDS, AtlasSpec, Fourier, Progressive, Recipe, Stage, select_units
 from atlas.taps import Tap
 from atlas.units import Kind, Layer, NetworkFacts, Unit
@@ -192,7 +192,7 @@ def _depth(
         seconds += our_step * stage.steps / len(units)
         reference_seconds += their_step * stage.steps
     seconds += our_rest / len(units)  # noise at the beginning, numbers at the end
-    flop = 4 * layer.macs * _full_size_steps(recipe, network.facts)  # multiply, add; there and back
+    flop = 4 * layer.macs * full_size_steps(recipe, network.facts)  # multiply, add; there and back
     return Depth(
         layer=layer.name,
         picture_px=recipe.picture_px,
@@ -259,11 +259,6 @@ def _run_plain(plain: nn.Module, unit: Unit, stage: Stage) -> None:
         n_scales=1, start_px=stage.size_px, growth=1.0, steps=stage.steps, blur_px=5
     )
     render_one(plain, unit, recipe)
-
-
-def _full_size_steps(recipe: Recipe, facts: NetworkFacts) -> float:
-    stages = stages_of(recipe)
-    return sum(stage.steps * (stage.seen_px / facts.input_size_px) ** 2 for stage in stages)
 
 
 def _peak_flop_per_s(device: torch.device, precision: Precision) -> float:

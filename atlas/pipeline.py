@@ -19,7 +19,16 @@ from atlas import demo
 from atlas.cache import Artifact, Cache, Entry
 from atlas.digest import file_sha256
 from atlas.labels import with_labels
-from atlas.plan import Job, Plan, jobs_of, make_plan, measured_speed, similar_jobs
+from atlas.plan import (
+    Job,
+    Plan,
+    StageTime,
+    jobs_of,
+    make_plan,
+    measured_speed,
+    similar_jobs,
+    stage_times,
+)
 from atlas.progress import progress_bar
 from atlas.spec import KINDS, AtlasSpec, Like, artifact_keys, describe
 from atlas.units import WHOLE_LAYER, Kind, NetworkFacts, Unit
@@ -92,20 +101,26 @@ class Atlas:
         """What was asked for, and what of it is missing."""
         return make_plan(self.spec, self.facts, self.cache.keys())
 
-    def render(self, plan: Plan) -> None:
-        """Render and keep everything that is missing; a bar on stderr shows how far it is."""
+    def render(self, plan: Plan) -> tuple[StageTime, ...]:
+        """Render and keep everything that is missing; a bar on stderr shows how far it is.
+
+        Returns how long each stage of the network took, where pictures were synthesised.
+        """
         from atlas.site.writer import prepare_folder
 
         prepare_folder(self.places.out_dir)
         if not plan.missing:
-            return
+            return ()
+        seconds: dict[str, float] = {}
         with progress_bar(plan, self._speed(plan)) as bar, self._engine() as engine:
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
+                seconds.update((artifact.key, artifact.seconds) for artifact in artifacts)
                 bar.done(artifacts)
 
             engine.run(plan.missing, commit)
+        return stage_times(plan.missing, seconds, self.facts)
 
     def write(self) -> SiteReport:
         """Write the site of everything the cache holds for this network and recipe."""

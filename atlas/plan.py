@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -171,16 +171,64 @@ def unit_cost(layer: Layer, spec: ArtifactSpec, facts: NetworkFacts) -> float:
 
     Single passes forward count as nothing.
     """
+    return 2 * (layer.macs + OVERHEAD_MACS) * full_size_steps(spec, facts)
+
+
+def full_size_steps(spec: ArtifactSpec, facts: NetworkFacts) -> float:
+    """The steps of an ascent, each counted by its pixels over those of the network's own input."""
     if isinstance(spec, Twin):  # the unit twice, and its neighbour
-        return 3 * unit_cost(layer, spec.first, facts)
+        return 3 * full_size_steps(spec.first, facts)
     if isinstance(spec, Progressive):
         images = [(size_px, spec.steps) for size_px in spec.sizes_px[:-1]]
     elif isinstance(spec, Fourier):
         images = [(stage.seen_px, stage.steps) for stage in spec.stages]
     else:
         return 0.0
-    full_size_steps = sum(steps * (px / facts.input_size_px) ** 2 for px, steps in images)
-    return 2 * (layer.macs + OVERHEAD_MACS) * full_size_steps
+    return sum(steps * (px / facts.input_size_px) ** 2 for px, steps in images)
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long the synthesised pictures of one stage of the network took."""
+
+    stage: str
+    n_pictures: int
+    seconds: float
+    flop: float  # counted as if all of every map were computed
+
+    @property
+    def flop_per_s(self) -> float:
+        """The network's own work; drawing and jittering pictures comes on top of it."""
+        return self.flop / self.seconds if self.seconds else 0.0
+
+
+def stage_times(
+    jobs: Iterable[Job], seconds: Mapping[str, float], facts: NetworkFacts
+) -> tuple[StageTime, ...]:
+    """What was synthesised, stage after stage.
+
+    Args:
+        jobs: that were worked on.
+        seconds: of each artifact that was made, by key.
+        facts: of the network.
+    """
+    found: dict[str, list[StageTime]] = {}
+    for job in sorted(jobs, key=lambda job: job.layer.index):
+        times = [seconds[key] for key in job.keys if key in seconds]
+        if job.unit_cost and times:
+            flop = 4 * job.layer.macs * full_size_steps(job.spec, facts)  # there and back
+            part = StageTime(job.layer.stage, len(times), sum(times), flop * len(times))
+            found.setdefault(job.layer.stage, []).append(part)
+    return tuple(_sum_of(parts) for parts in found.values())
+
+
+def _sum_of(parts: Sequence[StageTime]) -> StageTime:
+    return StageTime(
+        parts[0].stage,
+        sum(part.n_pictures for part in parts),
+        sum(part.seconds for part in parts),
+        sum(part.flop for part in parts),
+    )
 
 
 def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 from atlas.cache import Entry
 from atlas.network import Network
 from atlas.photographs import Photographs
-from atlas.plan import make_plan, measured_speed, unit_cost
+from atlas.plan import StageTime, make_plan, measured_speed, stage_times, unit_cost
 from atlas.spec import KINDS, AtlasSpec, Selection, twin_indices, units_of
 
 SPEC = AtlasSpec(preset="preview")
@@ -152,3 +152,17 @@ def test_speed_is_cost_over_time_and_unknown_before_anything_ran(planted: Networ
     assert measured_speed(jobs, {}) is None
     entries = {key: entry(key, 2.0) for key in ascents[0].keys}
     assert measured_speed(jobs, entries) == pytest.approx(ascents[0].unit_cost / 2.0)
+
+
+def test_stages_take_what_their_pictures_took(planted: Network):
+    facts = planted.facts
+    jobs = make_plan(dataclasses.replace(SPEC, kinds=("filter", "excitatory")), facts, ()).asked
+    drawn, ascended = (
+        next(job for job in jobs if job.kind == kind) for kind in ("filter", "excitatory")
+    )
+    seconds = dict.fromkeys([*drawn.keys, *ascended.keys[:3]], 0.5)  # one is missing
+    (stem,) = stage_times(jobs, seconds, facts)
+    n_steps, seen_px = 12, ascended.spec.stages[0].seen_px
+    macs = 4 * 3 * 11 * 11 * seen_px**2  # of one pass through conv1, at the size it is shown
+    assert stem == StageTime("stem", 3, 1.5, pytest.approx(3 * 4 * n_steps * macs))
+    assert stem.flop_per_s == pytest.approx(stem.flop / 1.5)
