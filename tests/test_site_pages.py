@@ -1,5 +1,6 @@
 """What a visitor, a crawler or a program finds on a built site."""
 
+import gzip
 import itertools
 import json
 import re
@@ -234,3 +235,8 @@ def test_a_unit_page_is_small(site: Path) -> None:
         for unit in layer.units
     ]
     assert sum(sizes) / len(sizes) <= 9728 and max(sizes) <= 10752
+
+
+def test_a_unit_page_with_everything_on_it_travels_in_four_kilobytes(site: Path):
+    for path in site.glob("*/[0-9]*.html"):
+        assert len(gzip.compress(path.read_bytes(), compresslevel=6)) <= 4000, path

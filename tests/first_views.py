@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""What pages load before anybody scrolls: python tests/first_views.py SITE [N].
+
+SITE is a finished site. Its network, its largest layer, and N units spread over it (100 if left
+out) are opened on several screens, with nothing cached and text compressed as GitHub Pages does.
+Ends with an error where a page loads more than it may.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from host import serve
+from tqdm import tqdm
+from visits import Visit, launch
+
+SCREENS = ((390, 844), (1280, 800), (1920, 1080))
+BUDGETS_KB = {"network": 300, "layer": 300, "unit": 150, "HTML of a unit": 4}
+
+
+def pages_of(site: Path, n_units: int) -> dict[str, list[str]]:
+    """The pages that are opened, by kind."""
+    layers = json.loads((site / "manifest.json").read_bytes())["layers"]
+    largest = max(layers, key=lambda layer: layer["n_units"])["name"]
+    units = sorted(path.relative_to(site).as_posix() for path in site.glob("*/[0-9]*.html"))
+    chosen = [units[nth * len(units) // n_units] for nth in range(min(n_units, len(units)))]
+    return {"network": ["index.html"], "layer": [f"{largest}/index.html"], "unit": chosen}
+
+
+def sizes_kb(browser: Any, address: str, path: str, screen: tuple[int, int]) -> tuple[float, float]:
+    """What a page loads, and its own HTML."""
+    width, height = screen
+    with Visit(browser, address, viewport={"width": width, "height": height}) as visit:
+        visit.open(path).wait_for_load_state("networkidle")
+        return sum(visit.sizes.values()) / 1000, visit.sizes[path] / 1000
+
+
+def main(site: Path, n_units: int = 100) -> int:
+    """Print medians and maxima; the exit code says whether all pages keep to what they may."""
+    over = False
+    with serve(site) as address, launch() as browser:
+        for screen in SCREENS:
+            print("{} x {}".format(*screen))
+            for kind, paths in pages_of(site, n_units).items():
+                bar = tqdm(paths, desc=kind, unit=" pages", leave=False)
+                found = [(*sizes_kb(browser, address, path, screen), path) for path in bar]
+                rows = {kind: [(whole, path) for whole, _, path in found]}
+                if kind == "unit":
+                    rows["HTML of a unit"] = [(own, path) for _, own, path in found]
+                for name, sizes in rows.items():
+                    largest, path = max(sizes)
+                    median = statistics.median(size for size, _ in sizes)
+                    over |= largest > BUDGETS_KB[name]
+                    print(
+                        f"  {name:16}{median:7.1f} KB, at most {largest:.1f} ({path})", flush=True
+                    )
+    return int(over)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))
