@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +68,7 @@ from atlas.taps import Tap
 from atlas.units import Kind, Layer, Unit
 
 FILTER_BATCH = 512
+HOST_KINDS: frozenset[Kind] = frozenset({"filter"})  # made without the device
 WEBP_QUALITY = 78
 QUALITIES: dict[Kind, int] = {"examples": 42}  # shown small, as they are in the cache
 
@@ -195,16 +196,29 @@ class Engine:
         ahead: deque[Launch] = deque()
         begun = time.perf_counter()
         for launch in chain(self._launches(jobs), [None]):
+            ready: list[Launch] = []
             if launch:
-                ahead.append(launch)
+                (ready if launch.kind in HOST_KINDS else ahead).append(launch)
             while len(ahead) > (self._n_ahead if launch else 0):
-                oldest = ahead.popleft()
-                parts = oldest.wait()
+                ready.append(ahead.popleft())
+            for each in ready:
+                parts = each.wait()
                 now = time.perf_counter()
-                yield oldest.kind, parts, (now - begun) / len(parts)
+                yield each.kind, parts, (now - begun) / len(parts)
                 begun = time.perf_counter()
 
     def _launches(self, jobs: Sequence[Job]) -> Iterator[Launch]:
+        """Batch after batch; a GPU gets its work before the host begins with its own."""
+        if not self._n_ahead:
+            yield from self._launches_in_order(jobs)
+            return
+        host = self._launches_in_order([job for job in jobs if job.kind in HOST_KINDS])
+        for launch in self._launches_in_order([job for job in jobs if job.kind not in HOST_KINDS]):
+            yield launch
+            yield from islice(host, 1)
+        yield from host
+
+    def _launches_in_order(self, jobs: Sequence[Job]) -> Iterator[Launch]:
         for kind, of_kind in groupby(jobs, lambda job: job.kind):
             for batch in self._make(kind, list(of_kind)):
                 yield Launch(kind, batch)

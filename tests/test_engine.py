@@ -102,6 +102,19 @@ def test_working_ahead_as_for_a_gpu_hands_out_the_same_batches_in_order(
     assert committed == expected
 
 
+def test_a_gpu_has_work_before_the_host_draws_weights(planted: Network, cache: Cache, batches):
+    spec = AtlasSpec(preset="preview", kinds=("filter", "excitatory"))
+    jobs = make_plan(spec, planted.facts, ()).asked
+    committed: list[tuple[str, ...]] = []
+    with Engine(planted, cache) as engine:
+        engine._n_ahead = 1
+        launched = [launch.kind for launch in engine._launches(jobs)]
+        engine.run(jobs, lambda made: committed.extend((each.kind, each.unit) for each in made))
+    n_layers = len(planted.facts.layers)
+    assert launched == ["excitatory", "filter"] * n_layers
+    assert sorted(committed) == sorted((job.kind, unit.id) for job in jobs for unit in job.units)
+
+
 def test_one_picture_that_does_not_fit_is_explained(planted: Network, cache: Cache, batches):
     batches.limit = 0
     with pytest.raises(DeviceError, match=r"one picture of conv1 .* --preset"):
