@@ -12,10 +12,10 @@ from __future__ import annotations
 import dataclasses
 import html
 import itertools
+import multiprocessing
 import os
 import posixpath
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -81,28 +81,33 @@ def _copies(job: Job, sampled: tuple[Job, ...], cache: Cache) -> Iterator[Artifa
         )
 
 
-def change_one_unit(cache_dir: Path) -> None:
-    """Exchange the pictures of two units."""
+def change_units(cache_dir: Path) -> None:
+    """Exchange the pictures of the last two units."""
     with Cache(cache_dir) as cache:
-        first, *_, last = cache.of_kind("excitatory")
-        for one, other in ((first, last), (last, first)):
+        *_, one, other = cache.of_kind("excitatory")
+        data = {entry.key: cache.read(entry.key) for entry in (one, other)}
+        for entry, another in ((one, other), (other, one)):
             cache.execute(
-                "update artifacts set width_px = ?, height_px = ?, sha256 = ?, data = ? "
-                "where key = ?",
-                *(other.width_px, other.height_px, other.sha256, cache.read(other.key), one.key),
+                "update artifacts set sha256 = ?, data = ? where key = ?",
+                *(another.sha256, data[another.key], entry.key),
             )
 
 
 def timed(what: str, *arguments: str) -> None:
-    """Run the command, and print how long it took and what it said last."""
+    """Run the command, and print its time, the memory of its largest process, and the pages."""
     begun = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, str(BUILD), *arguments], check=True, capture_output=True, text=True
-    )
-    seconds = time.perf_counter() - begun
-    peak_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-    said = next((line for line in done.stdout.splitlines() if " pages, " in line), "")
-    print(f"{what:24}{seconds:7.2f} s   peak so far {peak_gb:.2f} GB   {said}", flush=True)
+    with subprocess.Popen(
+        [sys.executable, str(BUILD), *arguments], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        lines = process.stdout.read().splitlines()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds, peak_gb = time.perf_counter() - begun, usage.ru_maxrss / 1e6
+    said = next((line for line in lines if " pages, " in line), "")
+    print(f"{what:20}{seconds:7.2f} s, {peak_gb:.2f} GB  {said}", flush=True)
+    if process.returncode:
+        sys.exit(process.returncode)
 
 
 def broken_links(site: Path) -> tuple[int, list[str]]:
@@ -118,6 +123,8 @@ def broken_links(site: Path) -> tuple[int, list[str]]:
         text = (site / page).read_text(encoding="utf-8")
         for target in re.findall(r'\s(?:href|src)="([^"]*)"', text):
             path, _, fragment = html.unescape(target).partition("#")
+            if "://" in path:
+                continue
             found = posixpath.normpath(posixpath.join(posixpath.dirname(page), unquote(path)))
             found = found if path else page
             n_links += 1
@@ -135,7 +142,12 @@ def main(weights: str, images: str, folder: str, preset: str = "standard") -> No
     """Fill a cache, then print a line for each thing that is measured."""
     places = Places(Path(folder) / "site", Path(folder) / "cache")
     spec = AtlasSpec(weights=weights, preset=preset, images=Photographs.of(Path(images)))  # type: ignore[arg-type]
-    fill(spec, places)
+    # In a process of its own: a child's memory is counted from what its parent had.
+    filling = multiprocessing.get_context("spawn").Process(target=fill, args=(spec, places))
+    filling.start()
+    filling.join()
+    if filling.exitcode:
+        sys.exit(filling.exitcode)
     remove_site(places.out_dir)
     options = [f"--weights={weights}", f"--preset={preset}", f"--images={images}"]
     options += [f"--cache={places.cache_dir}", f"--out={places.out_dir}"]
@@ -143,9 +155,9 @@ def main(weights: str, images: str, folder: str, preset: str = "standard") -> No
     timed("status", "status", *options)
     timed("the whole site", *options)
     timed("nothing changed", *options)
-    change_one_unit(places.cache_dir)
+    change_units(places.cache_dir)
     timed("two units changed", *options)
-    change_one_unit(places.cache_dir)
+    change_units(places.cache_dir)
     n_links, broken = broken_links(places.out_dir)
     print(f"{n_links:,} links inside the site, {len(broken)} broken", *broken[:5], sep="\n")
     pages = sorted(path.stat().st_size for path in places.out_dir.glob("*/[0-9]*.html"))
