@@ -9,18 +9,21 @@ import torch
 
 from atlas.errors import DeviceError
 from atlas.network import Precision
+from atlas.pictures.fourier import Canvas, jittered
 
 
 def find_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes the first GPU, else the processor.
+    """The device called `name`; `auto` takes the first GPU that will do, else the processor.
 
     Raises:
-        DeviceError: it is not there.
+        DeviceError: it is not there, or lacks what an ascent needs.
     """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        mac = torch.device("mps")
+        usable = torch.backends.mps.is_available() and what_it_lacks(mac) is None
+        return mac if usable else torch.device("cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -30,7 +33,29 @@ def find_device(name: str) -> torch.device:
             f"no device {name!r} on this machine; there is {', '.join(there)}; "
             "leave --device out to take the best"
         ) from error
+    if missing := what_it_lacks(device):
+        raise DeviceError(
+            f"{name} cannot do what pictures need ({missing}); use --device cpu, or newer PyTorch"
+        )
     return device
+
+
+def what_it_lacks(device: torch.device) -> str | None:
+    """What keeps an ascent from working on a device: None if nothing does.
+
+    PyTorch has fewer operations on a Mac's GPU than elsewhere: for a long time, no gradient of the
+    jitter. Source: https://github.com/pytorch/pytorch/issues/141287
+    """
+    try:
+        canvas = Canvas.of(8, 1.0, device)
+        spectrum = torch.zeros(1, 3, 8, 5, 2, device=device, requires_grad=True)
+        optimiser = torch.optim.Adam([spectrum], fused=True)
+        seen = jittered(canvas.image(spectrum), torch.zeros(1, 4, device=device), 8)
+        torch.nn.functional.max_pool2d(seen, 2).sum().backward()
+        optimiser.step()
+    except RuntimeError as error:  # not implemented is one of these
+        return str(error).partition(".")[0]
+    return None
 
 
 def fastest_precision(device: torch.device) -> Precision:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from atlas import devices as devices_module
 from atlas import engine as engine_module
 from atlas.batching import CPU_BATCH_PX, Batching, one_step
 from atlas.cache import Cache
-from atlas.devices import fastest_precision, find_device
+from atlas.devices import fastest_precision, find_device, what_it_lacks
 from atlas.engine import Engine
 from atlas.errors import DeviceError
 from atlas.network import Network
@@ -179,3 +180,23 @@ def test_the_precision_is_one_that_this_device_is_fast_in():
 def test_a_gpu_that_is_not_there_is_named_with_what_is():
     with pytest.raises(DeviceError, match=r"cuda:3.*there is cpu"):
         find_device("cuda:3")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_mac_without_the_gradients_of_an_ascent_computes_on_its_processor(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert what_it_lacks(torch.device("mps"))  # here: everything
+    assert find_device("auto") == torch.device("cpu")
+
+
+def test_a_device_that_lacks_something_is_refused_with_what_it_lacks(monkeypatch):
+    assert what_it_lacks(torch.device("cpu")) is None
+
+    def not_there(*_):
+        raise NotImplementedError("The operator 'grid_sampler' is not implemented. If you want it")
+
+    monkeypatch.setattr(devices_module, "jittered", not_there)
+    with pytest.raises(
+        DeviceError, match=r"\(The operator 'grid_sampler' is not implemented\); use"
+    ):
+        find_device("cpu")

@@ -14,7 +14,7 @@ from torch import nn
 
 from atlas.network import Network
 from atlas.pictures.finished import centre_response, finish, layer_response, responses
-from atlas.pictures.fourier import Canvas, _jitter, _roughness, ascend, middle_field
+from atlas.pictures.fourier import Canvas, _roughness, ascend, jittered, middle_field
 from atlas.pictures.picture import Picture
 from atlas.spec import AtlasSpec, Fourier, Stage
 
@@ -247,10 +247,10 @@ def test_classes_carry_the_networks_own_prediction(seeded: Network):
 def test_a_window_is_the_middle_of_the_canvas_and_moves_with_the_jitter():
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     still = torch.zeros(2, 4)
-    torch.testing.assert_close(_jitter(images, still, 32), images)
-    torch.testing.assert_close(_jitter(images, still, 20), images[:, :, 6:26, 6:26])
+    torch.testing.assert_close(jittered(images, still, 32), images)
+    torch.testing.assert_close(jittered(images, still, 20), images[:, :, 6:26, 6:26])
     moved = torch.tensor([[0.0, 0.0, 2 * 4 / 32, 0.0], [0.0, 0.0, 0.0, -2 * 6 / 32]])
-    right, up = _jitter(images, moved, 20)
+    right, up = jittered(images, moved, 20)
     torch.testing.assert_close(right, images[0, :, 6:26, 10:30])
     torch.testing.assert_close(up, images[1, :, 0:20, 6:26])
 

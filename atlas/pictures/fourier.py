@@ -105,7 +105,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         for _ in range(stage.steps):
             whole = canvas.image(spectrum)
-            images = tap.normalise(_jitter(whole, next(jitter), stage.seen_px))
+            images = tap.normalise(jittered(whole, next(jitter), stage.seen_px))
             z = _answers(tap, images, channels, recipe, n_unread)
             score = objective(tap, z, channels, recipe)  # (B,)
             if recipe.roughness:
@@ -205,7 +205,7 @@ def _roughness(images: Tensor) -> Tensor:
     return right.square().mean((1, 2, 3)) + down.square().mean((1, 2, 3))
 
 
-def _jitter(images: Tensor, jitter: Tensor, seen_px: int) -> Tensor:
+def jittered(images: Tensor, jitter: Tensor, seen_px: int) -> Tensor:
     """Turn, zoom and shift every image by its own row of `jitter`, and look at the middle.
 
     Args:
