@@ -281,6 +281,18 @@ def test_units_without_a_number_come_last_in_either_direction(visit: Visit, orde
     assert shown(page)[-1] == "1"  # the one that has no orientation
 
 
+def test_units_tell_the_number_that_they_are_sorted_by(visit: Visit):
+    page = visit.open(PAGES["layer"])
+    told = page.locator(".grid i")
+    scores = told.all_inner_texts()
+    page.select_option("[name=sort]", "orientation")
+    assert told.all_inner_texts() == ["30°", "30°", "30°", "30°", "–"]
+    page.select_option("[name=sort]", "period")
+    assert told.all_inner_texts() == ["6 px", "6 px", "6 px", "6 px", "–"]
+    page.select_option("[name=sort]", "")
+    assert told.all_inner_texts() == scores
+
+
 def test_a_layer_is_sifted_and_the_address_keeps_it(visit: Visit):
     page = visit.open(PAGES["layer"])
     page.select_option("[name=by]", "peak")

@@ -30,8 +30,10 @@ class Grid {
 
   unit(item) {
     const values = (item.dataset.n ?? "").split(" ").map((text) => (text === "-" || text === "" ? null : Number(text)));
-    const index = Number.parseInt(item.querySelector("a").getAttribute("href"), 10);
-    return { item, index, values, name: item.querySelector("b").textContent, cell: item.querySelector(".cell"), own: item.querySelector(".cell img") };
+    const link = item.querySelector("a");
+    const index = Number.parseInt(link.getAttribute("href"), 10);
+    const told = link.querySelector("i") ?? link.appendChild(document.createElement("i"));
+    return { item, index, values, name: item.querySelector("b").textContent, cell: item.querySelector(".cell"), own: item.querySelector(".cell img"), told, said: told.textContent };
   }
 
   column(name) {
@@ -76,7 +78,17 @@ class Grid {
       if (!out) n_shown += 1;
     }
     this.list.replaceChildren(...this.ordered(sort, order).map(({ item }) => item));
+    this.tell(this.column(sort));
     return n_shown;
+  }
+
+  // Beside each unit, the number that it is sorted by; else what the page says, its score.
+  tell(column) {
+    const unit = this.columns[column]?.unit ?? "";
+    for (const { told, said, values } of this.units) {
+      const asItWas = column < 0 || (column === 0 && said);
+      told.textContent = asItWas ? said : spelled(values[column], unit);
+    }
   }
 
   ordered(sort, order) {
@@ -91,6 +103,8 @@ class Grid {
     });
   }
 }
+
+const spelled = (value, unit) => (value === null ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim());
 
 function readState() {
   return { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
