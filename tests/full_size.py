@@ -35,9 +35,8 @@ from atlas.units import Kind
 
 BUILD = Path(__file__).parents[1] / "build.py"
 SYNTHESISED: tuple[Kind, ...] = ("dream", "excitatory", "field", "twin", "inhibitory")
-SAMPLE = Selection(
-    layers=("conv1", "layer1.1.conv2", "layer2.1.conv2", "layer3.1.conv2", "layer4.1.conv2", "fc"),
-    units=(range(8),),
+SAMPLE = Selection(  # shallow pictures are cheap, and their sizes differ most
+    layers=("conv1", "layer1.*", "layer2.0.*", "layer[234].1.conv2", "fc"), units=(range(8),)
 )
 
 

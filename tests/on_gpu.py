@@ -78,12 +78,15 @@ def network_step(
 
 def captured(step: Step) -> Step:
     """A step as a CUDA graph: all of its kernels are asked for at once."""
+    torch.cuda.empty_cache()  # streams and graphs do not share the memory that is kept for reuse
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # as the documentation of CUDA graphs asks
         for _ in range(3):
             step()
     torch.cuda.current_stream().wait_stream(side)
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()

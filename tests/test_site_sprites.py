@@ -1,12 +1,15 @@
 """Sprite sheets: the right picture in the right cell."""
 
+import dataclasses
 import hashlib
 import io
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import site_factory
 from PIL import Image
@@ -117,6 +120,21 @@ def test_large_inhibitory_pictures_are_reduced_and_small_ones_are_not(tmp_path: 
     assert sprite["inhibitory"]["size_px"] == sprite["inhibitory"]["cell_px"] == [112, 112]
     assert sprite["excitatory"]["size_px"] == [224, 224]
     assert INHIBITORY.fitted_px((74, 60)) == (74, 60)
+
+
+def test_fine_textures_cost_quality_before_they_cost_bytes() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    fine, plain = (encoded(Image.fromarray(pixels)) for pixels in (noise // 2, noise // 9))
+    free = dataclasses.replace(INHIBITORY, wanted_bytes=math.inf)
+    full, kept = (len(compose(kind, dict.fromkeys(range(9), fine))) for kind in (free, INHIBITORY))
+    assert kept <= INHIBITORY.wanted_bytes < full
+    assert compose(INHIBITORY, {0: plain}) == compose(free, {0: plain})
+
+
+def encoded(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", lossless=True)
+    return buffer.getvalue()
 
 
 def test_cells_of_lossy_sheets_share_no_block() -> None:

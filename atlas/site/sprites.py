@@ -24,6 +24,7 @@ from atlas.units import Kind, Layer
 LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
 BLOCK_PX = 16  # lossy WebP works in such blocks: one that two cells share mixes their colours
 THUMB_PX = 64
+QUALITY_SHARES = (1.0, 0.75, 0.5, 0.3)  # that are tried one after the other
 COMPANION_PX = 112  # of a unit's second pictures, which are shown smaller than its first
 
 Size = tuple[int, int]  # width and height
@@ -40,6 +41,7 @@ class SheetKind:
     quality: int = 42
     lossless_below_px: float = 0  # pictures of their own size below this keep every bit
     largest_px: float = math.inf  # pictures of their own size above this are reduced to it
+    wanted_bytes: float = math.inf  # of a sheet: fine textures cost quality before they cost more
 
     @property
     def n_cells(self) -> int:
@@ -108,7 +110,14 @@ COVERS = SheetKind("covers", columns=6, cell_px=160, quality=50)
 MOSAICS = SheetKind("mosaics", columns=6, cell_px=96, quality=60)
 FILTERS = SheetKind("filters", columns=5, cell_px=None, lossless_below_px=math.inf)
 # Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
-INHIBITORY = SheetKind("inhibitory", columns=3, cell_px=None, quality=38, largest_px=COMPANION_PX)
+INHIBITORY = SheetKind(
+    "inhibitory",
+    columns=3,
+    cell_px=None,
+    quality=38,
+    largest_px=COMPANION_PX,
+    wanted_bytes=30_000,
+)
 FIELDS = SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX)
 TWINS = SheetKind(  # all of a layer's on one
     "twins",
@@ -117,6 +126,7 @@ TWINS = SheetKind(  # all of a layer's on one
     quality=44,
     lossless_below_px=TINY_PX,
     largest_px=COMPANION_PX,
+    wanted_bytes=14_000,
 )
 EXAMPLES = SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None)  # made as sheets
 OF_OWN_SIZE: Mapping[Kind, SheetKind] = {
@@ -150,7 +160,7 @@ def compose(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
     sheet = np.full((kind.columns * cell_px, kind.columns * cell_px, 3), 128, np.uint8)
     for cell, picture in decoded.items():
         _paste(sheet, _thumbnail(picture, cell_px), kind, cell, (cell_px, cell_px))
-    return _encode(sheet, quality=kind.quality, method=2)
+    return _encode_lossy(sheet, kind)
 
 
 def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, Pixels]) -> bytes:
@@ -166,7 +176,7 @@ def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, Pixels]) -> bytes
     if lossless:
         # More effort makes these few-coloured sheets hardly smaller.
         return _encode(sheet, lossless=True, quality=20, method=1)
-    return _encode(sheet, quality=kind.quality, method=2)
+    return _encode_lossy(sheet, kind)
 
 
 def _paste(sheet: Pixels, picture: Pixels, kind: SheetKind, cell: int, cell_px: Size) -> None:
@@ -202,6 +212,15 @@ def _decode(data: bytes) -> Pixels:
     if picture is None:
         raise OSError("not an image")
     return np.asarray(picture, dtype=np.uint8)
+
+
+def _encode_lossy(sheet: Pixels, kind: SheetKind) -> bytes:
+    """At the kind's quality, or as much less as it takes to be small enough, within reason."""
+    for share in QUALITY_SHARES:
+        data = _encode(sheet, quality=round(share * kind.quality), method=2)
+        if len(data) <= kind.wanted_bytes:
+            break
+    return data
 
 
 def _encode(sheet: Pixels, **options: int | bool) -> bytes:
