@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """What pages load before anybody scrolls: python tests/first_views.py SITE [N].
 
-SITE is a finished site. Its network, its largest layer, and N units spread over it (100 if left
-out) are opened on several screens, with nothing cached and text compressed as GitHub Pages does.
-Ends with an error where a page loads more than it may.
+SITE is a finished site. Its network, its largest layer, and N units (100 if left out) are opened on
+several screens, with nothing cached and text compressed as GitHub Pages does: half of the units
+are those with the heaviest pictures of their own, half are spread over the site. Ends with an error
+where a page loads more than it may.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -26,9 +28,18 @@ def pages_of(site: Path, n_units: int) -> dict[str, list[str]]:
     """The pages that are opened, by kind."""
     layers = json.loads((site / "manifest.json").read_bytes())["layers"]
     largest = max(layers, key=lambda layer: layer["n_units"])["name"]
-    units = sorted(path.relative_to(site).as_posix() for path in site.glob("*/[0-9]*.html"))
-    chosen = [units[nth * len(units) // n_units] for nth in range(min(n_units, len(units)))]
+    units = sorted(site.glob("*/[0-9]*.html"))
+    half = min(n_units, len(units)) // 2
+    heaviest = sorted(units, key=own_bytes)[len(units) - half :]
+    spread = [units[nth * len(units) // half] for nth in range(half)]
+    chosen = [path.relative_to(site).as_posix() for path in (*heaviest, *spread)]
     return {"network": ["index.html"], "layer": [f"{largest}/index.html"], "unit": chosen}
+
+
+def own_bytes(page: Path) -> int:
+    """Of the pictures on a unit's page that are in its own layer's folder."""
+    names = re.findall(r'(?:src|href)="([a-z0-9-]+\.webp)"', page.read_text(encoding="utf-8"))
+    return sum((page.parent / name).stat().st_size for name in set(names))
 
 
 def sizes_kb(browser: Any, address: str, path: str, screen: tuple[int, int]) -> tuple[float, float]:
