@@ -59,9 +59,13 @@ def what_it_lacks(device: torch.device) -> str | None:
 
 
 def fastest_precision(device: torch.device) -> Precision:
-    """bfloat16 where it pays. Many processors have it and are slower with it, so time it."""
+    """bfloat16 where it pays. Many processors have it and are slower with it, so time it.
+
+    Older GPUs only imitate it; those that have it are of compute capability 8.0 and above.
+    """
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        has_it = torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bfloat16" if has_it else "float32"
     if device.type != "cpu":
         return "float32"
     return (

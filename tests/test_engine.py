@@ -176,6 +176,16 @@ def test_the_precision_is_one_that_this_device_is_fast_in():
     assert fastest_precision(torch.device("cpu")) in ("float32", "bfloat16")
 
 
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")]
+)
+def test_gpus_that_only_imitate_half_precision_compute_in_single(
+    monkeypatch, capability, precision
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fastest_precision(torch.device("cuda")) == precision
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named_with_what_is():
     with pytest.raises(DeviceError, match=r"cuda:3.*there is cpu"):

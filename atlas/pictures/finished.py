@@ -46,7 +46,8 @@ class Finished:
         }
         self._copied = torch.cuda.Event() if later else None
         if self._copied:
-            self._copied.record()
+            # Of this device: with several, the current one may be another.
+            self._copied.record(torch.cuda.current_stream(pixels.device))
 
     def pictures(self) -> list[Picture]:
         """Wait for the pictures.
