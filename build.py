@@ -238,12 +238,14 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         plan = atlas.plan()
         stages = atlas.render(plan)
         report = atlas.write()
-    if stages:
-        click.echo(_spell_stages(stages))
     click.echo(
         f"{plan.n_missing:,} pictures and panels made, "
         f"{plan.n_asked - plan.n_missing:,} were there; "
-        f"{tqdm.format_interval(time.perf_counter() - begun)} in all.\n"
+        f"{tqdm.format_interval(time.perf_counter() - begun)} in all."
+    )
+    if stages:
+        click.echo(_spell_stages(stages))
+    click.echo(
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"

@@ -144,7 +144,11 @@ def test_a_finished_build_renders_nothing_and_writes_nothing(built):
 
 def test_more_of_the_network_renders_only_what_is_missing(built, tmp_path):
     copy = built.copied_to(tmp_path)
-    assert n_rendered(run(*DEMO, "--layers", "conv1", "--units", "2-5", *copy.options)) == (4, 4)
+    asked = (*DEMO, "--layers", "conv1", "--units", "2-5", *copy.options)
+    first, again = run(*asked), run(*asked)
+    assert n_rendered(first) == (4, 4)
+    assert re.search(r"^  stem +2 +00:\d\d +[\d,]+ ms +[\d,]+$", first.out, re.M)  # synthesised
+    assert n_rendered(again) == (0, 8) and "stem" not in again.out
 
 
 def test_classes_are_chosen_by_label_and_index(built, tmp_path):
