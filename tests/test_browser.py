@@ -434,6 +434,20 @@ def test_focus_is_visible_and_the_first_stop_skips_to_the_content(visit: Visit):
     assert outline == "solid"
 
 
+def test_pictures_of_other_units_wait_until_they_are_near(visit: Visit):
+    visit.page.set_viewport_size({"width": 1280, "height": 400})
+    page = visit.open(f"{LAYER}/0002.html")
+    page.wait_for_load_state("networkidle")
+    others = page.locator(".circuit img, .alike img")
+    assert others.count() > 4
+    assert [image.get_attribute("src") for image in others.all()] == [None] * others.count()
+    others.first.scroll_into_view_if_needed()
+    page.wait_for_selector(".circuit img[src]")
+    page.evaluate("document.querySelector('.circuit img').decode()")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert None not in [image.get_attribute("src") for image in others.all()]
+
+
 def test_where_pictures_are_blocked_words_say_what_they_are(visit: Visit):
     visit.page.route("**/*.webp", lambda route: route.abort())
     page = visit.open(f"{LAYER}/0002.html")

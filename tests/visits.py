@@ -110,10 +110,14 @@ class Visit:
 def see_everything(page: Any) -> None:
     """Load also the pictures that wait until somebody scrolls to them."""
     page.evaluate(
-        """() => Promise.all([...document.images].map((image) => {
-            image.loading = "eager";
-            return image.complete || new Promise((done) => (image.onload = image.onerror = done));
-        }))"""
+        """() => {
+            dispatchEvent(new Event("beforeprint"));
+            return Promise.all([...document.images].map((image) => {
+                image.loading = "eager";
+                const complete = image.complete && image.currentSrc;
+                return complete || new Promise((done) => (image.onload = image.onerror = done));
+            }));
+        }"""
     )
 
 

@@ -46,6 +46,41 @@ function addThemeSwitch() {
   document.querySelector(".top").append(button);
 }
 
+/* Pictures of other units ------------------------------------------------------------------- */
+
+// Browsers fetch lazy pictures from far below the screen. Those of other units would be half of what
+// a page loads, so they wait until they are near, or until the page is printed.
+const OTHERS = ".circuit img, .alike img";
+
+const near = new IntersectionObserver(
+  (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => fetchPicture(target)),
+  { rootMargin: "400px" },
+);
+
+function fetchPicture(image) {
+  near.unobserve(image);
+  image.src = image.dataset.src;
+}
+
+function holdPictures() {
+  for (const image of document.querySelectorAll(OTHERS)) {
+    if (image.dataset.src) continue;
+    image.dataset.src = image.getAttribute("src");
+    image.removeAttribute("src");
+    near.observe(image);
+  }
+}
+
+// While the page comes in: once it is laid out, the browser has asked for them.
+new MutationObserver(holdPictures).observe(document, { childList: true, subtree: true });
+
+addEventListener("beforeprint", () => {
+  for (const image of document.querySelectorAll("img[data-src]:not([src])")) {
+    image.loading = "eager";
+    fetchPicture(image);
+  }
+});
+
 /* Search ------------------------------------------------------------------------------------ */
 
 const MAX_HITS = 12;
