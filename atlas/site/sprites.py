@@ -116,7 +116,7 @@ INHIBITORY = SheetKind(
     cell_px=None,
     quality=38,
     largest_px=COMPANION_PX,
-    wanted_bytes=30_000,
+    wanted_bytes=28_000,
 )
 FIELDS = SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX)
 TWINS = SheetKind(  # all of a layer's on one
@@ -126,7 +126,7 @@ TWINS = SheetKind(  # all of a layer's on one
     quality=44,
     lossless_below_px=TINY_PX,
     largest_px=COMPANION_PX,
-    wanted_bytes=14_000,
+    wanted_bytes=12_000,
 )
 EXAMPLES = SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None)  # made as sheets
 OF_OWN_SIZE: Mapping[Kind, SheetKind] = {
