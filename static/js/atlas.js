@@ -72,7 +72,12 @@ function holdPictures() {
 }
 
 // While the page comes in: once it is laid out, the browser has asked for them.
-new MutationObserver(holdPictures).observe(document, { childList: true, subtree: true });
+const arriving = new MutationObserver(holdPictures);
+arriving.observe(document, { childList: true, subtree: true });
+addEventListener("DOMContentLoaded", () => {
+  arriving.disconnect();
+  holdPictures();
+});
 
 addEventListener("beforeprint", () => {
   for (const image of document.querySelectorAll("img[data-src]:not([src])")) {
