@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import re
 import sys
@@ -30,6 +31,7 @@ from atlas.plan import (
     stage_times,
 )
 from atlas.progress import progress_bar
+from atlas.refresh import Refresher
 from atlas.spec import KINDS, AtlasSpec, Like, artifact_keys, describe
 from atlas.units import WHOLE_LAYER, Kind, NetworkFacts, Unit
 
@@ -104,6 +106,8 @@ class Atlas:
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
         """Render and keep everything that is missing; a bar on stderr shows how far it is.
 
+        Where that takes long, the site of what is there so far is written now and then.
+
         Returns how long each stage of the network took, where pictures were synthesised.
         """
         from atlas.site.writer import prepare_folder
@@ -112,7 +116,11 @@ class Atlas:
         if not plan.missing:
             return ()
         seconds: dict[str, float] = {}
-        with progress_bar(plan, self._speed(plan)) as bar, self._engine() as engine:
+        with (
+            progress_bar(plan, self._speed(plan)) as bar,
+            self._growing_site(),
+            self._engine() as engine,
+        ):
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
@@ -235,6 +243,13 @@ class Atlas:
                 return photographs
         return None
 
+    def _growing_site(self) -> Refresher:
+        index = self.places.out_dir / "index.html"
+        return Refresher(
+            functools.partial(_write_site_so_far, self.spec, self.places),
+            lambda: tqdm.write(f"The site so far, which will grow: {index}", file=sys.stderr),
+        )
+
     def _engine(self) -> Engine:
         from atlas.engine import Engine
 
@@ -266,6 +281,14 @@ def like_slug(stem: str, sha256: str) -> str:
     """A name for the page of an image: what of the file's name is safe, and a digest."""
     safe = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40]
     return f"{safe}-{sha256[:8]}".lstrip("-")
+
+
+def _write_site_so_far(spec: AtlasSpec, places: Places) -> None:
+    """Write the site quietly, in a process beside the one that renders."""
+    from atlas.site.writer import write_site
+
+    with Atlas(spec, places) as atlas:
+        write_site(atlas.contents(), places.out_dir, base_url=places.base_url)
 
 
 def _source(spec: AtlasSpec) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import signal
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import atlas.pipeline
+from atlas.demo.images import Drawings
 from atlas.photographs import Photographs
 from atlas.pipeline import Atlas, Places
+from atlas.refresh import Refresher, Rhythm
 from atlas.spec import AtlasSpec, Selection
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +105,24 @@ def test_interrupt_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
     assert "run the same command again" in errors
     assert "Traceback" not in errors
     assert len(rows(tmp_path)) >= 250
+
+
+def test_the_site_grows_while_it_renders_and_ends_the_same(finished, tmp_path, monkeypatch, capsys):
+    eager = functools.partial(Refresher, rhythm=Rhythm(least_pause_s=0.1, pauses=0))
+    monkeypatch.setattr(atlas.pipeline, "Refresher", eager)
+    selection = Selection(layers=("conv1", "layer1.*", "fc"))
+    spec = AtlasSpec(demo=True, preset="preview", selection=selection, images=Drawings.new())
+    places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
+    with Atlas(spec, places) as growing:
+        plan = growing.plan()
+        growing.render(plan)
+        n_early = sum(path.is_file() for path in (tmp_path / "site").rglob("*"))
+        report = growing.write()
+    assert plan.n_missing == len(rows(finished))
+    assert n_early > 100
+    assert report.n_unchanged > 100
+    assert files(tmp_path) == files(finished)
+    assert capsys.readouterr().err.count(f"{places.out_dir / 'index.html'}\n") == 1
 
 
 def test_a_second_run_renders_nothing_and_rewrites_nothing(finished):
