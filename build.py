@@ -226,6 +226,7 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     Every conv layer and every class of ResNet-50 is walked. For each unit the site shows its
     weights, pictures of what drives it up and down, and what it answers to noise and photographs.
     What was made once is kept: stop at any time, and the same command goes on where it stopped.
+    While it works, the site of what is there so far is written now and then.
     """
     if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
