@@ -263,7 +263,7 @@ def test_escape_leaves_the_search_and_nothing_found_is_said(visit: Visit):
 
 
 def shown(page: Any) -> list[str]:
-    return page.locator(".grid li:visible b").all_inner_texts()
+    return page.locator(".grid li:visible b").all_text_contents()
 
 
 def test_a_layer_is_sorted_by_its_numbers(visit: Visit):
@@ -284,13 +284,13 @@ def test_units_without_a_number_come_last_in_either_direction(visit: Visit, orde
 def test_units_tell_the_number_that_they_are_sorted_by(visit: Visit):
     page = visit.open(PAGES["layer"])
     told = page.locator(".grid i")
-    scores = told.all_inner_texts()
+    scores = told.all_text_contents()
     page.select_option("[name=sort]", "orientation")
-    assert told.all_inner_texts() == ["30°", "30°", "30°", "30°", "–"]
+    assert told.all_text_contents() == ["30°", "30°", "30°", "30°", "–"]
     page.select_option("[name=sort]", "period")
-    assert told.all_inner_texts() == ["6 px", "6 px", "6 px", "6 px", "–"]
+    assert told.all_text_contents() == ["6 px", "6 px", "6 px", "6 px", "–"]
     page.select_option("[name=sort]", "")
-    assert told.all_inner_texts() == scores
+    assert told.all_text_contents() == scores
 
 
 def test_a_layer_is_sifted_and_the_address_keeps_it(visit: Visit):
@@ -367,6 +367,7 @@ def test_units_are_compared_across_pages_and_the_address_can_be_passed_on(
     with Visit(browser, served) as other:  # somebody else, with nothing collected
         other.open(visit.path).wait_for_selector(".compared img >> nth=1")
     page.click("button[aria-label='Remove fc:1']")
+    page.wait_for_selector(".compared img >> nth=1", state="detached")
     assert page.locator(".compared img").count() == 1
     visit.open(f"{LAYER}/0002.html")
     assert page.get_attribute(".tools button", "aria-pressed") == "true"

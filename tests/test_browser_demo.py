@@ -51,7 +51,7 @@ def test_a_layer_is_sorted_by_what_was_measured(visits: tuple[Any, str]):
     with Visit(*visits) as visit:
         page = visit.open("layer2.1.conv2/index.html")
         page.select_option("[name=sort]", "peak")
-        shown = page.locator(".grid i").all_inner_texts()
+        shown = page.locator(".grid i").all_text_contents()
         peaks = [float(text.replace("−", "-")) for text in shown]
         assert len(peaks) == 6
         assert peaks == sorted(peaks, reverse=True) != sorted(peaks)
