@@ -78,14 +78,14 @@ class Refresher:
         pause_s, n_done = self._rhythm.pause_s(), 0
         while not self._over.wait(pause_s):
             begun = time.monotonic()
-            if not self._is_done():
+            if not self._do_once():
                 return
             n_done += 1
             if n_done == 1:
                 self._first_done()
             pause_s = self._rhythm.pause_s(time.monotonic() - begun)
 
-    def _is_done(self) -> bool:
+    def _do_once(self) -> bool:
         """Do it once; whether that went well."""
         with contextlib.suppress(OSError):
             # Where this process goes, however it does, so does its end of stdin, and with it the
