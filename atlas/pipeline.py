@@ -284,11 +284,9 @@ def like_slug(stem: str, sha256: str) -> str:
 
 
 def _write_site_so_far(spec: AtlasSpec, places: Places) -> None:
-    """Write the site quietly, in a process beside the one that renders."""
-    from atlas.site.writer import write_site
-
+    """What a process beside the one that renders does."""
     with Atlas(spec, places) as atlas:
-        write_site(atlas.contents(), places.out_dir, base_url=places.base_url)
+        atlas.write()
 
 
 def _source(spec: AtlasSpec) -> str:

@@ -37,6 +37,9 @@ class Rhythm:
         return max(self.least_pause_s, self.pauses * round_s)
 
 
+RHYTHM = Rhythm()
+
+
 class Refresher:
     """Does `work` now and then while its context lasts.
 
@@ -49,12 +52,10 @@ class Refresher:
         rhythm: of the rounds.
     """
 
-    def __init__(
-        self, work: Work, first_done: Callable[[], None], rhythm: Rhythm | None = None
-    ) -> None:
+    def __init__(self, work: Work, first_done: Callable[[], None], rhythm: Rhythm = RHYTHM) -> None:
         self._work = pickle.dumps(work)
         self._first_done = first_done
-        self._rhythm = rhythm or Rhythm()
+        self._rhythm = rhythm
         self._over = threading.Event()
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._rounds, name="refresh", daemon=True)
@@ -88,8 +89,8 @@ class Refresher:
     def _do_once(self) -> bool:
         """Do it once; whether that went well."""
         with contextlib.suppress(OSError):
-            # Where this process goes, however it does, so does its end of stdin, and with it the
-            # other. Ctrl-C comes here only.
+            # The other process lives as long as its stdin: it goes with this one, even if that is
+            # killed. Ctrl-C reaches this one only.
             with subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1])],
                 stdin=subprocess.PIPE,

@@ -332,6 +332,23 @@ def test_a_layer_shows_its_other_pictures(visit: Visit, stem: str):
     assert visit.wrong == []
 
 
+def test_a_layer_without_excitatory_pictures_yet_shows_what_there_is(browser: Any, tmp_path: Path):
+    facts = site_factory.network(n_blocks=(1,))
+    write_site(site_factory.contents(facts, lambda _, kind: kind != "excitatory")[0], tmp_path)
+    with serve(tmp_path) as address, Visit(browser, address) as visit:
+        page = visit.open("layer1.0.conv1/index.html")
+        see_everything(page)
+        pictures = page.locator(".grid .cell img")
+        assert pictures.count() == 5
+        assert "/examples-00.webp" in pictures.first.evaluate("image => image.currentSrc")
+        assert page.input_value("[name=show]") == "examples"
+        page.select_option("[name=show]", "filters")
+        assert page.url.endswith("#show=filters")
+        page.select_option("[name=show]", "examples")
+        assert "#" not in page.url
+        assert "/examples-00.webp" in pictures.first.evaluate("image => image.src")
+
+
 def test_themes_are_switched_kept_and_follow_the_system(browser: Any, served: str):
     with Visit(browser, served, color_scheme="dark") as visit:
         page = visit.open("about.html")

@@ -83,7 +83,43 @@ def test_a_partial_site_lists_what_is_missing(partial_site: Path) -> None:
     assert "20 units not rendered yet: 0–19" in empty.text
     assert "layer1.1.conv3/0000.html" not in pages
     assert "excitatory picture of this unit is not rendered yet" in pages["conv1/0002.html"].text
+    assert "1 unit without an excitatory picture yet: 2" in pages["conv1/index.html"].text
     assert "units rendered so far" in pages["index.html"].text
+
+
+def test_a_site_without_excitatory_pictures_yet_says_so_and_begins_with_others(
+    tmp_path: Path,
+) -> None:
+    facts = site_factory.network(n_blocks=(1,))
+    conv1, fc = facts.layers[0], facts.layers[-1]
+
+    def wanted(unit: Unit, kind: str) -> bool:
+        if kind == "examples":
+            return unit.layer == conv1.name
+        return kind != "excitatory" or unit.id == fc.unit(0).id
+
+    write_site(site_factory.contents(facts, wanted)[0], tmp_path)
+    pages = read_pages(tmp_path)
+    assert f"1 of {facts.n_units} excitatory pictures so far" in pages["index.html"].text
+    assert "dead units so far" in pages["index.html"].text
+    expected = {
+        conv1.name: (
+            "15 units without an excitatory picture yet: 0–14",
+            "examples filters inhibitory",
+        ),
+        facts.layers[1].name: (
+            "5 units without an excitatory picture yet: 0–4",
+            "filters inhibitory",
+        ),
+        fc.name: ("7 units without an excitatory picture yet: 1–7", "thumbs inhibitory filters"),
+    }
+    for name, (words, sheets) in expected.items():
+        assert words in pages[f"{name}/index.html"].text
+        html = (tmp_path / name / "index.html").read_text()
+        told = re.search(r'data-sheets="([^"]*)"', html)
+        assert told
+        stems = [sheet.partition(":")[0] for sheet in told[1].split()]
+        assert " ".join(stems) == sheets
 
 
 def test_dead_units_are_said_to_be_dead(partial_site: Path) -> None:

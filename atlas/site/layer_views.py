@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atlas.cache import Entry
@@ -82,10 +82,9 @@ class LayerPage:
     dead: str | None  # "3 dead units: 4, 17–18"
     pairs: tuple[Pair, ...]
     units: tuple[GridUnit, ...]
-    missing: str | None  # "16–63"
-    n_missing: str
+    absent: tuple[str, ...]  # "48 units not rendered yet: 16–63"
     columns: str  # what the grid can be sorted by
-    sheets: str  # what else it can show: stem, columns and shape of the cells of each sheet
+    sheets: str  # what it can show: stem, columns and shape of the cells of each sheet
     has_labels: bool
     previous: Link | None
     next: Link | None
@@ -94,8 +93,6 @@ class LayerPage:
 def layer_view(contents: Contents, layer: Layer) -> LayerPage:
     """The page of one layer."""
     layers, paged = contents.facts.layers, contents.paged[layer.name]
-    known = set(paged)
-    missing = [index for index in range(layer.n_units) if index not in known]
     columns, values = columns_of(contents, layer)
     units = tuple(_grid_unit(contents, layer.unit(index), layer, values) for index in paged)
     position = layers.index(layer)
@@ -109,14 +106,27 @@ def layer_view(contents: Contents, layer: Layer) -> LayerPage:
         dead=_dead(units),
         pairs=_pairs(contents, layer),
         units=units,
-        missing=wording.spell_ranges(missing) or None,
-        n_missing=wording.count(len(missing), "unit"),
+        absent=tuple(_absent(units, layer)),
         columns=";".join(columns),
         sheets=_sheets(contents, layer),
         has_labels=layer.kind == "classifier" and bool(contents.facts.labels),
         previous=layer_link(layers[position - 1].name, "../") if position else None,
         next=layer_link(layers[position + 1].name, "../") if position + 1 < len(layers) else None,
     )
+
+
+def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:
+    """Which units have no page yet, and which of the others no excitatory picture."""
+    paged = {unit.index for unit in units}
+    unpaged = [index for index in range(layer.n_units) if index not in paged]
+    blank = [unit.index for unit in units if not unit.cell]
+    for indices, words in (
+        (unpaged, "not rendered yet"),
+        (blank, "without an excitatory picture yet"),
+    ):
+        if indices:
+            n_units = wording.count(len(indices), "unit")
+            yield f"{n_units} {words}: {wording.spell_ranges(indices)}"
 
 
 def layer_facts(layer: Layer) -> tuple[Fact, ...]:
@@ -255,10 +265,12 @@ def _subtitle(layer: Layer) -> str:
 
 
 def _sheets(contents: Contents, layer: Layer) -> str:
-    """`thumbs:6:1 filters:5:2`: of each sheet its cells in a row, and their width over height."""
-    if not contents.paged[layer.name]:
-        return ""
-    shown = {THUMBS.stem: f"{THUMBS.columns}:1"}
+    """`thumbs:6:1 filters:5:2`: of each sheet its cells in a row, and their width over height.
+
+    The first is what the grid shows at first: excitatory pictures; before there are any,
+    photographs, or else weights.
+    """
+    shown: dict[str, str] = {}
     for index in contents.paged[layer.name]:
         sprites = {
             OF_OWN_SIZE[kind].stem: contents.sprite(layer, index, kind) for kind in GRID_KINDS
@@ -268,7 +280,12 @@ def _sheets(contents: Contents, layer: Layer) -> str:
             if sprite and stem not in shown:
                 width, height = sprite.cell_px
                 shown[stem] = f"{sprite.columns}:{width / height:.4g}"
-    return " ".join(f"{stem}:{how}" for stem, how in shown.items())
+    order = [*(OF_OWN_SIZE[kind].stem for kind in GRID_KINDS), EXAMPLES.stem]
+    if _pictured(contents, layer):
+        order, shown[THUMBS.stem] = [THUMBS.stem, *order], f"{THUMBS.columns}:1"
+    else:
+        order.reverse()
+    return " ".join(f"{stem}:{shown[stem]}" for stem in order if stem in shown)
 
 
 def _grid_unit(

@@ -259,18 +259,25 @@ def _counts(contents: Contents) -> tuple[Fact, ...]:
 
 def _dead(contents: Contents) -> Iterator[Fact]:
     """Said as soon as there are pictures: that there is none is worth knowing."""
-    if contents.n_made("excitatory"):
+    if n_pictured := contents.n_made("excitatory"):
         dead = contents.n_dead
         noun = "dead unit" if dead == 1 else "dead units"
+        if n_pictured < contents.facts.n_units:
+            noun += " so far"
         yield Fact(noun, wording.count(dead), about="dead")
 
 
 def _progress(contents: Contents) -> str | None:
-    n_units = contents.facts.n_units
-    n_paged = contents.n_pages
-    if n_paged == n_units:
+    n_units, n_paged = contents.facts.n_units, contents.n_pages
+    n_pictured = contents.n_made("excitatory")
+    if n_pictured == n_units:
         return None
-    return f"{wording.count(n_paged)} of {wording.count(n_units)} units rendered so far"
+    if n_paged == n_units:
+        return f"{wording.count(n_pictured)} of {wording.count(n_units)} excitatory pictures so far"
+    words = f"{wording.count(n_paged)} of {wording.count(n_units)} units rendered so far"
+    if n_pictured < n_paged:
+        words += f", {wording.count(n_pictured)} of them with an excitatory picture"
+    return words
 
 
 def _photographs(contents: Contents) -> Iterator[Fact]:

@@ -3,8 +3,9 @@
 "use strict";
 
 const SIZES = { S: "4rem", M: "", L: "11rem" };
-const SHEET_NAMES = { thumbs: "excitatory pictures", inhibitory: "inhibitory pictures", filters: "weights", examples: "photographs" };
-const DEFAULTS = { show: "thumbs", size: "M", sort: "", order: "down", by: "", from: "", to: "" };
+const THUMBS = "thumbs"; // what is in the page itself
+const SHEET_NAMES = { [THUMBS]: "excitatory pictures", inhibitory: "inhibitory pictures", filters: "weights", examples: "photographs" };
+const DEFAULTS = { size: "M", sort: "", order: "down", by: "", from: "", to: "" };
 
 class Grid {
   constructor(list) {
@@ -19,6 +20,8 @@ class Grid {
         return [stem, { columns: Number(columns), ratio }];
       }),
     );
+    const [first = THUMBS] = this.sheets.keys(); // others, as long as there are no excitatory pictures
+    this.defaults = { show: first, ...DEFAULTS };
     this.labelled = list.classList.contains("labelled");
   }
 
@@ -48,7 +51,7 @@ class Grid {
     this.list.style.setProperty("--columns", sheet.columns);
     this.list.style.setProperty("--ratio", sheet.ratio);
     for (const unit of this.units) {
-      if (stem === "thumbs") unit.cell.replaceChildren(...(unit.own ? [unit.own] : []));
+      if (stem === THUMBS) unit.cell.replaceChildren(...(unit.own ? [unit.own] : []));
       else unit.cell.replaceChildren(this.picture(stem, sheet, unit));
     }
   }
@@ -106,14 +109,14 @@ class Grid {
 
 const spelled = (value, unit) => (value === null ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim());
 
-function readState() {
-  return { ...DEFAULTS, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+function readState(defaults) {
+  return { ...defaults, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
 }
 
-const isDefault = (state) => Object.entries(DEFAULTS).every(([name, value]) => state[name] === value);
+const agree = (state, other) => Object.entries(other).every(([name, value]) => state[name] === value);
 
-function writeState(state) {
-  const kept = Object.entries(state).filter(([name, value]) => name in DEFAULTS && value !== DEFAULTS[name]);
+function writeState(state, defaults) {
+  const kept = Object.entries(state).filter(([name, value]) => name in defaults && value !== defaults[name]);
   const hash = new URLSearchParams(kept).toString();
   history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
 }
@@ -151,20 +154,21 @@ function addControls(grid) {
     for (const [name, value] of Object.entries(state)) if (form.elements[name]) form.elements[name].value = value;
     for (const name of ["from", "to"]) if (form.elements[name]) form.elements[name].hidden = !form.elements.by?.value;
     grid.list.style.setProperty("--cell", SIZES[state.size] || "");
-    if (!grid.known && isDefault({ ...state, size: DEFAULTS.size })) return;
+    const asItWas = { ...grid.defaults, show: THUMBS, size: state.size };
+    if (!grid.known && agree(state, asItWas)) return;
     grid.show(state.show);
     const n_shown = grid.arrange(state);
     status.textContent = n_shown === grid.units.length ? "" : `${n_shown} of ${grid.units.length}`;
   };
-  const current = () => ({ ...DEFAULTS, ...Object.fromEntries(new FormData(form)) });
+  const current = () => ({ ...grid.defaults, ...Object.fromEntries(new FormData(form)) });
   form.addEventListener("input", () => {
-    writeState(current());
+    writeState(current(), grid.defaults);
     apply(current());
   });
   form.addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => apply(readState()));
+  addEventListener("hashchange", () => apply(readState(grid.defaults)));
   grid.list.before(form);
-  apply(readState());
+  apply(readState(grid.defaults));
 }
 
 addEventListener("DOMContentLoaded", () => {
