@@ -1,8 +1,4 @@
-"""What exists in a network: its layers and units, and how they are spelled.
-
-This is the only place that makes ids, slugs, page paths and picture paths.
-Everything here is plain data, so the site and the command can use it without torch.
-"""
+"""What exists in a network: its layers and their units, as plain data without torch."""
 
 from __future__ import annotations
 
@@ -12,32 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-LayerKind = Literal["conv", "classifier"]
+from atlas.canonical import canonical_json
+
+LayerKind = Literal["conv", "hidden", "classifier"]
 ScoreName = Literal["z", "mean", "logit"]
-Kind = Literal[
-    "filter",
-    "circuit",
-    "noise",
-    "tuning",
-    "natural",
-    "examples",
-    "dream",
-    "excitatory",
-    "field",
-    "twin",
-    "inhibitory",
-    "similar",
-    "like",
-]  # of artifact; what each is, and which layers have it: atlas/spec.py
-WHOLE_LAYER = -1  # in place of a unit's index: all channels at once
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+WHOLE_LAYER = -1  # in place of a unit's index: all units of the layer at once
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution, or the classifier, as the walk found it in forward order.
+    """A convolution, a hidden linear layer or the classifier, in forward order.
 
-    Sizes given as pairs are (height, width). A classifier is described as a 1x1
-    convolution over the pooled features; its `output_px` is (1, 1).
+    Sizes given as pairs are (height, width). A linear layer is described as a 1x1 convolution
+    over a map of one position, so its `output_px` is (1, 1).
     """
 
     name: str  # torch's dotted name, e.g. "layer3.0.conv2"
@@ -53,7 +37,7 @@ class Layer:
     stage: str  # "stem", "layer3", "classifier"
     block: str | None  # "layer3.0", or None outside a block
     batch_norm: str | None  # name of the BatchNorm that follows
-    writers: tuple[str, ...]  # layers whose channels it takes in, several where they are summed
+    writers: tuple[str, ...]  # layers whose channels it reads, several where they are summed
     output_px: tuple[int, int]  # size of its map for an image of the network's input size
     receptive_field_px: int  # of one position of the map, in image pixels, before clipping
     field_centre_px: float  # of the receptive field of position 0; pixel 0 is at 0
@@ -62,18 +46,28 @@ class Layer:
 
     @property
     def reads(self) -> str | None:
-        """The layer whose channels it takes in, None where several are summed or none is there."""
+        """The layer whose channels it reads; None where several are summed or there is none."""
         return self.writers[0] if len(self.writers) == 1 else None
 
     def unit(self, index: int) -> Unit:
-        """The unit at `index`, which must be below `n_units`."""
+        """The unit at `index`, which must be in 0..n_units-1."""
         assert index >= 0, (self.name, index)
         return self.units[index]
 
     @property
+    def is_classifier(self) -> bool:
+        """Whether its units are classes."""
+        return self.kind == "classifier"
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether its units are channels, with a map of positions each."""
+        return self.kind == "conv"
+
+    @property
     def score_name(self) -> ScoreName:
-        """What answers are counted in: sigmas, or where no BatchNorm tells them, as they are."""
-        if self.kind == "classifier":
+        """What responses are counted in: logits, BatchNorm sigmas, or plain activations."""
+        if self.is_classifier:
             return "logit"
         return "z" if self.batch_norm else "mean"
 
@@ -90,7 +84,7 @@ class Layer:
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """One output channel of a conv layer, or one class logit; or a whole layer in their place."""
+    """A channel of a convolution, an output of a linear layer, or a whole layer in their place."""
 
     layer: str
     index: int
@@ -105,10 +99,16 @@ class Unit:
         """Whether this stands for all units of its layer."""
         return self.index == WHOLE_LAYER
 
-    @property
-    def slug(self) -> str:
-        """`0117`, the stem of the unit's page and picture."""
-        return f"{self.index:04d}"
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How weights expect an image to be prepared."""
+
+    size_px: int  # side of the square that the network is given
+    resize_px: int  # of the short side, before the middle is cut out
+    mean: tuple[float, ...]  # per image channel, subtracted from values in 0..1
+    std: tuple[float, ...]  # per image channel, divided by
+    interpolation: Interpolation = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -116,19 +116,29 @@ class NetworkFacts:
     """Everything about a loaded network that is not a tensor."""
 
     name: str  # "ResNet-50"
+    family: str  # the name of the family that built it
     weights: str  # "IMAGENET1K_V1", or the file's name
     sha256: str  # of the weights file
     labels: tuple[str, ...]  # one per class, by index
     labels_source: str  # where the labels come from, said on the about page
-    input_size_px: int
-    mean: tuple[float, ...]  # per image channel, of the weights' own preprocessing
-    std: tuple[float, ...]
+    preprocessing: Preprocessing
     layers: tuple[Layer, ...]
+    label_ids: tuple[str, ...] = ()  # WordNet ids of the classes, by index, where they are known
+
+    @property
+    def input_size_px(self) -> int:
+        """Side of the square that the network is given."""
+        return self.preprocessing.size_px
 
     @property
     def n_units(self) -> int:
         """Units in the whole network."""
         return sum(layer.n_units for layer in self.layers)
+
+    @cached_property
+    def classifier(self) -> Layer | None:
+        """The layer whose units are the classes, None where the network has none."""
+        return next((layer for layer in self.layers if layer.is_classifier), None)
 
     @cached_property
     def summed_with(self) -> dict[str, tuple[str, ...]]:
@@ -143,7 +153,11 @@ class NetworkFacts:
 
     def layer(self, name: str) -> Layer:
         """The layer called `name`, which must exist."""
-        return next(layer for layer in self.layers if layer.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
 
     def to_json(self) -> str:
         """Canonical JSON, the inverse of `from_json`."""
@@ -151,46 +165,16 @@ class NetworkFacts:
 
     @classmethod
     def from_json(cls, text: str) -> NetworkFacts:
-        """Facts as `to_json` wrote them."""
+        """Facts as `to_json` wrote them.
+
+        Raises:
+            KeyError, TypeError, ValueError: text that another version wrote.
+        """
         data = json.loads(text)
-        layers = tuple(Layer(**_tuples(layer)) for layer in data.pop("layers"))
-        return cls(layers=layers, **_tuples(data))
+        layers = tuple(Layer(**_with_tuples(layer)) for layer in data.pop("layers"))
+        preprocessing = Preprocessing(**_with_tuples(data.pop("preprocessing")))
+        return cls(layers=layers, preprocessing=preprocessing, **_with_tuples(data))
 
 
-def layer_dir(layer: str) -> str:
-    """Folder of a layer inside the site, relative to the site's root."""
-    return layer
-
-
-def unit_page(unit: Unit) -> str:
-    """Path of a unit's page, relative to the site's root."""
-    return f"{unit.layer}/{unit.slug}.html"
-
-
-def like_page(slug: str) -> str:
-    """Path of the page of an image that was looked up, relative to the site's root."""
-    return f"like/{slug}.html"
-
-
-def like_picture_path(slug: str) -> str:
-    """Path of such an image itself, relative to the site's root."""
-    return f"like/{slug}.webp"
-
-
-def picture_path(unit: Unit) -> str:
-    """Path of a unit's excitatory picture, relative to the site's root."""
-    return f"{unit.layer}/{unit.slug}.webp"
-
-
-def cover_path(layer: str) -> str:
-    """Path of the picture that stands for a whole layer, relative to the site's root."""
-    return f"{layer_dir(layer)}/cover.webp"
-
-
-def canonical_json(value: Any) -> str:
-    """JSON that is the same for equal values: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+def _with_tuples(data: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}

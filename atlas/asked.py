@@ -1,0 +1,32 @@
+"""What was asked: which network, recipe, preset, kinds and part of the network. Frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlas.recipes import PresetName, RecipeName
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of the network to render; empty fields choose everything."""
+
+    layers: tuple[str, ...] = ()  # names or globs
+    units: tuple[range, ...] = ()  # of every chosen layer
+    classes: tuple[str, ...] = ()  # labels or indices, in the classifier
+
+
+@dataclass(frozen=True)
+class AtlasSpec:
+    """One atlas, as asked for."""
+
+    family: str = ""  # name of the network's family; empty: the first there is
+    weights: str = ""  # a published name or a file; empty: the family's default
+    labels: Path | None = None
+    recipe: RecipeName = "fourier"
+    preset: PresetName = "standard"
+    seed: int = 0
+    selection: Selection = Selection()
+    kinds: tuple[str, ...] = ()  # names of the kinds to make; empty: all of them
+    images_sha256: str = ""  # identity of the folder of photographs; empty: none
