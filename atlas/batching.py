@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 
 from atlas.pictures.recipes import ascend
-from atlas.spec import Fourier, Recipe, Twin
-from atlas.taps import Tap
+from atlas.network.taps import Tap
+from atlas.recipes import Fourier, Recipe
 from atlas.units import Unit
 
-CPU_BATCH_PX = 24 * 224 * 224  # canvas pixels in flight: about 2 GB with ResNet-50
+CPU_BATCH_PX = 24 * 224 * 224  # canvas pixels in flight: about 2 GB with a large network
 MEMORY_SHARE = 0.8  # of a device's free memory
 N_TRIED = 2  # images whose memory is measured
 MAX_BATCH = 512
@@ -26,19 +26,22 @@ class Batching:
         self._share = MEMORY_SHARE
         self._cpu_px = CPU_BATCH_PX
 
-    def size(self, tap: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> int:
+    def size(
+        self, tap: Tap, units: Sequence[Unit], recipe: Recipe, images_per_unit: int = 1
+    ) -> int:
         """Units of a job that go into one batch: the more, the smaller their largest canvas.
 
         Args:
             tap: that they will be ascended on.
             units: the first of them are tried.
-            spec: the recipe.
+            recipe: of the ascents.
+            images_per_unit: that are in memory at once.
         """
         if self._device.type == "cuda":
-            used = bytes_per_unit(tap, units[:N_TRIED], spec)
+            used = images_per_unit * bytes_per_image(tap, units[:N_TRIED], recipe)
             n_units = int(self._share * free_bytes(self._device) / used)
         else:
-            n_units = self._cpu_px // pixels_per_unit(spec)
+            n_units = self._cpu_px // (images_per_unit * recipe.canvas_px**2)
         return max(1, min(MAX_BATCH, n_units))
 
     def noise_images(self, size_px: int) -> int:
@@ -53,26 +56,20 @@ class Batching:
             torch.cuda.empty_cache()
 
 
-def pixels_per_unit(spec: Recipe | Twin) -> int:
-    """Canvas pixels in flight at once: a twin is rendered together with its neighbour."""
-    return spec.canvas_px**2 * (2 if isinstance(spec, Twin) else 1)
-
-
 def free_bytes(device: torch.device) -> int:
     """Memory of a GPU that nobody uses, with what this process keeps for reuse."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
-def bytes_per_unit(tap: Tap, units: Sequence[Unit], spec: Recipe | Twin) -> float:
-    """Memory of a GPU that one unit takes at most: measured on one step with a few of them."""
+def bytes_per_image(tap: Tap, units: Sequence[Unit], recipe: Recipe) -> float:
+    """Memory of a GPU that one image takes at most: measured on one step with a few of them."""
     device = tap.device
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
-    recipe = spec.first if isinstance(spec, Twin) else spec
     ascend(tap, units, one_step(recipe))
     used = (torch.cuda.max_memory_allocated(device) - before) / len(units)
-    return max(1.0, used) * (2 if isinstance(spec, Twin) else 1)
+    return max(1.0, used)
 
 
 def one_step(recipe: Recipe) -> Recipe:

@@ -27,7 +27,7 @@ from atlas.network import Network, Precision
 from atlas.pictures.reference import render_one
 from atlas.plan import Job, full_size_steps, jobs_of
 from atlas.spec import KINDS, AtlasSpec, Fourier, Progressive, Recipe, Stage, select_units
-from atlas.taps import Tap
+from atlas.network.taps import Tap
 from atlas.units import Kind, Layer, NetworkFacts, Unit
 
 N_ROUNDS = 3  # of which the median counts

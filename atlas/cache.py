@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from atlas.errors import CacheError
-from atlas.units import NetworkFacts, canonical_json
+from atlas.records import from_json
+from atlas.units import NetworkFacts, ScoreName
 
-SCHEMA_VERSION = 3  # raise it when the tables or NetworkFacts change
+SCHEMA_VERSION = 4  # raise it when the tables change, and add to _MIGRATIONS
 FILE_NAME = "atlas.sqlite"
 MAX_LOOKUPS = 1000  # for more entries it is quicker to read all of them
+ABANDONED_S = 30 * 24 * 3600.0  # a checkpoint that nobody took up for so long is dropped
 
 _SCHEMA = """
 create table if not exists artifacts (
@@ -34,7 +35,8 @@ create table if not exists artifacts (
     numbers text not null,
     seconds real not null,
     sha256 text not null,
-    data blob not null
+    data blob not null,
+    slot text not null default ''
 );
 create table if not exists networks (
     source text primary key,
@@ -42,10 +44,32 @@ create table if not exists networks (
 ) without rowid;
 create table if not exists checkpoints (
     key text primary key,
-    data blob not null
+    data blob not null,
+    saved_at real not null default 0
 );
+create table if not exists image_digests (
+    path text not null,
+    n_bytes integer not null,
+    mtime_ns integer not null,
+    sha256 text not null,
+    primary key (path, n_bytes, mtime_ns)
+) without rowid;
 """
+_MIGRATIONS = {
+    # Facts are read from the network again. Comparisons of units have another address now.
+    3: f"""
+alter table artifacts add column slot text not null default '';
+alter table checkpoints add column saved_at real not null default 0;
+update checkpoints set saved_at = cast(strftime('%s', 'now') as real);
+delete from networks;
+delete from artifacts where kind = 'similar';
+{_SCHEMA}
+"""
+}
 _ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256, length(data)"
+
+
+RecordType = TypeVar("RecordType")
 
 
 @dataclass(frozen=True)
@@ -57,9 +81,10 @@ class Artifact:
     kind: str
     width_px: int
     height_px: int
-    numbers: dict[str, Any]  # facts measured on the picture, JSON-ready
+    numbers_json: str  # what was measured
     seconds: float  # of render time
     data: bytes  # the encoded picture
+    slot: str = ""  # what else has the same slot is superseded by this
 
 
 @dataclass(frozen=True)
@@ -76,11 +101,11 @@ class Entry:
     sha256: str
     n_bytes: int
 
-    @cached_property
-    def numbers(self) -> dict[str, Any]:
-        """Facts measured on the picture; read when they are asked for, there are many entries."""
-        numbers: dict[str, Any] = json.loads(self.numbers_json)
-        return numbers
+    def record(self, record_type: type[RecordType], score: ScoreName) -> RecordType:
+        """What was measured; read when it is asked for, since there are many entries."""
+        if "_record" not in self.__dict__:
+            self.__dict__["_record"] = from_json(record_type, self.numbers_json, score)
+        return cast(RecordType, self.__dict__["_record"])
 
 
 class Cache:
@@ -91,8 +116,10 @@ class Cache:
             another version.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, must_exist: bool = False) -> None:
         self.path = folder / FILE_NAME
+        if must_exist and not self.path.is_file():
+            raise CacheError(f"no cache in {folder}; give its folder with --cache")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60)
@@ -115,16 +142,19 @@ class Cache:
                 artifact.kind,
                 artifact.width_px,
                 artifact.height_px,
-                canonical_json(artifact.numbers),
+                artifact.numbers_json,
                 artifact.seconds,
                 hashlib.sha256(artifact.data).hexdigest(),
                 artifact.data,
+                artifact.slot,
             )
             for artifact in artifacts
         ]
+        slots = [(artifact.slot,) for artifact in artifacts if artifact.slot]
         with self._explained(), self._db:
+            self._db.executemany("delete from artifacts where slot = ?", slots)
             self._db.executemany(
-                "insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", rows
+                "insert or replace into artifacts values (?,?,?,?,?,?,?,?,?,?)", rows
             )
 
     def keys(self) -> set[str]:
@@ -184,7 +214,14 @@ class Cache:
 
     def checkpoint(self, key: str) -> Checkpoint:
         """Where a long piece of work is remembered until it is done."""
+        abandoned = time.time() - ABANDONED_S
+        self.execute("delete from checkpoints where saved_at < ?", abandoned)
         return Checkpoint(self, hashlib.sha256(key.encode()).hexdigest())
+
+    @property
+    def image_digests(self) -> MutableMapping[tuple[str, int, int], str]:
+        """Digests of images by their path, size in bytes and time of change in nanoseconds."""
+        return ImageDigests(self)
 
     def save_facts(self, source: str, facts: NetworkFacts) -> None:
         """Remember what a weights source turned out to be, so that nothing must be loaded again."""
@@ -199,12 +236,20 @@ class Cache:
             row = self._db.execute(
                 "select facts from networks where source = ?", (source,)
             ).fetchone()
-        return NetworkFacts.from_json(row[0]) if row else None
+        try:
+            return NetworkFacts.from_json(row[0]) if row else None
+        except (KeyError, TypeError, ValueError):  # another version wrote them
+            return None
 
-    def execute(self, statement: str, *values: str | bytes) -> list[Any]:
+    def execute(self, statement: str, *values: str | bytes | int | float) -> list[Any]:
         """Run one statement and commit it."""
         with self._explained(), self._db:
             return self._db.execute(statement, values).fetchall()
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[str | int]]) -> None:
+        """Run one statement for many rows, and commit them together."""
+        with self._explained(), self._db:
+            self._db.executemany(statement, rows)
 
     @property
     def disk_bytes(self) -> int:
@@ -214,7 +259,9 @@ class Cache:
     def _prepare(self) -> None:
         (version,) = self._db.execute("pragma user_version").fetchone()
         (n_tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
-        if n_tables and version != SCHEMA_VERSION:
+        if n_tables and version in _MIGRATIONS:
+            self._run_script(_MIGRATIONS[version])
+        elif n_tables and version != SCHEMA_VERSION:
             self._db.close()
             raise CacheError(
                 f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
@@ -224,9 +271,13 @@ class Cache:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         if not n_tables:
-            self._db.executescript(
-                f"begin immediate; {_SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;"
-            )
+            self._run_script(_SCHEMA)
+
+    def _run_script(self, script: str) -> None:
+        """Bring the tables to this version, all of it or nothing."""
+        self._db.executescript(
+            f"begin immediate; {script} pragma user_version = {SCHEMA_VERSION}; commit;"
+        )
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -256,7 +307,9 @@ class Checkpoint:
 
     def save(self, data: bytes) -> None:
         """Remember this, in place of what was remembered before."""
-        self._cache.execute("insert or replace into checkpoints values (?,?)", self._key, data)
+        self._cache.execute(
+            "insert or replace into checkpoints values (?,?,?)", self._key, data, time.time()
+        )
 
     def load(self) -> bytes | None:
         """What was remembered, if anything was."""
@@ -266,6 +319,42 @@ class Checkpoint:
     def drop(self) -> None:
         """Forget it: the work is done."""
         self._cache.execute("delete from checkpoints where key = ?", self._key)
+
+
+class ImageDigests(MutableMapping[tuple[str, int, int], str]):
+    """Digests of images that were read before; kept so that a folder is read only once."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        rows = cache.execute("select path, n_bytes, mtime_ns, sha256 from image_digests")
+        self._known = {(path, n_bytes, mtime_ns): sha for path, n_bytes, mtime_ns, sha in rows}
+
+    def __getitem__(self, key: tuple[str, int, int]) -> str:
+        return self._known[key]
+
+    def __setitem__(self, key: tuple[str, int, int], sha256: str) -> None:
+        self.update({key: sha256})
+
+    def __delitem__(self, key: tuple[str, int, int]) -> None:
+        del self._known[key]
+        self._cache.execute(
+            "delete from image_digests where path = ? and n_bytes = ? and mtime_ns = ?", *key
+        )
+
+    def __iter__(self) -> Iterator[tuple[str, int, int]]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def update(self, digests: Any = (), /, **_: str) -> None:
+        """Remember many at once."""
+        added = dict(digests)
+        self._known |= added
+        self._cache.execute_many(
+            "insert or replace into image_digests values (?,?,?,?)",
+            [(*key, sha256) for key, sha256 in added.items()],
+        )
 
 
 def remove_cache(folder: Path) -> int:

@@ -8,7 +8,7 @@ import time
 import torch
 
 from atlas.errors import DeviceError
-from atlas.network import Precision
+from atlas.network.network import Precision
 from atlas.pictures.fourier import Canvas, jittered
 
 

@@ -29,6 +29,7 @@ STATIC_DIR = "static"
 FAVICON = "favicon.svg"
 COVER = "cover.webp"
 LIKE_DIR = "like"
+FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
 
 
 def unit_slug(unit: Unit) -> str:

@@ -1,4 +1,4 @@
-"""What is there to do: a pure function of what was asked and what is done.
+"""What there is to do: a pure function of what was asked and what is done.
 
 `status`, `--dry-run`, the progress bar and resuming all read the same plan.
 """
@@ -6,30 +6,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Any
 
+from atlas.addressing import artifact_keys
+from atlas.asked import AtlasSpec
 from atlas.cache import Entry
-from atlas.spec import (
-    KINDS,
-    ArtifactSpec,
-    AtlasSpec,
-    Examples,
-    Fourier,
-    Progressive,
-    Similar,
-    Twin,
-    artifact_keys,
-    select_units,
-    units_of,
-)
-from atlas.units import Kind, Layer, NetworkFacts, Unit
+from atlas.errors import SpecError
+from atlas.kinds import KINDS, find_kinds
+from atlas.kinds.kind import Kind
+from atlas.selection import select_units
+from atlas.units import Layer, NetworkFacts, Unit
 
 # Drawing, jittering and measuring a picture costs about this much more than the network itself.
 OVERHEAD_MACS = 150_000_000
+
+Kinds = Sequence[Kind[Any]]
 
 
 @dataclass(frozen=True)
@@ -37,17 +31,26 @@ class Job:
     """Artifacts of one kind to make for units of one layer, or for the layer itself."""
 
     layer: Layer
-    kind: Kind
-    spec: ArtifactSpec
+    kind: Kind[Any]
+    spec: Any  # of the type that the kind makes
     units: tuple[Unit, ...]
     keys: tuple[str, ...]  # of the artifacts, one per unit
-    unit_cost: float  # multiply-accumulates for one unit
+    steps: float = 0.0  # full-size steps of ascent for one unit
     sources: tuple[str, ...] = ()  # keys of the artifacts that they are made from
+    slot: tuple[str, ...] = ()  # per unit, the same whatever the sources are; empty: all are kept
 
     @property
     def keyed(self) -> Iterator[tuple[Unit, str]]:
         """Each unit with the key of its artifact."""
         return zip(self.units, self.keys, strict=True)
+
+    @property
+    def unit_cost(self) -> float:
+        """Multiply-accumulates to render one unit: forward and backward through all its steps.
+
+        Single passes forward count as nothing.
+        """
+        return 2 * (self.layer.macs + OVERHEAD_MACS) * self.steps
 
 
 @dataclass(frozen=True)
@@ -73,118 +76,166 @@ class Plan:
         return sum(job.unit_cost * len(job.units) for job in self.missing)
 
 
-def make_plan(spec: AtlasSpec, facts: NetworkFacts, done: Iterable[str]) -> Plan:
-    """Jobs for everything the spec asks of the network, less what is done.
+def make_plan(
+    asked: AtlasSpec, facts: NetworkFacts, done: Iterable[str], kinds: Kinds = KINDS
+) -> Plan:
+    """Jobs for everything that was asked of the network, less what is done.
 
     Kind after kind, each in forward order of the layers: people look at excitatory pictures of
     the whole network long before the last inhibitory one is there.
 
     Args:
-        spec: what was asked.
+        asked: what was asked.
         facts: of the network.
         done: keys of the artifacts that exist.
+        kinds: all kinds that there are.
 
     Raises:
-        SpecError: the selection names something that is not there.
+        SpecError: the selection or the kinds name something that is not there, or a kind was
+            asked for that none of the chosen layers can have.
     """
     done = set(done)
-    by_layer = {
+    chosen = {
         name: tuple(units)
-        for name, units in groupby(select_units(spec.selection, facts), lambda unit: unit.layer)
+        for name, units in groupby(select_units(asked.selection, facts), lambda unit: unit.layer)
     }
-    asked = jobs_of(spec, facts, by_layer)
-    if "similar" in spec.kinds:
-        asked += similar_jobs(spec, facts, done.union(*(job.keys for job in asked)))
-    missing = [_without(job, done) for job in asked]
-    return Plan(asked, tuple(job for job in missing if job.units))
+    wanted = find_kinds(asked.kinds, kinds)
+    _refuse_impossible(asked, facts, wanted, chosen)
+    jobs = jobs_of(asked, facts, with_sources(wanted, asked, kinds), chosen, done)
+    missing = (_without(job, done) for job in jobs)
+    return Plan(jobs, tuple(job for job in missing if job.units))
+
+
+def with_sources(wanted: Kinds, asked: AtlasSpec, kinds: Kinds = KINDS) -> tuple[Kind[Any], ...]:
+    """The wanted kinds and all that they are made from, in the order of making."""
+    by_name = {kind.name: kind for kind in kinds}
+    names: set[str] = set()
+    waiting = [kind.name for kind in wanted]
+    while waiting:
+        name = waiting.pop()
+        if name not in names:
+            names.add(name)
+            waiting += [source.kind for source in by_name[name].sources_of(asked)]
+    return tuple(kind for kind in kinds if kind.name in names)
 
 
 def jobs_of(
-    spec: AtlasSpec, facts: NetworkFacts, chosen: Mapping[str, tuple[Unit, ...]]
-) -> tuple[Job, ...]:
-    """Every job for the chosen units, by layer, in the order of making."""
-    jobs = [
-        make_job(spec, facts, layer, kind, units)
-        for layer in facts.layers
-        if layer.name in chosen
-        for kind in spec.kinds_of(layer, facts)
-        if (units := units_of(kind, layer, chosen[layer.name]))
-    ]
-    order = list(KINDS)
-    return tuple(sorted(jobs, key=lambda job: (order.index(job.kind), job.layer.index)))
-
-
-def make_job(
-    spec: AtlasSpec,
+    asked: AtlasSpec,
     facts: NetworkFacts,
-    layer: Layer,
-    kind: Kind,
-    units: tuple[Unit, ...],
-) -> Job:
-    """The job that makes one kind of artifact for these units of one layer."""
-    artifact_spec = spec.artifact_spec(kind, layer, facts)
-    keys = artifact_keys(facts.sha256, units, kind, artifact_spec)
-    sources: tuple[str, ...] = ()
-    if isinstance(artifact_spec, Examples):
-        sources = artifact_keys(facts.sha256, (layer.whole,), "natural", artifact_spec.natural)
-    cost = unit_cost(layer, artifact_spec, facts)
-    return Job(layer, kind, artifact_spec, units, keys, cost, sources)
-
-
-def similar_jobs(spec: AtlasSpec, facts: NetworkFacts, there: Container[str]) -> tuple[Job, ...]:
-    """The jobs that compare all units of the network with each other.
-
-    Their keys say what is compared, so they are stale as soon as more is there.
+    kinds: Kinds,
+    chosen: Mapping[str, tuple[Unit, ...]],
+    there: Iterable[str],
+    *,
+    are_made: bool = True,
+) -> tuple[Job, ...]:
+    """Every job for the chosen units, kind after kind, each in forward order.
 
     Args:
-        spec: what was asked. With photographs, units are compared by their answers to them, else
-            by their excitatory pictures.
+        asked: what was asked.
         facts: of the network.
-        there: keys of the artifacts that will be there when the units are compared.
+        kinds: to make, in the order of making, with all that they are made from.
+        chosen: units by the name of their layer.
+        there: keys of the artifacts that exist. What is made from the whole network is made from
+            those, and from what these jobs make.
+        are_made: whether these jobs will be carried out.
     """
-    kind: Kind = "natural" if spec.images else "excitatory"
-    jobs = [
-        make_job(spec, facts, layer, kind, units_of(kind, layer, layer.units))
-        for layer in facts.layers
-    ]
-    sources = {job.layer: [key for key in job.keys if key in there] for job in jobs}
-    keys = tuple(key for layer in facts.layers for key in sources[layer])
-    basis: Literal["photographs", "pictures"] = "photographs" if spec.images else "pictures"
-    similar = Similar(basis, hashlib.sha256("".join(keys).encode()).hexdigest())
-    return tuple(
-        Job(
+    planner = _Planner(asked, facts, {kind.name: kind for kind in kinds}, set(there))
+    jobs: list[Job] = []
+    for kind in kinds:
+        of_kind = tuple(planner.jobs(kind, chosen))
+        jobs += of_kind
+        if are_made:
+            planner.there.update(key for job in of_kind for key in job.keys)
+    return tuple(jobs)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """What jobs are made from: `there` grows as jobs are planned."""
+
+    asked: AtlasSpec
+    facts: NetworkFacts
+    kinds: Mapping[str, Kind[Any]]
+    there: set[str]
+
+    def jobs(self, kind: Kind[Any], chosen: Mapping[str, tuple[Unit, ...]]) -> Iterator[Job]:
+        """The jobs of one kind."""
+        of_network = self._sources_in_network(kind)
+        if of_network is not None:  # then it concerns all layers that have any of them
+            layers = [layer for layer in self.facts.layers if of_network[layer.name]]
+            keys = tuple(key for layer in layers for key in of_network[layer.name])
+            for layer in layers:
+                yield self._job(kind, layer, layer.units, keys, keeps_latest=True)
+            return
+        for layer in self.facts.layers:
+            if layer.name in chosen and kind.is_possible(self.asked, layer, self.facts):
+                job = self._job(kind, layer, chosen[layer.name], self._sources_in(layer, kind))
+                if job.units:
+                    yield job
+
+    def _job(
+        self,
+        kind: Kind[Any],
+        layer: Layer,
+        chosen: Sequence[Unit],
+        sources: tuple[str, ...] = (),
+        *,
+        keeps_latest: bool = False,
+    ) -> Job:
+        spec = kind.spec(self.asked, layer, self.facts)
+        units = kind.scope.units(layer, chosen)
+        sha256 = self.facts.sha256
+        return Job(
             layer,
-            "similar",
-            similar,
-            (layer.whole,),
-            artifact_keys(facts.sha256, (layer.whole,), "similar", similar),
-            0.0,
-            keys,
+            kind,
+            spec,
+            units,
+            artifact_keys(sha256, units, kind.name, spec, sources),
+            kind.steps_of(spec, self.facts),
+            sources,
+            artifact_keys(sha256, units, kind.name, spec) if keeps_latest else (),
         )
-        for layer in facts.layers
-        if sources[layer]
-    )
+
+    def _sources_in(self, layer: Layer, kind: Kind[Any]) -> tuple[str, ...]:
+        """Keys of the artifacts of the same layer that a kind is made from."""
+        return tuple(
+            key
+            for source in kind.sources_of(self.asked)
+            for key in self._all_keys(layer, self.kinds[source.kind])
+        )
+
+    def _sources_in_network(self, kind: Kind[Any]) -> Mapping[str, list[str]] | None:
+        """By layer, the keys that are there of what a kind is made from; None for other kinds."""
+        sources = [each for each in kind.sources_of(self.asked) if each.of == "network"]
+        if not sources:
+            return None
+        return {
+            layer.name: [
+                key
+                for source in sources
+                for key in self._all_keys(layer, self.kinds[source.kind])
+                if key in self.there
+            ]
+            for layer in self.facts.layers
+        }
+
+    def _all_keys(self, layer: Layer, kind: Kind[Any]) -> tuple[str, ...]:
+        """Keys of all artifacts of one kind that a layer can have."""
+        if not kind.is_possible(self.asked, layer, self.facts):
+            return ()
+        return self._job(kind, layer, layer.units, self._sources_in(layer, kind)).keys
 
 
-def unit_cost(layer: Layer, spec: ArtifactSpec, facts: NetworkFacts) -> float:
-    """Multiply-accumulates to render one unit: forward and backward through all its steps.
-
-    Single passes forward count as nothing.
-    """
-    return 2 * (layer.macs + OVERHEAD_MACS) * full_size_steps(spec, facts)
-
-
-def full_size_steps(spec: ArtifactSpec, facts: NetworkFacts) -> float:
-    """The steps of an ascent, each counted by its pixels over those of the network's own input."""
-    if isinstance(spec, Twin):  # the unit twice, and its neighbour
-        return 3 * full_size_steps(spec.first, facts)
-    if isinstance(spec, Progressive):
-        images = [(size_px, spec.steps) for size_px in spec.sizes_px[:-1]]
-    elif isinstance(spec, Fourier):
-        images = [(stage.seen_px, stage.steps) for stage in spec.stages]
-    else:
-        return 0.0
-    return sum(steps * (px / facts.input_size_px) ** 2 for px, steps in images)
+def _refuse_impossible(
+    asked: AtlasSpec, facts: NetworkFacts, wanted: Kinds, chosen: Container[str]
+) -> None:
+    """A kind that was named but that no chosen layer can have is a mistake, not an empty plan."""
+    if not asked.kinds:
+        return
+    layers = [layer for layer in facts.layers if layer.name in chosen]
+    for kind in wanted:
+        if layers and not any(kind.is_possible(asked, layer, facts) for layer in layers):
+            raise SpecError(f"nothing of kind {kind.name!r} can be made: it needs {kind.needs}")
 
 
 @dataclass(frozen=True)
@@ -202,24 +253,21 @@ class StageTime:
         return self.flop / self.seconds if self.seconds else 0.0
 
 
-def stage_times(
-    jobs: Iterable[Job], seconds: Mapping[str, float], facts: NetworkFacts
-) -> tuple[StageTime, ...]:
+def stage_times(jobs: Iterable[Job], seconds: Mapping[str, float]) -> tuple[StageTime, ...]:
     """What was synthesised, stage after stage.
 
     Args:
         jobs: that were worked on.
         seconds: of each artifact that was made, by key.
-        facts: of the network.
     """
-    found: dict[str, list[StageTime]] = {}
+    parts_of: dict[str, list[StageTime]] = {}
     for job in sorted(jobs, key=lambda job: job.layer.index):
         times = [seconds[key] for key in job.keys if key in seconds]
-        if job.unit_cost and times:
-            flop = 4 * job.layer.macs * full_size_steps(job.spec, facts)  # there and back
+        if job.steps and times:
+            flop = 4 * job.layer.macs * job.steps  # forward and backward
             part = StageTime(job.layer.stage, len(times), sum(times), flop * len(times))
-            found.setdefault(job.layer.stage, []).append(part)
-    return tuple(_sum_of(parts) for parts in found.values())
+            parts_of.setdefault(job.layer.stage, []).append(part)
+    return tuple(_sum_of(parts) for parts in parts_of.values())
 
 
 def _sum_of(parts: Sequence[StageTime]) -> StageTime:
@@ -235,7 +283,7 @@ def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float |
     """Multiply-accumulates per second over what was rendered, None before anything was."""
     cost = seconds = 0.0
     for job in jobs:
-        if job.unit_cost:
+        if job.steps:
             timed = [entries[key].seconds for key in job.keys if key in entries]
             cost += job.unit_cost * len(timed)
             seconds += sum(timed)
@@ -246,4 +294,5 @@ def _without(job: Job, done: set[str]) -> Job:
     left = [(unit, key) for unit, key in job.keyed if key not in done]
     units = tuple(unit for unit, _ in left)
     keys = tuple(key for _, key in left)
-    return dataclasses.replace(job, units=units, keys=keys)
+    slots = tuple(slot for slot, key in zip(job.slot, job.keys, strict=False) if key not in done)
+    return dataclasses.replace(job, units=units, keys=keys, slot=slots)

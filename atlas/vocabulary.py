@@ -13,7 +13,8 @@ class Score:
     """What the responses of a layer's units are counted in."""
 
     name: ScoreName
-    unit: str  # as it follows a number, in the results of the command
+    unit: str  # in the results of the command
+    suffix: str  # as it follows a number on the pages
     noun: str  # of the response at the strongest position
     term: str  # of the same, as a heading
     about: str  # entry of the glossary
@@ -24,6 +25,7 @@ SCORES: Mapping[ScoreName, Score] = {
     "z": Score(
         "z",
         "σ",
+        "\N{NO-BREAK SPACE}σ",  # stays on the line of its number
         "peak",
         "Peak activation",
         "sigma",
@@ -32,12 +34,13 @@ SCORES: Mapping[ScoreName, Score] = {
     "mean": Score(
         "mean",
         "",
+        "",
         "peak",
         "Peak activation",
         "sigma",
         "Activations at the strongest or weakest position.",
     ),
-    "logit": Score("logit", "logits", "logit", "Logit", "logit", "Logits of this class."),
+    "logit": Score("logit", "logits", "", "logit", "Logit", "logit", "Logits of this class."),
 }
 
 

@@ -35,11 +35,11 @@ def unit_generator(seed: int, unit: Unit, purpose: str) -> torch.Generator:
 
 def unit_channels(units: Sequence[Unit], device: torch.device) -> Tensor:
     """The units' channel numbers, (B,)."""
-    return sent(torch.tensor([unit.index for unit in units]), device)
+    return to_device(torch.tensor([unit.index for unit in units]), device)
 
 
-def sent(made: Tensor, device: torch.device) -> Tensor:
-    """What was made on the host, on a device; a GPU is not waited for, it may have work left."""
+def to_device(made: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device, without waiting for a GPU that is still at work."""
     if device.type != "cuda":
         return made.to(device)
     return made.pin_memory().to(device, non_blocking=True)

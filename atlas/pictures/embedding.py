@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from atlas.taps import Tap
+from atlas.network.taps import Tap
 
 N_DIMS = 128  # of an embedding at most: angles between them are kept to about 0.06
 

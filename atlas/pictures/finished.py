@@ -17,14 +17,14 @@ from atlas.errors import NetworkError
 from atlas.pictures.ascent import Ascent, unit_channels
 from atlas.pictures.embedding import packed
 from atlas.pictures.picture import Picture
-from atlas.taps import Tap
+from atlas.network.taps import Tap
 from atlas.units import Unit
 
 N_PREDICTIONS = 5
-STARTS = ("z", "mean", "logit", "rms")  # numbers that are also given for the first noise
+STARTS = {"score": "start", "rms": "rms_start"}  # what is also measured on the first noise
 DIGITS = {"p": 5, "top5_p": 5}  # of the others three are kept
 
-Numbers = Mapping[str, Tensor]  # a row for each image, by name
+Measured = Mapping[str, Tensor]  # by field of the record, a row for each image
 Measure = Callable[[Tap, Tensor, Tensor], dict[str, Tensor]]
 
 
@@ -34,15 +34,20 @@ class Finished:
     Args:
         units: B of them, whose pictures these are.
         pixels: (B, H, W, 3), uint8.
-        numbers: what was measured on them; `finite` and `moved` are said in other words.
+        measured: on the pictures; besides the record's fields, whether it is `finite`, and whether
+            the gradient ever `moved` the picture.
+        record: type of the pictures' numbers.
     """
 
-    def __init__(self, units: Sequence[Unit], pixels: Tensor, numbers: Numbers) -> None:
+    def __init__(
+        self, units: Sequence[Unit], pixels: Tensor, measured: Measured, record: type
+    ) -> None:
         self.units = tuple(units)
+        self._record = record
         later = pixels.is_cuda
         self._pixels = pixels.to("cpu", non_blocking=later)
-        self._numbers = {
-            name: values.to("cpu", non_blocking=later) for name, values in numbers.items()
+        self._measured = {
+            name: values.to("cpu", non_blocking=later) for name, values in measured.items()
         }
         self._copied = torch.cuda.Event() if later else None
         if self._copied:
@@ -53,16 +58,30 @@ class Finished:
         """Wait for the pictures.
 
         Raises:
-            NetworkError: a unit's answer is not finite.
+            NetworkError: a unit's response is not finite.
         """
         if self._copied:
             self._copied.synchronize()
         pixels = self._pixels.numpy()
-        rows = {name: values.tolist() for name, values in self._numbers.items()}
+        columns = {name: values.tolist() for name, values in self._measured.items()}
         return [
-            Picture(unit, pixels[row], _said(unit, {name: rows[name][row] for name in rows}))
+            Picture(unit, pixels[row], self._recorded(unit, {n: columns[n][row] for n in columns}))
             for row, unit in enumerate(self.units)
         ]
+
+    def _recorded(self, unit: Unit, row: dict[str, Any]) -> Any:
+        """One picture's numbers."""
+        if not row.pop("finite"):
+            raise NetworkError(f"{unit.layer} gives values that are not finite; check the weights")
+        moved = row.pop("moved")
+        embedding = row.pop("embedding", None)
+        fields = {name: _rounded(value, DIGITS.get(name, 3)) for name, value in row.items()}
+        if embedding:
+            fields["embedding"] = packed(embedding)
+        if "top5_p" in fields:
+            indices, shares = fields.pop("top5_index"), fields.pop("top5_p")
+            fields["top5"] = [list(pair) for pair in zip(indices, shares, strict=True)]
+        return self._record(**fields, dead=not moved)
 
 
 def quantise(images: Tensor) -> Tensor:
@@ -87,14 +106,13 @@ def responses(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
 
     For a class, what the network says of the image.
     """
-    name = tap.layer.score_name
-    if name == "logit":
+    if tap.layer.is_classifier:
         return _predictions(all_responses(tap, images).flatten(1), channels)
     z = own_responses(tap, images, channels).flatten(1)  # (B, h * w)
     return {
-        name: z.mean(1),
-        f"{name}_max": z.amax(1),
-        f"{name}_min": z.amin(1),
+        "score": z.mean(1),
+        "highest": z.amax(1),
+        "lowest": z.amin(1),
         "finite": z.isfinite().all(1),
     }
 
@@ -102,7 +120,7 @@ def responses(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
 def centre_response(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
     """What each unit makes of the middle of its own image."""
     middle = tap.middle(own_responses(tap, images, channels))  # (B,)
-    return {tap.layer.score_name: middle, "finite": middle.isfinite()}
+    return {"score": middle, "finite": middle.isfinite()}
 
 
 def layer_response(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
@@ -116,8 +134,9 @@ def finish(
     ascent: Ascent,
     units: Sequence[Unit],
     tap: Tap,
+    record: type,
     measure: Measure = responses,
-    more: Numbers | None = None,
+    more: Measured | None = None,
     embed: Callable[[Tensor], Tensor] | None = None,
 ) -> Finished:
     """Quantise an ascent's images and measure, in float32, what the units make of them.
@@ -126,6 +145,7 @@ def finish(
         ascent: of B images.
         units: B units of the tapped layer.
         tap: a float32 tap.
+        record: type of the pictures' numbers.
         measure: what to measure.
         more: other numbers that belong to the pictures.
         embed: to say where the pictures lie among all pictures.
@@ -133,13 +153,13 @@ def finish(
     channels = unit_channels(units, tap.device)
     pixels = quantise(ascent.final)  # (B, 3, H, W)
     before, after = (measure(tap, images, channels) for images in (ascent.start, pixels / 255))
-    begun = {f"{name}_start": before[name] for name in STARTS if name in before}
+    starts = {start: before[name] for name, start in STARTS.items() if name in before}
     finite = before["finite"] & after["finite"]
-    numbers = {**after, **begun, **(more or {}), "finite": finite, "moved": ascent.moved}
+    measured = {**after, **starts, **(more or {}), "finite": finite, "moved": ascent.moved}
     if embed:
-        numbers["embedding"] = embed(pixels / 255)
+        measured["embedding"] = embed(pixels / 255)
     shown = pixels[:, :, ascent.shown, ascent.shown].permute(0, 2, 3, 1)  # (B, H, W, 3)
-    return Finished(units, shown.contiguous(), numbers)
+    return Finished(units, shown.contiguous(), measured, record)
 
 
 def _predictions(logits: Tensor, channels: Tensor) -> dict[str, Tensor]:
@@ -147,30 +167,13 @@ def _predictions(logits: Tensor, channels: Tensor) -> dict[str, Tensor]:
     probabilities = logits.softmax(1)
     top_p, top_index = probabilities.topk(min(N_PREDICTIONS, logits.shape[1]), dim=1)
     return {
-        "logit": own[:, 0],
+        "score": own[:, 0],
         "p": probabilities.gather(1, channels[:, None])[:, 0],
         "rank": (logits > own).sum(1),
         "top5_index": top_index,
         "top5_p": top_p,
         "finite": logits.isfinite().all(1),
     }
-
-
-def _said(unit: Unit, row: dict[str, Any]) -> dict[str, Any]:
-    """One picture's numbers, JSON-ready."""
-    if not row.pop("finite"):
-        raise NetworkError(f"{unit.layer} gives values that are not finite; check the weights")
-    moved = row.pop("moved")
-    embedding = row.pop("embedding", None)
-    numbers = {name: _rounded(value, DIGITS.get(name, 3)) for name, value in row.items()}
-    if embedding:
-        numbers["embedding"] = packed(embedding)
-    if "top5_p" in numbers:
-        indices, shares = numbers.pop("top5_index"), numbers.pop("top5_p")
-        numbers["top5"] = [list(pair) for pair in zip(indices, shares, strict=True)]
-    if not moved:
-        numbers["dead"] = True
-    return numbers
 
 
 def _rounded(value: Any, digits: int) -> Any:

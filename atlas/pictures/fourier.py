@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.pictures.ascent import Ascent, sent, unit_channels, unit_generator
-from atlas.spec import Fourier
-from atlas.taps import Tap
+from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
+from atlas.recipes import Fourier
+from atlas.network.taps import Tap
 from atlas.units import Layer, Unit
 
 # Square root of the covariance of colours in natural images, columns are decorrelated channels.
@@ -50,7 +50,7 @@ class Canvas:
         scale = scale / scale.square().mean().sqrt()
         # The mean colour is one coefficient against thousands: as it stands, it could not move.
         scale[0, 0] = MEAN_COLOUR_GAIN * size_px
-        return cls(scale[..., None], sent(COLOUR_MATRIX, device))
+        return cls(scale[..., None], to_device(COLOUR_MATRIX, device))
 
     @property
     def size_px(self) -> int:
@@ -91,8 +91,8 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     """
     device = tap.device
     channels = unit_channels(units, device)
-    spectrum = sent(_noise(units, recipe), device)
-    jitter = iter(sent(_jitters(units, recipe), device))
+    spectrum = to_device(_noise(units, recipe), device)
+    jitter = iter(to_device(_jitters(units, recipe), device))
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
     start = canvas.image(spectrum)

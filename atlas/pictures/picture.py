@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from atlas.pixels import Pixels
 from atlas.units import Unit
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels of one unit and the facts that belong to them."""
+    """Pixels of one unit, or of a sheet of units, and what was measured on them."""
 
     unit: Unit
-    pixels: NDArray[np.uint8]  # (H, W, 3), sRGB
-    numbers: dict[str, Any]  # JSON-ready
+    pixels: Pixels  # (H, W, 3), sRGB
+    record: Any  # of the kind's record type

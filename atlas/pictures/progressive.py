@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlas.pictures.ascent import Ascent, sent, unit_channels, unit_generator
-from atlas.spec import Progressive
-from atlas.taps import Tap
+from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
+from atlas.recipes import Progressive
+from atlas.network.taps import Tap
 from atlas.units import Unit
 
 START_LEVELS = (150, 180)  # of 255, the upper one excluded
@@ -34,7 +34,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
     """
     device = tap.device
     channels = unit_channels(units, device)
-    start = sent(torch.stack([start_image(unit, recipe) for unit in units]), device)
+    start = to_device(torch.stack([start_image(unit, recipe) for unit in units]), device)
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     images = start
     downhill = -1 if recipe.aim == "excite" else 1

@@ -5,13 +5,14 @@ Source: ISO 16684-1; Dublin Core, https://www.dublincore.org/specifications/dubl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from atlas import __version__
-from atlas.spec import ArtifactSpec, describe
-from atlas.units import NetworkFacts, Unit, canonical_json
+from atlas.addressing import ArtifactSpec, describe
+from atlas.canonical import canonical_json
+from atlas.records import to_numbers
+from atlas.pictures.picture import Picture
+from atlas.units import Layer, NetworkFacts
 
 NAMESPACE = "urn:network-atlas:1"  # a name, not an address
 MEASURED = ("z", "z_max", "mean", "mean_max", "logit", "p")  # of the picture itself
@@ -28,17 +29,16 @@ xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:atlas="{namespace}" {attributes}>
 <?xpacket end="r"?>"""
 
 
-def provenance(
-    facts: NetworkFacts, unit: Unit, spec: ArtifactSpec, numbers: Mapping[str, Any]
-) -> bytes:
+def provenance(facts: NetworkFacts, layer: Layer, picture: Picture, spec: ArtifactSpec) -> bytes:
     """An XMP packet that says what a picture is of, and how it was made.
 
     Args:
         facts: of the network.
-        unit: that the picture is of.
+        layer: of the picture's unit.
+        picture: and what was measured on it.
         spec: the complete recipe.
-        numbers: measured on the picture.
     """
+    unit, numbers = picture.unit, to_numbers(picture.record, layer.score_name)
     measured = {name: numbers[name] for name in MEASURED if name in numbers}
     attributes = {
         "xmp:CreatorTool": f"network-atlas {__version__}",

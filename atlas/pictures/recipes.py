@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from atlas.pictures import fourier, progressive
 from atlas.pictures.ascent import Ascent
-from atlas.spec import Fourier, Recipe
-from atlas.taps import Tap
+from atlas.recipes import Fourier, Recipe
+from atlas.network.taps import Tap
 from atlas.units import Unit
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atlas.pictures.progressive import start_image
-from atlas.spec import Progressive
+from atlas.recipes import Progressive
 from atlas.units import Unit
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from atlas import paths
+from atlas.kinds import KINDS
+from atlas.kinds.kind import Kind
 
 # https://docs.github.com/en/pages/getting-started-with-github-pages/github-pages-limits
 PAGES_BYTES = 1_000_000_000
 PAGES_FILES = 65_000  # more take longer to publish than the ten minutes that there are
 NEAR = 0.9  # of the bytes: time to say so
-
-KIND_OF_PART = {  # what can be left out
-    "inhibitory": "inhibitory",
-    "examples": "examples",
-    "fields": "field",
-    "twins": "twin",
-    "filters": "filter",
-}
 
 
 @dataclass(frozen=True)
@@ -31,46 +27,42 @@ class Part:
 
 def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
     """The parts of a site, largest first, from the sizes of its files by path."""
-    found: dict[str, list[int]] = {}
+    by_part: dict[str, list[int]] = {}
     for path, n_bytes in sizes.items():
-        found.setdefault(_part(path), []).append(n_bytes)
-    parts = (Part(name, len(each), sum(each)) for name, each in found.items())
+        by_part.setdefault(paths.part_of(path), []).append(n_bytes)
+    parts = (Part(name, len(each), sum(each)) for name, each in by_part.items())
     return tuple(sorted(parts, key=lambda part: -part.n_bytes))
 
 
-def warnings(parts: Sequence[Part]) -> tuple[str, ...]:
+def warnings(parts: Sequence[Part], kinds: Sequence[Kind[Any]] = KINDS) -> tuple[str, ...]:
     """What to say of a site that is near a limit of GitHub Pages, or beyond: cause and remedy."""
+    optional = {kind.sheet.stem: kind.name for kind in kinds if kind.sheet}
     n_files, n_bytes = sum(part.n_files for part in parts), sum(part.n_bytes for part in parts)
-    said = []
+    messages = []
     if n_bytes > NEAR * PAGES_BYTES:
-        said.append(
+        messages.append(
             f"the site has {n_bytes / 1e6:,.0f} MB, GitHub Pages takes "
-            f"{PAGES_BYTES / 1e6:,.0f}; {_remedy(parts, lambda part: part.n_bytes / 1e6, 'MB')}"
+            f"{PAGES_BYTES / 1e6:,.0f}; {_remedy(parts, optional, lambda part: part.n_bytes / 1e6, 'MB')}"
         )
     if n_files > PAGES_FILES:
-        said.append(
+        messages.append(
             f"the site has {n_files:,} files, GitHub Pages takes about "
-            f"{PAGES_FILES:,} in time; {_remedy(parts, lambda part: part.n_files, 'files')}"
+            f"{PAGES_FILES:,} in time; {_remedy(parts, optional, lambda part: part.n_files, 'files')}"
         )
-    return tuple(said)
+    return tuple(messages)
 
 
-def _remedy(parts: Sequence[Part], size: Callable[[Part], float], unit: str) -> str:
-    """The kind that saves most of what is short."""
-    optional = [part for part in parts if part.name in KIND_OF_PART]
-    if not optional:
+def _remedy(
+    parts: Sequence[Part],
+    optional: Mapping[str, str],
+    size: Callable[[Part], float],
+    unit: str,
+) -> str:
+    """The kind that saves most of what is short; `optional` gives kinds by part of the site."""
+    can_go = [part for part in parts if part.name in optional]
+    if not can_go:
         return "publish fewer layers, from a cache of their own"
-    largest = max(optional, key=size)
-    kind = KIND_OF_PART[largest.name]
+    largest = max(can_go, key=size)
+    kind = optional[largest.name]
     return f"build with --leave-out {kind}, which saves {size(largest):,.0f} {unit}"
 
-
-def _part(path: str) -> str:
-    name = path.rpartition("/")[2]
-    if name.endswith(".html"):
-        return "pages"
-    if re.fullmatch(r"\d+\.webp|cover\.webp", name):
-        return "pictures"
-    if sheet := re.fullmatch(r"([a-z]+)-\d+\.webp", name):
-        return sheet[1]
-    return "data" if name.endswith((".json", "search-index.js")) else "other"

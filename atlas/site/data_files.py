@@ -1,35 +1,34 @@
-"""The atlas for programs: `manifest.json`, each layer's `units.json`, and the search index."""
+"""The atlas for programs: `manifest.json`, each layer's `units.json`, and the search index.
+
+Their schema: docs/schema/, made by `atlas/site/schema.py` from the types of the records.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+from atlas import paths
 from atlas.cache import Entry
+from atlas.canonical import canonical_json
+from atlas.kinds.dream import KIND as DREAM
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.kind import Kind, SheetOf
+from atlas.likes.view import like_record
+from atlas.records import has_units, published, unit_numbers
+from atlas.sheets import Sprite
 from atlas.site import wording
-from atlas.site.sprites import OF_OWN_SIZE, THUMB_PX, THUMBS, Sprite
-from atlas.site.views import PANEL_FACTS, PANEL_LISTS, Contents
-from atlas.spec import KINDS, PER_LAYER
-from atlas.units import (
-    Kind,
-    Layer,
-    Unit,
-    canonical_json,
-    cover_path,
-    layer_dir,
-    like_page,
-    like_picture_path,
-    picture_path,
-)
+from atlas.site.contents import Contents
+from atlas.site.sprites import THUMB_PX, THUMBS
+from atlas.units import Layer, Unit
 
-SCHEMA_VERSION = 2
-# Made for all units of a layer at once, with a number for each.
-PANELS = tuple(kind for kind in KINDS if kind in PER_LAYER and kind != "dream")
+SCHEMA_VERSION = 3
 
 
 def manifest(contents: Contents) -> bytes:
     """What the atlas holds. Every path in it is relative to the manifest itself."""
     facts, spec = contents.facts, contents.spec
+    preprocessing = dataclasses.asdict(facts.preprocessing)
     return _json(
         {
             "schema": SCHEMA_VERSION,
@@ -38,9 +37,8 @@ def manifest(contents: Contents) -> bytes:
                 "weights": facts.weights,
                 "sha256": facts.sha256,
                 "labels_source": facts.labels_source,
-                "input_size_px": facts.input_size_px,
-                "mean": facts.mean,
-                "std": facts.std,
+                "input_size_px": preprocessing.pop("size_px"),
+                **preprocessing,
             },
             "recipe": {"name": spec.recipe, "preset": spec.preset, "seed": spec.seed},
             "counts": {
@@ -48,7 +46,7 @@ def manifest(contents: Contents) -> bytes:
                 "units": facts.n_units,
                 "pages": contents.n_pages,
                 "dead": contents.n_dead,
-                **{kind: contents.n_made(kind) for kind in KINDS},
+                **{kind.name: contents.n_made(kind) for kind in contents.kinds},
             },
             "layers": [_layer(contents, layer) for layer in facts.layers],
             "likes": [_like(entry) for entry in contents.likes],
@@ -62,7 +60,7 @@ def units(contents: Contents, layer: Layer) -> bytes:
         {
             "schema": SCHEMA_VERSION,
             "layer": layer.name,
-            "photographs": _photographs(contents, layer),
+            "axes": _axes(contents, layer),
             "units": [_unit(contents, layer, unit) for unit in layer.units],
         }
     )
@@ -70,98 +68,120 @@ def units(contents: Contents, layer: Layer) -> bytes:
 
 def search_index(contents: Contents) -> bytes:
     """A script, not JSON: pages opened from a disk may not fetch."""
-    layers = [
-        [layer.name, layer.n_units, wording.ranges(contents.paged[layer.name])]
-        for layer in contents.facts.layers
-    ]
-    classifiers = [layer for layer in contents.facts.layers if layer.kind == "classifier"]
+    classifier = contents.facts.classifier
     index = {
-        "layers": layers,
-        "classifier": classifiers[-1].name if classifiers else None,
-        "labels": contents.facts.labels if classifiers else (),
+        "layers": [_indexed(contents, layer) for layer in contents.facts.layers],
+        "classifier": classifier.name if classifier else None,
+        "labels": contents.facts.labels if classifier else (),
     }
     return b"self.atlasIndex = " + _json(index).rstrip() + b";\n"
+
+
+def _indexed(contents: Contents, layer: Layer) -> list[Any]:
+    """Name, units, and the runs of units that have a page and that have a picture."""
+    pictured = (unit.index for unit in contents.pictured(layer))
+    return [
+        layer.name,
+        layer.n_units,
+        wording.ranges(contents.paged[layer.name]),
+        wording.ranges(pictured),
+    ]
 
 
 def _json(value: Any) -> bytes:
     return f"{canonical_json(value)}\n".encode()
 
 
-def _photographs(contents: Contents, layer: Layer) -> dict[str, Any] | None:
-    """What the files in `top` and `spread` are called, and their classes; both in order."""
-    facts = contents.panel_facts(layer, "natural")
-    return {name: facts[name] for name in PANEL_LISTS} if facts.keys() >= PANEL_LISTS else None
+def _panels(contents: Contents) -> list[Kind[Any]]:
+    """The kinds that are measured on a whole layer at once, with numbers for each unit."""
+    return [kind for kind in contents.kinds if has_units(kind.record)]
+
+
+def _axes(contents: Contents, layer: Layer) -> dict[str, Any]:
+    """By kind, the lists that numbers of units point into or run along."""
+    axes = {
+        kind.name: published(record, layer.score_name, "axis")
+        for kind in _panels(contents)
+        if (record := contents.layer_record(layer, kind))
+    }
+    return {name: lists for name, lists in axes.items() if lists}
 
 
 def _like(entry: Entry) -> dict[str, Any]:
+    record = like_record(entry)
     return {
-        "page": like_page(entry.unit),
-        "picture": like_picture_path(entry.unit),
-        **{name: entry.numbers[name] for name in ("name", "units", "p")},
+        "page": paths.like_page(entry.unit),
+        "picture": paths.like_picture(entry.unit),
+        "name": record.name,
+        "units": record.units,
+        "p": record.p,
     }
 
 
 def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:
-    folder = layer_dir(layer.name)
     return {
         **dataclasses.asdict(layer),
-        "page": f"{folder}/index.html",
-        "units": f"{folder}/units.json",
+        "page": paths.layer_page(layer.name),
+        "units": paths.layer_data(layer.name),
         "n_pages": len(contents.paged[layer.name]),
         "dream": _dream(contents, layer),
-        **{kind: _panel(contents, layer, kind) for kind in PANELS},
+        **{kind.name: _panel(contents, layer, kind) for kind in _panels(contents)},
         "recipe": contents.spec.layers.get(layer.name),
     }
 
 
 def _dream(contents: Contents, layer: Layer) -> dict[str, Any] | None:
-    entry = contents.entry(layer.whole, "dream")
+    entry, record = contents.entry(layer.whole, DREAM), contents.layer_record(layer, DREAM)
     if entry is None:
         return None
-    return {**_picture(cover_path(layer.name), entry), "numbers": entry.numbers}
+    numbers = published(record, layer.score_name, "value")
+    return {**_picture(paths.layer_cover(layer.name), entry), "numbers": numbers}
 
 
-def _panel(contents: Contents, layer: Layer, kind: Kind) -> dict[str, Any] | None:
+def _panel(contents: Contents, layer: Layer, kind: Kind[Any]) -> dict[str, Any] | None:
     """What was measured with; the numbers themselves are given unit by unit."""
-    entry = contents.entry(layer.whole, kind)
-    if entry is None:
-        return None
-    return {name: entry.numbers[name] for name in PANEL_FACTS & entry.numbers.keys()}
+    record = contents.layer_record(layer, kind)
+    return published(record, layer.score_name, "value") if record else None
 
 
 def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
-    made = contents.entries.get(unit.id, {})
-    panels = {kind: contents.panel(unit, kind) for kind in PANELS}
     facts: dict[str, Any] = {
         "id": unit.id,
         "index": unit.index,
         "page": contents.pages[layer.name].get(unit.index),
         "pictures": _pictures(contents, layer, unit),
-        "numbers": {kind: _own(entry) for kind, entry in made.items() if kind != "examples"}
-        | {kind: numbers for kind, numbers in panels.items() if numbers},
+        "numbers": _numbers(contents, layer, unit),
     }
-    if layer.kind == "classifier":
+    if layer.is_classifier:
         facts["label"] = contents.label(layer, unit.index)
     return facts
 
 
-def _own(entry: Entry) -> dict[str, Any]:
-    """An artifact's numbers, without what only serves to compare it with others."""
-    return {name: value for name, value in entry.numbers.items() if name != "embedding"}
+def _numbers(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
+    """By kind, what was measured on a unit, alone or together with its layer."""
+    numbers: dict[str, Any] = {}
+    for kind in contents.kinds:
+        if isinstance(kind.scope, SheetOf):
+            continue
+        if has_units(kind.record):
+            record = contents.layer_record(layer, kind)
+            if record and (own := unit_numbers(record, layer.score_name, unit.index)):
+                numbers[kind.name] = own
+        elif record := contents.record(unit, kind):
+            numbers[kind.name] = published(record, layer.score_name, "value")
+    return numbers
 
 
 def _pictures(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
     pictures: dict[str, Any] = {}
-    if excitatory := contents.entry(unit, "excitatory"):
-        pictures["excitatory"] = _picture(picture_path(unit), excitatory)
+    if entry := contents.entry(unit, EXCITATORY):
+        pictures[EXCITATORY.name] = _picture(paths.unit_picture(unit), entry)
         cell_px = (THUMB_PX, THUMB_PX)
         thumbnail = Sprite(THUMBS.place(unit.index), THUMBS.columns, cell_px, cell_px)
         pictures["thumbnail"] = _sprite(layer, thumbnail)
-    for kind in OF_OWN_SIZE:
+    for kind in contents.kinds:
         if sprite := contents.sprite(layer, unit.index, kind):
-            pictures[kind] = _sprite(layer, sprite)
-    if strip := contents.strip(layer, unit.index):
-        pictures["examples"] = _sprite(layer, strip)
+            pictures[kind.name] = _sprite(layer, sprite)
     return pictures
 
 
@@ -172,7 +192,7 @@ def _picture(path: str, entry: Entry) -> dict[str, Any]:
 def _sprite(layer: Layer, sprite: Sprite) -> dict[str, Any]:
     """A picture in the upper left of a cell; sizes are (width, height)."""
     return {
-        "sheet": f"{layer_dir(layer.name)}/{sprite.place.sheet}",
+        "sheet": paths.layer_sheet(layer.name, sprite.place.sheet),
         "cell": sprite.place.cell,
         "columns": sprite.columns,
         "rows": sprite.columns,

@@ -1,63 +1,30 @@
-"""How far a unit was driven, and by what: its picture against noise and photographs.
+"""How far a unit was driven, and by what: all that it was shown on one axis.
 
-A picture shows nothing by itself. Drawn on one scale with what else the unit answers to, it shows
-at least how much further it goes.
+A picture shows nothing by itself. Beside the unit's other responses it shows at least how much
+further it drives the unit. Which kinds of artifacts stand on the axis, and as what, they say
+themselves.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from atlas.kinds.kind import Evidence as EvidenceSource
+from atlas.kinds.kind import EvidenceRow, Kind
+from atlas.lazily import load
 from atlas.site import wording
-from atlas.site.views import Contents, Fact
-from atlas.units import Layer, ScoreName, Unit
+from atlas.site.contents import Contents
+from atlas.site.parts import Fact
+from atlas.units import Layer, Unit
+from atlas.vocabulary import Score, score_of, words_of
 
-Numbers = Mapping[str, Any]
 Interval = tuple[float, float]
 MARGIN_PERCENT = 3.0  # of the axis, on both sides: marks have a width
 LEAST_PERCENT = 0.8  # of the axis: a narrower band is not seen
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a layer's answers are counted in."""
-
-    name: ScoreName
-    unit: str  # as it follows a number
-    noun: str
-    words: str
-
-    def high(self, numbers: Numbers) -> float | None:
-        """The answer at the strongest position."""
-        return self._number(numbers, "max")
-
-    def low(self, numbers: Numbers) -> float | None:
-        """The answer at the weakest position."""
-        return self._number(numbers, "min")
-
-    def spell(self, value: float, digits: int = 2) -> str:
-        """`+6.89 σ`."""
-        return f"{wording.signed(value, digits)}{self.unit}"
-
-    def _number(self, numbers: Numbers, end: str) -> float | None:
-        """A class has one position, so one number for both ends."""
-        value: float | None = numbers.get(f"{self.name}_{end}", numbers.get(self.name))
-        return value
-
-
-SIGMAS = Scale(
-    "z",
-    wording.SIGMA,
-    "peak",
-    "σ from the unit’s average, at the strongest or weakest position.",
-)
-ACTIVATIONS = Scale("mean", "", "peak", "Activations at the strongest or weakest position.")
-LOGITS = Scale("logit", "", "logit", "Logits of this class.")
-SCALES = {scale.name: scale for scale in (SIGMAS, ACTIVATIONS, LOGITS)}
 
 
 class Mark(NamedTuple):
@@ -76,13 +43,13 @@ class Tick(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A line of the list: what the unit was shown, and what it answered."""
+    """A line of the list: what the unit was shown, and its response."""
 
     style: str  # of its mark on the axis
     fact: Fact
 
 
-class Evidence(NamedTuple):
+class EvidenceView(NamedTuple):
     """What there is to hold a unit's picture against."""
 
     ticks: tuple[Tick, ...]
@@ -93,101 +60,87 @@ class Evidence(NamedTuple):
     best: str | None  # file name of the photograph
 
 
-def scale_of(layer: Layer) -> Scale:
-    """What a layer's answers are counted in."""
-    return SCALES[layer.score_name]
-
-
-def evidence_of(contents: Contents, layer: Layer, unit: Unit) -> Evidence | None:
-    """What a unit answers to pictures, noise and photographs; None where there is one of them."""
-    scale = scale_of(layer)
-    known = _known(contents, unit, scale)
+def evidence_view(contents: Contents, layer: Layer, unit: Unit) -> EvidenceView | None:
+    """A unit's responses to all it was shown; None where there is one of them or none."""
+    score = score_of(layer)
+    known = _known(contents, unit)
     if len(known) < 2:
         return None
-    ends = [0.0, *(end for interval in known.values() for end in interval)]
-    axis = _Axis(min(ends), max(ends))
-    return Evidence(
-        ticks=axis.ticks(scale.unit),
+    all_ends = [0.0, *(end for ends in known.values() for end in ends)]
+    axis = _Axis(min(all_ends), max(all_ends))
+    return EvidenceView(
+        ticks=axis.ticks(score.suffix),
         zero=axis.percent(0.0),
-        marks=tuple(axis.mark(style, interval) for style, interval in known.items()),
-        answers=tuple(_answers(known, scale)),
-        words=scale.words,
-        best=contents.panel(unit, "natural").get("highest"),
+        marks=tuple(axis.mark(source, ends) for source, ends in known.items()),
+        answers=tuple(_answers(known, score)),
+        words=score.words,
+        best=_best(contents, unit),
     )
 
 
 def comparison(contents: Contents, layer: Layer) -> str | None:
     """What drives a layer's units how far, as the medians of those that have a picture."""
-    scale = scale_of(layer)
-    pictured = [
-        (unit, entry.numbers)
-        for unit in (layer.unit(index) for index in contents.paged[layer.name])
-        if (entry := contents.entry(unit, "excitatory"))
-    ]
-    units = [unit for unit, _ in pictured]
-    found = (
-        _median("their own pictures", scale, [numbers for _, numbers in pictured]),
-        _median("plain noise", scale, [contents.panel(unit, "noise") for unit in units]),
-        _median(
-            f"the best of {n_photographs(contents, layer)}",
-            scale,
-            [contents.panel(unit, "natural") for unit in units],
-        ),
-    )
-    parts = [part for part in found if part]
+    score, units = score_of(layer), contents.pictured(layer)
+    kinds = [kind for kind in _kinds(contents) if kind.evidence.median]
+    kinds.sort(key=lambda kind: kind.evidence.median_order)
+    parts = []
+    for kind in kinds:
+        ends = (_ends(contents, unit, kind) for unit in units)
+        peaks = [each[1] for each in ends if each]
+        if peaks:
+            words = load(kind.evidence.median)(contents, layer)
+            median = wording.response(score, statistics.median(peaks), 1)
+            parts.append(f"{median} on {words}")
     if len(parts) < 2:
         return None
-    whose = "classes" if layer.kind == "classifier" else "units"
-    return f"Median {scale.noun} of the {whose}: {', '.join(parts)}."
+    return f"Median {score.noun} of the {words_of(layer).plural}: {', '.join(parts)}."
 
 
-def n_photographs(contents: Contents, layer: Layer) -> str:
-    """`1,000 photographs`."""
-    entry = contents.entry(layer.whole, "natural")
-    return wording.count(entry.numbers["n_images"] if entry else 0, "photograph")
+def _kinds(contents: Contents) -> list[Kind[Any]]:
+    """The kinds that stand on the axis, in the order in which they are drawn."""
+    kinds = [kind for kind in contents.kinds if kind.evidence]
+    return sorted(kinds, key=lambda kind: kind.evidence.order)
 
 
-def _median(words: str, scale: Scale, numbers: Sequence[Numbers]) -> str | None:
-    peaks = [peak for peak in map(scale.high, numbers) if peak is not None]
-    return f"{scale.spell(statistics.median(peaks), 1)} on {words}" if peaks else None
+def _ends(contents: Contents, unit: Unit, kind: Kind[Any]) -> Interval | None:
+    """From where to where a kind of artifact drives a unit; None where that is not known."""
+    whole = contents.facts.layer(unit.layer).whole
+    record = contents.record(unit, kind) or contents.record(whole, kind)
+    low, high = record.ends(unit.index) if record else (None, None)
+    return None if low is None or high is None else (low, high)
 
 
-def _known(contents: Contents, unit: Unit, scale: Scale) -> dict[str, Interval]:
-    """From where to where each source drives a unit, by style; wide bands first."""
-    excitatory, inhibitory = (
-        entry.numbers if (entry := contents.entry(unit, kind)) else {}
-        for kind in ("excitatory", "inhibitory")
-    )
-    noise, photographs = contents.panel(unit, "noise"), contents.panel(unit, "natural")
-    ends = {
-        "noise": (scale.low(noise), scale.high(noise)),
-        "photos": (scale.low(photographs), scale.high(photographs)),
-        "down": (scale.low(inhibitory),) * 2,
-        "up": (scale.high(excitatory),) * 2,
-    }
+def _known(contents: Contents, unit: Unit) -> dict[EvidenceSource, Interval]:
+    """From where to where each source drives a unit, in the order in which they are drawn."""
     return {
-        style: (low, high)
-        for style, (low, high) in ends.items()
-        if low is not None and high is not None
+        kind.evidence: ends
+        for kind in _kinds(contents)
+        if (ends := _ends(contents, unit, kind))
     }
 
 
-def _answers(known: Mapping[str, Interval], scale: Scale) -> Iterator[Answer]:
-    rows: tuple[tuple[str, str, str | None, Callable[[Interval], str]], ...] = (
-        ("up", "Excitatory picture", "excitatory", lambda ends: scale.spell(ends[1])),
-        ("photos", "Best photograph", "natural", lambda ends: scale.spell(ends[1])),
-        ("noise", "Plain noise", "noise", lambda ends: _spell_range(ends, scale)),
-        ("photos", "Lowest photograph", None, lambda ends: scale.spell(ends[0])),
-        ("down", "Inhibitory picture", "inhibitory", lambda ends: scale.spell(ends[0])),
-    )
-    for style, term, about, spell in rows:
-        if style in known:
-            yield Answer(style, Fact(term, spell(known[style]), about=about))
+def _best(contents: Contents, unit: Unit) -> str | None:
+    """The photograph that drives a unit most."""
+    whole = contents.facts.layer(unit.layer).whole
+    for kind in _kinds(contents):
+        record = contents.record(whole, kind)
+        if record and hasattr(record, "best"):
+            best: str | None = record.best(unit.index)
+            return best
+    return None
 
 
-def _spell_range(ends: Interval, scale: Scale) -> str:
+def _answers(known: Mapping[EvidenceSource, Interval], score: Score) -> Iterator[Answer]:
+    rows = [(row, source, ends) for source, ends in known.items() for row in source.rows]
+    for row, source, ends in sorted(rows, key=lambda each: each[0].order):
+        yield Answer(source.style, Fact(row.term, _spell(row, ends, score), about=row.about))
+
+
+def _spell(row: EvidenceRow, ends: Interval, score: Score) -> str:
     low, high = ends
-    return scale.spell(low) if low == high else f"{wording.signed(low)} to {scale.spell(high)}"
+    if row.end == "range" and low != high:
+        return f"{wording.signed(low)} to {wording.response(score, high)}"
+    return wording.response(score, low if row.end == "low" else high)
 
 
 @dataclass(frozen=True)
@@ -195,12 +148,12 @@ class _Axis:
     low: float
     high: float
 
-    def mark(self, style: str, ends: Interval) -> Mark:
-        if style in ("up", "down"):
-            return Mark(style, self.percent(ends[0]), None)
+    def mark(self, source: EvidenceSource, ends: Interval) -> Mark:
+        if source.is_point:
+            return Mark(source.style, self.percent(ends[0]), None)
         low, high = (self._place(end) for end in ends)
         missing = max(0.0, LEAST_PERCENT - (high - low))
-        return Mark(style, f"{low - missing / 2:.1f}", f"{high - low + missing:.1f}")
+        return Mark(source.style, f"{low - missing / 2:.1f}", f"{high - low + missing:.1f}")
 
     def ticks(self, unit: str) -> tuple[Tick, ...]:
         """Round numbers, about five of them; the highest names the unit."""

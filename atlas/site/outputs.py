@@ -12,13 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from atlas import paths
 from atlas.cache import Entry
+from atlas.kinds.dream import KIND as DREAM
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.kind import Kind, SheetOf
+from atlas.likes.view import like_view
+from atlas.sheets import Place, SheetKind
 from atlas.site import data_files, sprites
-from atlas.site.layer_views import layer_view
-from atlas.site.like_views import like_view
-from atlas.site.network_views import (
+from atlas.site.contents import Contents
+from atlas.site.layer_pages import layer_view
+from atlas.site.network_pages import (
     about_view,
     classes_view,
     compare_view,
@@ -27,33 +33,11 @@ from atlas.site.network_views import (
     lost_view,
     mosaic_picks,
 )
-from atlas.site.sprites import (
-    COVERS,
-    EXAMPLES,
-    MOSAICS,
-    OF_OWN_SIZE,
-    THUMBS,
-    Place,
-    SheetKind,
-    place_of,
-)
+from atlas.site.sections import SectionTable, layer_sections
+from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
-from atlas.site.unit_views import unit_view
-from atlas.site.views import Contents
-from atlas.spec import first_on_sheet
-from atlas.units import (
-    Kind,
-    Layer,
-    Unit,
-    cover_path,
-    layer_dir,
-    like_page,
-    like_picture_path,
-    picture_path,
-    unit_page,
-)
-
-FAVICON = "favicon.svg"
+from atlas.site.unit_pages import sections_of, unit_view
+from atlas.units import Layer, Unit
 
 
 @dataclass(frozen=True)
@@ -83,9 +67,10 @@ def plan_outputs(
     outputs += _front_pages(contents, front)
     outputs += _covers(contents)
     outputs += _likes(contents, front)
+    sections = sections_of(contents), layer_sections(contents)
     for layer in contents.facts.layers:
         pages = Pages(templates, digest_of(program, contents.digests[layer.name]))
-        outputs += _layer_files(contents, pages, layer)
+        outputs += _layer_files(contents, pages, layer, *sections)
     return outputs
 
 
@@ -123,111 +108,111 @@ def _static_files(static_dir: Path) -> Iterator[Output]:
     for path in sorted(static_dir.rglob("*")):
         if path.is_file():
             name = path.relative_to(static_dir).as_posix()
-            yield _as_given(name if name == FAVICON else f"static/{name}", path.read_bytes())
+            yield _as_given(paths.static_file(name), path.read_bytes())
     yield _as_given(".nojekyll", b"")
 
 
 def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     views = {
-        "index": index_view,
-        "classes": classes_view,
-        "about": about_view,
-        "compare": compare_view,
-        "404": lost_view,
+        paths.INDEX: index_view,
+        paths.CLASSES: classes_view,
+        paths.ABOUT: about_view,
+        paths.COMPARE: compare_view,
+        paths.LOST: lost_view,
     }
-    for name, view in views.items():
-        yield pages.page(f"{name}.html", f"{name}.html", partial(view, contents))
-    yield pages.data("manifest.json", partial(data_files.manifest, contents))
-    yield pages.data("search-index.js", partial(data_files.search_index, contents))
+    for name, view in views.items():  # templates are called as the pages are
+        yield pages.page(name, name, partial(view, contents))
+    yield pages.data(paths.MANIFEST, partial(data_files.manifest, contents))
+    yield pages.data(paths.SEARCH_INDEX, partial(data_files.search_index, contents))
 
 
 def _likes(contents: Contents, pages: Pages) -> Iterator[Output]:
     for entry in contents.likes:
-        yield pages.page(like_page(entry.unit), "like.html", partial(like_view, contents, entry))
-        yield _as_it_is(like_picture_path(entry.unit), entry)
+        path = paths.like_page(entry.unit)
+        yield pages.page(path, "like.html", partial(like_view, contents, entry))
+        yield _as_it_is(paths.like_picture(entry.unit), entry)
 
 
-def _layer_files(contents: Contents, pages: Pages, layer: Layer) -> Iterator[Output]:
-    folder = layer_dir(layer.name)
-    yield pages.page(f"{folder}/index.html", "layer.html", partial(layer_view, contents, layer))
-    yield pages.data(f"{folder}/units.json", partial(data_files.units, contents, layer))
-    yield from _dream(contents, layer)
+def _layer_files(
+    contents: Contents,
+    pages: Pages,
+    layer: Layer,
+    of_units: SectionTable,
+    of_layers: SectionTable,
+) -> Iterator[Output]:
+    view = partial(layer_view, contents, of_layers, layer)
+    yield pages.page(paths.layer_page(layer.name), "layer.html", view)
+    yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
+    if entry := contents.entry(layer.whole, DREAM):
+        yield _as_it_is(paths.layer_cover(layer.name), entry)
     yield from _pictures(contents, layer)
-    for kind in OF_OWN_SIZE:
-        yield from _sheets(contents, layer, kind, OF_OWN_SIZE[kind], partial(place_of, kind, layer))
-    yield from _examples(contents, layer)
+    for kind in contents.kinds:
+        if kind.sheet:
+            yield from _sheets_of_kind(contents, layer, kind, kind.sheet)
     for position, index in enumerate(contents.paged[layer.name]):
-        view = partial(unit_view, contents, layer, position)
-        yield pages.page(unit_page(layer.unit(index)), "unit.html", view)
-
-
-def _dream(contents: Contents, layer: Layer) -> Iterator[Output]:
-    if entry := contents.entry(layer.whole, "dream"):
-        yield _as_it_is(cover_path(layer.name), entry)
-
-
-def _examples(contents: Contents, layer: Layer) -> Iterator[Output]:
-    """Sheets that some page shows; they are made as they are."""
-    for first in dict.fromkeys(map(first_on_sheet, contents.paged[layer.name])):
-        entry = contents.entry(layer.unit(first), "examples")
-        if entry and entry.width_px:
-            yield _as_it_is(f"{layer_dir(layer.name)}/{EXAMPLES.place(first).sheet}", entry)
+        unit_page = partial(unit_view, contents, of_units, layer, position)
+        yield pages.page(paths.unit_page(layer.unit(index)), "unit.html", unit_page)
 
 
 def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
     """Each sheet of thumbnails right after the pictures it shows: they are read once."""
-    thumbs = _sheets(contents, layer, "excitatory", THUMBS, THUMBS.place)
+    thumbs = _sheets(contents, layer, EXCITATORY, THUMBS)
     sheets = {sheet.artifacts[-1]: sheet for sheet in thumbs}
-    for index in contents.paged[layer.name]:
-        unit = layer.unit(index)
-        entry = contents.entry(unit, "excitatory")
-        if entry:
-            yield _as_it_is(picture_path(unit), entry)
+    for unit in contents.pictured(layer):
+        if entry := contents.entry(unit, EXCITATORY):
+            yield _as_it_is(paths.unit_picture(unit), entry)
             if entry.key in sheets:
                 yield sheets[entry.key]
+
+
+def _sheets_of_kind(
+    contents: Contents, layer: Layer, kind: Kind[Any], sheets: SheetKind
+) -> Iterator[Output]:
+    """Sheets of a layer that some page shows; some kinds are made as sheets."""
+    if not isinstance(kind.scope, SheetOf):
+        yield from _sheets(contents, layer, kind, sheets)
+        return
+    for first in dict.fromkeys(map(kind.scope.first, contents.paged[layer.name])):
+        entry = contents.entry(layer.unit(first), kind)
+        if entry and entry.width_px:
+            yield _as_it_is(paths.layer_sheet(layer.name, sheets.place(first).sheet), entry)
+
+
+def _sheets(
+    contents: Contents, layer: Layer, kind: Kind[Any], sheets: SheetKind
+) -> Iterator[Output]:
+    for name, pictures in contents.on_sheets(layer, kind, sheets).items():
+        yield _sheet(paths.layer_sheet(layer.name, name), sheets, pictures)
 
 
 def _as_it_is(path: str, entry: Entry) -> Output:
     return Output(path, entry.sha256[:24], (entry.key,), lambda data: data[0])
 
 
-def _sheets(
-    contents: Contents, layer: Layer, kind: Kind, sheets: SheetKind, place: Callable[[int], Place]
-) -> Iterator[Output]:
-    found = [
-        (place(index), entry)
-        for index in contents.paged[layer.name]
-        if (entry := contents.entry(layer.unit(index), kind))
-    ]
-    return _sheets_of(f"{layer_dir(layer.name)}/", sheets, found)
-
-
 def _covers(contents: Contents) -> Iterator[Output]:
-    picks: tuple[tuple[SheetKind, Kind, tuple[tuple[int, Unit], ...]], ...] = (
-        (COVERS, "dream", dream_picks(contents)),
-        (MOSAICS, "excitatory", mosaic_picks(contents)),
+    """The sheets of the front page."""
+    picks: tuple[tuple[SheetKind, Kind[Any], tuple[tuple[int, Unit], ...]], ...] = (
+        (COVERS, DREAM, dream_picks(contents)),
+        (MOSAICS, EXCITATORY, mosaic_picks(contents)),
     )
     for sheets, kind, units in picks:
-        found = [
-            (sheets.place(position), entry)
-            for position, unit in units
-            if (entry := contents.entry(unit, kind))
-        ]
-        yield from _sheets_of("", sheets, found)
+        on_sheet: dict[str, list[tuple[Place, Entry]]] = defaultdict(list)
+        for position, unit in units:
+            if entry := contents.entry(unit, kind):
+                place = sheets.place(position)
+                on_sheet[place.sheet].append((place, entry))
+        for name, pictures in on_sheet.items():
+            yield _sheet(name, sheets, pictures)
 
 
-def _sheets_of(folder: str, kind: SheetKind, found: list[tuple[Place, Entry]]) -> Iterator[Output]:
-    sheets: dict[str, dict[int, Entry]] = defaultdict(dict)
-    for place, entry in found:
-        sheets[place.sheet][place.cell] = entry
-    for name, entries in sheets.items():
-        shas = [(cell, entry.sha256) for cell, entry in entries.items()]
-        yield Output(
-            f"{folder}{name}",
-            digest_of(sprites.LAYOUT_VERSION, kind, shas),
-            tuple(entry.key for entry in entries.values()),
-            partial(_compose, kind, tuple(entries)),
-        )
+def _sheet(path: str, kind: SheetKind, pictures: Sequence[tuple[Place, Entry]]) -> Output:
+    digests = [(place.cell, entry.sha256) for place, entry in pictures]
+    return Output(
+        path,
+        digest_of(sprites.LAYOUT_VERSION, kind, digests),
+        tuple(entry.key for _, entry in pictures),
+        partial(_compose, kind, tuple(place.cell for place, _ in pictures)),
+    )
 
 
 def _compose(kind: SheetKind, cells: tuple[int, ...], data: Sequence[bytes]) -> bytes:

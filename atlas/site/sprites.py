@@ -1,146 +1,29 @@
-"""Sprite sheets: many small pictures in one file, because a site may have only so many files.
+"""Sprite sheets drawn: many small pictures in one file, because a site may have only so many files.
 
-A sheet is a fixed grid, padded where pictures are missing. Thumbnails are fitted to square cells,
-so that two class names of the style sheet place any of them. Other pictures keep their own size up
-to a limit, each in the upper left of its cell.
+Thumbnails are fitted to square cells, so that two class names of the style sheet place any of
+them. Other pictures keep their own size up to a limit, each in the upper left of its cell.
 """
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from atlas.spec import N_TWINS, STRIPS_PER_ROW, TINY_PX, twin_indices
-from atlas.units import Kind, Layer
+from atlas.pixels import Pixels
+from atlas.sheets import SheetKind, Size
 
 LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
-BLOCK_PX = 16  # lossy WebP works in such blocks: one that two cells share mixes their colours
 THUMB_PX = 64
 QUALITY_SHARES = (1.0, 0.75, 0.5, 0.3)  # that are tried one after the other
-COMPANION_PX = 112  # of a unit's second pictures, which are shown smaller than its first
-
-Size = tuple[int, int]  # width and height
-Pixels = NDArray[np.uint8]  # (H, W, 3), BGR
-
-
-@dataclass(frozen=True)
-class SheetKind:
-    """How one kind of sheet is laid out and encoded."""
-
-    stem: str
-    columns: int  # and as many rows
-    cell_px: int | None  # None: pictures keep their own size, and cells are as large as the largest
-    quality: int = 42
-    lossless_below_px: float = 0  # pictures of their own size below this keep every bit
-    largest_px: float = math.inf  # pictures of their own size above this are reduced to it
-    wanted_bytes: float = math.inf  # of a sheet: fine textures cost quality before they cost more
-
-    @property
-    def n_cells(self) -> int:
-        """Cells of one sheet."""
-        return self.columns**2
-
-    def is_lossless(self, sizes_px: Iterable[Size]) -> bool:
-        """Whether a sheet keeps every bit of pictures of these own sizes."""
-        return max(map(max, sizes_px)) < self.lossless_below_px
-
-    def fitted_px(self, size_px: Size) -> Size:
-        """The size at which a picture of this own size is kept."""
-        scale = min(1.0, self.largest_px / max(size_px))
-        return round(size_px[0] * scale), round(size_px[1] * scale)
-
-    def cell_size_px(self, sizes_px: Iterable[Size]) -> Size:
-        """Width and height of the cells of a sheet of pictures of these own sizes."""
-        sizes_px = list(sizes_px)
-        block_px = 1 if self.is_lossless(sizes_px) else BLOCK_PX
-        fitted_px = (self.fitted_px(size_px) for size_px in sizes_px)
-        width, height = (max(sides) for sides in zip(*fitted_px, strict=True))
-        return math.ceil(width / block_px) * block_px, math.ceil(height / block_px) * block_px
-
-    def file_name(self, number: int) -> str:
-        """`thumbs-03.webp`."""
-        return f"{self.stem}-{number:02d}.webp"
-
-    def place(self, position: int) -> Place:
-        """Where the picture at `position`, counted over all sheets, is found."""
-        number, cell = divmod(position, self.n_cells)
-        row, column = divmod(cell, self.columns)
-        return Place(self.file_name(number), cell, column, row)
-
-
-class Place(NamedTuple):
-    """One cell of one sheet."""
-
-    sheet: str  # file name
-    cell: int  # in reading order
-    column: int
-    row: int
-
-
-class Sprite(NamedTuple):
-    """A picture in the upper left of a cell."""
-
-    place: Place
-    columns: int
-    cell_px: Size
-    size_px: Size
-
-    @property
-    def sheet_px(self) -> Size:
-        """Of the whole sheet."""
-        return self.columns * self.cell_px[0], self.columns * self.cell_px[1]
-
-    @property
-    def corner_px(self) -> Size:
-        """Where the picture begins, from the left and from the top."""
-        return self.place.column * self.cell_px[0], self.place.row * self.cell_px[1]
-
 
 # Few cells, so that a first screen loads few that it does not show.
 THUMBS = SheetKind("thumbs", columns=6, cell_px=THUMB_PX)
 COVERS = SheetKind("covers", columns=6, cell_px=160, quality=50)
 MOSAICS = SheetKind("mosaics", columns=6, cell_px=96, quality=60)
-FILTERS = SheetKind("filters", columns=5, cell_px=None, lossless_below_px=math.inf)
-# Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
-INHIBITORY = SheetKind(
-    "inhibitory",
-    columns=3,
-    cell_px=None,
-    quality=38,
-    largest_px=COMPANION_PX,
-    wanted_bytes=28_000,
-)
-FIELDS = SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX)
-TWINS = SheetKind(  # all of a layer's on one
-    "twins",
-    columns=math.isqrt(N_TWINS - 1) + 1,
-    cell_px=None,
-    quality=44,
-    lossless_below_px=TINY_PX,
-    largest_px=COMPANION_PX,
-    wanted_bytes=12_000,
-)
-EXAMPLES = SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None)  # made as sheets
-OF_OWN_SIZE: Mapping[Kind, SheetKind] = {
-    "filter": FILTERS,
-    "inhibitory": INHIBITORY,
-    "field": FIELDS,
-    "twin": TWINS,
-}
-
-
-def place_of(kind: Kind, layer: Layer, index: int) -> Place:
-    """Where a unit's picture of its own size is found."""
-    position = twin_indices(layer).index(index) if kind == "twin" else index
-    return OF_OWN_SIZE[kind].place(position)
 
 
 def compose(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
@@ -207,7 +90,7 @@ def _size_px(picture: Pixels) -> Size:
 
 
 def _decode(data: bytes) -> Pixels:
-    """(H, W, 3), BGR as OpenCV has it: it takes half of Pillow's time for WebP."""
+    """Pixels (H, W, 3), BGR as OpenCV has it: it takes half of Pillow's time for WebP."""
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if picture is None:
         raise OSError("not an image")

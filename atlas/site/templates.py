@@ -5,23 +5,36 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from atlas.site.views import Site
+from atlas import paths
+from atlas.site.contents import Contents
+from atlas.site.parts import Site
 
 
 class Templates:
-    """The templates of one folder, ready to render the pages of one site.
+    """The templates of all pages, and of the kinds' sections, ready to render one site.
 
     `digest` changes with any template, and with anything that every page shows.
     """
 
-    def __init__(self, folder: Path, static_dir: Path, site: Site) -> None:
-        loader = jinja2.FileSystemLoader(folder)
+    def __init__(self, folder: Path, static_dir: Path, contents: Contents, site: Site) -> None:
+        kinds: Mapping[str, jinja2.BaseLoader] = {
+            kind.name: jinja2.FileSystemLoader(kind.folder) for kind in contents.kinds
+        }
+        family = {paths.FAMILY_GLOSSARY: contents.family_glossary}
+        loader = jinja2.ChoiceLoader(
+            [
+                jinja2.FileSystemLoader(folder),
+                jinja2.PrefixLoader(kinds),
+                jinja2.DictLoader(family),
+            ]
+        )
         self._environment = jinja2.Environment(
             loader=loader,
             autoescape=True,
@@ -32,9 +45,8 @@ class Templates:
         )
         inlined = {name: _Inlined(static_dir / name) for name in ("js/lost.js", "css/lost.css")}
         self._environment.globals.update(site=site, inlined=inlined)
-        sources = [
-            loader.get_source(self._environment, name)[0] for name in loader.list_templates()
-        ]
+        names = (name for name in loader.list_templates() if name.endswith(".html"))
+        sources = [loader.get_source(self._environment, name)[0] for name in names]
         parts = [*sources, repr(site), *(part.source for part in inlined.values())]
         self.digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 

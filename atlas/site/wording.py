@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from atlas.vocabulary import Score
+
 MINUS = "−"
-SIGMA = "\N{NO-BREAK SPACE}σ"  # stays on the line of its number
 
 
 def signed(value: float, digits: int = 2) -> str:
     """`+9.41` or `−0.30`, with a true minus."""
     text = f"{value:+.{digits}f}"
     return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
+
+
+def response(score: Score, value: float, digits: int = 2) -> str:
+    """`+6.89 σ`, in the unit of a layer's score."""
+    return f"{signed(value, digits)}{score.suffix}"
 
 
 def plain(value: float) -> str:

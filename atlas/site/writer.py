@@ -26,7 +26,8 @@ from atlas.site.maker import Maker
 from atlas.site.outputs import Output, plan_outputs
 from atlas.site.record import Made, Record
 from atlas.site.templates import Templates
-from atlas.site.views import Contents, site_of
+from atlas.site.contents import Contents
+from atlas.site.parts import site_of
 
 Progress = Callable[[int, int], None]
 
@@ -90,7 +91,7 @@ def write_site(
             picture cannot be read.
     """
     started = time.perf_counter()
-    templates = Templates(templates_dir, static_dir, site_of(contents, base_url))
+    templates = Templates(templates_dir, static_dir, contents, site_of(contents, base_url))
     program = _program(templates, static_dir)
     inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
     try:

@@ -1,0 +1,53 @@
+"""All kinds of artifacts. Each is a folder: what it is, how it is made, how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from atlas.errors import SpecError
+from atlas.kinds import (
+    circuit,
+    dream,
+    examples,
+    excitatory,
+    field,
+    filter,
+    inhibitory,
+    natural,
+    noise,
+    similar,
+    tuning,
+    twin,
+)
+from atlas.kinds.kind import Kind
+
+# In the order of making: what costs nothing and what people look for comes first, and every kind
+# after those that it is made from.
+KINDS: tuple[Kind[Any], ...] = (
+    filter.KIND,
+    circuit.KIND,
+    noise.KIND,
+    tuning.KIND,
+    natural.KIND,
+    examples.KIND,
+    dream.KIND,
+    excitatory.KIND,
+    field.KIND,
+    twin.KIND,
+    inhibitory.KIND,
+    similar.KIND,
+)
+
+
+def find_kinds(names: Sequence[str], kinds: Sequence[Kind[Any]] = KINDS) -> tuple[Kind[Any], ...]:
+    """The kinds of these names, in the order of making; all of them for no names.
+
+    Raises:
+        SpecError: a kind that there is not.
+    """
+    known = [kind.name for kind in kinds]
+    for name in names:
+        if name not in known:
+            raise SpecError(f"no kind {name!r}; there are {', '.join(known)}")
+    return tuple(kind for kind in kinds if not names or kind.name in names)

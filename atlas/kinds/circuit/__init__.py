@@ -1,0 +1,72 @@
+"""Which units feed a unit, and which it feeds, from the weights alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import Column, Kind, Section, WholeLayer
+from atlas.records import per_unit
+from atlas.units import Layer, NetworkFacts
+
+Partner = Sequence[float]  # index of the partner's layer, its channel, strength
+Partners = Sequence[Sequence[Partner]]  # of every unit of a layer, strongest first
+
+
+@dataclass(frozen=True)
+class CircuitSpec:
+    """Strongest inputs and outputs of a unit."""
+
+    name: ClassVar[str] = "circuit"
+    version: ClassVar[int] = 1
+
+    n_partners: int = 5  # of each sign, on each side
+
+
+_PARTNERS = "each [index of its layer, its channel, strength], strongest first"
+
+
+@dataclass(frozen=True)
+class CircuitRecord:
+    """The circuits of a layer's units; what cannot be told from the weights is left out."""
+
+    excited_by: Partners | None = per_unit(f"inputs that excite it; {_PARTNERS}", default=None)
+    inhibited_by: Partners | None = per_unit(f"inputs that inhibit it; {_PARTNERS}", default=None)
+    excites: Partners | None = per_unit(f"units that it excites; {_PARTNERS}", default=None)
+    inhibits: Partners | None = per_unit(f"units that it inhibits; {_PARTNERS}", default=None)
+    speaks_for: Partners | None = per_unit(f"classes that it raises; {_PARTNERS}", default=None)
+    speaks_against: Partners | None = per_unit(
+        f"classes that it lowers; {_PARTNERS}", default=None
+    )
+    n_effective: Sequence[float] | None = per_unit(
+        "inputs that would be as concentrated if all counted alike", default=None
+    )
+    top_share: Sequence[float] | None = per_unit(
+        "share of the five strongest inputs", default=None
+    )
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> CircuitSpec:
+    """The same for all layers."""
+    return CircuitSpec()
+
+
+KIND = Kind(
+    name="circuit",
+    about="which units feed a unit, and which it feeds",
+    scope=WholeLayer(),
+    spec=spec,
+    record=CircuitRecord,
+    make="atlas.kinds.circuit.make:make",
+    folder=Path(__file__).parent,
+    order=60,
+    columns=(
+        Column("effective inputs", "n_effective"),
+        Column("share of the strongest inputs", "top_share"),
+    ),
+    unit_sections=(Section("below", "section.html", "atlas.kinds.circuit.view:section_view"),),
+    glossary="glossary.html",
+)

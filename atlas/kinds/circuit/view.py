@@ -1,0 +1,139 @@
+"""The circuit of a unit: who feeds it and whom it feeds, the strongest of either sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from atlas.kinds.circuit import KIND, CircuitRecord
+from atlas.kinds.circuit import Partner as Connection
+from atlas.kinds.filter import KIND as FILTER
+from atlas.kinds.filter.montage import Montage
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.parts import Link, Partner, partner_of, unit_link
+from atlas.units import Layer, Unit
+from atlas.vocabulary import VOCABULARIES, words_of
+
+N_SHOWN = 3
+N_TOP = 5  # inputs that `top_share` is about
+
+
+class PartnerList(NamedTuple):
+    """Partners of one sign on one side, strongest first."""
+
+    title: str
+    partners: tuple[Partner, ...]
+
+
+class CircuitView(NamedTuple):
+    """What a unit is connected to."""
+
+    lists: tuple[PartnerList, ...]
+    unit: str  # of the strengths
+    spread: str | None  # how many inputs count
+    sum: str | None  # the channel of a sum that it writes
+    summed: tuple[Link, ...]  # the others that write it
+
+
+class _Side(NamedTuple):
+    """Connections of one sign on one side, before they are spelled."""
+
+    title: str
+    connections: Sequence[Connection]
+    are_inputs: bool
+
+
+def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | None:
+    """A unit's strongest partners; None where they are not known."""
+    record = contents.layer_record(layer, KIND)
+    if record is None:
+        return None
+    slices = _slices(contents, layer, unit)
+    lists = tuple(
+        _partner_list(contents, side, slices if side.are_inputs else {})
+        for side in _sides(layer, record, unit.index)
+        if side.connections
+    )
+    if not lists:
+        return None
+    others = contents.facts.summed_with.get(layer.name, ())
+    return CircuitView(
+        lists=lists,
+        unit=_strength_unit(contents, layer, record),
+        spread=_spread(layer, record, unit.index),
+        sum=f"channel {unit.index}" if others else None,
+        summed=tuple(unit_link(contents, name, unit.index, name, "../") for name in others),
+    )
+
+
+def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:
+    own, classes, channels = words_of(layer), VOCABULARIES["classifier"], VOCABULARIES["conv"]
+    for title, partners, are_inputs in (
+        (own.excited_by, record.excited_by, True),
+        (own.inhibited_by, record.inhibited_by, True),
+        (channels.excites, record.excites, False),
+        (channels.inhibits, record.inhibits, False),
+        (classes.excites, record.speaks_for, False),
+        (classes.inhibits, record.speaks_against, False),
+    ):
+        yield _Side(title, partners[index][:N_SHOWN] if partners else (), are_inputs)
+
+
+def _partner_list(contents: Contents, side: _Side, slices: Mapping[int, str]) -> PartnerList:
+    """One list; a layer that all partners are of is named once."""
+    is_one_layer = len({index for index, _, _ in side.connections}) == 1
+    layer = contents.facts.layers[int(side.connections[0][0])]
+    title = side.title
+    if is_one_layer and not layer.is_classifier:
+        title = f"{title}, in {layer.name}"
+    return PartnerList(
+        title,
+        tuple(
+            _partner(contents, each, slices, named=not is_one_layer) for each in side.connections
+        ),
+    )
+
+
+def _partner(
+    contents: Contents, connection: Connection, slices: Mapping[int, str], *, named: bool
+) -> Partner:
+    index, channel, strength = connection
+    layer = contents.facts.layers[int(index)]
+    spelled = wording.strength(strength)
+    slice_box = slices.get(int(channel))
+    return partner_of(contents, layer, int(channel), spelled, slice_box, named=named)
+
+
+def _slices(contents: Contents, layer: Layer, unit: Unit) -> Mapping[int, str]:
+    """By input channel, where its slice of the kernel is on the sheet of filters."""
+    record = contents.record(unit, FILTER)
+    sprite = contents.sprite(layer, unit.index, FILTER)
+    if record is None or sprite is None or not record.factor:
+        return {}
+    montage = Montage(layer.kernel, record.columns, record.factor)
+    (left, top), (width, height) = sprite.corner_px, montage.slice_px
+    boxes = {}
+    for position, channel in enumerate(record.inputs):
+        x, y = montage.corner_px(position)
+        boxes[channel] = f"{left + x} {top + y} {width} {height}"
+    return boxes
+
+
+def _strength_unit(contents: Contents, layer: Layer, record: CircuitRecord) -> str:
+    step = "σ" if any(each.batch_norm for each in contents.facts.layers) else "activation"
+    if layer.is_classifier:
+        return f"in logits per {step}"
+    classes = f", of classes in logits per {step}" if record.speaks_for else ""
+    return f"in {step} per {step}{classes}"
+
+
+def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
+    if not record.n_effective or not record.top_share or not record.n_effective[index]:
+        return None
+    n_inputs = layer.in_channels // layer.groups
+    effective = wording.count(round(record.n_effective[index]))
+    words = f"{effective} of {wording.count(n_inputs, 'input')}"
+    if n_inputs <= N_TOP:
+        return f"{words}."
+    return f"{words}; the five strongest carry {100 * record.top_share[index]:.0f} %."

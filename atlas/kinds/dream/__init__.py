@@ -1,0 +1,51 @@
+"""One picture for all units of a layer at once: the layer's cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import Kind, Section, WholeLayer
+from atlas.records import value
+from atlas.kinds.synthesis import ascent_steps
+from atlas.recipes import Fourier, decay_of, full_px, learning_rate, stages_for
+from atlas.units import Layer, NetworkFacts
+
+
+@dataclass(frozen=True)
+class DreamRecord:
+    """What was measured on the picture for a whole layer."""
+
+    rms: float | None = value(
+        "root mean square activation over all units and positions", default=None
+    )
+    rms_start: float | None = value("the same on the first noise", default=None)
+    dead: bool = value("nothing that was tried changed the response", default=False)
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
+    """All channels of a layer at once, on the largest canvas."""
+    return Fourier(
+        stages_for(asked.preset, full_px(asked.preset, facts)),
+        0,
+        "layer",
+        decay=decay_of(layer),
+        lr=learning_rate(asked.preset),
+        seed=asked.seed,
+    )
+
+
+KIND = Kind(
+    name="dream",
+    about="one picture per layer, for all of its units at once",
+    scope=WholeLayer(),
+    spec=spec,
+    record=DreamRecord,
+    make="atlas.kinds.dream.make:make",
+    folder=Path(__file__).parent,
+    order=25,
+    steps=ascent_steps,
+    layer_sections=(Section("figure", "figure.html", "atlas.kinds.dream.view:figure_view"),),
+    glossary="glossary.html",
+)

@@ -1,0 +1,16 @@
+"""Pictures for whole layers, made by an ascent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from atlas.kinds.dream import DreamRecord
+from atlas.pictures.finished import Finished, layer_response
+from atlas.plan import Job
+from atlas.renderer import Renderer
+
+
+def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[Finished]:
+    """The pictures of all jobs, batch after batch."""
+    for job in jobs:
+        yield from renderer.ascents(job, job.spec, DreamRecord, measure=layer_response)

@@ -1,0 +1,113 @@
+"""The parts of photographs that drive a unit most, and some that drive it less."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import Encoding, Kind, SheetOf, Source
+from atlas.kinds.natural import has_images
+from atlas.sheets import TINY_PX, SheetKind, Size
+from atlas.units import Layer, NetworkFacts
+
+STRIPS_PER_ROW = 3  # of a sheet of examples, and as many rows
+
+
+@dataclass(frozen=True)
+class StripLayout:
+    """Where examples stand on a strip: three rows of four, in a frame of 17 : 13.
+
+    That is about the shape of three by four examples with what goes between and around them.
+    """
+
+    side_px: int  # of an example
+
+    rows: ClassVar[int] = 3
+    columns: ClassVar[int] = 4
+    top_columns: ClassVar[int] = 3  # on the left: the strongest
+
+    @property
+    def gap_px(self) -> int:
+        """Between two examples."""
+        return max(1, self.side_px // 32)
+
+    @property
+    def size_px(self) -> Size:
+        """Width and height of the strip."""
+        width, height = self._content_px
+        scale = max(math.ceil(width / 17), math.ceil(height / 13))
+        return 17 * scale, 13 * scale
+
+    def corner_px(self, row: int, column: int) -> tuple[int, int]:
+        """Left and top of an example."""
+        pitch = self.side_px + self.gap_px
+        left, top = (
+            (whole - part) // 2 for whole, part in zip(self.size_px, self._content_px, strict=True)
+        )
+        apart_px = self._apart_px if column >= self.top_columns else 0
+        return left + column * pitch + apart_px, top + row * pitch
+
+    @property
+    def _content_px(self) -> tuple[int, int]:
+        pitch = self.side_px + self.gap_px
+        width, height = self.columns * pitch - self.gap_px, self.rows * pitch - self.gap_px
+        return width + self._apart_px, height
+
+    @property
+    def _apart_px(self) -> int:
+        """What the strongest are further away from the others."""
+        return 2 * self.gap_px
+
+@dataclass(frozen=True)
+class ExamplesSpec:
+    """What each unit sees in the photographs that drive it most, and in weaker ones."""
+
+    name: ClassVar[str] = "examples"
+    version: ClassVar[int] = 2
+
+    image_px: int  # side of a photograph as the network is given it
+    side_px: int = 56  # of one example, unless its pixels are so few that all are kept
+
+    def layout(self, layer: Layer) -> StripLayout:
+        """How the examples of a layer's units are arranged."""
+        field_px = min(layer.receptive_field_px, self.image_px)
+        return StripLayout(field_px if field_px < TINY_PX else self.side_px)
+
+
+@dataclass(frozen=True)
+class ExamplesRecord:
+    """Examples have no numbers; what the photographs drive units to is a kind of its own."""
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> ExamplesSpec:
+    """The same for all layers."""
+    return ExamplesSpec(facts.input_size_px)
+
+
+def sources(asked: AtlasSpec) -> tuple[Source, ...]:
+    """What the layer's units answer to the photographs."""
+    return (Source("natural"),)
+
+
+KIND = Kind(
+    name="examples",
+    about="what in those photographs drives each unit, from most to least",
+    scope=SheetOf(STRIPS_PER_ROW**2),
+    spec=spec,
+    record=ExamplesRecord,
+    make="atlas.kinds.examples.make:make",
+    folder=Path(__file__).parent,
+    order=80,
+    possible=has_images,
+    needs="photographs: give a folder with --images",
+    sources=sources,
+    # Shown small, as they are in the cache.
+    encoding=Encoding(
+        quality=42, lossless_below_px=STRIPS_PER_ROW * StripLayout(TINY_PX).size_px[0]
+    ),
+    sheet=SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None),
+    sheet_words="photographs",
+)

@@ -1,0 +1,149 @@
+"""What units see in photographs: the part of an image in their receptive field, cut out.
+
+Strips of a fixed layout, as the site shows them: on the left the nine strongest photographs, on the
+right a strong, a middle and a weak one, from top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from atlas.errors import CacheError
+from atlas.images import ImageSet
+from atlas.kinds.examples import STRIPS_PER_ROW, ExamplesRecord, ExamplesSpec
+from atlas.kinds.natural import NaturalRecord, Sightings
+from atlas.pictures.panel import Panel
+from atlas.pictures.picture import Picture
+from atlas.pixels import Pixels
+from atlas.plan import Job
+from atlas.renderer import Renderer
+from atlas.units import Layer, Preprocessing, Unit
+
+MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
+GREY = 128  # between examples, and where there are too few of them
+
+
+def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Picture] | list[Panel]]:
+    """Sheets of examples for all jobs, layer after layer.
+
+    Raises:
+        CacheError: a photograph is gone.
+    """
+    assert renderer.images, "such jobs are planned only where there are photographs"
+    album = Album(renderer.images, renderer.network.facts.preprocessing)
+    for job in jobs:
+        (entry,) = renderer.entries(job.sources).values()
+        seen = entry.record(NaturalRecord, job.layer.score_name)
+        if seen.n_images:
+            yield example_sheets(job.layer, job.units, seen, album, job.spec)
+        else:
+            yield [Panel(unit, ExamplesRecord()) for unit in job.units]
+
+
+class Album:
+    """Photographs as the network is given them, the ones used last kept in memory."""
+
+    def __init__(self, photographs: ImageSet, preprocessing: Preprocessing) -> None:
+        self._photographs, self._preprocessing = photographs, preprocessing
+        self._loaded: OrderedDict[str, Pixels] = OrderedDict()
+
+    def get(self, file: str) -> Pixels:
+        """One photograph, (size_px, size_px, 3).
+
+        Raises:
+            CacheError: it could be read when its answers were taken, and cannot be any more.
+        """
+        pixels = self._loaded.pop(file, None)
+        if pixels is None:
+            pixels = self._photographs.load(file, self._preprocessing)
+        if pixels is None:
+            raise CacheError(f"{file} cannot be read any more; put it back, then build again")
+        self._loaded[file] = pixels
+        if len(self._loaded) > MAX_LOADED:
+            self._loaded.popitem(last=False)
+        return pixels
+
+
+def example_sheets(
+    layer: Layer,
+    firsts: Sequence[Unit],
+    seen: NaturalRecord,
+    album: Album,
+    spec: ExamplesSpec,
+) -> list[Picture]:
+    """Sheets of examples, a strip for each of nine units.
+
+    Args:
+        layer: of the units.
+        firsts: the first unit of each sheet.
+        seen: what the layer's units answer to the photographs.
+        album: of the photographs.
+        spec: sizes.
+
+    Raises:
+        CacheError: a photograph is gone.
+    """
+    return [_sheet(layer, first, seen, album, spec) for first in firsts]
+
+
+def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int, int]:
+    """The receptive field of a position: top, left and side in pixels of the image.
+
+    One that reaches over the rim is moved inside; one as large as the image is the whole image.
+    """
+    side_px = min(layer.receptive_field_px, size_px)
+    reach_px = (layer.receptive_field_px - 1) / 2
+    top, left = (
+        round(
+            min(
+                max(layer.field_centre_px + place * layer.total_stride_px - reach_px, 0),
+                size_px - side_px,
+            )
+        )
+        for place in (row, column)
+    )
+    return top, left, side_px
+
+
+def _sheet(
+    layer: Layer, first: Unit, seen: NaturalRecord, album: Album, spec: ExamplesSpec
+) -> Picture:
+    width, height = spec.layout(layer).size_px
+    sheet = np.full((STRIPS_PER_ROW * height, STRIPS_PER_ROW * width, 3), GREY, np.uint8)
+    for cell, unit in enumerate(layer.units[first.index : first.index + STRIPS_PER_ROW**2]):
+        row, column = divmod(cell, STRIPS_PER_ROW)
+        rows = slice(row * height, (row + 1) * height)
+        columns = slice(column * width, (column + 1) * width)
+        sheet[rows, columns] = _strip(layer, unit, seen, album, spec)
+    return Picture(first, sheet, ExamplesRecord())
+
+
+def _strip(
+    layer: Layer, unit: Unit, seen: NaturalRecord, album: Album, spec: ExamplesSpec
+) -> Pixels:
+    layout, size_px = spec.layout(layer), spec.image_px
+    width, height = layout.size_px
+    strip = np.full((height, width, 3), GREY, np.uint8)
+    parts: tuple[tuple[Sightings | None, int, int], ...] = (
+        (seen.top, 0, layout.top_columns),
+        (seen.spread, layout.top_columns, layout.columns - layout.top_columns),
+    )
+    for sightings, first, n_columns in parts:
+        for position, (file, *place, _) in enumerate(sightings[unit.index] if sightings else ()):
+            top, left, side_px = window(layer, size_px, *(int(each) for each in place))
+            crop = album.get(seen.files[int(file)])[top : top + side_px, left : left + side_px]
+            row, column = divmod(position, n_columns)
+            x, y = layout.corner_px(row, first + column)
+            strip[y : y + layout.side_px, x : x + layout.side_px] = _fitted(crop, layout.side_px)
+    return strip
+
+
+def _fitted(crop: Pixels, side_px: int) -> Pixels:
+    if len(crop) == side_px:
+        return crop
+    method = cv2.INTER_AREA if len(crop) > side_px else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (side_px, side_px), interpolation=method), np.uint8)

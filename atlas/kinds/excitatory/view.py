@@ -1,0 +1,150 @@
+"""The excitatory picture on the page of a unit, its response, and what a class's picture is taken for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from atlas import paths
+from atlas.cache import Entry
+from atlas.kinds.excitatory import KIND, ExcitatoryRecord
+from atlas.sheets import SMALL_PX
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.parts import Fact, Link, own_name, picture_alt, unit_link
+from atlas.units import Layer, Unit
+from atlas.vocabulary import score_of
+
+COLUMN_PX = 538
+LEAST_PX = 256  # however small a picture is, it is the largest on its page
+
+
+class ScaleBar(NamedTuple):
+    """The receptive field at the scale of the picture, like the bar of a map."""
+
+    words: str
+    percent: str | None  # of the picture's width; None: larger than the picture
+
+
+class PictureView(NamedTuple):
+    """A large picture and its caption."""
+
+    src: str
+    alt: str
+    shown_px: int
+    pixelated: bool
+    caption: str
+    scale: ScaleBar | None
+
+
+class MainPicture(NamedTuple):
+    """The picture of a unit's page, None as long as it is not rendered."""
+
+    picture: PictureView | None
+
+
+class Response(NamedTuple):
+    """The numbers of the picture and what they mean."""
+
+    is_dead: bool
+    facts: tuple[Fact, ...]
+    finding: str | None  # what the numbers mean, in a sentence
+
+
+class Guess(NamedTuple):
+    """One of the classes that the network sees in a class's picture."""
+
+    link: Link
+    share: str
+    bar: str  # percent of the bar's width, as SVG wants it
+    own: bool
+
+
+def median_words(contents: Contents, layer: Layer) -> str:
+    """What the median of a layer's responses is taken on."""
+    return "their own pictures"
+
+
+def picture_view(contents: Contents, layer: Layer, unit: Unit) -> MainPicture:
+    """The picture, or that there is none yet."""
+    entry = contents.entry(unit, KIND)
+    return MainPicture(_picture(contents, layer, unit, entry) if entry else None)
+
+
+def response_view(contents: Contents, layer: Layer, unit: Unit) -> Response | None:
+    """How far the picture drives the unit."""
+    record = contents.excitatory(unit)
+    if record is None:
+        return None
+    return Response(record.dead, _facts(layer, record), _finding(layer, record))
+
+
+def guesses_view(contents: Contents, layer: Layer, unit: Unit) -> tuple[Guess, ...] | None:
+    """What the network takes a class's picture for."""
+    record = contents.excitatory(unit)
+    if record is None or not record.top5:
+        return None
+    return tuple(
+        Guess(
+            unit_link(contents, layer.name, index, contents.title(layer, index), "../"),
+            wording.percent(share),
+            f"{100 * share:.1f}",
+            index == unit.index,
+        )
+        for index, share in record.top5
+    )
+
+
+def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> PictureView:
+    size = f"{entry.width_px} × {entry.height_px} px"
+    return PictureView(
+        src=own_name(unit, paths.unit_picture(unit)),
+        alt=picture_alt(contents, layer, unit.index),
+        shown_px=_shown_px(entry.width_px),
+        pixelated=entry.width_px < SMALL_PX,
+        caption=f"Excitatory picture: synthesised from noise to excite this unit; {size}",
+        scale=_scale(layer, entry.width_px) if layer.is_conv else None,
+    )
+
+
+def _shown_px(width_px: int) -> int:
+    """Small pictures grow to the width of their column, but hardly more than fourfold."""
+    return max(width_px, min(max(4 * width_px, LEAST_PX), COLUMN_PX))
+
+
+def _scale(layer: Layer, width_px: int) -> ScaleBar:
+    field_px = layer.receptive_field_px
+    if field_px >= width_px:
+        return ScaleBar(f"receptive field {field_px} px, more than the picture", None)
+    return ScaleBar(f"receptive field {field_px} px", f"{100 * field_px / width_px:.1f}")
+
+
+def _facts(layer: Layer, record: ExcitatoryRecord) -> tuple[Fact, ...]:
+    score, facts = score_of(layer), []
+    if record.peak is not None:
+        facts.append(Fact(score.term, wording.response(score, record.peak), about=score.about))
+    if record.p is not None:
+        facts.append(Fact("Probability", wording.percent(record.p), about="probability"))
+    if record.rank is not None:
+        rank = f"{record.rank + 1} of {wording.count(layer.n_units)}"
+        facts.append(Fact("Rank of this class", rank))
+    return tuple(facts)
+
+
+def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
+    """What the mean over the picture, or the logit, was before and after."""
+    score, start = score_of(layer), record.start
+    if record.score is None:
+        return None
+    reached = wording.response(score, record.score)
+    if score.name == "z":
+        before = (
+            "" if start is None else f", and was {wording.response(score, start)} on the first noise"
+        )
+        return f"The mean over the picture is {reached}{before}."
+    if start is None:
+        return None
+    noun = "mean activation" if score.name == "mean" else score.noun
+    return (
+        f"The ascent raised the {noun} from {wording.signed(start)} on noise to "
+        f"{wording.signed(record.score)}."
+    )

@@ -1,0 +1,68 @@
+"""What drives one single position of a unit up, where its receptive field is small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import EachUnit, Kind, Section
+from atlas.records import value
+from atlas.kinds.synthesis import ascent_steps
+from atlas.recipes import Fourier, Stage, rounded_up
+from atlas.sheets import TINY_PX, SheetKind
+from atlas.units import Layer, NetworkFacts
+
+
+@dataclass(frozen=True)
+class FieldRecord:
+    """What was measured on the picture of one receptive field."""
+
+    score: float | None = value("response of the position in the middle", "{score}", default=None)
+    start: float | None = value("response to the first noise", "{score}_start", default=None)
+    dead: bool = value("nothing that was tried changed the response", default=False)
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
+    """One position in the middle, on a canvas that holds its field and meets no padding.
+
+    Jitter is small: what there is to see is the place of each thing within the field.
+    """
+    canvas_px = rounded_up(1.25 * layer.receptive_field_px + 4 * layer.total_stride_px, 4)
+    steps = 32 if asked.preset == "preview" else 128
+    return Fourier(
+        (Stage(canvas_px, steps),),
+        0,
+        "centre",
+        decay=1.0,
+        init_std=0.1,
+        rotation_deg=5.0,
+        zoom=0.05,
+        shift=0.03,
+        seed=asked.seed,
+    )
+
+
+def has_small_fields(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether a single receptive field is a picture of its own, rather than the whole image."""
+    return 2 * layer.receptive_field_px <= facts.input_size_px
+
+
+KIND = Kind(
+    name="field",
+    about="what drives one position of a unit up, where receptive fields are small",
+    scope=EachUnit(),
+    spec=spec,
+    record=FieldRecord,
+    make="atlas.kinds.field.make:make",
+    folder=Path(__file__).parent,
+    order=21,
+    possible=has_small_fields,
+    needs="layers whose receptive field is at most half of the image",
+    steps=ascent_steps,
+    sheet=SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX),
+    unit_sections=(
+        Section("companions", "companion.html", "atlas.kinds.field.view:companion_view"),
+    ),
+    glossary="glossary.html",
+)

@@ -1,0 +1,25 @@
+"""The picture of one receptive field on the page of a unit."""
+
+from __future__ import annotations
+
+from atlas.kinds.field import KIND
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.parts import Companion, crop_of
+from atlas.units import Layer, Unit
+from atlas.vocabulary import score_of
+
+
+def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | None:
+    """The picture with its caption."""
+    entry, record = contents.entry(unit, KIND), contents.record(unit, KIND)
+    sprite = contents.sprite(layer, unit.index, KIND)
+    if entry is None or record is None or sprite is None:
+        return None
+    reached = ""
+    if record.score is not None:
+        reached = f", to {wording.response(score_of(layer), record.score)}"
+    size = wording.pair((entry.width_px, entry.width_px))
+    words = f"drives a single position up{reached}; {size} px"
+    alt = f"Synthetic picture that excites one position of {contents.title(layer, unit.index)}"
+    return Companion(crop_of(sprite, alt), "One receptive field", "one-field", words)

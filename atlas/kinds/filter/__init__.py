@@ -1,0 +1,63 @@
+"""What a unit is: a picture of its own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import LOSSLESS, EachUnit, Kind, Section
+from atlas.records import value
+from atlas.sheets import SheetKind
+from atlas.units import Layer, NetworkFacts
+
+
+@dataclass(frozen=True)
+class FilterSpec:
+    """How weights are drawn."""
+
+    name: ClassVar[str] = "filter"
+    version: ClassVar[int] = 2
+
+    size_px: int = 128  # of the longer side, about; weights are enlarged by whole factors
+    n_slices: int = 25  # strongest input slices in a montage
+
+
+@dataclass(frozen=True)
+class FilterRecord:
+    """How one unit's weights were drawn."""
+
+    style: str = value("rgb, montage or bars", default="")
+    low: float | None = value("the weight drawn in the darkest, or bluest, colour", default=None)
+    high: float | None = value("the weight drawn in the lightest, or reddest, colour", default=None)
+    columns: int = value("slices in a row of a montage", default=0)
+    factor: int = value("pixels along a weight of a montage", default=0)
+    inputs: Sequence[int] = value(
+        "input channels of a montage's slices, strongest first", default=()
+    )
+    n_inputs: int = value("weights that are drawn as bars", default=0)
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> FilterSpec:
+    """The same for all layers."""
+    return FilterSpec()
+
+
+KIND = Kind(
+    name="filter",
+    about="each unit's weights",
+    scope=EachUnit(),
+    spec=spec,
+    record=FilterRecord,
+    make="atlas.kinds.filter.make:make",
+    folder=Path(__file__).parent,
+    order=40,
+    is_made_on_host=True,
+    encoding=LOSSLESS,  # flat colours and edges
+    sheet=SheetKind("filters", columns=5, cell_px=None, lossless_below_px=float("inf")),
+    sheet_words="weights",
+    unit_sections=(Section("notes", "section.html", "atlas.kinds.filter.view:section_view"),),
+    glossary="glossary.html",
+)

@@ -1,0 +1,62 @@
+"""What drives each unit down: the counterpart of its excitatory picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import EachUnit, Evidence, EvidenceRow, Kind, Section
+from atlas.kinds.synthesis import PictureRecord, ascent_steps
+from atlas.recipes import Recipe, unit_recipe
+from atlas.sheets import COMPANION_PX, SheetKind
+from atlas.units import Layer, NetworkFacts
+
+
+@dataclass(frozen=True)
+class InhibitoryRecord(PictureRecord):
+    """What was measured on an inhibitory picture."""
+
+    def ends(self, index: int) -> tuple[float | None, float | None]:
+        """Both ends of the mark on the axis of evidence: a point."""
+        return self.trough, self.trough
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Recipe:
+    """The recipe of a layer's inhibitory pictures: the excitatory one, downwards."""
+    recipe = unit_recipe(asked.recipe, asked.preset, layer, facts, asked.seed)
+    return dataclasses.replace(recipe, aim="inhibit")
+
+
+KIND = Kind(
+    name="inhibitory",
+    about="what drives each unit down",
+    scope=EachUnit(),
+    spec=spec,
+    record=InhibitoryRecord,
+    make="atlas.kinds.inhibitory.make:make",
+    folder=Path(__file__).parent,
+    order=20,
+    steps=ascent_steps,
+    # Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
+    sheet=SheetKind(
+        "inhibitory",
+        columns=3,
+        cell_px=None,
+        quality=38,
+        largest_px=COMPANION_PX,
+        wanted_bytes=28_000,
+    ),
+    sheet_words="inhibitory pictures",
+    evidence=Evidence(
+        "down",
+        is_point=True,
+        order=30,
+        rows=(EvidenceRow("Inhibitory picture", "low", 50, about="inhibitory"),),
+    ),
+    unit_sections=(
+        Section("companions", "companion.html", "atlas.kinds.inhibitory.view:companion_view"),
+    ),
+    glossary="glossary.html",
+)

@@ -1,0 +1,32 @@
+"""The inhibitory picture on the page of a unit."""
+
+from __future__ import annotations
+
+from atlas.kinds.inhibitory import KIND, InhibitoryRecord
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.parts import Companion, crop_of
+from atlas.units import Layer, Unit
+from atlas.vocabulary import score_of
+
+
+def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | None:
+    """The picture with its caption."""
+    record = contents.record(unit, KIND)
+    sprite = contents.sprite(layer, unit.index, KIND)
+    if record is None or sprite is None:
+        return None
+    alt = f"Synthetic picture that inhibits {contents.title(layer, unit.index)}"
+    words = _words(layer, record)
+    return Companion(crop_of(sprite, alt), "Inhibitory picture", "inhibitory", words)
+
+
+def _words(layer: Layer, record: InhibitoryRecord) -> str:
+    if record.dead or record.trough is None:
+        return "nothing that was tried silences the unit"
+    reached = wording.response(score_of(layer), record.trough)
+    if layer.is_classifier:
+        of = wording.count(layer.n_units)
+        rank = "" if record.rank is None else f", rank {record.rank + 1:,} of {of}"
+        return f"silences the class: logit {reached}{rank}"
+    return f"silences the unit: {reached} at its weakest position"

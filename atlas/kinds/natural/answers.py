@@ -1,0 +1,122 @@
+"""What is kept of the responses of a layer's units to many images, however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from atlas.kinds.natural import NaturalSpec
+from atlas.network.taps import Reader
+
+Arrays = dict[str, NDArray[Any]]
+HALF_MAX = 65504.0  # the largest number in half precision
+
+
+class Top:
+    """Per unit of one layer the largest answers so far, where in which images they were."""
+
+    def __init__(self, n_kept: int, n_units: int, device: torch.device) -> None:
+        self.values = torch.full((n_kept, n_units), -torch.inf, device=device)
+        self.images = torch.full((n_kept, n_units), -1, device=device)
+        self.places = torch.zeros((n_kept, n_units), dtype=torch.long, device=device)
+
+    def update(self, values: Tensor, images: Tensor, places: Tensor) -> None:
+        """Take in answers of the images at these positions.
+
+        Args:
+            values: (B, n_units).
+            images: positions among the files, (B,).
+            places: of the answers, counted along the rows of the map, (B, n_units).
+        """
+        n_kept = len(self.values)
+        if not (values > self.values[-1]).any():
+            return
+        images = images[:, None].expand_as(places)
+        # What was there first stays first among equals.
+        best = torch.cat([self.values, values]).sort(stable=True, dim=0, descending=True)
+        self.values, order = best.values[:n_kept], best.indices[:n_kept]
+        self.images = torch.cat([self.images, images]).gather(0, order)
+        self.places = torch.cat([self.places, places]).gather(0, order)
+
+
+class LayerAnswers:
+    """All that is kept of what the units of one layer answer."""
+
+    def __init__(self, reader: Reader, spec: NaturalSpec, n_sampled: int, n_classes: int) -> None:
+        n_units, device = reader.layer.n_units, reader.device
+        self.reader = reader
+        self.highest = Top(spec.n_top, n_units, device)
+        self.lowest = Top(1, n_units, device)  # of the answers turned over
+        self.n_fired = torch.zeros(n_units, dtype=torch.long, device=device)
+        self.active = torch.zeros(n_units, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(n_classes, n_units, device=device)  # activations by class
+        self.sampled = torch.full((n_sampled, n_units), torch.nan, device=device).half()
+        self.sampled_places = torch.zeros(n_sampled, n_units, dtype=torch.short, device=device)
+
+    def update(self, z: Tensor, images: Tensor, rows: Tensor, classes: Tensor) -> None:
+        """Take in answers (B, n_units, h, w) to the images at these positions.
+
+        Args:
+            z: the answers.
+            images: positions among the files, (B,).
+            rows: of the sample, (B,); -1 for images that are not in it.
+            classes: (B,); -1 for images without a class.
+        """
+        flat = z.permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, n_units)
+        peaks, places = flat.max(1)  # (B, n_units)
+        peaks, lows = peaks.float(), flat.amin(1).float()
+        self.reader.checked(peaks + lows)
+        self.highest.update(peaks, images, places)
+        self.lowest.update(-lows, images, places)
+        fired, active = self._firing(flat, peaks)
+        self.n_fired += fired.sum(0)
+        self.active += active.sum(0)
+        if len(self.sums):
+            known = classes >= 0
+            self.sums.index_add_(0, classes[known], self._activations(peaks)[known])
+        inside = rows >= 0
+        self.sampled[rows[inside]] = peaks[inside].clamp(-HALF_MAX, HALF_MAX).half()
+        self.sampled_places[rows[inside]] = places[inside].short()
+
+    def _firing(self, flat: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each unit fires, and at what share of positions: both (B, n_units)."""
+        if self.reader.layer.is_classifier:  # a class fires where it is the answer
+            fired = functional.one_hot(peaks.argmax(1), peaks.shape[1])
+            return fired, fired.double()
+        fired = peaks > -self.reader.offset
+        active = (flat > -self.reader.offset.to(flat.dtype)).sum(1)
+        return fired, active / flat.shape[1]
+
+    def _activations(self, peaks: Tensor) -> Tensor:
+        """What a unit passes on at its peak; of a class its probability: (B, n_units)."""
+        if self.reader.layer.is_classifier:
+            return peaks.softmax(1)
+        return (peaks + self.reader.offset).relu()
+
+    def arrays(self) -> Arrays:
+        """The state, for a checkpoint."""
+        return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """The state of a checkpoint."""
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tops = {"highest": self.highest, "lowest": self.lowest}
+        return {
+            **{
+                f"{name}.{part}": getattr(top, part)
+                for name, top in tops.items()
+                for part in ("values", "images", "places")
+            },
+            **{
+                name: getattr(self, name)
+                for name in ("n_fired", "active", "sums", "sampled", "sampled_places")
+            },
+        }

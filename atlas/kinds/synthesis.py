@@ -1,0 +1,53 @@
+"""What kinds of synthesised pictures share: their numbers, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atlas.records import internal, value
+from atlas.recipes import Recipe, full_size_steps
+from atlas.units import NetworkFacts
+
+
+@dataclass(frozen=True)
+class PictureRecord:
+    """What was measured on the finished picture of one unit."""
+
+    score: float | None = value(
+        "response: for a channel its mean over all positions, for a class its logit",
+        "{score}",
+        default=None,
+    )
+    highest: float | None = value("at the strongest position", "{score}_max", default=None)
+    lowest: float | None = value("at the weakest position", "{score}_min", default=None)
+    start: float | None = value("response to the first noise", "{score}_start", default=None)
+    p: float | None = value("probability of the class", default=None)
+    rank: int | None = value("place of the class among all, from 0", default=None)
+    top5: Sequence[tuple[int, float]] | None = value(
+        "the classes with the highest probabilities: index and probability", default=None
+    )
+    dead: bool = value("nothing that was tried changed the response", default=False)
+    embedding: str | None = internal(
+        "where the picture lies among all pictures: base64 of half-precision numbers", default=None
+    )
+
+    @property
+    def peak(self) -> float | None:
+        """The response at the strongest position; a class has only one."""
+        return self.score if self.highest is None else self.highest
+
+    @property
+    def trough(self) -> float | None:
+        """The response at the weakest position; a class has only one."""
+        return self.score if self.lowest is None else self.lowest
+
+    @property
+    def dead_mark(self) -> int | None:
+        """1 for a dead unit, to sort by."""
+        return 1 if self.dead else None
+
+
+def ascent_steps(recipe: Recipe, facts: NetworkFacts) -> float:
+    """Full-size steps of the ascent of one picture."""
+    return full_size_steps(recipe, facts)

@@ -1,0 +1,84 @@
+"""What every unit answers to gratings, colours and rings: tuning curves and preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from atlas.asked import AtlasSpec
+from atlas.kinds.kind import Column, Kind, Section, WholeLayer
+from atlas.records import axis, per_unit
+from atlas.units import Layer, NetworkFacts
+
+Curves = Sequence[Sequence[float]]  # of every unit of a layer
+Preferences = Sequence[float | None]  # None where a unit answers to none of the stimuli
+
+
+@dataclass(frozen=True)
+class TuningSpec:
+    """Gratings, hues and rings, drawn on the network's mean colour in its input size."""
+
+    name: ClassVar[str] = "tuning"
+    version: ClassVar[int] = 1
+
+    size_px: int
+    periods_px: tuple[int, ...]  # of the gratings
+    radii_px: tuple[int, ...]  # of the rings
+    n_orientations: int = 12
+    n_phases: int = 4
+    n_hues: int = 12
+
+
+@dataclass(frozen=True)
+class TuningRecord:
+    """The tuning of a layer's units."""
+
+    orientations_deg: Sequence[float] = axis("directions of the stripes of `orientation`")
+    periods_px: Sequence[int] = axis("periods of the stripes of `period`")
+    hues_deg: Sequence[float] = axis("hues of `hue`")
+    radii_px: Sequence[int] = axis("radii of the rings of `ring`")
+    orientation: Curves = per_unit("responses to stripes of each orientation, at the best period")
+    period: Curves = per_unit("responses to stripes of each period, at the best orientation")
+    hue: Curves = per_unit("responses to each hue")
+    ring: Curves = per_unit("responses to rings of each radius")
+    blank: Sequence[float] = per_unit("response to the bare background")
+    orientation_deg: Preferences = per_unit("preferred orientation, in degrees")
+    orientation_selectivity: Preferences = per_unit("one minus the circular variance, 0 to 1")
+    period_px: Preferences = per_unit("preferred period, in pixels")
+    hue_deg: Preferences = per_unit("preferred hue, in degrees")
+    hue_selectivity: Preferences = per_unit("one minus the circular variance, 0 to 1")
+    ring_px: Preferences = per_unit("preferred radius, in pixels")
+
+
+def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> TuningSpec:
+    """Periods and radii that rise by about a half each, as far as the input holds them."""
+    size_px = facts.input_size_px
+    return TuningSpec(
+        size_px,
+        periods_px=tuple(px for px in (3, 4, 6, 8, 12, 16, 24, 32, 48) if 4 * px <= size_px),
+        radii_px=tuple(px for px in (4, 6, 9, 13, 19, 28, 42, 62) if 3 * px <= size_px),
+    )
+
+
+KIND = Kind(
+    name="tuning",
+    about="what every unit answers to gratings, colours and rings",
+    scope=WholeLayer(),
+    spec=spec,
+    record=TuningRecord,
+    make="atlas.kinds.tuning.make:make",
+    folder=Path(__file__).parent,
+    order=50,
+    columns=(
+        Column("orientation", "orientation_deg", "°", "orientation_selectivity"),
+        Column("orientation selectivity", "orientation_selectivity"),
+        Column("period", "period_px", "px"),
+        Column("hue", "hue_deg", "°", "hue_selectivity"),
+        Column("hue selectivity", "hue_selectivity"),
+        Column("ring radius", "ring_px", "px"),
+    ),
+    unit_sections=(Section("below", "section.html", "atlas.kinds.tuning.view:section_view"),),
+    glossary="glossary.html",
+)

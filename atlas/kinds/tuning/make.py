@@ -1,0 +1,173 @@
+"""What units answer to gratings, colours and rings: their tuning curves.
+
+Source: Cammarata et al. 2020, https://distill.pub/2020/circuits/curve-detectors/, for asking units
+of a network so; Ringach et al. 2002, https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002, for
+selectivity as one minus the circular variance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from atlas.kinds.tuning import TuningRecord, TuningSpec
+from atlas.kinds.tuning.stimuli import batches, hues_deg, orientations_deg, stimuli
+from atlas.network.taps import Watch
+from atlas.pictures.panel import Panel
+from atlas.plan import Job
+from atlas.renderer import Renderer
+
+BATCH = 8  # all maps of all layers are in memory at once
+BORDER = 6  # this part of a map is left out on each side
+LEAST = 0.25  # above the blank, in sigmas or logits; less is no answer, or rounding
+
+
+def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
+    """The tuning of all jobs' layers, in one batch."""
+    spec = jobs[0].spec
+    with renderer.progress(n_stimuli(spec), "stimuli") as progress:
+        # In half precision, a few units in a hundred would prefer something else.
+        watch = renderer.network.watch([job.layer for job in jobs])
+        yield tuning_panels(watch, spec, progress)
+
+
+def n_stimuli(spec: TuningSpec) -> int:
+    """Images that `tuning_panels` shows."""
+    return sum(_counts(spec))
+
+
+def tuning_panels(
+    watch: Watch, spec: TuningSpec, progress: Callable[[int], object] = lambda n_images: None
+) -> list[Panel]:
+    """For each watched layer, what every unit answers to each stimulus.
+
+    Args:
+        watch: of the layers.
+        spec: which stimuli.
+        progress: told how many stimuli more have been shown.
+
+    Returns:
+        A panel for each layer.
+
+    Raises:
+        NetworkError: a response is not finite.
+    """
+    answers: dict[str, list[Tensor]] = {reader.layer.name: [] for reader in watch.readers}
+    images = stimuli(spec, watch.readers[0].image_mean.flatten())
+    for batch in batches(images, BATCH):
+        for reader, z in watch.sigmas(batch):
+            answers[reader.layer.name].append(reader.checked(middle_peaks(z)))
+        progress(len(batch))
+    return [
+        Panel(layer.whole, tuning_record(torch.cat(answers[layer.name]).cpu(), spec))
+        for layer in (reader.layer for reader in watch.readers)
+    ]
+
+
+def middle_peaks(maps: Tensor) -> Tensor:
+    """The strongest position in the middle of maps: (B, n_units, h, w) -> (B, n_units).
+
+    Positions at the border see the padding, and some units answer more to that than to any of
+    the stimuli.
+    """
+    height, width = maps.shape[2:]
+    top, left = height // BORDER, width // BORDER
+    middle = maps[:, :, top : height - top, left : width - left]
+    # Channels last, and one axis after the other: with both at once it takes ten times as long.
+    return middle.permute(0, 2, 3, 1).amax(1).amax(1).float()
+
+
+class StimulusAnswers(NamedTuple):
+    """What N units answer, the strongest of all phases and of both polarities."""
+
+    gratings: Tensor  # (n_periods, n_orientations, N)
+    hues: Tensor  # (n_hues, N)
+    rings: Tensor  # (n_radii, N)
+    blank: Tensor  # (N,)
+
+    @classmethod
+    def of(cls, answers: Tensor, spec: TuningSpec) -> StimulusAnswers:
+        """From answers to single images in their order, (n_stimuli, N)."""
+        gratings, hues, rings, blank = answers.split(_counts(spec))
+        by_phase = gratings.unflatten(0, (len(spec.periods_px), spec.n_orientations, spec.n_phases))
+        by_polarity = rings.unflatten(0, (len(spec.radii_px), 2))
+        return cls(by_phase.amax(2), hues, by_polarity.amax(1), blank[0])
+
+
+def tuning_record(answers: Tensor, spec: TuningSpec) -> TuningRecord:
+    """Curves and preferences, from answers (n_stimuli, n_units) in the stimuli's order.
+
+    A unit's orientation curve is taken at the period that it prefers, its period curve at the
+    orientation that it answers most to. Preferences count what exceeds the answer to the blank.
+    """
+    gratings, hues, rings, blank = StimulusAnswers.of(answers, spec)
+    units = torch.arange(len(blank))
+    orientation = gratings[gratings.amax(1).argmax(0), :, units]  # (N, n_orientations)
+    period = gratings[:, gratings.amax(0).argmax(0), units].T  # (N, n_periods)
+    to_gratings, to_hues, to_rings = (
+        (curve - blank[:, None]).clamp(min=0) for curve in (orientation, hues.T, rings.T)
+    )
+    orientation_deg, orientation_selectivity = _preferred_angles(to_gratings, 180)
+    hue_deg, hue_selectivity = _preferred_angles(to_hues, 360)
+    return TuningRecord(
+        orientations_deg=orientations_deg(spec),
+        periods_px=list(spec.periods_px),
+        hues_deg=hues_deg(spec),
+        radii_px=list(spec.radii_px),
+        orientation=_rounded(orientation),
+        period=_rounded(period),
+        hue=_rounded(hues.T),
+        ring=_rounded(rings.T),
+        blank=_rounded(blank),
+        orientation_deg=_where(to_gratings, orientation_deg),
+        orientation_selectivity=_where(to_gratings, orientation_selectivity),
+        period_px=_where(to_gratings, _at_peak(period, spec.periods_px)),
+        hue_deg=_where(to_hues, hue_deg),
+        hue_selectivity=_where(to_hues, hue_selectivity),
+        ring_px=_where(to_rings, _at_peak(rings.T, spec.radii_px)),
+    )
+
+
+def _counts(spec: TuningSpec) -> list[int]:
+    """Images with gratings, hues, rings of both polarities, and the blank."""
+    n_gratings = len(spec.periods_px) * spec.n_orientations * spec.n_phases
+    return [n_gratings, spec.n_hues, 2 * len(spec.radii_px), 1]
+
+
+def _preferred_angles(above: Tensor, whole_deg: int) -> tuple[list[float], list[float]]:
+    """The vector average over evenly spaced angles, and how selective it is.
+
+    Args:
+        above: answers above the blank, (N, n_angles).
+        whole_deg: after which angles repeat.
+
+    Returns:
+        Degrees to one decimal, and one minus the circular variance, (N,), within 0..1.
+    """
+    n_angles = above.shape[1]
+    turns = 2 * math.pi * torch.arange(n_angles) / n_angles
+    vector = (above * torch.polar(torch.ones(n_angles), turns)).sum(1)
+    degrees = _rounded(vector.angle() * whole_deg / (2 * math.pi) % whole_deg, 1)
+    selectivity = _rounded(vector.abs() / above.sum(1).clamp(min=1e-6))
+    return [angle % whole_deg for angle in degrees], selectivity  # rounding gives the whole, too
+
+
+def _at_peak(curves: Tensor, values: Sequence[int]) -> list[int]:
+    return [values[index] for index in curves.argmax(1).tolist()]
+
+
+def _where(above: Tensor, values: Sequence[Any]) -> list[Any]:
+    """The values of units that answer; None for others."""
+    answering = (above.amax(1) >= LEAST).tolist()
+    return [value if there else None for value, there in zip(values, answering, strict=True)]
+
+
+def _rounded(values: Tensor, digits: int = 2) -> list[Any]:
+    """A tensor's (N,) or (N, K) values as lists of short numbers."""
+    exact = (values.double() * 10**digits).round() / 10**digits
+    short: list[Any] = (exact + 0.0).tolist()  # no negative zeros
+    return short

@@ -1,0 +1,123 @@
+"""A unit's tuning: four curves on one scale, and what it prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from atlas.kinds.kind import SELECTIVE
+from atlas.kinds.tuning import KIND
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.units import Layer, Unit
+from atlas.vocabulary import Score, score_of
+
+WIDTH, HEIGHT = 120, 40  # of a plot, in its own units
+
+
+class Curve(NamedTuple):
+    """One plot."""
+
+    name: str
+    style: str  # class of the style sheet, or empty
+    points: str  # as SVG wants them
+    first: str  # what the ends of the axis stand for
+    last: str
+    preferred: str
+
+
+class TuningView(NamedTuple):
+    """All plots of a unit; they share one vertical scale."""
+
+    curves: tuple[Curve, ...]
+    blank: str  # height of the answer to the bare background
+    words: str
+
+
+def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | None:
+    """What gratings, colours and rings drive a unit to; None where they were not shown."""
+    record = contents.layer_record(layer, KIND)
+    if record is None:
+        return None
+    nth = unit.index
+    orientation, period, hue, ring, blank = (
+        each[nth]
+        for each in (record.orientation, record.period, record.hue, record.ring, record.blank)
+    )
+    ends = [blank, *orientation, *period, *hue, *ring]
+    low, high = min(ends), max(ends)
+    heights = _Heights(low, high)
+    return TuningView(
+        curves=(
+            Curve(
+                "Orientation",
+                "",
+                heights.points([*orientation, orientation[0]]),
+                "0°",
+                "180°",
+                _angle(record.orientation_deg[nth], record.orientation_selectivity[nth]),
+            ),
+            Curve(
+                "Period",
+                "",
+                heights.points(period),
+                *_ends(record.periods_px),
+                _length(record.period_px[nth]),
+            ),
+            Curve(
+                "Hue",
+                "hues",
+                heights.points([*hue, hue[0]]),
+                "0°",
+                "360°",
+                _angle(record.hue_deg[nth], record.hue_selectivity[nth]),
+            ),
+            Curve(
+                "Ring radius",
+                "",
+                heights.points(ring),
+                *_ends(record.radii_px),
+                _length(record.ring_px[nth]),
+            ),
+        ),
+        blank=heights.of(blank),
+        words=_words(score_of(layer), low, high),
+    )
+
+
+class _Heights:
+    """Answers as heights in a plot, which SVG counts from the top."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._high, self._span = high, (high - low) or 1.0
+
+    def of(self, value: float) -> str:
+        return str(round(2 + (HEIGHT - 4) * (self._high - value) / self._span))
+
+    def points(self, values: Sequence[float]) -> str:
+        step = WIDTH / (len(values) - 1) if len(values) > 1 else 0
+        return " ".join(f"{round(nth * step)},{self.of(each)}" for nth, each in enumerate(values))
+
+
+def _angle(angle_deg: float | None, selectivity: float | None) -> str:
+    """`32°, selectivity 0.71`."""
+    if angle_deg is None or selectivity is None:
+        return "no answer"
+    angle = f"{angle_deg:.0f}°" if selectivity >= SELECTIVE else "any"
+    return f"{angle}, selectivity {wording.plain(selectivity)}"
+
+
+def _length(size_px: float | None) -> str:
+    return "no answer" if size_px is None else f"{size_px:g} px"
+
+
+def _ends(sizes_px: Sequence[float]) -> tuple[str, str]:
+    return f"{sizes_px[0]:g}", f"{sizes_px[-1]:g} px"
+
+
+def _words(score: Score, low: float, high: float) -> str:
+    """What the plots have in common."""
+    return (
+        f"all from {wording.signed(low, 1)} to {wording.response(score, high, 1)}; "
+        "dotted: the bare background."
+    )

@@ -1,0 +1,41 @@
+"""Which units one image drives hardest: measured with the network."""
+
+from __future__ import annotations
+
+import torch
+
+from atlas.kinds.natural.make import as_images
+from atlas.likes import LikeRecord, LikeSpec
+from atlas.network.taps import Watch
+from atlas.pixels import Pixels
+
+
+def hardest_driven(
+    watch: Watch, pixels: Pixels, spec: LikeSpec, weights_sha256: str, file_name: str
+) -> LikeRecord:
+    """The units that an image drives furthest above their averages, layer by layer.
+
+    Args:
+        watch: of the layers.
+        pixels: the image as the network is given it, (size_px, size_px, 3).
+        spec: how many units of each layer.
+        weights_sha256: digest of the network's weights.
+        file_name: of the image.
+
+    Raises:
+        NetworkError: an answer is not finite.
+    """
+    units: dict[str, list[list[float]]] = {}
+    shares: dict[str, float] = {}
+    for reader, z in watch.sigmas(as_images([pixels], watch.device)):
+        peaks = reader.checked(z.amax((2, 3))[0].float())  # (n_units,)
+        top = peaks.topk(min(spec.n_units, len(peaks)))
+        indices = top.indices.tolist()
+        units[reader.layer.name] = [
+            [index, round(value, 3)]
+            for index, value in zip(indices, top.values.tolist(), strict=True)
+        ]
+        if reader.layer.is_classifier:
+            p = torch.softmax(peaks, 0)[top.indices].tolist()
+            shares = {str(index): round(share, 5) for index, share in zip(indices, p, strict=True)}
+    return LikeRecord(weights_sha256, file_name, units, shares)

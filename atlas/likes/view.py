@@ -1,0 +1,100 @@
+"""The page of an image that was looked up: the units that it drives hardest, layer by layer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from atlas import paths
+from atlas.cache import Entry
+from atlas.likes import LikeRecord
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.parts import Head, Link, layer_link, picture_alt
+from atlas.units import Layer
+from atlas.vocabulary import score_of
+
+SHOWN_PX = 320
+
+
+class Driven(NamedTuple):
+    """A unit and what it answers to the image."""
+
+    link: Link
+    src: str | None  # of its excitatory picture
+    alt: str
+    answer: str
+
+
+class LayerRow(NamedTuple):
+    """The units of one layer, strongest first."""
+
+    layer: Link
+    units: tuple[Driven, ...]
+
+
+class LikePage(NamedTuple):
+    """View of `like.html`."""
+
+    head: Head
+    heading: str
+    src: str
+    alt: str
+    shown_px: int
+    rows: tuple[LayerRow, ...]  # from the classes to the first layer
+
+
+def like_view(contents: Contents, entry: Entry) -> LikePage:
+    """The page of one image."""
+    record = like_record(entry)
+    name = record.name
+    rows = [
+        _row(contents, layer, record)
+        for layer in reversed(contents.facts.layers)
+        if layer.name in record.units
+    ]
+    return LikePage(
+        head=Head(
+            title=f"{name} · {contents.facts.name}",
+            description=f"The units of {contents.facts.name} that one image drives hardest.",
+            root="../",
+        ),
+        heading=name,
+        src=paths.file_name(paths.like_picture(entry.unit)),
+        alt=f"The image {name}, as the network gets it",
+        shown_px=SHOWN_PX,
+        rows=tuple(rows),
+    )
+
+
+def like_links(contents: Contents) -> tuple[Link, ...]:
+    """All images that were looked up, for a page in the site's root."""
+    return tuple(
+        Link(like_record(entry).name, paths.like_page(entry.unit)) for entry in contents.likes
+    )
+
+
+def like_record(entry: Entry) -> LikeRecord:
+    """What was measured on an image; its numbers have the same names for every network."""
+    return entry.record(LikeRecord, "logit")
+
+
+def _row(contents: Contents, layer: Layer, record: LikeRecord) -> LayerRow:
+    shares = record.p if layer.is_classifier else {}
+    units = (
+        _driven(contents, layer, int(index), response, shares.get(str(index)))
+        for index, response in record.units[layer.name]
+    )
+    return LayerRow(layer_link(layer.name, "../"), tuple(units))
+
+
+def _driven(
+    contents: Contents, layer: Layer, index: int, response: float, share: float | None
+) -> Driven:
+    unit, page = layer.unit(index), contents.pages[layer.name].get(index)
+    spelled = wording.response(score_of(layer), response, 1)
+    return Driven(
+        link=Link(contents.label(layer, index) or str(index), f"../{page}" if page else None),
+        src=f"../{paths.unit_picture(unit)}" if contents.has_picture(unit) else None,
+        alt=picture_alt(contents, layer, index),
+        answer=spelled if share is None else f"{spelled}, {wording.percent(share)}",
+    )

@@ -1,1 +1,0 @@
-"""Facts about units that are not pictures. Nothing here knows the cache."""

@@ -1,0 +1,130 @@
+"""Typed numbers of artifacts: the same type where they are measured and where they are shown.
+
+A record is a frozen dataclass. Its fields are declared with the functions below, which say how a
+field is published: `value` once, `per_unit` as a list with an item for each unit of the layer,
+`axis` as a list that per-unit numbers point into or run along, `internal` not at all. A field's
+name in JSON may contain `{score}`, which stands for the layer's score: "z", "mean" or "logit".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from atlas.canonical import canonical_json
+from atlas.units import ScoreName
+
+Publication = Literal["value", "per_unit", "axis", "internal"]
+RecordType = TypeVar("RecordType")
+
+
+class FieldInfo(NamedTuple):
+    """How one field of a record is published."""
+
+    attribute: str
+    json_name: str  # with `{score}` in it where the name depends on the layer's score
+    publication: Publication
+    about: str
+    default: Any
+
+
+def value(about: str, json_name: str = "", default: Any = MISSING) -> Any:
+    """A field that holds for the artifact, or for the whole layer."""
+    return _field("value", about, json_name, default)
+
+
+def per_unit(about: str, json_name: str = "", default: Any = MISSING) -> Any:
+    """A field with one item for each unit of the layer, in order."""
+    return _field("per_unit", about, json_name, default)
+
+
+def axis(about: str, json_name: str = "", default: Any = MISSING) -> Any:
+    """A field with a list that per-unit numbers point into or run along."""
+    return _field("axis", about, json_name, default)
+
+
+def internal(about: str, json_name: str = "", default: Any = MISSING) -> Any:
+    """A field that only serves to make other artifacts."""
+    return _field("internal", about, json_name, default)
+
+
+def _field(publication: Publication, about: str, json_name: str, default: Any) -> Any:
+    metadata = {"publication": publication, "about": about, "json_name": json_name}
+    if default is MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@functools.cache
+def fields_of(record_type: type) -> tuple[FieldInfo, ...]:
+    """The fields of a record type."""
+    return tuple(
+        FieldInfo(
+            each.name,
+            each.metadata["json_name"] or each.name,
+            each.metadata["publication"],
+            each.metadata["about"],
+            each.default,
+        )
+        for each in dataclasses.fields(record_type)
+    )
+
+
+def to_json(record: Any, score: ScoreName) -> str:
+    """A record as canonical JSON; fields at their default are left out."""
+    return canonical_json(to_numbers(record, score))
+
+
+def to_numbers(record: Any, score: ScoreName) -> dict[str, Any]:
+    """A record as JSON-ready numbers by name; fields at their default are left out."""
+    return {
+        info.json_name.format(score=score): given
+        for info, given in _given(record)
+        if info.default is MISSING or given != info.default
+    }
+
+
+def from_json(record_type: type[RecordType], text: str, score: ScoreName) -> RecordType:
+    """A record as `to_json` wrote it; names that the type does not have are ignored.
+
+    Raises:
+        TypeError, ValueError: a required field is missing, or the text is not JSON.
+    """
+    numbers = json.loads(text)
+    attributes = _attributes(record_type, score)
+    known = {attributes[name]: each for name, each in numbers.items() if name in attributes}
+    return record_type(**known)
+
+
+def published(record: Any, score: ScoreName, *publications: Publication) -> dict[str, Any]:
+    """The numbers of a record that are published so, by name."""
+    return {
+        info.json_name.format(score=score): given
+        for info, given in _given(record)
+        if info.publication in publications
+        and (info.default is MISSING or given != info.default)
+    }
+
+
+def unit_numbers(record: Any, score: ScoreName, index: int) -> dict[str, Any]:
+    """One unit's part of a whole layer's record."""
+    return {name: each[index] for name, each in published(record, score, "per_unit").items()}
+
+
+def has_units(record_type: type) -> bool:
+    """Whether records of this type hold numbers for each unit of a layer."""
+    return any(info.publication == "per_unit" for info in fields_of(record_type))
+
+
+def _given(record: Any) -> Iterator[tuple[FieldInfo, Any]]:
+    return ((info, getattr(record, info.attribute)) for info in fields_of(type(record)))
+
+
+@functools.cache
+def _attributes(record_type: type, score: ScoreName) -> Mapping[str, str]:
+    """By name in JSON, the name of the field."""
+    return {info.json_name.format(score=score): info.attribute for info in fields_of(record_type)}

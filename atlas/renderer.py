@@ -1,0 +1,156 @@
+"""What artifacts are made with: the network on its device, batch sizes, images, checkpoints.
+
+The functions `make` of the kinds are handed a `Renderer`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor
+from tqdm import tqdm
+
+from atlas.batching import Batching, is_out_of_memory
+from atlas.cache import Cache, Checkpoint, Entry
+from atlas.devices import fastest_precision
+from atlas.errors import DeviceError
+from atlas.heap import keep_freed_memory
+from atlas.images import ImageSet
+from atlas.network.network import Network
+from atlas.network.taps import Tap
+from atlas.pictures.embedding import Embedder
+from atlas.pictures.finished import Finished, Measure, finish, responses
+from atlas.pictures.recipes import ascend
+from atlas.plan import Job
+from atlas.recipes import Progressive, Recipe
+from atlas.units import Layer, Unit
+
+MakeBatch = Callable[[Tap, Tap, Sequence[Unit]], Finished]
+
+
+class Renderer:
+    """The network and everything around it that kinds of artifacts are made with.
+
+    Attributes:
+        network: the network, on its device.
+        images: the photographs; None where none were given.
+        precision: the fastest in which pictures may be made on the device.
+    """
+
+    def __init__(self, network: Network, cache: Cache, images: ImageSet | None = None) -> None:
+        self.network = network
+        self.images = images
+        self.precision = fastest_precision(network.device)
+        self.batching = Batching(network.device)
+        self._cache = cache
+        self._checkpoints: list[Checkpoint] = []  # of work that is done but not committed
+        if not self.is_on_gpu:
+            keep_freed_memory()
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether batches are worked on while the host does something else."""
+        return self.network.device.type == "cuda"
+
+    def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
+        """What is known of finished artifacts, by key."""
+        return self._cache.entries(keys)
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a finished artifact."""
+        return self._cache.read(key)
+
+    def checkpoint(self, jobs: Sequence[Job]) -> Checkpoint:
+        """Where a long pass over these jobs is remembered; dropped when they are committed."""
+        checkpoint = self._cache.checkpoint("".join(key for job in jobs for key in job.keys))
+        self._checkpoints.append(checkpoint)
+        return checkpoint
+
+    def drop_checkpoints(self) -> None:
+        """Forget those of passes that are committed."""
+        while self._checkpoints:
+            self._checkpoints.pop().drop()
+
+    @staticmethod
+    @contextmanager
+    def progress(total: int, noun: str) -> Iterator[Callable[[int], object]]:
+        """A bar on stderr for a pass over images; yields a function that counts more of them."""
+        with tqdm(total=total, desc=noun, unit=" images", file=sys.stderr, leave=False) as bar:
+            yield bar.update
+
+    @functools.cached_property
+    def embedder(self) -> Embedder | None:
+        """Says where pictures lie among all pictures, None where there is no classifier."""
+        layer = self.network.facts.classifier
+        return Embedder(self.network.tap(layer, self.precision)) if layer else None
+
+    def ascents(
+        self,
+        job: Job,
+        recipe: Recipe,
+        record: type,
+        measure: Measure = responses,
+        embed: Callable[[Tensor], Tensor] | None = None,
+    ) -> Iterator[Finished]:
+        """One picture for each unit of a job, batch after batch.
+
+        Args:
+            job: the units and their layer.
+            recipe: of the ascent.
+            record: type of the numbers, which has fields for what is measured.
+            measure: what to measure on the finished pictures.
+            embed: to say where the pictures lie among all pictures.
+        """
+
+        def make_batch(fast: Tap, exact: Tap, units: Sequence[Unit]) -> Finished:
+            ascent = ascend(fast, units, recipe)
+            return finish(ascent, units, exact, record, measure=measure, embed=embed)
+
+        yield from self.batches(job, recipe, make_batch)
+
+    def batches(
+        self, job: Job, recipe: Recipe, make_batch: MakeBatch, images_per_unit: int = 1
+    ) -> Iterator[Finished]:
+        """The units of a job in batches as large as the device takes.
+
+        Args:
+            job: the units and their layer.
+            recipe: of the ascents.
+            make_batch: makes the pictures of some units, from a tap to ascend on and a tap in
+                float32 to measure with.
+            images_per_unit: that are in memory at once.
+
+        Raises:
+            DeviceError: not even one picture fits into memory.
+        """
+        fast, exact = self._taps(job.layer, recipe)
+        waiting, n_units = list(job.units), 0
+        while waiting:
+            try:
+                n_units = n_units or self.batching.size(fast, waiting, recipe, images_per_unit)
+                finished = make_batch(fast, exact, waiting[:n_units])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if min(n_units, len(waiting)) <= 1:
+                    raise DeviceError(
+                        f"one picture of {job.layer.name} does not fit into the memory of "
+                        f"{self.network.device}; use a smaller --preset or another --device"
+                    ) from error
+                self.batching.halve()
+                n_units = min(n_units, len(waiting)) // 2
+                continue
+            del waiting[:n_units]
+            yield finished
+
+    def _taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
+        """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
+        exact = self.network.tap(layer, "float32")
+        if isinstance(recipe, Progressive):
+            return self.network.tap(layer), exact
+        if self.precision == "float32":
+            return exact, exact
+        return self.network.tap(layer, self.precision), exact

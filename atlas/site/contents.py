@@ -1,0 +1,226 @@
+"""Everything that a site is made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from atlas import paths
+from atlas.cache import Entry
+from atlas.canonical import canonical_json
+from atlas.kinds import KINDS
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.kinds.kind import Kind, SheetOf
+from atlas.sheets import Place, SheetKind, Size, Sprite
+from atlas.units import Layer, NetworkFacts, Unit
+
+RecordType = TypeVar("RecordType")
+
+
+@dataclass(frozen=True)
+class SpecSummary:
+    """What the pages say of how the pictures were asked for."""
+
+    recipe: str  # "fourier"
+    preset: str  # "standard"
+    seed: int
+    layers: Mapping[str, Mapping[str, Any]]  # layer -> its excitatory recipe, as plain data
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything a site is made from. `read` is only called from the thread that writes the site.
+
+    `entries` holds, by unit id, an entry for each kind of artifact there is; by the name of a layer
+    those that are made once for all of its units.
+    """
+
+    facts: NetworkFacts
+    spec: SpecSummary
+    entries: Mapping[str, Mapping[str, Entry]]
+    read: Callable[[str], bytes]
+    likes: tuple[Entry, ...] = ()  # images that were looked up
+    kinds: Sequence[Kind[Any]] = KINDS
+    family_glossary: str = ""  # HTML: entries that only this family of networks needs
+
+    def entry(self, unit: Unit, kind: Kind[Any]) -> Entry | None:
+        """The entry of one kind of artifact, if it was made."""
+        return self.entries.get(unit.id, {}).get(kind.name)
+
+    def record(self, unit: Unit, kind: Kind[RecordType]) -> RecordType | None:
+        """What was measured of one kind of artifact, if it was made."""
+        entry = self.entry(unit, kind)
+        if entry is None:
+            return None
+        return entry.record(kind.record, self.facts.layer(unit.layer).score_name)
+
+    def layer_record(self, layer: Layer, kind: Kind[RecordType]) -> RecordType | None:
+        """What was measured on a whole layer at once, if it was."""
+        return self.record(layer.whole, kind)
+
+    def excitatory(self, unit: Unit) -> ExcitatoryRecord | None:
+        """What was measured on a unit's excitatory picture, if there is one."""
+        return self.record(unit, EXCITATORY)
+
+    def has_picture(self, unit: Unit) -> bool:
+        """Whether there is an excitatory picture of a unit."""
+        return EXCITATORY.name in self.entries.get(unit.id, {})
+
+    def is_dead(self, unit: Unit) -> bool:
+        """Whether nothing that was tried changed a unit's response."""
+        record = self.excitatory(unit)
+        return record is not None and record.dead
+
+    def pictured(self, layer: Layer) -> tuple[Unit, ...]:
+        """The units of a layer that have an excitatory picture, in order."""
+        return tuple(
+            unit
+            for index in self.paged[layer.name]
+            if self.has_picture(unit := layer.unit(index))
+        )
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of everything there is to show; of a picture's bytes by their own digest."""
+        parts = [self.digests[layer.name] for layer in self.facts.layers]
+        return _digest("".join([*parts, *(entry.key for entry in self.likes)]))
+
+    @functools.cached_property
+    def digests(self) -> Mapping[str, str]:
+        """By layer, of everything that its pages show.
+
+        Of other layers that is no more than which of their units have a page, and a picture.
+        """
+        spec = canonical_json(dataclasses.asdict(self.spec))
+        there = [
+            f"{unit_id}{EXCITATORY.name in made}{made.keys() <= self._sheet_kinds}"
+            for unit_id, made in sorted(self.entries.items())
+        ]
+        shared = _digest("".join([self.facts.to_json(), spec, *there]))
+        return {
+            layer.name: _digest(shared + "".join(self._shown_of(layer)))
+            for layer in self.facts.layers
+        }
+
+    def _shown_of(self, layer: Layer) -> Iterator[str]:
+        for unit in (layer.whole, *layer.units):
+            for kind, entry in sorted(self.entries.get(unit.id, {}).items()):
+                yield f"{kind}{entry.key}{entry.sha256}{entry.numbers_json}"
+
+    def prepare(self) -> None:
+        """Lay out what all pages share, before several threads ask for it."""
+        _ = self.pages, self._cells_px
+
+    @functools.cached_property
+    def paged(self) -> Mapping[str, tuple[int, ...]]:
+        """By layer, the units that have a page: those with any artifact of their own."""
+        return {
+            layer.name: tuple(unit.index for unit in layer.units if self._has_page(unit))
+            for layer in self.facts.layers
+        }
+
+    def _has_page(self, unit: Unit) -> bool:
+        """Sheets hold several units, whether or not all of these were chosen."""
+        made = self.entries.get(unit.id)
+        return made is not None and not made.keys() <= self._sheet_kinds
+
+    @functools.cached_property
+    def _sheet_kinds(self) -> frozenset[str]:
+        return frozenset(kind.name for kind in self.kinds if isinstance(kind.scope, SheetOf))
+
+    @functools.cached_property
+    def pages(self) -> Mapping[str, Mapping[int, str]]:
+        """By layer and unit, the paths of all unit pages."""
+        return {
+            layer.name: {
+                index: paths.unit_page(layer.unit(index)) for index in self.paged[layer.name]
+            }
+            for layer in self.facts.layers
+        }
+
+    @property
+    def n_pages(self) -> int:
+        """Units that have a page."""
+        return sum(len(indices) for indices in self.paged.values())
+
+    def n_made(self, kind: Kind[Any]) -> int:
+        """How many artifacts of one kind there are."""
+        return sum(kind.name in made for made in self.entries.values())
+
+    @functools.cached_property
+    def n_dead(self) -> int:
+        """Units with a picture that nothing drives."""
+        return sum(
+            self.is_dead(unit) for layer in self.facts.layers for unit in self.pictured(layer)
+        )
+
+    def sprite(self, layer: Layer, index: int, kind: Kind[Any]) -> Sprite | None:
+        """Where a unit's picture stands on the sheets of its kind, if it was made."""
+        sheets = kind.sheet
+        if sheets is None:
+            return None
+        if isinstance(kind.scope, SheetOf):
+            return self._part_of_sheet(layer, index, kind, kind.scope, sheets)
+        entry = self.entry(layer.unit(index), kind)
+        if entry is None:
+            return None
+        place = sheets.place(kind.scope.position(layer, index))
+        return Sprite(
+            place,
+            sheets.columns,
+            self._cells_px[layer.name, place.sheet],
+            sheets.fitted_px((entry.width_px, entry.height_px)),
+        )
+
+    def _part_of_sheet(
+        self, layer: Layer, index: int, kind: Kind[Any], scope: SheetOf, sheets: SheetKind
+    ) -> Sprite | None:
+        """The same where each artifact is a sheet already; it is empty where nothing was read."""
+        sheet = self.entry(layer.unit(scope.first(index)), kind)
+        if sheet is None or not sheet.width_px:
+            return None
+        n = sheets.columns
+        size_px = sheet.width_px // n, sheet.height_px // n
+        return Sprite(sheets.place(index), n, size_px, size_px)
+
+    @functools.cached_property
+    def _cells_px(self) -> Mapping[tuple[str, str], Size]:
+        """By layer and sheet, the size of the cells that hold pictures of their own size."""
+        cells: dict[tuple[str, str], Size] = {}
+        for layer in self.facts.layers:
+            for kind in self.kinds:
+                if kind.sheet and not isinstance(kind.scope, SheetOf):
+                    for sheet, entries in self.on_sheets(layer, kind, kind.sheet).items():
+                        sizes_px = [(each.width_px, each.height_px) for _, each in entries]
+                        cells[layer.name, sheet] = kind.sheet.cell_size_px(sizes_px)
+        return cells
+
+    def on_sheets(
+        self, layer: Layer, kind: Kind[Any], sheets: SheetKind
+    ) -> Mapping[str, list[tuple[Place, Entry]]]:
+        """By sheet, the pictures of one kind that are on it, and where."""
+        on_sheet: dict[str, list[tuple[Place, Entry]]] = defaultdict(list)
+        for index in self.paged[layer.name]:
+            if entry := self.entry(layer.unit(index), kind):
+                place = sheets.place(kind.scope.position(layer, index))
+                on_sheet[place.sheet].append((place, entry))
+        return on_sheet
+
+    def label(self, layer: Layer, index: int) -> str | None:
+        """The name of a class; other units have none."""
+        named = layer.is_classifier and index < len(self.facts.labels)
+        return self.facts.labels[index] if named else None
+
+    def title(self, layer: Layer, index: int) -> str:
+        """What a unit is called in a heading."""
+        return self.label(layer, index) or f"Unit {index}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()

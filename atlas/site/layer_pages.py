@@ -1,0 +1,241 @@
+"""The page of one layer: its facts, and all its units as a grid of thumbnails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from atlas import paths
+from atlas.kinds.dream import KIND as DREAM
+from atlas.kinds.kind import Place
+from atlas.sheets import Sprite
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.evidence import comparison
+from atlas.site.parts import (
+    Card,
+    Cell,
+    Fact,
+    Head,
+    Link,
+    counted_units,
+    layer_link,
+    own_name,
+    picture_alt,
+    spread,
+)
+from atlas.site.sections import SectionTable, SectionView
+from atlas.site.sortable import columns_of
+from atlas.site.sprites import THUMBS
+from atlas.units import Layer, Unit
+from atlas.vocabulary import words_of
+
+THUMB_WORDS = "excitatory pictures"
+
+
+@dataclass(frozen=True)
+class GridUnit:
+    """One unit in the grid."""
+
+    href: str
+    index: int
+    label: str | None
+    cell: Cell | None  # None: no excitatory picture yet
+    values: str  # to sort by, as sortable.py spells them
+    shown: str | None  # the first of them, as people read it
+    dead: bool
+
+
+@dataclass(frozen=True)
+class LayerPage:
+    """View of `layer.html`."""
+
+    head: Head
+    name: str
+    subtitle: str
+    facts: tuple[Fact, ...]
+    figure: tuple[SectionView, ...]
+    comparison: str | None  # what drives the units how far, in a sentence
+    dead: str | None  # "3 dead units: 4, 17–18"
+    below: tuple[SectionView, ...]
+    units: tuple[GridUnit, ...]
+    absent: tuple[str, ...]  # "48 units not rendered yet: 16–63"
+    columns: str  # what the grid can be sorted by
+    sheets: str  # what it can show: stem, columns, shape of the cells and words of each sheet
+    has_labels: bool
+    previous: Link | None
+    next: Link | None
+
+
+def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> LayerPage:
+    """The page of one layer."""
+    layers, paged = contents.facts.layers, contents.paged[layer.name]
+    columns, values = columns_of(contents, layer)
+    units = tuple(_grid_unit(contents, layer.unit(index), layer, values) for index in paged)
+
+    def views(place: Place) -> tuple[SectionView, ...]:
+        return sections.views(place, contents, layer)
+
+    return LayerPage(
+        head=_head(contents, layer),
+        name=layer.name,
+        subtitle=_subtitle(layer),
+        facts=layer_facts(contents, layer),
+        figure=views("figure"),
+        comparison=comparison(contents, layer),
+        dead=_dead(units),
+        below=views("below"),
+        units=units,
+        absent=tuple(_absent(units, layer)),
+        columns=";".join(columns),
+        sheets=_sheets(contents, layer),
+        has_labels=layer.is_classifier and bool(contents.facts.labels),
+        previous=layer_link(layers[layer.index - 1].name, "../") if layer.index else None,
+        next=(
+            layer_link(layers[layer.index + 1].name, "../")
+            if layer.index + 1 < len(layers)
+            else None
+        ),
+    )
+
+
+def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:
+    """Which units have no page yet, and which of the others no excitatory picture."""
+    paged = {unit.index for unit in units}
+    unpaged = [index for index in range(layer.n_units) if index not in paged]
+    blank = [unit.index for unit in units if not unit.cell]
+    for indices, words in (
+        (unpaged, "not rendered yet"),
+        (blank, "without an excitatory picture yet"),
+    ):
+        if indices:
+            n_units = wording.count(len(indices), "unit")
+            yield f"{n_units} {words}: {wording.spell_ranges(indices)}"
+
+
+def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
+    """What a layer is, in terms and values; rows that would say nothing are left out."""
+    per_group = layer.in_channels // layer.groups
+    if not layer.is_conv:
+        return (
+            Fact("Weights", wording.pair((layer.n_units, per_group))),
+            _reads(contents, layer),
+            Fact("Work up to here", f"{wording.large(layer.macs)} multiply-adds"),
+        )
+    rows = [
+        Fact("Weights", wording.pair((layer.n_units, per_group, *layer.kernel))),
+        Fact("Kernel", wording.pair(layer.kernel)),
+        Fact("Stride", wording.pair(layer.stride), about="stride"),
+        Fact("Padding", wording.pair(layer.padding)),
+    ]
+    if layer.groups > 1:
+        rows.append(Fact("Groups", wording.count(layer.groups)))
+    if layer.dilation != (1, 1):
+        rows.append(Fact("Dilation", wording.pair(layer.dilation)))
+    return (*rows, *_place_facts(contents, layer))
+
+
+def _reads(contents: Contents, layer: Layer) -> Fact:
+    """What a layer takes in."""
+    writers = [contents.facts.layer(name) for name in layer.writers]
+    if not writers:
+        return Fact("Reads", "the image")
+    if not layer.is_conv and writers[0].is_conv:
+        pooled = "pooled channels" if layer.in_channels == writers[0].n_units else "values"
+        return Fact("Reads", f"{wording.count(layer.in_channels)} {pooled}")
+    if layer.reads:
+        return Fact("Reads", layer.reads, href=f"../{paths.layer_page(layer.reads)}")
+    return Fact("Reads", "the residual sum", about="residual")
+
+
+def _place_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
+    return (
+        _reads(contents, layer),
+        Fact("Map", f"{wording.pair(layer.output_px)} positions"),
+        Fact("Receptive field", f"{layer.receptive_field_px} px", about="field"),
+        Fact("Total stride", f"{layer.total_stride_px} px", about="stride"),
+        Fact("BatchNorm", layer.batch_norm or "none", about="sigma"),
+        Fact("Work up to here", f"{wording.large(layer.macs)} multiply-adds"),
+    )
+
+
+def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:
+    """The units whose pictures stand for a layer: alive, and evenly spread."""
+    alive = (unit.index for unit in contents.pictured(layer) if not contents.is_dead(unit))
+    return spread(alive, n)
+
+
+def _dead(units: Sequence[GridUnit]) -> str | None:
+    dead = [unit.index for unit in units if unit.dead]
+    return (
+        f"{wording.count(len(dead), 'dead unit')}: {wording.spell_ranges(dead)}" if dead else None
+    )
+
+
+def _head(contents: Contents, layer: Layer) -> Head:
+    network = contents.facts.name
+    units = counted_units(layer, layer.n_units)
+    cover = paths.layer_cover(layer.name) if contents.entry(layer.whole, DREAM) else None
+    return Head(
+        title=f"{layer.name} · {network}",
+        description=f"What the {units} of {layer.name} in {network} want to see.",
+        root="../",
+        section="classifier" if layer.is_classifier else "",
+        card=Card(paths.layer_page(layer.name), cover),
+    )
+
+
+def _subtitle(layer: Layer) -> str:
+    words, units = words_of(layer), counted_units(layer, layer.n_units)
+    if layer.is_classifier:
+        return f"The {words.layer}: {units}"
+    where = f"block {layer.block}" if layer.block else layer.stage
+    kernel = f"{wording.pair(layer.kernel)} " if layer.is_conv else ""
+    what = f"{kernel}{words.layer} in {where}: {units}"
+    return what[0].upper() + what[1:]
+
+
+def _sheets(contents: Contents, layer: Layer) -> str:
+    """`thumbs:6:1:excitatory pictures;filters:5:2:weights`: what the grid can show.
+
+    Of each sheet its cells in a row, their width over height, and what it shows. The first is what
+    the grid shows at first: excitatory pictures; before there are any, photographs, or else weights.
+    """
+    kinds = [kind for kind in contents.kinds if kind.sheet and kind.sheet_words]
+    kinds.sort(key=lambda kind: kind.order)
+    sprites: list[tuple[str, str, Sprite]] = []
+    for kind in kinds:
+        each = (contents.sprite(layer, index, kind) for index in contents.paged[layer.name])
+        sprite = next((sprite for sprite in each if sprite), None)
+        if sprite and kind.sheet:
+            sprites.append((kind.sheet.stem, kind.sheet_words, sprite))
+    shown = [_sheet(stem, words, sprite) for stem, words, sprite in sprites]
+    if not contents.pictured(layer):
+        return ";".join(reversed(shown))
+    return ";".join([f"{THUMBS.stem}:{THUMBS.columns}:1:{THUMB_WORDS}", *shown])
+
+
+def _sheet(stem: str, words: str, sprite: Sprite) -> str:
+    width, height = sprite.cell_px
+    return f"{stem}:{sprite.columns}:{width / height:.4g}:{words}"
+
+
+def _grid_unit(
+    contents: Contents, unit: Unit, layer: Layer, values: Callable[[Unit], str]
+) -> GridUnit:
+    record = contents.excitatory(unit)
+    peak = record.peak if record else None
+    return GridUnit(
+        href=own_name(unit, paths.unit_page(unit)),
+        index=unit.index,
+        label=contents.label(layer, unit.index),
+        cell=_thumbnail(contents, layer, unit.index) if record else None,
+        values=values(unit),
+        shown=None if peak is None else wording.signed(peak, 1),
+        dead=contents.is_dead(unit),
+    )
+
+
+def _thumbnail(contents: Contents, layer: Layer, index: int) -> Cell:
+    place = THUMBS.place(index)
+    return Cell(place.sheet, place.column, place.row, picture_alt(contents, layer, index))

@@ -1,0 +1,492 @@
+"""The front page, which draws the network, and the pages about the whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from atlas import paths
+from atlas.kinds.dream import KIND as DREAM
+from atlas.kinds.dream.view import dream_alt
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.excitatory.view import PictureView
+from atlas.lazily import load
+from atlas.likes.view import like_links
+from atlas.sheets import SMALL_PX, SheetKind
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.layer_pages import cover_units
+from atlas.site.parts import (
+    Card,
+    Cell,
+    Fact,
+    Head,
+    Link,
+    counted_units,
+    picture_alt,
+    unit_link,
+)
+from atlas.site.sprites import COVERS, MOSAICS
+from atlas.units import Layer, Unit
+from atlas.vocabulary import VOCABULARIES, words_of
+
+PICTURES_PER_MOSAIC = 4
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers between two sums of the residual stream, or a layer outside any block."""
+
+    name: str | None
+    branch: tuple[Layer, ...]  # in a row, each reading the one before
+    stream: tuple[Layer, ...]  # on the skip path; the layer itself outside a block
+    skips: bool  # the branch is added to what went past it
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A convolution in the drawing."""
+
+    name: str  # short: without its block's name
+    href: str
+    size: str
+    covers: tuple[Cell, ...]  # the layer's dream, or a few of its units
+
+
+@dataclass(frozen=True)
+class BlockView:
+    """A block in the drawing."""
+
+    name: str | None
+    style: str  # class of the style sheet: "plain", "identity", "projection", "chain"
+    branch: tuple[Tile, ...]
+    stream: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class StageView:
+    """A stage in the drawing."""
+
+    name: str
+    words: str
+    blocks: tuple[BlockView, ...]
+
+
+@dataclass(frozen=True)
+class Frontispiece:
+    """The one large picture of the front page."""
+
+    picture: PictureView
+    link: Link
+
+
+@dataclass(frozen=True)
+class IndexPage:
+    """View of `index.html`."""
+
+    head: Head
+    counts: tuple[Fact, ...]
+    progress: str | None  # how much of a partial atlas there is
+    frontispiece: Frontispiece | None
+    stages: tuple[StageView, ...]
+    made: tuple[Fact, ...]
+    likes: tuple[Link, ...]  # images that were looked up
+
+
+@dataclass(frozen=True)
+class ClassEntry:
+    """A class in the list."""
+
+    index: int
+    link: Link
+
+
+@dataclass(frozen=True)
+class ClassGroup:
+    """Classes that begin with the same letter."""
+
+    letter: str
+    entries: tuple[ClassEntry, ...]
+
+
+@dataclass(frozen=True)
+class ClassesPage:
+    """View of `classes.html`."""
+
+    head: Head
+    words: str
+    groups: tuple[ClassGroup, ...]
+
+
+@dataclass(frozen=True)
+class RecipeUse:
+    """A recipe, as data, and where it was used."""
+
+    layers: str
+    settings: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class AboutPage:
+    """View of `about.html`."""
+
+    head: Head
+    progressive: bool
+    labels_source: str
+    sha256: str
+    recipes: tuple[RecipeUse, ...]
+    glossaries: tuple[str, ...]  # templates with the entries of kinds and of the network's family
+
+
+@dataclass(frozen=True)
+class ComparePage:
+    """View of `compare.html`: a script fills it."""
+
+    head: Head
+
+
+@dataclass(frozen=True)
+class LostPage:
+    """View of `404.html`."""
+
+    head: Head
+
+
+def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], ...]:
+    """The network as stages of blocks, read off the layers alone."""
+    stages = []
+    for stage, members in itertools.groupby(layers, key=lambda layer: layer.stage):
+        blocks: list[Block] = []
+        for block, inside in itertools.groupby(members, key=lambda layer: layer.block):
+            if block is None:
+                blocks += (Block(None, (), (layer,), skips=False) for layer in inside)
+            else:
+                blocks.append(_block(block, tuple(inside), layers))
+        stages.append((stage, tuple(blocks)))
+    return tuple(stages)
+
+
+def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Block:
+    """The longest chain of layers is the branch; what else there is is on the skip path."""
+    branch = max((_chain(first, inside) for first in inside), key=len)
+    stream = tuple(layer for layer in inside if layer not in branch)
+    readers = [layer for layer in layers if branch[-1].name in layer.writers]
+    summed = not readers or any(len(reader.writers) > 1 for reader in readers)
+    return Block(name, branch, stream, skips=bool(stream) or summed)
+
+
+def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Layers that each read the one before alone."""
+    chain = [first]
+    while readers := [layer for layer in inside if layer.reads == chain[-1].name]:
+        chain.append(readers[0])
+    return tuple(chain)
+
+
+def dream_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
+    """Every layer that has a dream, with its position among the covers."""
+    return tuple(
+        (layer.index, layer.whole)
+        for layer in contents.facts.layers
+        if contents.entry(layer.whole, DREAM)
+    )
+
+
+def mosaic_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
+    """The units that stand for the layers without a dream, with their positions."""
+    return tuple(
+        (layer.index * PICTURES_PER_MOSAIC + nth, layer.unit(index))
+        for layer in contents.facts.layers
+        if not contents.entry(layer.whole, DREAM)
+        for nth, index in enumerate(cover_units(contents, layer, PICTURES_PER_MOSAIC))
+    )
+
+
+def index_view(contents: Contents) -> IndexPage:
+    """The front page."""
+    facts = contents.facts
+    covers, frontispiece = _covers(contents), _frontispiece(contents)
+    return IndexPage(
+        head=Head(
+            title=f"Atlas of {facts.name}",
+            description=f"What each of the {wording.count(facts.n_units)} units of {facts.name} "
+            "wants to see, and the weights it sees with.",
+            root="",
+            section="network",
+            card=Card(paths.INDEX, frontispiece.picture.src if frontispiece else None),
+        ),
+        counts=_counts(contents),
+        progress=_progress(contents),
+        frontispiece=frontispiece,
+        stages=tuple(
+            StageView(stage, _stage_words(blocks), tuple(_block_view(b, covers) for b in blocks))
+            for stage, blocks in blocks_of(facts.layers)
+        ),
+        made=(
+            Fact("Network", facts.name),
+            Fact("Weights", facts.weights),
+            Fact("sha256", facts.sha256[:12]),
+            Fact("Recipe", f"{contents.spec.recipe}, {contents.spec.preset}", about="recipe"),
+            Fact("Seed", str(contents.spec.seed), about="seed"),
+            *_kind_facts(contents),
+        ),
+        likes=like_links(contents),
+    )
+
+
+def _covers(contents: Contents) -> dict[str, tuple[Cell, ...]]:
+    cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
+    for position, unit in dream_picks(contents):
+        alt = dream_alt(contents.facts.layer(unit.layer))
+        cells[unit.layer].append(_cover(COVERS, position, alt))
+    for position, unit in mosaic_picks(contents):
+        alt = contents.title(contents.facts.layer(unit.layer), unit.index)
+        cells[unit.layer].append(_cover(MOSAICS, position, alt))
+    return {name: tuple(each) for name, each in cells.items()}
+
+
+def _cover(kind: SheetKind, position: int, alt: str) -> Cell:
+    place = kind.place(position)
+    return Cell(place.sheet, place.column, place.row, alt)
+
+
+def _counts(contents: Contents) -> tuple[Fact, ...]:
+    layers = contents.facts.layers
+    convs, hidden, classes = (
+        [layer for layer in layers if layer.kind == kind] for kind in VOCABULARIES
+    )
+    rows = [
+        _count_of_layers(convs),
+        Fact("channels", wording.count(sum(layer.n_units for layer in convs))),
+        _count_of_layers(hidden),
+        Fact("hidden units", wording.count(sum(layer.n_units for layer in hidden))),
+        Fact("classes", wording.count(sum(layer.n_units for layer in classes))),
+    ]
+    return (*(row for row in rows if row.value != "0"), *_dead(contents))
+
+
+def _count_of_layers(layers: Sequence[Layer]) -> Fact:
+    words = words_of(layers[0]) if layers else VOCABULARIES["conv"]
+    return Fact(words.layer if len(layers) == 1 else words.layers, wording.count(len(layers)))
+
+
+def _dead(contents: Contents) -> Iterator[Fact]:
+    """Said as soon as there are pictures: that there is none is worth knowing."""
+    if n_pictured := contents.n_made(EXCITATORY):
+        dead = contents.n_dead
+        noun = "dead unit" if dead == 1 else "dead units"
+        if n_pictured < contents.facts.n_units:
+            noun += " so far"
+        yield Fact(noun, wording.count(dead), about="dead")
+
+
+def _progress(contents: Contents) -> str | None:
+    n_units, n_paged = contents.facts.n_units, contents.n_pages
+    n_pictured = contents.n_made(EXCITATORY)
+    if n_pictured == n_units:
+        return None
+    if n_paged == n_units:
+        return f"{wording.count(n_pictured)} of {wording.count(n_units)} excitatory pictures so far"
+    words = f"{wording.count(n_paged)} of {wording.count(n_units)} units rendered so far"
+    if n_pictured < n_paged:
+        words += f", {wording.count(n_pictured)} of them with an excitatory picture"
+    return words
+
+
+def _kind_facts(contents: Contents) -> Iterator[Fact]:
+    """What kinds of artifacts have to say of the whole."""
+    for kind in contents.kinds:
+        if kind.front_facts:
+            yield from load(kind.front_facts)(contents)
+
+
+def _frontispiece(contents: Contents) -> Frontispiece | None:
+    """The deepest layer's surest picture."""
+    for layer in reversed(contents.facts.layers):
+        alive = [unit for unit in contents.pictured(layer) if not contents.is_dead(unit)]
+        if alive:
+            unit = max(alive, key=lambda unit: _sureness(contents, unit))
+            entry = contents.entry(unit, EXCITATORY)
+            width_px = entry.width_px if entry else 0
+            picture = PictureView(
+                src=paths.unit_picture(unit),
+                alt=picture_alt(contents, layer, unit.index),
+                shown_px=max(384, min(512, width_px)),
+                pixelated=width_px < SMALL_PX,
+                caption="",
+                scale=None,
+            )
+            words = f"{contents.title(layer, unit.index)} ({unit.id})"
+            return Frontispiece(picture, unit_link(contents, unit.layer, unit.index, words, ""))
+    return None
+
+
+def _sureness(contents: Contents, unit: Unit) -> tuple[float, float, int]:
+    """How well a picture does: by the class's probability, then by the peak."""
+    record = contents.excitatory(unit)
+    p, peak = (record.p, record.highest) if record else (None, None)
+    return p or 0.0, peak or 0.0, -unit.index
+
+
+def _stage_words(blocks: Sequence[Block]) -> str:
+    layers = [layer for block in blocks for layer in (*block.branch, *block.stream)]
+    n_blocks = sum(block.name is not None for block in blocks)
+    n_units = sum(layer.n_units for layer in layers)
+    if all(layer.is_classifier for layer in layers):
+        return counted_units(layers[0], n_units)
+    parts = [wording.count(n_blocks, "block")] if n_blocks else []
+    for kind, words in VOCABULARIES.items():
+        if n_layers := sum(layer.kind == kind for layer in layers):
+            parts.append(wording.count(n_layers, words.layer, words.layers))
+    parts.append(wording.count(n_units, "unit"))
+    if layers[-1].is_conv:
+        parts.append(f"{wording.pair(layers[-1].output_px)} positions")
+    return ", ".join(parts)
+
+
+def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
+    style = "plain"
+    if block.name is not None:
+        style = "chain" if not block.skips else "projection" if block.stream else "identity"
+    return BlockView(
+        name=block.name,
+        style=style,
+        branch=tuple(_tile(layer, covers) for layer in block.branch),
+        stream=tuple(_tile(layer, covers) for layer in block.stream),
+    )
+
+
+def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
+    short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
+    units = wording.count(layer.n_units)
+    kernel = "×".join(str(side) for side in layer.kernel)  # closer set than in running text
+    return Tile(
+        name=short,
+        href=paths.layer_page(layer.name),
+        size=f"{units} · {kernel}" if layer.is_conv else f"{units} {words_of(layer).plural}",
+        covers=covers[layer.name],
+    )
+
+
+def classes_view(contents: Contents) -> ClassesPage:
+    """All classes by name, like the index of a book."""
+    facts = contents.facts
+    named = _named(contents)
+    n_classes = len(named)
+    return ClassesPage(
+        head=Head(
+            title=f"Classes · {facts.name}",
+            description=f"The {wording.count(n_classes)} classes of {facts.name} by name.",
+            root="",
+            section="classes",
+        ),
+        words=wording.count(n_classes, "class", "classes"),
+        groups=tuple(
+            ClassGroup(letter, tuple(entry for _, entry in entries))
+            for letter, entries in itertools.groupby(named, key=lambda each: each[0])
+        ),
+    )
+
+
+def _named(contents: Contents) -> list[tuple[str, ClassEntry]]:
+    """Every class under its first letter, by name and then by index: labels may repeat."""
+    classes = [
+        (contents.title(layer, index), layer.unit(index))
+        for layer in contents.facts.layers
+        if layer.is_classifier
+        for index in range(layer.n_units)
+    ]
+    entries = [
+        (
+            _letter(name),
+            ClassEntry(unit.index, unit_link(contents, unit.layer, unit.index, name, "")),
+        )
+        for name, unit in classes
+    ]
+    entries.sort(key=lambda each: (each[0], each[1].link.text.casefold(), each[1].index))
+    return entries
+
+
+def _letter(name: str) -> str:
+    return name[0].upper() if name[0].isalpha() else "#"
+
+
+def about_view(contents: Contents) -> AboutPage:
+    """The method, the glossary and the limits."""
+    facts = contents.facts
+    return AboutPage(
+        head=Head(
+            title=f"About · Atlas of {facts.name}",
+            description="How the pictures were made, what the words mean, and what not to "
+            "read into them.",
+            root="",
+            section="about",
+        ),
+        progressive=contents.spec.recipe == "progressive",
+        labels_source=facts.labels_source,
+        sha256=facts.sha256,
+        recipes=tuple(_recipes(contents)),
+        glossaries=tuple(_glossaries(contents)),
+    )
+
+
+def _glossaries(contents: Contents) -> Iterator[str]:
+    """The templates with the entries of kinds, in their order on pages, and of the family."""
+    for kind in sorted(contents.kinds, key=lambda kind: kind.order):
+        if kind.glossary:
+            yield f"{kind.name}/{kind.glossary}"
+    if contents.family_glossary:
+        yield paths.FAMILY_GLOSSARY
+
+
+def _recipes(contents: Contents) -> Iterator[RecipeUse]:
+    """Layers with equal recipes share a row, in forward order."""
+    users: dict[tuple[Fact, ...], list[str]] = {}
+    for layer in contents.facts.layers:
+        recipe = contents.spec.layers.get(layer.name)
+        if recipe:
+            users.setdefault(tuple(_settings(recipe.items())), []).append(layer.name)
+    for settings, layers in users.items():
+        yield RecipeUse(_spell_layers(layers), settings)
+
+
+def _settings(items: Iterable[tuple[str, object]]) -> Iterator[Fact]:
+    for name, value in sorted(items):
+        yield Fact(name, _spell(value))
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_spell(inner)}" for name, inner in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return "; ".join(_spell(inner) for inner in value)
+    return str(value)
+
+
+def _spell_layers(layers: Sequence[str]) -> str:
+    if len(layers) <= 3:
+        return ", ".join(layers)
+    return f"{layers[0]} to {layers[-1]} ({wording.count(len(layers), 'layer')})"
+
+
+def compare_view(contents: Contents) -> ComparePage:
+    """The page that shows units side by side."""
+    return ComparePage(
+        Head(
+            title=f"Compare · {contents.facts.name}",
+            description=f"Units of {contents.facts.name} side by side.",
+            root="",
+        )
+    )
+
+
+def lost_view(contents: Contents) -> LostPage:
+    """The page for addresses that lead nowhere."""
+    return LostPage(
+        Head(
+            title=f"Not found · Atlas of {contents.facts.name}",
+            description="There is no such page in this atlas.",
+            root="",
+        )
+    )

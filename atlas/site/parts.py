@@ -1,0 +1,196 @@
+"""Small things that the views of many pages share.
+
+A view is frozen data of finished words and links: templates only place it. The parts of a unit's
+page are named tuples: a page has a hundred of them, and dataclasses take three times as long to
+make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from atlas import paths
+from atlas.sheets import SMALL_PX, Size, Sprite
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.units import Layer, Unit
+from atlas.vocabulary import words_of
+
+
+class Site(NamedTuple):
+    """What every page says of the whole: read by templates as `site`."""
+
+    network: str
+    weights: str
+    sha256: str
+    recipe: str
+    seed: int
+    classifier: str | None  # path of the page of the classes
+    has_labels: bool
+    base_url: str  # ends with a slash; empty if nobody said where the site will be
+    unit_page: str = paths.UNIT_PAGE  # as scripts spell paths
+    unit_picture: str = paths.UNIT_PICTURE
+    unit_digits: int = paths.UNIT_DIGITS
+
+
+class Card(NamedTuple):
+    """What a page that people pass on looks like in a social network."""
+
+    page: str  # path of the page, relative to the site's root
+    picture: str | None  # and of the picture that stands for it
+
+
+class Head(NamedTuple):
+    """The part of a view that the base template reads."""
+
+    title: str
+    description: str
+    root: str  # from the page to the site's root: "" or "../"
+    section: str = ""  # which entry of the navigation is current
+    card: Card | None = None
+
+
+class Link(NamedTuple):
+    """Words that lead somewhere, or only words when there is no such page."""
+
+    text: str
+    href: str | None
+
+
+class Fact(NamedTuple):
+    """A term and its value."""
+
+    term: str
+    value: str
+    href: str | None = None
+    about: str | None = None  # entry of the glossary that explains the term
+
+
+class Cell(NamedTuple):
+    """A picture inside a sprite sheet."""
+
+    src: str  # relative to the page
+    column: int
+    row: int
+    alt: str
+
+
+class Crop(NamedTuple):
+    """A picture cut out of a sheet, in the sheet's pixels."""
+
+    src: str
+    view_box: str
+    sheet_px: Size
+    alt: str
+    pixelated: bool  # too small to be shown as it is: enlarged with its pixels kept apart
+
+
+class Companion(NamedTuple):
+    """A picture beside the excitatory one: the view of a section in `companions`."""
+
+    crop: Crop
+    term: str
+    about: str  # entry of the glossary
+    words: str
+
+
+class Partner(NamedTuple):
+    """Another unit that a page names, with its picture."""
+
+    layer: str | None  # where the list names none
+    link: Link
+    thumbnail: str | None
+    slice: str | None  # where the weights between the two are in the unit's filter picture
+    strength: str
+
+
+def site_of(contents: Contents, base_url: str = "") -> Site:
+    """The words that all pages share."""
+    facts = contents.facts
+    classifier = facts.classifier
+    return Site(
+        network=facts.name,
+        weights=facts.weights,
+        sha256=facts.sha256[:12],
+        recipe=f"{contents.spec.recipe}, {contents.spec.preset}",
+        seed=contents.spec.seed,
+        classifier=paths.layer_page(classifier.name) if classifier else None,
+        has_labels=bool(facts.labels),
+        base_url=f"{base_url.rstrip('/')}/" if base_url else "",
+    )
+
+
+def layer_link(layer: str, root: str) -> Link:
+    """A link to a layer's page, which every layer has."""
+    return Link(layer, root + paths.layer_page(layer))
+
+
+def unit_link(contents: Contents, layer: str, index: int, text: str, root: str) -> Link:
+    """A link to a unit's page, or bare words where the unit has none."""
+    page = contents.pages[layer].get(index)
+    return Link(text, f"{root}{page}" if page else None)
+
+
+def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
+    """What an excitatory picture is, in words for those who do not see it."""
+    label = contents.label(layer, index)
+    whom = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
+    return f"Synthetic picture that excites {whom}"
+
+
+def crop_of(sprite: Sprite, alt: str) -> Crop:
+    """A picture of a sheet, for a page of the sheet's layer."""
+    (left, top), (width, height) = sprite.corner_px, sprite.size_px
+    return Crop(
+        src=sprite.place.sheet,
+        view_box=f"{left} {top} {width} {height}",
+        sheet_px=sprite.sheet_px,
+        alt=alt,
+        pixelated=width < SMALL_PX,
+    )
+
+
+def cell_of(sprite: Sprite, alt: str) -> Cell:
+    """A whole cell of a sheet, for a page of the sheet's layer."""
+    place = sprite.place
+    return Cell(place.sheet, place.column, place.row, alt)
+
+
+def partner_of(
+    contents: Contents,
+    layer: Layer,
+    index: int,
+    strength: str,
+    slice_box: str | None = None,
+    *,
+    named: bool,
+) -> Partner:
+    """A unit with its picture and link; with the name of its layer or without."""
+    unit = layer.units[index]
+    text = contents.label(layer, index) or str(index)
+    return Partner(
+        layer.name if named else None,
+        unit_link(contents, layer.name, index, text, "../"),
+        f"../{paths.unit_picture(unit)}" if contents.has_picture(unit) else None,
+        slice_box,
+        strength,
+    )
+
+
+def counted_units(layer: Layer, n_units: int) -> str:
+    """`1,000 classes`, `64 units`."""
+    words = words_of(layer)
+    return wording.count(n_units, words.noun, words.plural)
+
+
+def own_name(unit: Unit, path: str) -> str:
+    """A file in the folder of a unit's layer, as pages in that folder name it."""
+    return path.removeprefix(f"{unit.layer}/")
+
+
+def spread(indices: Iterable[int], n: int) -> tuple[int, ...]:
+    """At most `n` of `indices`, evenly spaced, the first always among them."""
+    known = tuple(indices)
+    chosen = min(n, len(known))
+    return tuple(known[position * len(known) // chosen] for position in range(chosen))

@@ -1,0 +1,114 @@
+"""The page of one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from atlas import paths
+from atlas.kinds.kind import Place
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.evidence import evidence_view
+from atlas.site.parts import Card, Head, Link, own_name
+from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
+from atlas.units import Layer, Unit
+from atlas.vocabulary import words_of
+
+# What belongs to the page itself, beside the sections of the kinds.
+OWN_SECTIONS: Mapping[Place, tuple[Placed, ...]] = {
+    "notes": (Placed(20, "evidence.html", evidence_view),)
+}
+
+
+class UnitPage(NamedTuple):
+    """View of `unit.html`."""
+
+    head: Head
+    id: str
+    heading: str
+    subtitle: str
+    layer: Link
+    picture: tuple[SectionView, ...]
+    companions: tuple[SectionView, ...]  # the unit's other pictures
+    gallery: tuple[SectionView, ...]
+    notes: tuple[SectionView, ...]
+    below: tuple[SectionView, ...]
+    recipe: str
+    previous: Link | None
+    next: Link | None
+
+
+def sections_of(contents: Contents) -> SectionTable:
+    """The sections that the pages of units have."""
+    return unit_sections(contents, OWN_SECTIONS)
+
+
+def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position: int) -> UnitPage:
+    """The page of the unit at `position` among the layer's units that have a page."""
+    paged = contents.paged[layer.name]
+    unit = layer.unit(paged[position])
+
+    def views(place: Place) -> tuple[SectionView, ...]:
+        return sections.views(place, contents, layer, unit)
+
+    return UnitPage(
+        head=_head(contents, layer, unit),
+        id=unit.id,
+        heading=contents.title(layer, unit.index),
+        subtitle=_subtitle(layer, unit),
+        layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),
+        picture=views("picture"),
+        companions=views("companions"),
+        gallery=views("gallery"),
+        notes=views("notes"),
+        below=views("below"),
+        recipe=_recipe(contents, layer),
+        previous=_neighbour(contents, layer, position - 1),
+        next=_neighbour(contents, layer, position + 1),
+    )
+
+
+def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
+    title, network = contents.title(layer, unit.index), contents.facts.name
+    member = words_of(layer).member
+    what = f"the {member} “{title}”" if layer.is_classifier else f"{member} {unit.index}"
+    return Head(
+        title=f"{title} · {layer.name} · {network}",
+        description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
+        root="../",
+        card=_card(contents, layer, unit),
+    )
+
+
+def _card(contents: Contents, layer: Layer, unit: Unit) -> Card | None:
+    """Classes are passed on; the many pages of other units are to stay small."""
+    if not layer.is_classifier:
+        return None
+    picture = paths.unit_picture(unit) if contents.has_picture(unit) else None
+    return Card(paths.unit_page(unit), picture)
+
+
+def _subtitle(layer: Layer, unit: Unit) -> str:
+    words = words_of(layer)
+    place = f"{words.member} {unit.index} of {wording.count(layer.n_units)}"
+    if layer.is_classifier:
+        return f"{place}, numbered from 0"
+    if layer.is_conv:
+        return f"{place}, {wording.pair(layer.kernel)} {words.layer}"
+    return f"{place}, {words.layer}"
+
+
+def _recipe(contents: Contents, layer: Layer) -> str:
+    recipe, spec = contents.spec.layers.get(layer.name, {}), contents.spec
+    version = f" {recipe['version']}" if "version" in recipe else ""
+    return f"{recipe.get('name', spec.recipe)}{version}, {spec.preset}"
+
+
+def _neighbour(contents: Contents, layer: Layer, position: int) -> Link | None:
+    paged = contents.paged[layer.name]
+    if not 0 <= position < len(paged):
+        return None
+    unit = layer.unit(paged[position])
+    text = contents.label(layer, unit.index) or str(unit.index)
+    return Link(text, own_name(unit, paths.unit_page(unit)))
