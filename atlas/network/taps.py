@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
-from atlas.shortcuts import own_maps, pays_alone
-from atlas.trimming import cut, trim_module, trimmed
+from atlas.network.shortcuts import own_maps, pays_alone
+from atlas.network.trimming import cut, trim_module, trimmed
 from atlas.units import Layer
 
 
