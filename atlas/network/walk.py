@@ -105,8 +105,8 @@ class _Walker:
 
     def _after(self, node: fx.Node, module: nn.Module | None) -> _View:
         """What a node's output sees, from what its inputs see."""
-        sources = node.all_input_nodes
-        if not sources:
+        sources = [each for each in node.all_input_nodes if _gives_tensors(each)]
+        if not sources or not _gives_tensors(node):
             return _View()
         widest = max((self._views[each] for each in sources), key=lambda view: view.size_px)
         # What is broadcast over a map does not decide its stride.
@@ -223,16 +223,23 @@ def _function_pool(node: fx.Node) -> _Window | None:
 def _window_by_size(node: fx.Node, is_pool: bool) -> _Window:
     """What a node without a kernel reads, told by how much smaller its output is than its input.
 
-    A flattened or averaged map reads all of it.
+    What flattens or averages maps reads all of them.
     """
-    n_in = max((_side(each) for each in node.all_input_nodes), default=1)
+    n_in = max(_side(each) for each in node.all_input_nodes)
     n_out = _side(node)
-    if n_in > 1 and n_out == 1:
+    if n_in > 1 and n_out == 1 and _leaves_no_map(node):
         return _Window(n_in, n_in)
     if not is_pool or n_out >= n_in:
         return _Window()
     size = max(-(-(i + 1) * n_in // n_out) - i * n_in // n_out for i in range(n_out))
     return _Window(size, n_in // n_out)
+
+
+def _leaves_no_map(node: fx.Node) -> bool:
+    """Whether maps end here; where their sides change places with the channels they do not."""
+    shape = _shape(node)
+    n_in = max(source.numel() for each in node.all_input_nodes if (source := _shape(each)))
+    return shape is not None and (len(shape) < 4 or shape.numel() < n_in)
 
 
 def _padding(conv: nn.Conv2d) -> tuple[int, int]:
@@ -259,8 +266,13 @@ def _members(layers: int) -> Iterator[int]:
         layers ^= lowest
 
 
+def _gives_tensors(node: fx.Node) -> bool:
+    """Whether a node gives a tensor or several, and not a size or another number."""
+    return "tensor_meta" in node.meta
+
+
 def _shape(node: fx.Node) -> torch.Size | None:
-    """Of the tensor that a node gives; None where it gives something else."""
+    """Of the tensor that a node gives; None where it gives several, or something else."""
     found = node.meta.get("tensor_meta")
     return found.shape if isinstance(found, TensorMetadata) else None
 
@@ -273,7 +285,7 @@ def _n_channels(node: fx.Node) -> int | None:
 def _map_px(node: fx.Node) -> tuple[int, int] | None:
     """Height and width of the maps that a node gives; None where it gives no maps."""
     shape = _shape(node)
-    return (shape[2], shape[3]) if shape and len(shape) == 4 else None
+    return (shape[-2], shape[-1]) if shape and len(shape) >= 4 else None
 
 
 def _side(node: fx.Node) -> int:
