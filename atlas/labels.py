@@ -76,7 +76,7 @@ def class_names(folders: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
     A folder that is named after a class of the network, by its label, by the first of the label's
     synonyms or by its WordNet id, is called by the network's label; any other by its own name.
     Case does not count, nor whether words are joined by underscores. A folder's position says
-    nothing about its class, and a name that fits several classes is nobody's.
+    nothing about its class. A synonym that stands first in several labels matches none of them.
     """
     by_id = {wordnet_id.lower(): facts.labels[i] for i, wordnet_id in enumerate(facts.label_ids)}
     by_label = _unambiguous(facts.labels, _folded)

@@ -136,7 +136,7 @@ def test_a_folder_named_after_a_class_is_called_by_its_label(facts, folder, name
     assert class_names(["other", folder], known) == ("other", name)
 
 
-def test_a_name_that_fits_several_classes_is_nobodys(facts):
+def test_a_name_that_fits_several_labels_matches_none(facts):
     known = with_classes(
         facts, "maillot", "crane, a bird", "crane, a machine", "maillot, tank suit"
     )

@@ -41,10 +41,10 @@ def load_network(
     path = weights_path(asked, family) or _download(asked, family, families)
     state = read_state_dict(path)
     model = _filled(family, state, path)
-    published = family.weights[published_name(asked, family) or family.default_weights]
-    preprocessing = published.preprocessing()
+    published = published_name(asked, family)
+    preprocessing = family.weights[published or family.default_weights].preprocessing()
     n_classes = state[f"{family.classifier}.weight"].shape[0]
-    labels = _labels(family, n_classes, is_published=bool(published_name(asked, family)))
+    labels = _labels(family, n_classes, is_published=bool(published))
     facts = NetworkFacts(
         name=family.title,
         family=family.name,

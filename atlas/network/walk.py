@@ -273,8 +273,8 @@ def _gives_tensors(node: fx.Node) -> bool:
 
 def _shape(node: fx.Node) -> torch.Size | None:
     """Of the tensor that a node gives; None where it gives several, or something else."""
-    found = node.meta.get("tensor_meta")
-    return found.shape if isinstance(found, TensorMetadata) else None
+    meta = node.meta.get("tensor_meta")
+    return meta.shape if isinstance(meta, TensorMetadata) else None
 
 
 def _n_channels(node: fx.Node) -> int | None:
