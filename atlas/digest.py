@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 from atlas.errors import NetworkError
 
@@ -16,11 +17,20 @@ def file_sha256(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-            return digest.hexdigest()
+            return stream_sha256(file)
     except OSError as error:
         raise NetworkError(
             f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
         ) from error
+
+
+def stream_sha256(file: BinaryIO) -> str:
+    """Digest of what is left of an open file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

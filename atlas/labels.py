@@ -1,14 +1,29 @@
-"""Class names given by the user: one per line, or JSON."""
+"""Names of classes: those that a user gives for a network, and those of an image set's folders."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atlas.errors import SpecError
 from atlas.units import NetworkFacts
+
+WORDNET_ID = re.compile(r"n\d{8}")
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """What the classes of a network are called."""
+
+    names: tuple[str, ...]  # one per class, by index
+    source: str  # where they come from, said on the about page
+    wordnet_ids: tuple[str, ...] = ()  # one per class where they are known, else none
 
 
 def with_labels(facts: NetworkFacts, path: Path | None) -> NetworkFacts:
@@ -16,14 +31,20 @@ def with_labels(facts: NetworkFacts, path: Path | None) -> NetworkFacts:
     if path is None:
         return facts
     labels = read_labels(path, len(facts.labels))
-    return dataclasses.replace(facts, labels=labels, labels_source=path.name)
+    return dataclasses.replace(
+        facts,
+        labels=labels.names,
+        labels_source=labels.source,
+        label_ids=labels.wordnet_ids,
+    )
 
 
-def read_labels(path: Path, n_classes: int) -> tuple[str, ...]:
+def read_labels(path: Path, n_classes: int) -> ClassLabels:
     """Read one label per class.
 
     The file holds one label per line, a JSON list, or a JSON dict from index to label. Where a
-    label is itself a list (`["n01440764", "tench"]`), its last item is taken.
+    label is itself a list (`["n01440764", "tench"]`), its last item is taken, and its first if
+    that is a WordNet id.
 
     Raises:
         SpecError: the file cannot be read, or has not exactly `n_classes` labels.
@@ -35,16 +56,48 @@ def read_labels(path: Path, n_classes: int) -> tuple[str, ...]:
             f"cannot read the labels {path}: {getattr(error, 'strerror', None) or error}; "
             "give a UTF-8 text file"
         ) from error
-    labels = _parse(text, path)
-    if len(labels) != n_classes:
+    items = _parse(text, path)
+    if len(items) != n_classes:
         raise SpecError(
-            f"{path} has {len(labels)} labels, the weights have {n_classes} classes; "
+            f"{path} has {len(items)} labels, the weights have {n_classes} classes; "
             "give one label per class, in the order of the classes"
         )
-    return labels
+    ids = tuple(wordnet_id for wordnet_id in map(_wordnet_id, items) if wordnet_id)
+    return ClassLabels(
+        names=tuple(_label(item) for item in items),
+        source=path.name,
+        wordnet_ids=ids if len(ids) == len(items) else (),
+    )
 
 
-def _parse(text: str, path: Path) -> tuple[str, ...]:
+def class_names(folders: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
+    """What to call the classes of an image set, one name per folder.
+
+    A folder that is named after a class of the network, by its label, by the first of the label's
+    synonyms or by its WordNet id, is called by the network's label; any other by its own name.
+    Case does not count, nor whether words are joined by underscores. A folder's position says
+    nothing about its class. A synonym that stands first in several labels matches none of them.
+    """
+    by_id = {wordnet_id.lower(): facts.labels[i] for i, wordnet_id in enumerate(facts.label_ids)}
+    by_label = _unambiguous(facts.labels, _folded)
+    by_synonym = _unambiguous(facts.labels, lambda label: _folded(label.partition(",")[0]))
+    names = {**by_synonym, **by_label, **by_id}
+    return tuple(names.get(_folded(folder), folder) for folder in folders)
+
+
+def _unambiguous(labels: Sequence[str], spelled: Callable[[str], str]) -> Mapping[str, str]:
+    """Labels by what they are spelled like, where that is one label only."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for label in labels:
+        spellings[spelled(label)].add(label)
+    return {name: fitting.pop() for name, fitting in spellings.items() if len(fitting) == 1}
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", " ").strip().lower()
+
+
+def _parse(text: str, path: Path) -> tuple[Any, ...]:
     if not text.lstrip().startswith(("[", "{")):
         return tuple(line.strip() for line in text.splitlines() if line.strip())
     try:
@@ -59,8 +112,16 @@ def _parse(text: str, path: Path) -> tuple[str, ...]:
         raise SpecError(
             f"cannot read the labels {path}: {error}; give a JSON list, or a dict from 0, 1, ..."
         ) from error
-    return tuple(_label(item) for item in data)
+    return tuple(data)
 
 
 def _label(item: Any) -> str:
     return str(item[-1] if isinstance(item, list) and item else item).strip()
+
+
+def _wordnet_id(item: Any) -> str | None:
+    """The WordNet id that a label comes with."""
+    if not isinstance(item, list) or len(item) < 2:
+        return None
+    first = str(item[0]).strip()
+    return first if WORDNET_ID.fullmatch(first) else None

@@ -1,8 +1,8 @@
-"""Pixels of pictures and photographs on the host."""
+"""What a picture is in memory, wherever it comes from."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]  # (H, W, 3)
+Pixels = NDArray[np.uint8]  # (height, width, 3), sRGB

@@ -105,7 +105,7 @@ class Preprocessing:
     """How weights expect an image to be prepared."""
 
     size_px: int  # side of the square that the network is given
-    resize_px: int  # of the short side, before the middle is cut out
+    resize_px: float  # of the short side, before the middle is cut out; may be a fraction
     mean: tuple[float, ...]  # per image channel, subtracted from values in 0..1
     std: tuple[float, ...]  # per image channel, divided by
     interpolation: Interpolation = "bilinear"

@@ -6,14 +6,19 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from atlas.cache import Cache
-from atlas.network import Network, walk
-from atlas.units import NetworkFacts
+from atlas.families.family import place_by_name
+from atlas.network.network import Network
+from atlas.network.walk import walk
+from atlas.units import NetworkFacts, Preprocessing
+
+if TYPE_CHECKING:
+    from atlas.cache import Cache
 
 IMAGE_PX = 48
 GABOR_PERIOD_PX = 6.0
@@ -72,6 +77,25 @@ class Block(nn.Module):
         return self.relu(out)
 
 
+class HiddenLinear(nn.Module):
+    """A stem of any kind, and after it a flattened map, a hidden linear layer and a classifier."""
+
+    def __init__(self, size_px: int = IMAGE_PX) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 3, stride=2, padding=1)
+        self.bn = nn.BatchNorm2d(5)
+        self.pool = nn.MaxPool2d(2)
+        self.hidden = nn.Linear(5 * (size_px // 4) ** 2, 6)
+        self.hidden_bn = nn.BatchNorm1d(6)
+        self.relu = nn.ReLU(inplace=True)
+        self.dropout = nn.Dropout()
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.pool(self.relu(self.bn(self.conv(images))))
+        return self.fc(self.dropout(self.relu(self.hidden_bn(self.hidden(maps.flatten(1))))))
+
+
 def gabor() -> Tensor:
     """An 11 x 11 grey grating under a Gaussian window, without a mean, (3, 11, 11)."""
     y, x = torch.meshgrid(torch.arange(-5.0, 6), torch.arange(-5.0, 6), indexing="ij")
@@ -82,29 +106,34 @@ def gabor() -> Tensor:
 
 
 def make_network(model: nn.Module, input_size_px: int = IMAGE_PX) -> Network:
-    """A network of any model, as `load_network` would give it."""
+    """A network of any model, as `load_network` would give it; its last linear layer classifies."""
     model = model.eval()
-    layers = walk(model, input_size_px)
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    layers = walk(model, input_size_px, linear[-1] if linear else "", place_by_name)
     labels = tuple(f"class {index}" for index in range(layers[-1].n_units))
     facts = NetworkFacts(
         name="Planted",
+        family="planted",
         weights="planted",
         sha256="0" * 64,
         labels=labels,
         labels_source="made up",
-        input_size_px=input_size_px,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
+        preprocessing=seen_as(input_size_px),
         layers=layers,
     )
     return Network(model, facts)
+
+
+def seen_as(size_px: int) -> Preprocessing:
+    """Of photographs the middle 7/8 are seen, at a size."""
+    return Preprocessing(size_px, size_px * 8 / 7, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
     """Seeded weights and BatchNorm statistics, with scales of both signs."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             for tensor, low, high in (
                 (module.weight.data, -1.0, 1.0),
                 (module.bias.data, -0.5, 0.5),
@@ -134,5 +163,7 @@ def seeded() -> Network:
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[Cache]:
     """An empty cache."""
+    from atlas.cache import Cache
+
     with Cache(tmp_path / "cache") as opened:
         yield opened

@@ -7,6 +7,7 @@ measure is right, and in the picture synthesised for its logit, which says that 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -17,17 +18,22 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from atlas.demo import INPUT_SIZE_PX, WEIGHTS_PATH
-from atlas.demo.drawings import DRAWINGS, Drawing, draw_batch
-from atlas.demo.network import build_demo
-from atlas.demo.train import Training, accuracy, train
-from atlas.network import Network, load_network
+from atlas.asked import AtlasSpec
+from atlas.families import find_family
+from atlas.families.demo import INPUT_SIZE_PX, PREPROCESSING, WEIGHTS_PATH
+from atlas.families.demo.drawings import DRAWINGS, Drawing, draw_batch
+from atlas.families.demo.images import N_PER_CLASS, SOURCE
+from atlas.families.demo.network import build_demo
+from atlas.families.demo.train import Training, accuracy, train
+from atlas.network.load import load_network
+from atlas.network.network import Network
 from atlas.pictures import fourier
 from atlas.pictures.finished import finish
 from atlas.pictures.picture import Picture
-from atlas.spec import AtlasSpec, Fourier
+from atlas.pixels import Pixels
+from atlas.recipes import Fourier, unit_recipe
 
-Pixels = NDArray[np.uint8]
+FAMILY = find_family("demo")
 LABELS = [drawing.label for drawing in DRAWINGS]
 STRIPES = [drawing for drawing in DRAWINGS if drawing.angle_deg is not None]
 HUES = [drawing for drawing in DRAWINGS if drawing.hue_deg is not None]
@@ -138,6 +144,31 @@ def test_drawn_symmetries_measure_as_they_look() -> None:
     assert all(abs(symmetry[label]) < 0.15 for label in ROUND_PATTERNS)
 
 
+def test_drawings_stand_in_for_photographs_with_labels_of_their_own() -> None:
+    images = FAMILY.images()
+    assert images is not None
+    assert images.labels == tuple(LABELS)
+    assert len(images.files) == N_PER_CLASS * len(LABELS)
+    assert images.files[0] == "00/00.png"
+    file = "07/03.png"
+    assert file in images.files
+    assert images.label(file) == LABELS[7]
+    pixels = images.load(file, PREPROCESSING)
+    expected = DRAWINGS[7].draw(np.random.default_rng((7, 3)))
+    np.testing.assert_array_equal(pixels, expected)
+    ((position, first),) = next(images.batches(PREPROCESSING, 1, first=7 * N_PER_CLASS + 3))
+    assert images.files[position] == file
+    np.testing.assert_array_equal(first, expected)
+
+
+def test_the_identity_of_the_drawings_is_that_of_their_source() -> None:
+    """As it was before it moved, so that what was made from them is found again."""
+    source = SOURCE.read_bytes().replace(b"atlas.families.demo", b"atlas.demo")
+    images = FAMILY.images()
+    assert images is not None
+    assert images.sha256 == hashlib.sha256(source).hexdigest()
+
+
 # The weights that ship
 
 
@@ -172,7 +203,7 @@ def test_training_lowers_the_loss() -> None:
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_network(AtlasSpec(demo=True))
+    return load_network(AtlasSpec(), FAMILY)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +211,7 @@ def pictures(network: Network) -> dict[str, Picture]:
     """One per class, by the recipe that `--demo` uses."""
     layer = network.facts.layers[-1]
     fast, exact = network.tap(layer, "float32"), network.tap(layer)
-    recipe = AtlasSpec(demo=True).artifact_spec("excitatory", layer, network.facts)
+    recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     assert isinstance(recipe, Fourier)
     done = finish(fourier.ascend(fast, layer.units, recipe), layer.units, exact)
     return dict(zip(network.facts.labels, done.pictures(), strict=True))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
-import site_factory
+from conftest import Planted, make_network
 
 from atlas.errors import SpecError
-from atlas.labels import read_labels, with_labels
+from atlas.families import find_family
+from atlas.labels import class_names, read_labels, with_labels
+from atlas.units import NetworkFacts
 
 NAMES = ("tench", "great white shark", "Éclair")
+
+
+@pytest.fixture(scope="module")
+def facts() -> NetworkFacts:
+    """Of a network of three classes."""
+    return make_network(Planted()).facts
 
 
 @pytest.mark.parametrize(
@@ -30,7 +39,7 @@ NAMES = ("tench", "great white shark", "Éclair")
 def test_labels_are_read_in_the_order_of_the_classes(tmp_path, content):
     path = tmp_path / "labels"
     path.write_text(content, encoding="utf-8", newline="")
-    assert read_labels(path, 3) == NAMES
+    assert read_labels(path, 3).names == NAMES
 
 
 @pytest.mark.parametrize(
@@ -70,12 +79,74 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
         read_labels(tmp_path / name, 3)
 
 
-def test_labels_replace_those_of_the_network_and_say_where_they_are_from(tmp_path):
-    facts = site_factory.network()
+def test_labels_replace_those_of_the_network_and_say_where_they_are_from(tmp_path, facts):
+    facts = dataclasses.replace(facts, label_ids=("n00000001", "n00000002", "n00000003"))
     path = tmp_path / "mine.txt"
     path.write_text("\n".join(f"kind {index}" for index in range(len(facts.labels))))
     named = with_labels(facts, path)
-    assert named.labels[7] == "kind 7"
+    assert named.labels[2] == "kind 2"
+    assert named.label_ids == ()  # these are perhaps other classes
     assert named.labels_source == "mine.txt"
     assert named.layers == facts.layers
     assert with_labels(facts, None) is facts
+
+
+@pytest.mark.parametrize(
+    ("first", "ids"),
+    [
+        (["n01440764", "n01484850", "n07611358"], ("n01440764", "n01484850", "n07611358")),
+        (["n01440764", "n01484850", "seven"], ()),
+        (["1", "2", "3"], ()),
+    ],
+)
+def test_wordnet_ids_are_kept_where_all_labels_come_with_one(tmp_path, facts, first, ids):
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([list(item) for item in zip(first, NAMES, strict=True)]))
+    named = with_labels(facts, path)
+    assert (named.labels, named.label_ids) == (NAMES, ids)
+
+
+# What the classes of an image set are called
+
+
+def with_classes(facts: NetworkFacts, *labels: str, ids: tuple[str, ...] = ()) -> NetworkFacts:
+    return dataclasses.replace(facts, labels=labels, label_ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("tench, Tinca tinca", "tench, Tinca tinca"),
+        ("tench", "tench, Tinca tinca"),
+        ("TENCH", "tench, Tinca tinca"),
+        ("n01440764", "tench, Tinca tinca"),
+        ("great_white_shark", "great white shark"),
+        ("Great White_Shark", "great white shark"),
+        ("n01484850", "great white shark"),
+        ("Tinca tinca", "Tinca tinca"),
+        ("0", "0"),
+        ("holiday", "holiday"),
+        ("n99999999", "n99999999"),
+    ],
+)
+def test_a_folder_named_after_a_class_is_called_by_its_label(facts, folder, name):
+    known = with_classes(
+        facts, "tench, Tinca tinca", "great white shark", ids=("n01440764", "n01484850")
+    )
+    assert class_names(["other", folder], known) == ("other", name)
+
+
+def test_a_name_that_fits_several_labels_matches_none(facts):
+    known = with_classes(
+        facts, "maillot", "crane, a bird", "crane, a machine", "maillot, tank suit"
+    )
+    assert class_names(["crane", "maillot"], known) == ("crane", "maillot")
+    twice = with_classes(facts, "crane", "crane", ids=("n02012849", "n03126707"))
+    assert class_names(["n03126707", "n02012849", "crane"], twice) == ("crane",) * 3
+
+
+def test_the_folders_of_imagenet_are_called_by_their_labels(facts):
+    labels = find_family("").labels()
+    known = with_classes(facts, *labels.names, ids=labels.wordnet_ids)
+    assert class_names(labels.wordnet_ids, known) == labels.names
+    assert class_names(["n02123045", "n01440764"], known) == ("tabby", "tench")

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import Planted, make_network, randomise
-from torchvision.models import resnet50
+import torch.nn.functional as F
+from conftest import IMAGE_PX, HiddenLinear, Planted, make_network, randomise
+from torch import Tensor, nn
+from torchvision.models import AlexNet_Weights, alexnet, resnet50
 
-from atlas.network import Network, walk
-from atlas.units import NetworkFacts
+from atlas.families.family import place_by_name
+from atlas.network.network import Network
+from atlas.network.walk import walk
+from atlas.units import Layer, NetworkFacts
 
 
 @pytest.fixture(scope="module")
 def resnet_layers():
-    return walk(resnet50().eval(), 224)
+    return walk(resnet50().eval(), 224, "fc", place_by_name)
+
+
+def walked(model: nn.Module, size_px: int = IMAGE_PX, classifier: str = "fc") -> dict[str, Layer]:
+    return {layer.name: layer for layer in walk(model.eval(), size_px, classifier, place_by_name)}
 
 
 def test_resnet50_has_53_convs_and_27560_units(resnet_layers):
@@ -73,13 +81,162 @@ def test_macs_add_up_to_the_published_figure(resnet_layers):
     assert resnet_layers[-1].macs == pytest.approx(4.089e9, rel=1e-3)
 
 
+def test_hidden_linear_layers_are_told_from_the_classifier():
+    with torch.device("meta"):
+        model = alexnet()
+    layers = walked(model.to_empty(device="cpu"), 224, "classifier.6")
+    linear = [layer for layer in layers.values() if not layer.is_conv]
+    assert [(layer.name, layer.kind) for layer in linear] == [
+        ("classifier.1", "hidden"),
+        ("classifier.4", "hidden"),
+        ("classifier.6", "classifier"),
+    ]
+    assert [layer.in_channels for layer in linear] == [256 * 6 * 6, 4096, 4096]
+    assert {layer.output_px for layer in linear} == {(1, 1)}
+    assert {layer.stage for layer in linear} == {"classifier"}
+    published = AlexNet_Weights.IMAGENET1K_V1.meta["_ops"] * 1e9
+    assert linear[-1].macs == pytest.approx(published, rel=1e-3)
+
+
+def test_a_flattened_map_is_seen_whole_and_has_other_channels():
+    layers = walked(HiddenLinear())
+    # Of the conv a position sees 3 px at a stride of 2, of the pool 5 at 4, of its 12 positions
+    # all: 5 + 11 * 4.
+    assert layers["hidden"].receptive_field_px == 49
+    assert layers["hidden"].writers == ()
+    assert layers["fc"].writers == ("hidden",)
+    assert layers["fc"].batch_norm is layers["hidden"].batch_norm is None
+    assert layers["conv"].batch_norm == "bn"
+    assert layers["hidden"].score_name == "mean"
+
+
+class Functions(nn.Module):
+    """All that is not a layer, as functions and methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1)
+        self.hidden, self.fc = nn.Linear(8 * 2 * 2, 8), nn.Linear(8, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(images)), 3, 2, 1)
+        x = F.avg_pool2d(torch.relu(self.conv2(x)), kernel_size=2)
+        x = F.adaptive_avg_pool2d(x, 2)
+        x = F.relu(self.hidden(torch.flatten(x, 1)))
+        return self.fc(F.dropout(x, training=False))
+
+
+class Modules(Functions):
+    """The same as modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.flat, self.dropout = nn.ReLU(), nn.Flatten(), nn.Dropout()
+        self.pool, self.average = nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(2)
+        self.adaptive = nn.AdaptiveAvgPool2d(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.pool(self.relu(self.conv1(images)))
+        x = self.adaptive(self.average(self.relu(self.conv2(x))))
+        return self.fc(self.dropout(self.relu(self.hidden(self.flat(x)))))
+
+
+def test_functions_and_methods_are_followed_like_modules():
+    assert walked(Functions()) == walked(Modules())
+    layer = walked(Functions())["hidden"]
+    # 3 (conv1), 5 at stride 2 (pool), 9 (conv2), 11 at 4 (average), 11 + 5 * 4 at 24 (adaptive,
+    # six of twelve positions), and both of the two positions that are left.
+    assert (layer.receptive_field_px, layer.total_stride_px) == (11 + 5 * 4 + 24, 48)
+
+
+@pytest.mark.parametrize(
+    "pooled",
+    [
+        lambda x: x.mean((2, 3)),
+        lambda x: x.mean([-1, -2]),
+        lambda x: F.avg_pool2d(x, x.size()[2:]).flatten(1),
+        lambda x: F.adaptive_max_pool2d(x, 1).view(x.size(0), -1),
+        lambda x: x.amax((2, 3)),
+    ],
+)
+def test_a_pooled_map_is_seen_whole_and_keeps_its_channels(pooled):
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 5, padding=2), nn.Linear(4, 2)
+
+        def forward(self, images):
+            return self.fc(pooled(self.conv(images)))
+
+    layer = walked(Model())["fc"]
+    assert (layer.receptive_field_px, layer.total_stride_px) == (5 + 47, 48)
+    assert layer.macs == 4 * 3 * 25 * 48 * 48 + 8
+
+
+class Joined(nn.Module):
+    """Two convs whose maps are joined in some way before a third reads them."""
+
+    def __init__(self, join, n_joined: int = 4) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)
+        self.reader = nn.Conv2d(n_joined, 2, 1)
+        self.join = join
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.reader(self.join(self.left(images), self.right(images)))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda left, right: torch.cat(left.chunk(2, 1)[::-1], 1),
+        lambda left, right: left.view(-1, 2, 2, 48, 48).transpose(1, 2).reshape(-1, 4, 48, 48),
+        lambda left, right: left * F.adaptive_avg_pool2d(right, 1).sigmoid() + left,
+    ],
+    ids=["halves", "shuffled", "gated"],
+)
+def test_what_keeps_positions_keeps_their_stride(between):
+    layers = walked(Joined(between))
+    assert layers["reader"].total_stride_px == 1
+    assert layers["reader"].output_px == (48, 48)
+
+
+class Shuffled(nn.Module):
+    """One of two maps, with its channels in another order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shuffle = nn.ChannelShuffle(2)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.shuffle(left)
+
+
+@pytest.mark.parametrize(
+    ("join", "n_joined", "writers"),
+    [
+        (lambda left, right: left + right, 4, ("left", "right")),
+        (lambda left, right: torch.relu(left).add(right), 4, ("left", "right")),
+        (lambda left, right: left * 2.0, 4, ("left",)),
+        (lambda left, right: torch.cat([left, right], 1), 8, ()),
+        (lambda left, right: left * right.sigmoid(), 4, ()),
+        (lambda left, right: left.chunk(2, 1)[0], 2, ()),
+        (Shuffled(), 4, ()),
+    ],
+    ids=["sum", "method", "scaled", "joined", "gated", "a part", "shuffled"],
+)
+def test_writers_are_named_only_where_channels_keep_their_places(join, n_joined, writers):
+    assert walked(Joined(join, n_joined))["reader"].writers == writers
+
+
 def test_facts_survive_json(planted: Network):
     assert NetworkFacts.from_json(planted.facts.to_json()) == planted.facts
 
 
 @pytest.mark.parametrize("precision", [None, "float32", "bfloat16"])
-def test_tap_equals_a_hook_in_the_whole_network(precision):
-    model = randomise(Planted())
+@pytest.mark.parametrize("make", [Planted, HiddenLinear])
+def test_tap_equals_a_hook_in_the_whole_network(make, precision):
+    model = randomise(make())
     network = make_network(model)
     images = torch.rand(2, 3, 48, 48)
     tolerance = 0.03 if precision == "bfloat16" else 1e-5
@@ -94,6 +251,51 @@ def test_tap_equals_a_hook_in_the_whole_network(precision):
         expected = seen[0].view(raw.shape)
         error = (raw.float() - expected).abs().max() / expected.abs().max().clamp(min=1e-6)
         assert error < tolerance, layer.name
+
+
+@pytest.mark.parametrize("make", [Planted, HiddenLinear])
+def test_a_watch_reads_every_layer_as_its_tap_does(make):
+    network = make_network(randomise(make()))
+    images = torch.rand(2, 3, IMAGE_PX, IMAGE_PX)
+    for reader, sigmas in network.watch(network.facts.layers).sigmas(images):
+        tap = network.tap(reader.layer)
+        expected = tap.all_sigmas(tap(tap.normalise(images)))
+        torch.testing.assert_close(sigmas, expected, atol=1e-4, rtol=1e-4)
+        assert network.weight(reader.layer).shape == (
+            reader.layer.n_units,
+            reader.layer.in_channels,
+            *reader.layer.kernel,
+        )
+
+
+def test_a_layer_that_is_called_twice_is_one_layer():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(3, 2)
+
+        def forward(self, images):
+            return self.fc(self.conv(self.conv(images)).mean((2, 3)))
+
+    network = make_network(Model())
+    assert [layer.name for layer in network.facts.layers] == ["conv", "fc"]
+    assert network.wiring["conv"] is None
+
+
+def test_linear_layers_over_positions_have_no_units():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.mix = nn.Conv2d(3, 4, 1), nn.Linear(4, 4)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, images):
+            maps = self.mix(self.conv(images).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            return self.fc(maps.mean((2, 3)))
+
+    layers = walked(Model())
+    assert list(layers) == ["conv", "fc"]
+    assert layers["fc"].writers == ()
 
 
 def test_sigmas_are_the_normalised_activation_turned_to_the_excitatory_side():

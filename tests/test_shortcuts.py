@@ -7,12 +7,14 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import IMAGE_PX, Planted, make_network, randomise
+from conftest import IMAGE_PX, HiddenLinear, Planted, make_network, randomise
 from torch import fx, nn
 
-from atlas.network import load_network
-from atlas.shortcuts import UnstridedConv, own_maps, pays_alone, pooled_first, shortened
-from atlas.spec import AtlasSpec
+from atlas.asked import AtlasSpec
+from atlas.families import find_family
+from atlas.network.load import load_network
+from atlas.network.network import Network
+from atlas.network.shortcuts import UnstridedConv, own_maps, pays_alone, pooled_first, shortened
 from atlas.units import Layer
 
 
@@ -39,6 +41,11 @@ def test_a_conv_without_its_stride_is_the_same_function(kernel, stride, padding,
     expected.backward(pull)
     given.backward(pull)
     close(same.grad, image.grad)
+
+
+def small_network() -> Network:
+    """Trained, and with a stride in its stem."""
+    return load_network(AtlasSpec(), find_family("demo"))
 
 
 def layer_of(conv: nn.Module) -> Layer:
@@ -104,8 +111,9 @@ def test_groups_and_kernels_larger_than_their_input_are_left_to_the_conv():
     assert not pays_alone(dataclasses.replace(layer, kernel=(7, 7)))
 
 
-def test_the_shortened_network_answers_as_the_long_one():
-    model = randomise(Planted()).eval()
+@pytest.mark.parametrize("make", [Planted, HiddenLinear])
+def test_the_shortened_network_answers_as_the_long_one(make):
+    model = randomise(make()).eval()
     network = make_network(model)
     short = shortened(copy.deepcopy(model), network.facts.layers)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in short.modules())
@@ -140,14 +148,19 @@ def test_what_is_rectified_and_pooled_is_pooled_first():
 
 
 def test_taps_pool_a_stem_first():
-    network = load_network(AtlasSpec(demo=True))
+    network = small_network()
     tap = network.tap(network.facts.layers[2], "float32")
     called = [node.target for node in tap.extractor.graph.nodes if node.op == "call_module"]
     assert called.index("maxpool") < called.index("relu")
 
 
-def test_a_tap_gives_each_image_its_own_unit():
-    network = load_network(AtlasSpec(demo=True))  # its stem has a stride
+@pytest.mark.parametrize(
+    "make",
+    [small_network, lambda: make_network(randomise(HiddenLinear()))],
+    ids=["small", "hidden"],
+)
+def test_a_tap_gives_each_image_its_own_unit(make):
+    network = make()
     for layer in network.facts.layers:
         channels = torch.arange(3) * 3 % layer.n_units
         whole, own = network.tap(layer), network.tap(layer, "float32")

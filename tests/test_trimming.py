@@ -10,12 +10,15 @@ from conftest import Planted, make_network, randomise
 from torch import nn
 from torchvision.models import resnet50
 
-from atlas.network import Network, load_network
+from atlas.asked import AtlasSpec
+from atlas.families import find_family
+from atlas.network.load import load_network
+from atlas.network.network import Network
+from atlas.network.shortcuts import UnstridedConv
+from atlas.network.taps import Tap
+from atlas.network.trimming import NOTHING, Trim, cut, trim_module
 from atlas.pictures.fourier import unread_rim
-from atlas.shortcuts import UnstridedConv
-from atlas.spec import AtlasSpec, Fourier, Stage
-from atlas.taps import Tap
-from atlas.trimming import NOTHING, Trim, cut, trim_module
+from atlas.recipes import Fourier, Stage, unit_recipe
 
 
 def check_inside(tap: Tap, size_px: int, n_unread: int) -> None:
@@ -35,6 +38,10 @@ def check_inside(tap: Tap, size_px: int, n_unread: int) -> None:
         torch.testing.assert_close(given / scale, expected / scale, atol=1e-5, rtol=0)
 
 
+def small_network() -> Network:
+    return load_network(AtlasSpec(), find_family("demo"))
+
+
 def gradient(maps: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     (found,) = torch.autograd.grad(maps.square().sum(), images)
     return found
@@ -42,8 +49,8 @@ def gradient(maps: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("n_unread", [1, 2, 3])
 @pytest.mark.parametrize("size_px", [64, 71])
-def test_every_layer_of_the_demo_network(size_px, n_unread):
-    network = load_network(AtlasSpec(demo=True))
+def test_every_layer_of_a_small_network(size_px, n_unread):
+    network = small_network()
     for layer in network.facts.layers[:-1]:
         check_inside(network.tap(layer, "float32"), size_px, n_unread)
         check_inside(network.tap(layer), size_px, n_unread)
@@ -64,7 +71,7 @@ def random_resnet() -> Network:
 @pytest.mark.parametrize("name", ["conv1", "layer1.2.conv2", "layer2.0.downsample.0"])
 def test_layers_of_a_resnet_with_the_rims_of_their_recipes(random_resnet, name):
     layer = random_resnet.facts.layer(name)
-    recipe = AtlasSpec().artifact_spec("excitatory", layer, random_resnet.facts)
+    recipe = unit_recipe("fourier", "standard", layer, random_resnet.facts, seed=0)
     assert isinstance(recipe, Fourier)
     size_px = recipe.stages[0].size_px
     n_unread = unread_rim(recipe, layer, size_px)
@@ -74,7 +81,7 @@ def test_layers_of_a_resnet_with_the_rims_of_their_recipes(random_resnet, name):
 
 @pytest.mark.parametrize("size_px", [40, 44, 50])
 def test_of_a_single_field_the_middle_is_left(size_px):
-    network = load_network(AtlasSpec(demo=True))
+    network = small_network()
     for layer in network.facts.layers[:-1]:
         recipe = Fourier((Stage(size_px, 1),), margin_px=0, objective="centre")
         n_unread = unread_rim(recipe, layer, size_px)
@@ -128,7 +135,7 @@ def test_only_what_can_be_left_out_is():
 
 
 def test_the_rim_is_what_the_margin_covers_and_leaves_something():
-    network = load_network(AtlasSpec(demo=True))
+    network = small_network()
     recipe = Fourier((Stage(64, 1),), margin_px=9, objective="power")
     rims = {layer.name: unread_rim(recipe, layer, 64) for layer in network.facts.layers}
     assert rims["conv1"] == 5

@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
+from atlas.asked import AtlasSpec
 from atlas.errors import NetworkError
-from atlas.network import load_network
-from atlas.spec import AtlasSpec
-from atlas.weights import download, read_state_dict
+from atlas.families import find_family
+from atlas.network.load import load_network
+from atlas.network.network import Network
+from atlas.network.source import weights_source
+from atlas.network.weights import download, read_state_dict
 
 SMALL = {
     "conv1.weight": torch.linspace(-1, 1, 108).view(4, 3, 3, 3),
@@ -42,6 +45,14 @@ def ten_classes() -> dict[str, Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return resnet50(num_classes=10).state_dict()
+
+
+def load(weights: str = "", family: str = "") -> Network:
+    return load_network(AtlasSpec(family=family, weights=weights), find_family(family))
+
+
+def source(weights: str = "", family: str = "") -> str:
+    return weights_source(AtlasSpec(family=family, weights=weights), find_family(family))
 
 
 def saved(path: Path, content: object, **options: object) -> Path:
@@ -171,9 +182,10 @@ def test_the_class_count_comes_from_the_file(tmp_path, ten_classes):
         for key, value in ten_classes.items()
     }
     path = saved(tmp_path / "mine.pth", {"state_dict": halved})
-    network = load_network(AtlasSpec(weights=str(path)))
+    network = load(str(path))
     assert network.facts.n_units == 26_570
     assert network.facts.labels == tuple(f"class {index}" for index in range(10))
+    assert network.facts.label_ids == ()
     assert network.facts.weights == "mine.pth"
     weight = network.weight(network.facts.layer("fc"))
     assert torch.equal(weight[:, :, 0, 0], halved["fc.weight"].float())
@@ -183,7 +195,7 @@ def test_the_class_count_comes_from_the_file(tmp_path, ten_classes):
 def load_refusal(tmp_path: Path, state: dict[str, Tensor]) -> str:
     path = saved(tmp_path / "a.pth", state)
     with pytest.raises(NetworkError, match="does not fit ResNet-50") as refused:
-        load_network(AtlasSpec(weights=str(path)))
+        load(str(path))
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -207,9 +219,58 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, ten_classes, value):
     assert "not finite: layer3.1.conv2.weight;" in load_refusal(tmp_path, broken)
 
 
-def test_an_unknown_name_lists_the_known_ones():
+@pytest.mark.parametrize("tell", [load, source])
+def test_an_unknown_name_lists_the_known_ones(tell):
     with pytest.raises(NetworkError, match=r"IMAGENET1K_V1 or IMAGENET1K_V2.*existing file"):
-        load_network(AtlasSpec(weights="IMAGENET1K_V3"))
+        tell("IMAGENET1K_V3")
+    with pytest.raises(NetworkError, match=r"no weights called 'mine'; give demo, or an existing"):
+        tell("mine", "demo")
+
+
+@pytest.mark.parametrize("tell", [load, source])
+@pytest.mark.parametrize("name", ["gone.pth", "gone/mine", "ResNet18_Weights.IMAGENET1K_V1"])
+def test_a_file_that_is_gone_is_called_so(tell, name):
+    with pytest.raises(NetworkError, match=rf"cannot read the weights {name}: No such file"):
+        tell(name)
+
+
+def test_a_file_for_a_bundled_network_is_taken_and_not_the_bundled_weights(tmp_path):
+    network = load(family="demo")
+    state = network.model.state_dict()
+    state["fc.bias"] = state["fc.bias"] + 1
+    mine = load(str(saved(tmp_path / "mine.pth", state)), "demo")
+    assert mine.facts.weights == "mine.pth"
+    assert mine.facts.sha256 != network.facts.sha256
+    assert mine.facts.labels_source.startswith("assumed to be ")
+    assert torch.equal(mine.model.fc.bias, network.model.fc.bias + 1)
+    assert mine.facts.preprocessing == network.facts.preprocessing
+
+
+# What identifies weights that are not loaded
+
+
+def test_published_weights_are_identified_by_their_name():
+    assert source() == source("IMAGENET1K_V1") == "resnet50 IMAGENET1K_V1"
+    assert source("ResNet50_Weights.IMAGENET1K_V2") == "resnet50 IMAGENET1K_V2"
+
+
+def test_a_file_is_identified_by_its_content_its_name_and_its_network(tmp_path):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    assert source(str(path)) == f"resnet50 mine.pth {digest}"
+    assert source(str(path), "demo") == f"demo mine.pth {digest}"
+    assert source(family="demo") == f"demo demo {load(family='demo').facts.sha256}"
+
+
+def test_what_lies_in_the_folder_does_not_hide_what_was_published(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "IMAGENET1K_V1").mkdir()
+    assert source("demo", "demo").startswith("demo demo ")
+    assert source() == source("IMAGENET1K_V1")
+    (tmp_path / "IMAGENET1K_V2").write_bytes(b"abc")  # but a file that is named is meant
+    assert source("IMAGENET1K_V2").startswith("resnet50 IMAGENET1K_V2 ba7816bf")
 
 
 @pytest.fixture
@@ -226,11 +287,14 @@ def no_network(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("no_network")
 def test_weights_that_cannot_be_had_name_the_two_ways_on():
     with pytest.raises(NetworkError) as refused:
-        load_network(AtlasSpec())
+        load()
     message = str(refused.value)
     assert message.startswith("cannot download resnet50-0676ba61.pth (Name or service not known)")
     assert "--weights FILE" in message
-    assert "--demo" in message
+    assert message.endswith("or try a bundled network with --demo")
+    with pytest.raises(NetworkError) as refused:
+        load_network(AtlasSpec(), find_family(""), [find_family("")])
+    assert str(refused.value).endswith("give a local file with --weights FILE")
 
 
 def test_what_was_downloaded_before_is_used(monkeypatch, tmp_path):
@@ -238,4 +302,4 @@ def test_what_was_downloaded_before_is_used(monkeypatch, tmp_path):
     there = tmp_path / "hub" / "checkpoints" / "resnet50-0676ba61.pth"
     there.parent.mkdir(parents=True)
     there.write_bytes(b"here")
-    assert download("https://download.pytorch.org/models/resnet50-0676ba61.pth") == there
+    assert download("https://download.pytorch.org/models/resnet50-0676ba61.pth", "") == there

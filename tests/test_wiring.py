@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from conftest import Planted, make_network, randomise
+from conftest import HiddenLinear, Planted, make_network, randomise
 from torch import Tensor, nn
 
-from atlas.demo.network import build_demo
-from atlas.network import Network
-from atlas.wiring import Signal
+from atlas.families import find_family
+from atlas.network.network import Network
+from atlas.network.wiring import Signal
 
 
 def phi(x: float) -> float:
@@ -171,7 +171,43 @@ def test_a_map_that_is_flattened_to_other_channels_is_unknown():
     assert make_network(model, 8).wiring["2"] is None
 
 
-@pytest.mark.parametrize("model", [Planted(), build_demo(5)], ids=["planted", "demo"])
+def test_a_hidden_linear_layer_is_known_by_what_reads_it_directly():
+    model = HiddenLinear(8)
+    network = make_network(model, 8)
+    assert network.wiring["hidden"] is None  # it reads a flattened map
+    assert network.wiring["fc"] is None  # what a BatchNorm of vectors does is not followed
+    model.hidden_bn = nn.Identity()
+    signal = signal_into(model, "fc")
+    assert_close(signal.swings["hidden"], [0.5] * 6)
+    assert torch.equal(network.input_swings(network.facts.layer("hidden")), torch.ones(20))
+
+
+def test_a_sum_with_what_is_broadcast_is_unknown():
+    class Summed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.many = nn.Conv2d(3, 1, 1), nn.Conv2d(3, 4, 1)
+            self.reader = nn.Conv2d(4, 2, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.reader(self.one(images) + self.many(images))
+
+    assert make_network(Summed(), 8).wiring["reader"] is None
+
+
+@pytest.mark.parametrize("pooled", [lambda x: x.mean((2, 3)), lambda x: torch.mean(x, [-2, -1])])
+def test_a_mean_over_positions_lets_a_signal_pass_and_one_over_channels_does_not(pooled):
+    model = Chain(Function(pooled))
+    model.reader = nn.Linear(2, 3)
+    assert_close(signal_into(model).swings["conv"], [2.0, 0.5])
+    model.between = Function(lambda x: x.mean((1, 2)))
+    model.reader = nn.Linear(8, 3)
+    assert make_network(model, 8).wiring["reader"] is None
+
+
+@pytest.mark.parametrize(
+    "model", [Planted(), find_family("demo").build(5)], ids=["planted", "demo"]
+)
 def test_signals_come_from_the_layers_that_the_walk_names(model: nn.Module):
     network: Network = make_network(randomise(model))
     for layer in network.facts.layers[1:]:

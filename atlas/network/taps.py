@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
-from atlas.shortcuts import own_maps, pays_alone
-from atlas.trimming import cut, trim_module, trimmed
+from atlas.network.shortcuts import own_maps, pays_alone
+from atlas.network.trimming import cut, trim_module, trimmed
 from atlas.units import Layer
 
 
@@ -126,7 +126,7 @@ class Tap(Reader):
         """The layer's raw output for images (B, 3, H, W) as the network takes them in.
 
         Returns:
-            (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a classifier.
+            (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a linear layer.
         """
         return _as_maps(self.module(self.inputs(images)))
 
@@ -201,7 +201,7 @@ class Watch:
 
 
 def _as_maps(raw: Tensor) -> Tensor:
-    """A classifier's (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
+    """A linear layer's (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
     return raw if raw.ndim == 4 else raw[:, :, None, None]
 
 

@@ -8,17 +8,15 @@ to lose. What is left is the same up to rounding.
 from __future__ import annotations
 
 import copy
-import operator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from atlas.shortcuts import UnstridedConv
+from atlas.network.operators import RECTIFIERS, SUMS, module_of, operation_of
+from atlas.network.shortcuts import UnstridedConv
 
-POINTWISE_MODULES = (nn.ReLU, nn.Identity, nn.BatchNorm2d)
-POINTWISE_FUNCTIONS = (operator.add, operator.iadd, torch.add, torch.relu, F.relu)
+POINTWISE: frozenset[Any] = RECTIFIERS | SUMS | {nn.Identity, nn.BatchNorm2d, nn.Dropout}
 
 
 class Trim(NamedTuple):
@@ -77,18 +75,21 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
 
 
 def cut(maps: Tensor, n: int) -> Tensor:
-    """Maps (..., H, W) without n rows and columns at each side."""
+    """Maps (..., H, W) without n rows and columns at each side.
+
+    What has one position only, to be broadcast over maps, stays.
+    """
+    if maps.shape[-1] == 1:
+        return maps
     return F.pad(maps, (-n, -n, -n, -n))  # unlike a slice, its gradient keeps channels last
 
 
 def _trim_node(model: fx.GraphModule, node: fx.Node, n_unread: int) -> Trim:
-    if node.op == "output" or node.target in POINTWISE_FUNCTIONS:
+    module = module_of(node, model)
+    if node.op == "output" or operation_of(node, module) in POINTWISE:
         return Trim(n_unread, n_unread)
-    if node.op != "call_module":
+    if module is None:
         return NOTHING
-    module = model.get_submodule(str(node.target))
-    if isinstance(module, POINTWISE_MODULES):
-        return Trim(n_unread, n_unread)
     short, trim = trim_module(module, n_unread)
     if short is not module:
         node.target = f"{node.name}_trimmed"

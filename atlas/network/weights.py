@@ -19,8 +19,12 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
-def download(url: str) -> Path:
+def download(url: str, other_ways: str) -> Path:
     """The local copy of a published weights file, fetched first if it is not there yet.
+
+    Args:
+        url: of the file.
+        other_ways: what to do where it cannot be fetched, as the end of a message.
 
     Raises:
         NetworkError: it cannot be fetched.
@@ -35,10 +39,7 @@ def download(url: str) -> Path:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=stem_hash)
     except (OSError, RuntimeError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise NetworkError(
-            f"cannot download {name} ({reason}); give a local file with --weights FILE, "
-            "or try the bundled network with --demo"
-        ) from error
+        raise NetworkError(f"cannot download {name} ({reason}); {other_ways}") from error
     return path
 
 

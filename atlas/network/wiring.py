@@ -10,40 +10,22 @@ Gaussian before a ReLU, independent where they are summed, and everything betwee
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.fx
 from torch import Tensor, nn
-from torch.nn import functional
 
-from atlas.taps import Reader
-
-# Modules by their class, functions by themselves, methods by their name.
-RECTIFIERS: frozenset[Any] = frozenset(
-    {nn.ReLU, functional.relu, torch.relu, torch.relu_, "relu", "relu_"}
+from atlas.network.operators import (
+    PASSING,
+    RECTIFIERS,
+    SUMS,
+    averages_maps,
+    module_of,
+    operation_of,
 )
-SUMS: frozenset[Any] = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
-PASSING: frozenset[Any] = frozenset(
-    {
-        nn.MaxPool2d,
-        nn.AvgPool2d,
-        nn.AdaptiveAvgPool2d,
-        nn.AdaptiveMaxPool2d,
-        nn.Flatten,
-        nn.Dropout,
-        nn.Identity,
-        functional.max_pool2d,
-        functional.avg_pool2d,
-        functional.adaptive_avg_pool2d,
-        functional.dropout,
-        torch.flatten,
-        "flatten",
-    }
-)
+from atlas.network.taps import Reader
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ def follow(model: nn.Module, readers: Sequence[Reader]) -> dict[str, Signal | No
 
     Args:
         model: a network that torch.fx can trace.
-        readers: of all its conv layers and its classifier.
+        readers: of all its layers.
     """
     graph = torch.fx.symbolic_trace(model)
     by_name = {reader.layer.name: reader for reader in readers}
@@ -85,11 +67,14 @@ def follow(model: nn.Module, readers: Sequence[Reader]) -> dict[str, Signal | No
         inputs = [signals[each] for each in node.args if isinstance(each, torch.fx.Node)]
         reader = by_name.get(str(node.target)) if node.op == "call_module" else None
         if reader:
-            taken_in[reader.layer.name] = _if_fitting(inputs[0], reader.layer.in_channels)
+            name = reader.layer.name
+            is_first = name not in taken_in  # a layer may be called on several signals
+            fitting = _if_fitting(inputs[0], reader.layer.in_channels)
+            taken_in[name] = fitting if is_first else None
             signals[node] = _written(reader)
         else:
-            module = graph.get_submodule(node.target) if node.op == "call_module" else None
-            signals[node] = _after(node, module, [each for each in inputs if each], len(inputs))
+            known = [each for each in inputs if each]
+            signals[node] = _after(node, module_of(node, graph), known, len(inputs))
     return taken_in
 
 
@@ -106,7 +91,7 @@ def _written(reader: Reader) -> Signal:
 def _after(
     node: torch.fx.Node, module: nn.Module | None, inputs: Sequence[Signal], n_inputs: int
 ) -> Signal | None:
-    operation = type(module) if module else node.target
+    operation = operation_of(node, module)
     if not inputs or len(inputs) < n_inputs:
         return None
     if isinstance(module, nn.BatchNorm2d):
@@ -115,7 +100,7 @@ def _after(
         return _rectified(inputs[0])
     if operation in SUMS and n_inputs == 2 and not node.kwargs:
         return _summed(*inputs)
-    return inputs[0] if operation in PASSING else None
+    return inputs[0] if operation in PASSING or averages_maps(node) else None
 
 
 def _normalised(signal: Signal, norm: nn.BatchNorm2d) -> Signal | None:
@@ -140,8 +125,10 @@ def _rectified(signal: Signal) -> Signal:
     return signal.moved(rectified, (square - rectified**2).clamp(min=0), is_open)
 
 
-def _summed(first: Signal, second: Signal) -> Signal:
+def _summed(first: Signal, second: Signal) -> Signal | None:
     """A layer that reaches the sum by both ways counts with both."""
+    if len(first.mean) != len(second.mean):  # a map was flattened, or is broadcast
+        return None
     swings = dict(first.swings)
     for name, swing in second.swings.items():
         swings[name] = swings[name] + swing if name in swings else swing

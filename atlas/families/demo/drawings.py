@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from atlas.demo import INPUT_SIZE_PX
+from atlas.families.demo import INPUT_SIZE_PX
 
 Array = NDArray[np.floating[Any]]
 Band = tuple[float, float]

@@ -1,15 +1,12 @@
 """A residual network small enough to ship, with all the traps of a large one.
 
-Named and wired like torchvision's ResNet-50: bottleneck blocks whose one ReLU is reused in place,
-a strided 3x3, 1x1 projections on the shortcut, and a block with a plain shortcut.
+Named and wired like torchvision's: bottleneck blocks whose one ReLU is reused in place, a strided
+3x3, 1x1 projections on the shortcut, and a block with a plain shortcut.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-
-MEAN = (0.5, 0.5, 0.5)
-STD = (0.25, 0.25, 0.25)
 
 
 class Bottleneck(nn.Module):

@@ -1,6 +1,6 @@
-"""Train the demo network: `python -m atlas.demo.train`.
+"""Train the demo network: `python -m atlas.families.demo.train`.
 
-Data: images drawn afresh for every step, see `atlas.demo.drawings`; nothing is downloaded.
+Data: images drawn afresh for every step, see `atlas.families.demo.drawings`; nothing is downloaded.
 
 Method: adversarial training. Before each step the images are moved, within a small distance, to
 where the network is most wrong about them. A network that withstands this has to rely on what we
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from atlas.demo import INPUT_SIZE_PX, WEIGHTS_PATH
-from atlas.demo.drawings import DRAWINGS, draw_batch
-from atlas.demo.network import MEAN, STD, build_demo
+from atlas.families.demo import INPUT_SIZE_PX, MEAN, STD, WEIGHTS_PATH
+from atlas.families.demo.drawings import DRAWINGS, draw_batch
+from atlas.families.demo.network import build_demo
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def save(model: nn.Module, training: Training, path: Path) -> None:
         "input_size_px": str(INPUT_SIZE_PX),
         "mean": json.dumps(MEAN),
         "std": json.dumps(STD),
-        "made_by": "python -m atlas.demo.train",
+        "made_by": "python -m atlas.families.demo.train",
         "training": json.dumps(asdict(training)),
     }
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,60 @@
+"""Which weights were asked for: told without torch, and without loading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atlas.asked import AtlasSpec
+from atlas.digest import file_sha256
+from atlas.errors import NetworkError
+from atlas.families.family import Family
+
+
+def weights_source(asked: AtlasSpec, family: Family) -> str:
+    """What identifies the weights: the family, a name, and the digest of a file that is here.
+
+    Raises:
+        NetworkError: there are no such weights.
+    """
+    path = weights_path(asked, family)
+    source = f"{family.name} {weights_name(asked, family)}"
+    return f"{source} {file_sha256(path)}" if path else source
+
+
+def weights_name(asked: AtlasSpec, family: Family) -> str:
+    """What the weights are called: the name they are published under, or the name of a file.
+
+    Raises:
+        NetworkError: there are no such weights.
+    """
+    path = weights_path(asked, family)
+    return published_name(asked, family) or (path.name if path else "")
+
+
+def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
+    """The file that holds the weights; None for published ones that are to be downloaded.
+
+    Raises:
+        NetworkError: the name is neither that of published weights nor like that of a file.
+    """
+    if published := published_name(asked, family):
+        return family.weights[published].file
+    path = Path(asked.weights)
+    if path.exists() or path.suffix or len(path.parts) > 1:
+        return path
+    known = " or ".join(family.weights)
+    raise NetworkError(f"no weights called {asked.weights!r}; give {known}, or an existing file")
+
+
+def published_name(asked: AtlasSpec, family: Family) -> str | None:
+    """The name of the published weights that were asked for; None where a file was.
+
+    The family's enum may stand before it, as torchvision writes it: "VGG16_Weights.IMAGENET1K_V1".
+    """
+    if not asked.weights:
+        return family.default_weights
+    if Path(asked.weights).is_file():
+        return None
+    enum, dot, name = asked.weights.rpartition(".")
+    is_of_family = not dot or enum.lower() == f"{family.name}_weights"
+    return name if is_of_family and name in family.weights else None
