@@ -19,24 +19,32 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from atlas.asked import AtlasSpec
 from atlas.batching import Batching
 from atlas.devices import describe_device, fastest_precision, wait
-from atlas.engine import render_units
 from atlas.heap import keep_freed_memory
-from atlas.network import Network, Precision
-from atlas.pictures.reference import render_one
-from atlas.plan import Job, full_size_steps, jobs_of
-from atlas.spec import KINDS, AtlasSpec, Fourier, Progressive, Recipe, Stage, select_units
+from atlas.kinds import KINDS
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.kinds.inhibitory import KIND as INHIBITORY
+from atlas.network.network import Network, Precision
 from atlas.network.taps import Tap
-from atlas.units import Kind, Layer, NetworkFacts, Unit
+from atlas.pictures.finished import finish
+from atlas.pictures.recipes import ascend
+from atlas.pictures.reference import render_one
+from atlas.plan import Job, jobs_of
+from atlas.recipes import Fourier, Progressive, Recipe, Stage, full_size_steps
+from atlas.selection import select_units
+from atlas.units import Layer, NetworkFacts, Unit
 
 N_ROUNDS = 3  # of which the median counts
 N_STEPS = 2  # timed beyond the first
 PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product gives the peak
-PREDICTED: dict[str, tuple[Kind, ...]] = {
-    "excitatory": ("excitatory",),
-    "both signs": ("excitatory", "inhibitory"),
-    "all that is synthesised": ("excitatory", "inhibitory", "dream", "field", "twin"),
+SYNTHESISED = tuple(kind for kind in KINDS if kind.steps)
+PREDICTED = {
+    "excitatory": (EXCITATORY,),
+    "both signs": (EXCITATORY, INHIBITORY),
+    "all that is synthesised": SYNTHESISED,
 }
 
 Run = Callable[[Stage], None]
@@ -152,13 +160,13 @@ def depths_of(facts: NetworkFacts, spec: AtlasSpec) -> tuple[Layer, ...]:
 def predict(spec: AtlasSpec, facts: NetworkFacts, depths: Sequence[Depth]) -> dict[str, float]:
     """Seconds for all units of the network, each layer as fast as the nearest measured one."""
     whole = {layer.name: layer.units for layer in facts.layers}
-    jobs = jobs_of(dataclasses.replace(spec, kinds=tuple(KINDS)), facts, whole)
+    jobs = jobs_of(spec, facts, SYNTHESISED, whole, ())
     measured = {facts.layer(depth.layer): depth for depth in depths}
     # Cost per second, where a depth's own cost is that of its excitatory pictures.
     speeds = {
         job.layer: job.unit_cost / measured[job.layer].seconds
         for job in jobs
-        if job.kind == "excitatory" and job.layer in measured
+        if job.kind is EXCITATORY and job.layer in measured
     }
     return {
         name: sum(_seconds(job, speeds) for job in jobs if job.kind in kinds)
@@ -179,8 +187,7 @@ def _depth(
     precision: Precision,
     peak: float,
 ) -> Depth:
-    recipe = spec.artifact_spec("excitatory", layer, network.facts)
-    assert isinstance(recipe, Recipe)
+    recipe: Recipe = EXCITATORY.spec(spec, layer, network.facts)  # type: ignore[assignment]
     fast, exact = network.tap(layer, precision), network.tap(layer, "float32")
     batch = Batching(network.device).size(fast, layer.units, recipe)
     units = layer.units[:batch]
@@ -192,7 +199,7 @@ def _depth(
         seconds += our_step * stage.steps / len(units)
         reference_seconds += their_step * stage.steps
     seconds += our_rest / len(units)  # noise at the beginning, numbers at the end
-    flop = 4 * layer.macs * full_size_steps(recipe, network.facts)  # multiply, add; there and back
+    flop = 4 * layer.macs * full_size_steps(recipe, network.facts)  # multiply, add; forward, backward
     return Depth(
         layer=layer.name,
         picture_px=recipe.picture_px,
@@ -251,7 +258,7 @@ def run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage
         part = dataclasses.replace(
             recipe, n_scales=1, start_px=stage.size_px, steps=stage.steps, growth=1.0
         )
-    render_units(fast, exact, units, part).pictures()
+    finish(ascend(fast, units, part), units, exact, ExcitatoryRecord).pictures()
 
 
 def _run_plain(plain: nn.Module, unit: Unit, stage: Stage) -> None:

@@ -131,6 +131,10 @@ class Cache:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; a second time does nothing."""
         self._db.close()
 
     def put(self, artifacts: Sequence[Artifact]) -> None:

@@ -70,7 +70,9 @@ def read_labels(path: Path, n_classes: int) -> ClassLabels:
     )
 
 
-def class_names(folders: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
+def class_names(
+    folders: Sequence[str], labels: Sequence[str], label_ids: Sequence[str] = ()
+) -> tuple[str, ...]:
     """What to call the classes of an image set, one name per folder.
 
     A folder that is named after a class of the network, by its label, by the first of the label's
@@ -78,9 +80,9 @@ def class_names(folders: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
     Case does not count, nor whether words are joined by underscores. A folder's position says
     nothing about its class. A synonym that stands first in several labels matches none of them.
     """
-    by_id = {wordnet_id.lower(): facts.labels[i] for i, wordnet_id in enumerate(facts.label_ids)}
-    by_label = _unambiguous(facts.labels, _folded)
-    by_synonym = _unambiguous(facts.labels, lambda label: _folded(label.partition(",")[0]))
+    by_id = {wordnet_id.lower(): labels[index] for index, wordnet_id in enumerate(label_ids)}
+    by_label = _unambiguous(labels, _folded)
+    by_synonym = _unambiguous(labels, lambda label: _folded(label.partition(",")[0]))
     names = {**by_synonym, **by_label, **by_id}
     return tuple(names.get(_folded(folder), folder) for folder in folders)
 

@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-import re
+import pickle
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from atlas import demo
+from atlas import paths
+from atlas.addressing import artifact_keys, describe
+from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache, Entry
-from atlas.digest import file_sha256
+from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.families import find_family
+from atlas.families.family import Family
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.kind import Encoding, Kind
+from atlas.kinds.natural import KIND as NATURAL
 from atlas.labels import with_labels
-from atlas.plan import (
-    Job,
-    Plan,
-    StageTime,
-    jobs_of,
-    make_plan,
-    measured_speed,
-    similar_jobs,
-    stage_times,
-)
+from atlas.likes import KIND_NAME as LIKE
+from atlas.likes import LikeRecord, LikeSpec
+from atlas.network.source import weights_source
+from atlas.plan import Job, Plan, StageTime, jobs_of, make_plan, measured_speed, stage_times
 from atlas.progress import progress_bar
+from atlas.records import to_json
 from atlas.refresh import Refresher
-from atlas.spec import KINDS, AtlasSpec, Like, artifact_keys, describe
-from atlas.units import WHOLE_LAYER, Kind, NetworkFacts, Unit
+from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
 
 if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and its status no site
     from atlas.engine import Engine
-    from atlas.network import Network
-    from atlas.photographs import Photographs, Pixels
-    from atlas.site.views import Contents
+    from atlas.images import ImageSet
+    from atlas.network.network import Network
+    from atlas.pixels import Pixels
+    from atlas.site.contents import Contents
     from atlas.site.writer import SiteReport
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where things go, and on what they are computed. None of it changes a picture."""
+    """Where things are, and on what they are computed. None of it changes a picture."""
 
     out_dir: Path
     cache_dir: Path
     device: str = "auto"
     base_url: str = ""  # of the published site
-    left_out: tuple[Kind, ...] = ()  # kinds that are not to be in the site
+    left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
+    images_dir: Path | None = None  # photographs
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class LayerStatus:
 
     layer: str
     n_units: int
-    n_asked: int  # pictures
+    n_asked: int  # artifacts
     n_done: int
 
 
@@ -70,38 +75,69 @@ class Status:
 
     facts: NetworkFacts
     layers: tuple[LayerStatus, ...]
-    n_asked: int  # pictures
+    n_asked: int  # artifacts
     n_done: int
     cache_bytes: int
     seconds_left: float | None  # None until something was measured
+
+
+@dataclass(frozen=True)
+class SiteSource:
+    """What decides the contents of a site, besides the cache: plain data for another process."""
+
+    asked: AtlasSpec
+    places: Places
+    facts: NetworkFacts
+    kinds: tuple[Kind[Any], ...]
+    family_glossary: str
 
 
 class Atlas:
     """One atlas on disk: its network's facts, what is done, what is missing.
 
     Use as a context manager: it keeps the cache open.
+
+    Attributes:
+        asked: what was asked, with the identity of the photographs filled in.
+        facts: of the network, with the labels that were asked for.
+
+    Raises:
+        AtlasError: the family, weights, labels, photographs or the cache cannot be had or read.
     """
 
-    def __init__(self, spec: AtlasSpec, places: Places) -> None:
-        self.spec = spec
+    def __init__(
+        self, asked: AtlasSpec, places: Places, catalogue: Catalogue = CATALOGUE
+    ) -> None:
         self.places = places
-        self.cache = Cache(places.cache_dir)
+        self.catalogue = catalogue
+        self._family = find_family(asked.family, catalogue.families)
         self._network: Network | None = None
+        self.cache = Cache(places.cache_dir)
         try:
-            self.facts = with_labels(self._find_facts(), spec.labels)
+            self.asked = asked
+            self._images = self._find_images()
+            self.facts = with_labels(self._find_facts(), asked.labels)
+            identity = self._images.sha256 if self._images else self._shown_before()
+            self.asked = dataclasses.replace(asked, images_sha256=identity)
         except BaseException:
-            self.cache.__exit__()
+            self.cache.close()
             raise
 
     def __enter__(self) -> Atlas:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cache.__exit__()
+        self.cache.close()
 
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing."""
-        return make_plan(self.spec, self.facts, self.cache.keys())
+        return make_plan(
+            self.asked,
+            self.facts,
+            self.cache.keys(),
+            self.catalogue.kinds,
+            has_images=self._images is not None,
+        )
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
         """Render and keep everything that is missing; a bar on stderr shows how far it is.
@@ -128,46 +164,15 @@ class Atlas:
                 bar.done(artifacts)
 
             engine.run(plan.missing, commit)
-        return stage_times(plan.missing, seconds, self.facts)
+        return stage_times(plan.missing, seconds)
 
     def write(self) -> SiteReport:
         """Write the site of everything the cache holds for this network and recipe."""
-        from atlas.site.writer import write_site
-
-        with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
-
-            def show(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            return write_site(
-                self.contents(),
-                self.places.out_dir,
-                base_url=self.places.base_url,
-                progress=show,
-            )
+        return _write_site(self._site_source(), self.cache)
 
     def contents(self) -> Contents:
         """What the site is made from: this selection, and whatever else was rendered before."""
-        from atlas.site.views import Contents, SpecSummary
-
-        spec = dataclasses.replace(self.spec, images=self.spec.images or self._shown_before())
-        jobs = self._whole_network(spec)
-        found = self.cache.entries(key for job in jobs for key in job.keys)
-        if "similar" not in self.places.left_out:
-            compared = similar_jobs(spec, self.facts, found)
-            found |= self.cache.entries(key for job in compared for key in job.keys)
-        entries: dict[str, dict[str, Entry]] = {}
-        for entry in found.values():
-            entries.setdefault(entry.unit, {})[entry.kind] = entry
-        recipes = {job.layer.name: describe(job.spec) for job in jobs if job.kind == "excitatory"}
-        summary = SpecSummary(self.spec.recipe, self.spec.preset, self.spec.seed, recipes)
-        likes = tuple(
-            entry
-            for entry in self.cache.of_kind("like")
-            if entry.numbers["weights"] == self.facts.sha256
-        )
-        return Contents(self.facts, summary, entries, self.cache.read, likes)
+        return _contents(self._site_source(), self.cache)
 
     def look_up(self, photo: Path) -> Entry:
         """Which units an image drives hardest; remembered like everything else.
@@ -175,37 +180,40 @@ class Atlas:
         Raises:
             SpecError: the file is no image.
         """
-        from atlas.photographs import read_photograph
+        from atlas.images import read_photograph
 
-        pixels = read_photograph(photo, self.facts.input_size_px)
-        spec = Like(hashlib.sha256(pixels.tobytes()).hexdigest())
-        unit = Unit(like_slug(photo.stem, spec.pixels_sha256), WHOLE_LAYER)
-        (key,) = artifact_keys(self.facts.sha256, (unit,), "like", spec)
+        pixels = read_photograph(photo, self.facts.preprocessing)
+        spec = LikeSpec(hashlib.sha256(pixels.tobytes()).hexdigest())
+        unit = Unit(paths.like_slug(photo.stem, spec.pixels_sha256), WHOLE_LAYER)
+        (key,) = artifact_keys(self.facts.sha256, (unit,), LIKE, spec)
         if key not in self.cache.entries([key]):
             self.cache.put([self._looked_up(photo, pixels, spec, unit, key)])
         return self.cache.entries([key])[key]
 
-    def _looked_up(self, photo: Path, pixels: Pixels, spec: Like, unit: Unit, key: str) -> Artifact:
-        from atlas.engine import WEBP_QUALITY, encode
-        from atlas.panels.likeness import hardest_driven
+    def _looked_up(
+        self, photo: Path, pixels: Pixels, spec: LikeSpec, unit: Unit, key: str
+    ) -> Artifact:
+        from atlas.likes.make import hardest_driven
+        from atlas.pictures.encode import encode
 
         begun = time.perf_counter()
-        found = hardest_driven(self._load_network().watch(self.facts.layers), pixels, spec)
+        watch = self._load_network().watch(self.facts.layers)
+        record = hardest_driven(watch, pixels, spec, self.facts.sha256, photo.name)
         return Artifact(
             key=key,
             unit=unit.id,
-            kind="like",
+            kind=LIKE,
             width_px=pixels.shape[1],
             height_px=pixels.shape[0],
-            numbers={"weights": self.facts.sha256, "name": photo.name, **found},
+            numbers_json=to_json(record, "logit"),
             seconds=round(time.perf_counter() - begun, 4),
-            data=encode(pixels, WEBP_QUALITY),
+            data=encode(pixels, Encoding().quality),
         )
 
     def status(self) -> Status:
         """What is done, what is missing, and how long that will take."""
         plan = self.plan()
-        asked, missing = (_pictures_by_layer(jobs) for jobs in (plan.asked, plan.missing))
+        asked, missing = (_artifacts_by_layer(jobs) for jobs in (plan.asked, plan.missing))
         speed = self._speed(plan)
         return Status(
             facts=self.facts,
@@ -225,35 +233,50 @@ class Atlas:
             seconds_left=plan.missing_cost / speed if speed else None,
         )
 
-    def _whole_network(self, spec: AtlasSpec) -> tuple[Job, ...]:
-        """Every job there could be: what was rendered before is shown, asked for now or not."""
-        kinds = tuple(kind for kind in KINDS if kind not in self.places.left_out)
-        spec = dataclasses.replace(spec, kinds=kinds)
-        return jobs_of(spec, self.facts, {layer.name: layer.units for layer in self.facts.layers})
+    def _find_images(self) -> ImageSet | None:
+        """The photographs that are at hand: those given, or those that the family brings along."""
+        if self.places.images_dir is None:
+            return self._family.images()
+        from atlas.images import ImageFolder
 
-    def _shown_before(self) -> Photographs | None:
-        """The photographs that this network was shown last, wherever they are now."""
-        from atlas.photographs import Photographs
+        return ImageFolder.of(self.places.images_dir, self.cache.image_digests)
 
-        whole = {layer.name: layer.units for layer in self.facts.layers}
-        for entry in reversed(self.cache.of_kind("natural")):
-            photographs = Photographs(Path(), (), entry.numbers.get("folder_sha256", ""))
-            spec = dataclasses.replace(self.spec, images=photographs, kinds=("natural",))
-            if any(entry.key in job.keys for job in jobs_of(spec, self.facts, whole)):
-                return photographs
-        return None
+    def _shown_before(self) -> str:
+        """The identity of the photographs that this network was shown last, or nothing."""
+        layers = {layer.name: layer for layer in self.facts.layers}
+        for entry in reversed(self.cache.of_kind(NATURAL.name)):
+            layer = layers.get(entry.unit)
+            if layer is None:
+                continue
+            identity = entry.record(NATURAL.record, layer.score_name).images_sha256
+            asked = dataclasses.replace(self.asked, images_sha256=identity)
+            spec = NATURAL.spec(asked, layer, self.facts)
+            if (entry.key,) == artifact_keys(
+                self.facts.sha256, (layer.whole,), NATURAL.name, spec
+            ):
+                return identity
+        return ""
 
-    def _growing_site(self) -> Refresher:
-        index = self.places.out_dir / "index.html"
-        return Refresher(
-            functools.partial(_write_site_so_far, self.spec, self.places),
-            lambda: tqdm.write(f"The site so far, which will grow: {index}", file=sys.stderr),
+    def _site_source(self) -> SiteSource:
+        return SiteSource(
+            self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._family)
         )
+
+    def _growing_site(self) -> AbstractContextManager[object]:
+        """Another process that writes the site so far; none where it cannot be told what to do."""
+        index = self.places.out_dir / paths.INDEX
+        work = functools.partial(_write_site_so_far, self._site_source())
+        try:
+            return Refresher(
+                work, lambda: tqdm.write(f"The site so far, which will grow: {index}", sys.stderr)
+            )
+        except (pickle.PicklingError, AttributeError, TypeError):
+            return contextlib.nullcontext()  # a kind from outside that holds a local function
 
     def _engine(self) -> Engine:
         from atlas.engine import Engine
 
-        return Engine(self._load_network(), self.cache, self.spec.images)
+        return Engine(self._load_network(), self.cache, self._images)
 
     def _speed(self, plan: Plan) -> float | None:
         """Multiply-accumulates per second, as measured on what this recipe rendered before."""
@@ -261,7 +284,7 @@ class Atlas:
         return measured_speed(plan.asked, self.cache.entries(keys))
 
     def _find_facts(self) -> NetworkFacts:
-        source = _source(self.spec)
+        source = weights_source(self.asked, self._family)
         facts = self.cache.facts(source)
         if facts is None:
             facts = self._load_network().facts
@@ -271,33 +294,74 @@ class Atlas:
     def _load_network(self) -> Network:
         if self._network is None:
             from atlas.devices import find_device
-            from atlas.network import load_network
+            from atlas.network.load import load_network
 
-            self._network = load_network(self.spec, find_device(self.places.device))
+            device = find_device(self.places.device)
+            families = self.catalogue.families
+            self._network = load_network(self.asked, self._family, families, device)
         return self._network
 
 
-def like_slug(stem: str, sha256: str) -> str:
-    """A name for the page of an image: what of the file's name is safe, and a digest."""
-    safe = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40]
-    return f"{safe}-{sha256[:8]}".lstrip("-")
+def _contents(source: SiteSource, cache: Cache) -> Contents:
+    from atlas.likes.view import like_record
+    from atlas.site.contents import Contents, SpecSummary
+
+    asked, facts = source.asked, source.facts
+    jobs = _whole_network(source, cache)
+    entries: dict[str, dict[str, Entry]] = {}
+    for entry in cache.entries(key for job in jobs for key in job.keys).values():
+        if entry.kind not in source.places.left_out:
+            entries.setdefault(entry.unit, {})[entry.kind] = entry
+    recipes = {job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name}
+    likes = tuple(
+        entry for entry in cache.of_kind(LIKE) if like_record(entry).weights == facts.sha256
+    )
+    return Contents(
+        facts,
+        SpecSummary(asked.recipe, asked.preset, asked.seed, recipes),
+        entries,
+        cache.read,
+        likes,
+        source.kinds,
+        source.family_glossary,
+    )
 
 
-def _write_site_so_far(spec: AtlasSpec, places: Places) -> None:
+def _whole_network(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
+    """Every job there could be: what was rendered before is shown, asked for now or not."""
+    facts = source.facts
+    whole = {layer.name: layer.units for layer in facts.layers}
+    return jobs_of(source.asked, facts, source.kinds, whole, cache.keys(), are_made=False)
+
+
+def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
+    from atlas.site.writer import write_site
+
+    with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return write_site(
+            _contents(source, cache),
+            source.places.out_dir,
+            base_url=source.places.base_url,
+            progress=show,
+        )
+
+
+def _write_site_so_far(source: SiteSource) -> None:
     """What a process beside the one that renders does."""
-    with Atlas(spec, places) as atlas:
-        atlas.write()
+    with Cache(source.places.cache_dir) as cache:
+        _write_site(source, cache)
 
 
-def _source(spec: AtlasSpec) -> str:
-    """What identifies a weights source without loading it: a published name, or a digest."""
-    path = demo.WEIGHTS_PATH if spec.demo else Path(spec.weights)
-    if path.is_file():
-        return f"{'demo' if spec.demo else path.name} {file_sha256(path)}"
-    return spec.weights
+def _glossary_of(family: Family) -> str:
+    return family.glossary.read_text(encoding="utf-8") if family.glossary else ""
 
 
-def _pictures_by_layer(jobs: Sequence[Job]) -> Counter[str]:
+def _artifacts_by_layer(jobs: Sequence[Job]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for job in jobs:
         counts[job.layer.name] += len(job.units)

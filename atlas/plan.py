@@ -77,7 +77,12 @@ class Plan:
 
 
 def make_plan(
-    asked: AtlasSpec, facts: NetworkFacts, done: Iterable[str], kinds: Kinds = KINDS
+    asked: AtlasSpec,
+    facts: NetworkFacts,
+    done: Iterable[str],
+    kinds: Kinds = KINDS,
+    *,
+    has_images: bool = True,
 ) -> Plan:
     """Jobs for everything that was asked of the network, less what is done.
 
@@ -89,6 +94,7 @@ def make_plan(
         facts: of the network.
         done: keys of the artifacts that exist.
         kinds: all kinds that there are.
+        has_images: whether the photographs are at hand, rather than only what they gave before.
 
     Raises:
         SpecError: the selection or the kinds name something that is not there, or a kind was
@@ -101,7 +107,8 @@ def make_plan(
     }
     wanted = find_kinds(asked.kinds, kinds)
     _refuse_impossible(asked, facts, wanted, chosen)
-    jobs = jobs_of(asked, facts, with_sources(wanted, asked, kinds), chosen, done)
+    wanted = with_sources(wanted, asked, kinds)
+    jobs = jobs_of(asked, facts, wanted, chosen, done, has_images=has_images)
     missing = (_without(job, done) for job in jobs)
     return Plan(jobs, tuple(job for job in missing if job.units))
 
@@ -127,6 +134,7 @@ def jobs_of(
     there: Iterable[str],
     *,
     are_made: bool = True,
+    has_images: bool = True,
 ) -> tuple[Job, ...]:
     """Every job for the chosen units, kind after kind, each in forward order.
 
@@ -138,11 +146,16 @@ def jobs_of(
         there: keys of the artifacts that exist. What is made from the whole network is made from
             those, and from what these jobs make.
         are_made: whether these jobs will be carried out.
+        has_images: whether the photographs are at hand; without them, what needs them to be made
+            is asked for only as far as it is there.
     """
     planner = _Planner(asked, facts, {kind.name: kind for kind in kinds}, set(there))
     jobs: list[Job] = []
     for kind in kinds:
         of_kind = tuple(planner.jobs(kind, chosen))
+        if kind.needs_images and not has_images:
+            there_only = (_only(job, planner.there) for job in of_kind)
+            of_kind = tuple(job for job in there_only if job.units)
         jobs += of_kind
         if are_made:
             planner.there.update(key for job in of_kind for key in job.keys)
@@ -290,9 +303,20 @@ def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float |
     return cost / seconds if seconds else None
 
 
-def _without(job: Job, done: set[str]) -> Job:
-    left = [(unit, key) for unit, key in job.keyed if key not in done]
-    units = tuple(unit for unit, _ in left)
-    keys = tuple(key for _, key in left)
-    slots = tuple(slot for slot, key in zip(job.slot, job.keys, strict=False) if key not in done)
-    return dataclasses.replace(job, units=units, keys=keys, slot=slots)
+def _without(job: Job, done: Container[str]) -> Job:
+    """What of a job is left to do."""
+    return _part(job, [nth for nth, key in enumerate(job.keys) if key not in done])
+
+
+def _only(job: Job, done: Container[str]) -> Job:
+    """What of a job is done."""
+    return _part(job, [nth for nth, key in enumerate(job.keys) if key in done])
+
+
+def _part(job: Job, positions: Sequence[int]) -> Job:
+    return dataclasses.replace(
+        job,
+        units=tuple(job.units[nth] for nth in positions),
+        keys=tuple(job.keys[nth] for nth in positions),
+        slot=tuple(job.slot[nth] for nth in positions) if job.slot else (),
+    )

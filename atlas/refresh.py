@@ -20,7 +20,7 @@ from pathlib import Path
 
 NICENESS = 10  # the long work goes first
 POLL_S = 0.2
-PROGRAM = "import sys; sys.path[0] = sys.argv[1]; from atlas.refresh import run; run()"
+PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from atlas.refresh import run; run()"
 
 Work = Callable[[], object]
 
@@ -92,7 +92,7 @@ class Refresher:
             # The other process lives as long as its stdin: it goes with this one, even if that is
             # killed. Ctrl-C reaches this one only.
             with subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1])],
+                [sys.executable, "-c", PROGRAM, *import_path()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -105,6 +105,12 @@ class Refresher:
                     pass
             return process.returncode == 0
         return False
+
+
+def import_path() -> list[str]:
+    """Where the other process finds the same modules: this one's path, without a relative ''."""
+    package = str(Path(__file__).parents[1])
+    return [package, *(folder for folder in sys.path if folder and folder != package)]
 
 
 def run() -> None:

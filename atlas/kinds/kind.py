@@ -192,7 +192,8 @@ class Kind(Generic[RecordType]):
     folder: Path  # of its templates
     order: int = 100  # among other kinds on pages
     possible: Callable[[AtlasSpec, Layer, NetworkFacts], bool] | None = None
-    needs: str = ""  # what is missing where it is not possible: "--images"
+    needs: str = ""  # what is missing where it is not possible
+    needs_images: bool = False  # to be made, photographs must be there
     sources: Callable[[AtlasSpec], tuple[Source, ...]] | None = None
     steps: Callable[[Any, NetworkFacts], float] | None = None  # full-size steps for one unit
     is_made_on_host: bool = False  # rather than on the device

@@ -116,6 +116,7 @@ class ClassesPage:
 
     head: Head
     words: str
+    classifier: str | None  # name of the layer of the classes
     groups: tuple[ClassGroup, ...]
 
 
@@ -382,6 +383,7 @@ def classes_view(contents: Contents) -> ClassesPage:
             section="classes",
         ),
         words=wording.count(n_classes, "class", "classes"),
+        classifier=facts.classifier.name if facts.classifier else None,
         groups=tuple(
             ClassGroup(letter, tuple(entry for _, entry in entries))
             for letter, entries in itertools.groupby(named, key=lambda each: each[0])

@@ -41,6 +41,7 @@ class Templates:
             auto_reload=False,  # or every page looks whether a template changed
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
+            keep_trailing_newline=True,  # sections that follow each other begin on a line each
             lstrip_blocks=True,
         )
         inlined = {name: _Inlined(static_dir / name) for name in ("js/lost.js", "css/lost.css")}
@@ -53,7 +54,8 @@ class Templates:
     def render(self, name: str, view: object) -> bytes:
         """A page; `view` is all that the template sees besides `site`."""
         context: dict[str, Any] = {"page": view}
-        return _tidy(self._environment.get_template(name).render(context)).encode()
+        html = self._environment.get_template(name).render(context)
+        return _tidy(html).removesuffix("\n").encode()
 
 
 class _Inlined:

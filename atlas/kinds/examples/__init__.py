@@ -103,6 +103,7 @@ KIND = Kind(
     order=80,
     possible=has_images,
     needs="photographs: give a folder with --images",
+    needs_images=True,
     sources=sources,
     # Shown small, as they are in the cache.
     encoding=Encoding(

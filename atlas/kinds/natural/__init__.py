@@ -93,6 +93,7 @@ KIND = Kind(
     order=55,
     possible=has_images,
     needs="photographs: give a folder with --images",
+    needs_images=True,
     columns=(
         Column("share of photographs", "fires"),
         Column("class selectivity", "selectivity"),

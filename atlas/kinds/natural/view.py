@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from atlas.sheets import SMALL_PX
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Cell, Fact, cell_of
-from atlas.units import Layer, Unit
+from atlas.units import Layer, NetworkFacts, Unit
 from atlas.vocabulary import Score, score_of
 
 N_NAMED = 3  # classes named for the strongest examples
@@ -49,7 +50,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     record = contents.layer_record(layer, KIND)
     if record is None or not record.top or not record.spread or not record.top[unit.index]:
         return None
-    classes = class_names(record.classes, contents.facts)
+    classes = _class_names(record, contents.facts)
     sprite = contents.sprite(layer, unit.index, EXAMPLES)
     alt = f"Parts of photographs that drive {contents.title(layer, unit.index)}, strongest first"
     top, score = record.top[unit.index], score_of(layer)
@@ -60,6 +61,18 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
         others=_others(score, record.spread[unit.index]),
         facts=tuple(_facts(layer, record, unit.index, classes)),
     )
+
+
+def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
+    """The classes of the photographs, by the network's labels where folders are named so."""
+    return _matched(tuple(record.classes), facts.labels, facts.label_ids)
+
+
+@functools.lru_cache(maxsize=8)  # asked for on the page of every unit
+def _matched(
+    classes: tuple[str, ...], labels: tuple[str, ...], label_ids: tuple[str, ...]
+) -> tuple[str, ...]:
+    return class_names(classes, labels, label_ids)
 
 
 def _n_photographs(record: NaturalRecord) -> str:

@@ -1,0 +1,471 @@
+"""The command: `atlas`, or `python build.py`. A thin shell over `atlas.pipeline`."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+from tqdm import tqdm
+
+from atlas import __version__, paths
+from atlas.asked import AtlasSpec, Selection
+from atlas.cache import Cache, Entry, remove_cache
+from atlas.errors import AtlasError, SiteError, SpecError
+from atlas.families import FAMILIES, find_family
+from atlas.kinds import KINDS, find_kinds
+from atlas.likes import KIND_NAME as LIKE
+from atlas.likes import LikeRecord
+from atlas.pipeline import Atlas, Places, Status
+from atlas.selection import parse_ranges
+from atlas.units import NetworkFacts
+from atlas.vocabulary import score_of
+
+if TYPE_CHECKING:  # --help and status load no image library
+    from atlas.plan import StageTime
+    from atlas.site.budget import Part
+
+PROGRAM = "python build.py"
+N_SHOWN = 5  # units of a layer that `like` prints
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
+FAMILY_TABLE = "\n".join(f"  {family.name:12} {family.about}" for family in FAMILIES)
+DEFAULT_FAMILY = FAMILIES[0]
+EXAMPLES = [
+    *(example for family in FAMILIES for example in family.examples),
+    ("--weights mine.pth --labels names.txt", "your own weights"),
+    ("like cat.jpg", "which units does this image drive?"),
+]
+EXAMPLE_TABLE = "\n".join(f"  {PROGRAM} {arguments:42} {does}" for arguments, does in EXAMPLES)
+EPILOG = f"""\b
+Networks:
+{FAMILY_TABLE}
+
+\b
+Kinds, in the order of making:
+{KIND_TABLE}
+
+\b
+Examples:
+{EXAMPLE_TABLE}
+"""
+
+
+class Command(click.Group):
+    """Turns errors that the user can mend into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run, and explain what went wrong."""
+        try:
+            return super().invoke(ctx)
+        except AtlasError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo(
+                "Stopped. Everything rendered so far is kept; run the same command again to go on.",
+                err=True,
+            )
+            ctx.exit(INTERRUPTED)
+
+
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("site"),
+    show_default=True,
+    help="Folder of the finished site.",
+)
+cache_option = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Path(".atlas-cache"),
+    show_default=True,
+    help="Folder of everything rendered so far.",
+)
+
+
+def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which atlas is meant, as one AtlasSpec and one Places."""
+    options = [
+        click.option(
+            "--model",
+            type=click.Choice([family.name for family in FAMILIES]),
+            default=DEFAULT_FAMILY.name,
+            show_default=True,
+            help="The network, explained below.",
+        ),
+        *(
+            click.option(family.flag, "model", flag_value=family.name, help=f"{family.about}")
+            for family in FAMILIES
+            if family.flag
+        ),
+        click.option(
+            "--weights",
+            default="",
+            metavar="NAME|FILE",
+            help="Published weights "
+            f"({', '.join(name for family in FAMILIES for name in family.weights)}), or your own "
+            "state dict: .pth or .safetensors, any number of classes.",
+        ),
+        click.option(
+            "--labels",
+            type=click.Path(path_type=Path),
+            help="Class names for your weights: one per line, or a JSON list or dict.",
+        ),
+        click.option(
+            "--layers",
+            default="",
+            metavar="GLOBS",
+            help='Only these layers, such as "conv1,layer3.*,fc".',
+        ),
+        click.option(
+            "--units", default="", metavar="RANGES", help="Only these units, such as 0-15,40."
+        ),
+        click.option(
+            "--classes",
+            multiple=True,
+            metavar="LABELS",
+            help='Only these classes, by label or index, such as "goldfish,zebra,530".',
+        ),
+        click.option(
+            "--recipe",
+            type=click.Choice(["fourier", "progressive"]),
+            default="fourier",
+            show_default=True,
+            help="How pictures are made: ours, or the well-known tutorial's.",
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(["preview", "standard", "fine"]),
+            default="standard",
+            show_default=True,
+            help="A first look at everything, the atlas itself, or pictures for print.",
+        ),
+        click.option(
+            "--kinds",
+            default="",
+            metavar="KINDS",
+            help="Only these of what a unit can have, explained below; all of them if left out.",
+        ),
+        click.option(
+            "--images",
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="Photographs, to say how far real images drive each unit.",
+        ),
+        click.option(
+            "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
+        ),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="NAME",
+            help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.",
+        ),
+        click.option(
+            "--base-url",
+            default="",
+            metavar="URL",
+            help="Where the site will be published: for previews in social networks only.",
+        ),
+        click.option(
+            "--leave-out",
+            default="",
+            metavar="KINDS",
+            help="Kinds that were made but are not to be in the site, to make it smaller.",
+        ),
+        out_option,
+        cache_option,
+    ]
+
+    @functools.wraps(command)
+    def with_atlas(
+        *args: Any,
+        model: str,
+        weights: str,
+        labels: Path | None,
+        layers: str,
+        units: str,
+        classes: tuple[str, ...],
+        recipe: Any,
+        preset: Any,
+        kinds: str,
+        images: Path | None,
+        seed: int,
+        device: str,
+        base_url: str,
+        leave_out: str,
+        out: Path,
+        cache: Path,
+        **others: Any,
+    ) -> Any:
+        selection = Selection(
+            layers=_parts(layers),
+            units=parse_ranges(units) if units else (),
+            classes=classes,
+        )
+        spec = AtlasSpec(
+            family=model,
+            weights=weights,
+            labels=labels,
+            recipe=recipe,
+            preset=preset,
+            seed=seed,
+            selection=selection,
+            kinds=_kinds(kinds),
+        )
+        places = Places(out, cache, device, _checked_url(base_url), _kinds(leave_out), images)
+        return command(*args, spec=spec, places=places, **others)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+
+
+@click.group(
+    cls=Command,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="atlas")
+@atlas_options
+@click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
+@click.pass_context
+def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> None:
+    """Build the atlas of a convolutional network: a page for every unit, as a static site.
+
+    Every conv layer and every class of the network is walked. For each unit the site shows its
+    weights, pictures of what drives it up and down, and what it answers to noise and photographs.
+    What was made once is kept: stop at any time, and the same command goes on where it stopped.
+    While it works, the site of what is there so far is written now and then.
+    """
+    if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
+        ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
+        return
+    begun = time.perf_counter()
+    with Atlas(spec, places) as atlas:
+        if dry_run:
+            _show_status(atlas.status())
+            return
+        plan = atlas.plan()
+        stages = atlas.render(plan)
+        report = atlas.write()
+    click.echo(
+        f"{plan.n_missing:,} pictures and panels made, "
+        f"{plan.n_asked - plan.n_missing:,} were there; "
+        f"{tqdm.format_interval(time.perf_counter() - begun)} in all."
+    )
+    if stages:
+        click.echo(_spell_stages(stages))
+    click.echo(
+        f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
+        f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
+        f"{report.n_removed:,} removed.\n"
+        f"{_spell_parts(report.parts)}\n"
+        f"Open {places.out_dir / paths.INDEX}, or run: python build.py serve"
+    )
+    _warn(report.parts)
+
+
+@main.command(short_help="What is done, what is missing, and how long that will take.")
+@atlas_options
+def status(spec: AtlasSpec, places: Places) -> None:
+    """Say what is done and what is missing, the disk used, and the time left.
+
+    The time comes from the speed measured on this machine so far. Takes the options of a build.
+    """
+    with Atlas(spec, places) as atlas:
+        _show_status(atlas.status())
+
+
+@main.command(short_help="How fast this machine is, and how long the whole atlas would take.")
+@atlas_options
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
+    """Measure this machine: our recipe against the plain loop, one image at a time.
+
+    Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
+    stage is measured, or those of --layers. Takes the options of a build, and about two minutes.
+    """
+    from atlas.bench import bench as measure
+    from atlas.bench import table
+    from atlas.devices import find_device
+    from atlas.network.load import load_network
+
+    network = load_network(
+        spec, find_family(spec.family), device=find_device(places.device)
+    )
+    result = measure(network, spec)
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
+
+
+@main.command(short_help="Which units an image drives hardest, and a page of them.")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@atlas_options
+def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
+    """Show PHOTOS to the network: which units does each drive hardest, layer by layer?
+
+    Prints the strongest of each layer, in sigmas, and adds a page for each photo to the site, with
+    the photo itself on it: mind that before you publish. `clean likes` forgets them all. Takes the
+    options of a build; give the same ones, as the site is brought up to date with them.
+    """
+    with Atlas(spec, places) as atlas:
+        entries = [atlas.look_up(photo) for photo in photos]
+        report = atlas.write()
+        for entry in entries:
+            _show_like(entry, atlas.facts)
+            click.echo(f"Page: {places.out_dir / paths.like_page(entry.unit)}")
+    click.echo(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
+
+
+@main.command()
+@out_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on.",
+)
+def serve(out: Path, port: int) -> None:
+    """Serve the finished site on this machine only, to look at it."""
+    if not (out / paths.INDEX).is_file():
+        raise SiteError(f"no site in {out}; build one first with python build.py")
+    handler = functools.partial(QuietHandler, directory=str(out))
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise SiteError(f"cannot listen on port {port}: {error.strerror}; try --port") from error
+    with server:
+        click.echo(f"http://127.0.0.1:{server.server_port}/  (Ctrl-C ends)")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+@main.command(short_help="Remove the site, the cache, or some of what is in it.")
+@click.argument("what", type=click.Choice(["site", "cache", "damaged", "likes"]))
+@out_option
+@cache_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
+    """Remove the built SITE, the CACHE of everything rendered, or what is DAMAGED in it.
+
+    LIKES are the images that were looked up; their pages go with the next build. Only files that a
+    build made are removed.
+    """
+    if what in ("damaged", "likes"):
+        with Cache(cache, must_exist=True) as open_cache:
+            likes = (entry.key for entry in open_cache.of_kind(LIKE))
+            keys = open_cache.damaged() if what == "damaged" else list(likes)
+            open_cache.remove(keys)
+        noun = "damaged pictures" if what == "damaged" else "images that were looked up"
+        click.echo(f"{len(keys):,} {noun} removed.")
+        return
+    from atlas.site.writer import remove_site
+
+    folder = out if what == "site" else cache
+    if not yes:
+        click.confirm(f"Remove the {what} in {folder}?", abort=True)
+    n_files = remove_site(out) if what == "site" else remove_cache(cache)
+    click.echo(f"{n_files:,} files removed from {folder}.")
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing about each of them."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent: stdout is for results."""
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    """`excitatory,filter` as names of kinds."""
+    names = _parts(text)
+    return tuple(kind.name for kind in find_kinds(names)) if names else ()
+
+
+def _checked_url(text: str) -> str:
+    if text and not re.fullmatch(r"https?://[^\s\"<>]+", text):
+        raise SpecError(
+            f"cannot use {text!r} as --base-url; write it like https://name.github.io/atlas/"
+        )
+    return text
+
+
+def _given(ctx: click.Context) -> dict[str, Any]:
+    """The options that were written on the command line."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _spell_stages(stages: Sequence[StageTime]) -> str:
+    """How long the synthesised pictures of each stage of the network took."""
+    lines = [f"  {'synthesised':12} {'pictures':>8} {'time':>8} {'each':>9} {'GFLOP/s':>9}"]
+    for stage in stages:
+        each = f"{1000 * stage.seconds / stage.n_pictures:,.0f} ms"
+        lines.append(
+            f"  {stage.stage:12} {stage.n_pictures:8,} {tqdm.format_interval(stage.seconds):>8} "
+            f"{each:>9} {stage.flop_per_s / 1e9:9,.0f}"
+        )
+    return "\n".join(lines)
+
+
+def _spell_parts(parts: Sequence[Part]) -> str:
+    return "\n".join(
+        f"  {part.name:12} {part.n_files:7,} files {part.n_bytes / 1e6:8,.1f} MB" for part in parts
+    )
+
+
+def _warn(parts: Sequence[Part]) -> None:
+    from atlas.site.budget import warnings
+
+    for warning in warnings(parts):
+        click.echo(f"Warning: {warning}.", err=True)
+
+
+def _show_like(entry: Entry, facts: NetworkFacts) -> None:
+    record = entry.record(LikeRecord, "logit")
+    click.echo(record.name)
+    for layer in facts.layers:
+        names = facts.labels if layer.is_classifier else range(layer.n_units)
+        strongest = record.units[layer.name][:N_SHOWN]
+        shown = ", ".join(f"{names[int(index)]} {response:+.1f}" for index, response in strongest)
+        click.echo(f"  {layer.name:24} {shown} {score_of(layer).unit}".rstrip())
+
+
+def _show_status(status: Status) -> None:
+    facts = status.facts
+    click.echo(f"{facts.name}, weights {facts.weights} (sha256 {facts.sha256[:12]})")
+    for layer in status.layers:
+        state = (
+            "done" if layer.n_done == layer.n_asked else f"{layer.n_asked - layer.n_done:,} missing"
+        )
+        click.echo(f"  {layer.layer:24} {layer.n_done:6,} of {layer.n_asked:6,}  {state}")
+    click.echo(
+        f"{status.n_done:,} of {status.n_asked:,} pictures and panels are done, "
+        f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
+    )
+    if status.n_done < status.n_asked:
+        left = (
+            "not measured yet"
+            if status.seconds_left is None
+            else tqdm.format_interval(status.seconds_left)
+        )
+        click.echo(f"Time left at the speed measured so far: {left}")
+
