@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from atlas.pictures.recipes import ascend
 from atlas.network.taps import Tap
+from atlas.pictures.recipes import ascend
 from atlas.recipes import Fourier, Recipe
 from atlas.units import Unit
 

@@ -199,7 +199,9 @@ def _depth(
         seconds += our_step * stage.steps / len(units)
         reference_seconds += their_step * stage.steps
     seconds += our_rest / len(units)  # noise at the beginning, numbers at the end
-    flop = 4 * layer.macs * full_size_steps(recipe, network.facts)  # multiply, add; forward, backward
+    flop = (
+        4 * layer.macs * full_size_steps(recipe, network.facts)
+    )  # multiply, add; forward, backward
     return Depth(
         layer=layer.name,
         picture_px=recipe.picture_px,

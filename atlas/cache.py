@@ -331,7 +331,9 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         rows = cache.execute("select path, n_bytes, mtime_ns, sha256 from image_digests")
-        self._known = {(path, n_bytes, mtime_ns): sha for path, n_bytes, mtime_ns, sha in rows}
+        self._known: dict[tuple[str, int, int], str] = {
+            (path, n_bytes, mtime_ns): sha for path, n_bytes, mtime_ns, sha in rows
+        }
 
     def __getitem__(self, key: tuple[str, int, int]) -> str:
         return self._known[key]

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import http.server
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -302,9 +301,7 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     from atlas.devices import find_device
     from atlas.network.load import load_network
 
-    network = load_network(
-        spec, find_family(spec.family), device=find_device(places.device)
-    )
+    network = load_network(spec, find_family(spec.family), device=find_device(places.device))
     result = measure(network, spec)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
 
@@ -468,4 +465,3 @@ def _show_status(status: Status) -> None:
             else tqdm.format_interval(status.seconds_left)
         )
         click.echo(f"Time left at the speed measured so far: {left}")
-

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from atlas.cache import Artifact, Cache
 from atlas.images import ImageSet
 from atlas.kinds.kind import Kind
-from atlas.records import to_json
 from atlas.lazily import load
 from atlas.network.network import Network
 from atlas.pictures.encode import encode
@@ -22,8 +21,8 @@ from atlas.pictures.panel import Panel
 from atlas.pictures.picture import Picture
 from atlas.pictures.provenance import provenance
 from atlas.plan import Job
+from atlas.records import to_json
 from atlas.renderer import Renderer
-from atlas.units import Layer, Unit
 
 Batch = Sequence[Picture | Panel]
 

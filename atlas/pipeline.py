@@ -30,7 +30,7 @@ from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.labels import with_labels
 from atlas.likes import KIND_NAME as LIKE
-from atlas.likes import LikeRecord, LikeSpec
+from atlas.likes import LikeSpec
 from atlas.network.source import weights_source
 from atlas.plan import Job, Plan, StageTime, jobs_of, make_plan, measured_speed, stage_times
 from atlas.progress import progress_bar
@@ -105,9 +105,7 @@ class Atlas:
         AtlasError: the family, weights, labels, photographs or the cache cannot be had or read.
     """
 
-    def __init__(
-        self, asked: AtlasSpec, places: Places, catalogue: Catalogue = CATALOGUE
-    ) -> None:
+    def __init__(self, asked: AtlasSpec, places: Places, catalogue: Catalogue = CATALOGUE) -> None:
         self.places = places
         self.catalogue = catalogue
         self._family = find_family(asked.family, catalogue.families)
@@ -251,9 +249,7 @@ class Atlas:
             identity = entry.record(NATURAL.record, layer.score_name).images_sha256
             asked = dataclasses.replace(self.asked, images_sha256=identity)
             spec = NATURAL.spec(asked, layer, self.facts)
-            if (entry.key,) == artifact_keys(
-                self.facts.sha256, (layer.whole,), NATURAL.name, spec
-            ):
+            if (entry.key,) == artifact_keys(self.facts.sha256, (layer.whole,), NATURAL.name, spec):
                 return identity
         return ""
 
@@ -312,7 +308,9 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
     for entry in cache.entries(key for job in jobs for key in job.keys).values():
         if entry.kind not in source.places.left_out:
             entries.setdefault(entry.unit, {})[entry.kind] = entry
-    recipes = {job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name}
+    recipes = {
+        job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name
+    }
     likes = tuple(
         entry for entry in cache.of_kind(LIKE) if like_record(entry).weights == facts.sha256
     )

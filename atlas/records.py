@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import MISSING
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from atlas.canonical import canonical_json
 from atlas.units import ScoreName
@@ -60,7 +60,7 @@ def _field(publication: Publication, about: str, json_name: str, default: Any) -
 
 
 @functools.cache
-def fields_of(record_type: type) -> tuple[FieldInfo, ...]:
+def fields_of(record_type: Hashable) -> tuple[FieldInfo, ...]:
     """The fields of a record type."""
     return tuple(
         FieldInfo(
@@ -70,7 +70,7 @@ def fields_of(record_type: type) -> tuple[FieldInfo, ...]:
             each.metadata["about"],
             each.default,
         )
-        for each in dataclasses.fields(record_type)
+        for each in dataclasses.fields(record_type)  # type: ignore[arg-type]
     )
 
 
@@ -95,7 +95,7 @@ def from_json(record_type: type[RecordType], text: str, score: ScoreName) -> Rec
         TypeError, ValueError: a required field is missing, or the text is not JSON.
     """
     numbers = json.loads(text)
-    attributes = _attributes(record_type, score)
+    attributes = _attributes(cast(Any, record_type), score)
     known = {attributes[name]: each for name, each in numbers.items() if name in attributes}
     return record_type(**known)
 
@@ -105,8 +105,7 @@ def published(record: Any, score: ScoreName, *publications: Publication) -> dict
     return {
         info.json_name.format(score=score): given
         for info, given in _given(record)
-        if info.publication in publications
-        and (info.default is MISSING or given != info.default)
+        if info.publication in publications and (info.default is MISSING or given != info.default)
     }
 
 
@@ -121,10 +120,10 @@ def has_units(record_type: type) -> bool:
 
 
 def _given(record: Any) -> Iterator[tuple[FieldInfo, Any]]:
-    return ((info, getattr(record, info.attribute)) for info in fields_of(type(record)))
+    return ((info, getattr(record, info.attribute)) for info in fields_of(record.__class__))
 
 
 @functools.cache
-def _attributes(record_type: type, score: ScoreName) -> Mapping[str, str]:
+def _attributes(record_type: Hashable, score: ScoreName) -> Mapping[str, str]:
     """By name in JSON, the name of the field."""
     return {info.json_name.format(score=score): info.attribute for info in fields_of(record_type)}

@@ -1,6 +1,6 @@
 """Layout of sprite sheets: where each picture stands, and how a sheet is encoded.
 
-A sheet is a fixed grid, padded where pictures are missing. How it is drawn: `atlas/site/sprites.py`.
+A sheet is a fixed grid, padded where pictures are missing. `atlas/site/sprites.py` draws it.
 """
 
 from __future__ import annotations

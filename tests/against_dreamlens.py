@@ -15,12 +15,15 @@ from functools import partial
 import torch
 from dreamlens.render import render_neurons
 
+from atlas.asked import AtlasSpec
 from atlas.batching import Batching
 from atlas.bench import medians_in_turns, run_ours, stages_of
 from atlas.devices import fastest_precision
+from atlas.families import find_family
 from atlas.heap import keep_freed_memory
-from atlas.network import Network, load_network
-from atlas.spec import AtlasSpec, Recipe, Stage
+from atlas.network.load import load_network
+from atlas.network.network import Network
+from atlas.recipes import Stage, unit_recipe
 from atlas.units import Layer
 
 BATCH = 16  # pictures that dreamlens makes at once
@@ -29,9 +32,10 @@ LAYERS = ("layer1.0.conv1", "layer3.0.conv2", "fc")
 
 def run_dreamlens(network: Network, model: torch.nn.Module, layer: Layer, stage: Stage) -> None:
     """Pictures of a layer's first units, none of them tried again."""
+    preprocessing = network.facts.preprocessing
     mean, std = (
         torch.tensor(values, device=network.device).view(1, 3, 1, 1)
-        for values in (network.facts.mean, network.facts.std)
+        for values in (preprocessing.mean, preprocessing.std)
     )
     render_neurons(
         range(BATCH),
@@ -46,8 +50,7 @@ def run_dreamlens(network: Network, model: torch.nn.Module, layer: Layer, stage:
 
 def compare(network: Network, model: torch.nn.Module, layer: Layer) -> tuple[float, float]:
     """Seconds per picture of a layer: ours and theirs, steps alone."""
-    recipe = AtlasSpec().artifact_spec("excitatory", layer, network.facts)
-    assert isinstance(recipe, Recipe)
+    recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     fast = network.tap(layer, fastest_precision(network.device))
     units = layer.units[: Batching(network.device).size(fast, layer.units, recipe)]
     ours = partial(run_ours, fast, network.tap(layer, "float32"), units, recipe)
@@ -63,7 +66,7 @@ def compare(network: Network, model: torch.nn.Module, layer: Layer) -> tuple[flo
 def main(weights: str, names: tuple[str, ...]) -> None:
     """Print a line for each layer."""
     keep_freed_memory()
-    network = load_network(AtlasSpec(weights=weights))
+    network = load_network(AtlasSpec(weights=weights), find_family("resnet50"))
     model = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
     model.requires_grad_(True)  # as it comes
     for name in names or LAYERS:

@@ -19,13 +19,15 @@ from typing import Any
 
 import torch
 
+from atlas.asked import AtlasSpec
 from atlas.batching import Batching
 from atlas.devices import find_device, wait
-from atlas.network import load_network
+from atlas.families import find_family
+from atlas.network.load import load_network
+from atlas.network.taps import Tap
 from atlas.pictures.ascent import unit_channels
 from atlas.pictures.fourier import objective, unread_rim
-from atlas.spec import AtlasSpec, Fourier
-from atlas.taps import Tap
+from atlas.recipes import Fourier, unit_recipe
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("conv1", "layer1.1.conv2", "layer2.1.conv2", "layer3.1.conv2", "layer4.1.conv2", "fc")
@@ -37,10 +39,11 @@ Step = Callable[[], object]
 
 def compare_steps(weights: str) -> None:
     """Print a line for each layer: a batch's step, and the same in other ways, in milliseconds."""
-    network = load_network(AtlasSpec(weights=weights), find_device("auto"))
+    asked, family = AtlasSpec(weights=weights), find_family("resnet50")
+    network = load_network(asked, family, device=find_device("auto"))
     for name in LAYERS:
         layer = network.facts.layer(name)
-        recipe = AtlasSpec().artifact_spec("excitatory", layer, network.facts)
+        recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
         assert isinstance(recipe, Fourier)
         tap = network.tap(layer, "bfloat16")
         batch = min(Batching(network.device).size(tap, layer.units, recipe), layer.n_units)

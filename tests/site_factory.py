@@ -3,21 +3,32 @@
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
 
+from atlas.asked import AtlasSpec
 from atlas.cache import Entry
-from atlas.site.views import Contents, SpecSummary
-from atlas.spec import KINDS, PER_LAYER, twin_indices, units_of
-from atlas.units import Kind, Layer, NetworkFacts, Unit, canonical_json
+from atlas.canonical import canonical_json
+from atlas.kinds import KINDS
+from atlas.kinds.kind import Kind, WholeLayer
+from atlas.likes import KIND_NAME as LIKE
+from atlas.site.contents import Contents, SpecSummary
+from atlas.units import WHOLE_LAYER, Layer, NetworkFacts, Preprocessing, Unit
 
-Numbers = dict[str, Any]
+Numbers = dict[str, Any]  # by their names in JSON, as caches have held them all along
+Wanted = Callable[[Unit, str], bool]  # of a unit, or a layer in its place, and a kind's name
 
 EVIL = '<script>alert(1)</script> & "x"'
 LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
-PANELS = tuple(PER_LAYER - {"dream"})
+KIND_NAMES = tuple(kind.name for kind in KINDS)
+PER_LAYER = frozenset(kind.name for kind in KINDS if isinstance(kind.scope, WholeLayer))
+PANELS = PER_LAYER - {"dream"}
+FOLDER_SHA256 = "fedcba9876543210" * 4
+ASKED = AtlasSpec(images_sha256=FOLDER_SHA256)
 FOURIER = {
     "name": "fourier",
     "version": 1,
@@ -88,27 +99,39 @@ def network(n_blocks: tuple[int, ...] = (2, 1), width: int = 5) -> NetworkFacts:
             written = (f"{name}.conv3",) if block else (f"{name}.conv3", f"{name}.downsample.0")
             writers = writers + written if block else written
     layers.append(
-        layer(
-            "fc",
-            len(LABELS),
-            inputs,
-            kind="classifier",
-            writers=writers,
-            stage="classifier",
-            batch_norm=None,
-            output_px=(1, 1),
-            receptive_field_px=483,
+        linear("fc", len(LABELS), inputs, "classifier", writers=writers, stage="classifier")
+    )
+    return facts_of(layers)
+
+
+def plain_network() -> NetworkFacts:
+    """Two convolutions, a hidden linear layer that reads a flattened map, and the classes."""
+    return facts_of(
+        (
+            layer("features.0", 6, 3, kernel=(3, 3)),
+            layer("features.3", 4, 6, kernel=(3, 3), writers=("features.0",)),
+            linear("classifier.0", 12, 4 * 49, "hidden", writers=("features.3",)),
+            linear("classifier.3", len(LABELS), 12, "classifier", writers=("classifier.0",)),
         )
     )
+
+
+def linear(name: str, n_units: int, in_channels: int, kind: str, **changes: object) -> Layer:
+    """A linear layer, hidden or of the classes."""
+    map_facts = {"output_px": (1, 1), "receptive_field_px": 483, "batch_norm": None}
+    return layer(name, n_units, in_channels, kind=kind, **{**map_facts, **changes})
+
+
+def facts_of(layers: Iterable[Layer]) -> NetworkFacts:
+    """The facts of a network of these layers."""
     return NetworkFacts(
         name="TinyNet",
+        family="tiny",
         weights="tiny.safetensors",
         sha256="0123456789abcdef" * 4,
         labels=LABELS,
         labels_source="made up",
-        input_size_px=64,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.2, 0.2, 0.2),
+        preprocessing=Preprocessing(64, 73.0, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)),
         layers=numbered(layers),
     )
 
@@ -151,7 +174,7 @@ class Pictures:
 
 def response(layer: Layer, unit: Unit, sign: int = 1) -> Numbers:
     """Numbers of a picture that drives a unit up, or down."""
-    if layer.kind == "classifier":
+    if layer.is_classifier:
         return class_numbers(unit, layer.n_units, sign)
     name = layer.score_name
     return {
@@ -186,11 +209,11 @@ def twin_numbers(layer: Layer, unit: Unit) -> Numbers:
     return {**response(layer, unit), "similarity": 0.91, "similarity_other": -0.12}
 
 
-def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
+def panel_numbers(kind: str, layer: Layer) -> Numbers:
     """Numbers of a measurement on all of a layer's units at once."""
     name, n_units = layer.score_name, layer.n_units
     if kind == "noise":
-        spread = 0.0 if layer.kind == "classifier" else 1.5  # a class has one position
+        spread = 1.5 if layer.is_conv else 0.0  # others have one position
         sizes = {name: 0.25, f"{name}_max": 0.25 + spread, f"{name}_min": 0.25 - spread}
         return {"n_images": 16} | {end: [size] * n_units for end, size in sizes.items()}
     if kind == "similar":
@@ -202,6 +225,7 @@ def panel_numbers(kind: Kind, layer: Layer) -> Numbers:
         "n_skipped": 1,
         "skipped": ["torn.jpg"],
         "n_classes": 2,
+        "folder_sha256": FOLDER_SHA256,
         "files": ["birds/a.jpg", f"fish/{EVIL}.jpg", "c.jpg"],
         "file_classes": [0, 1, -1],
         "classes": ["birds", EVIL],
@@ -286,9 +310,9 @@ def filter_numbers(layer: Layer) -> Numbers:
     return {"style": "montage", "inputs": inputs, "columns": 5, "factor": 2, **numbers}
 
 
-def numbers_of(kind: Kind, layer: Layer, unit: Unit, facts: NetworkFacts) -> Numbers:
+def numbers_of(kind: str, layer: Layer, unit: Unit, facts: NetworkFacts) -> Numbers:
     """Numbers as the kind has them."""
-    makers: dict[Kind, Callable[[], Numbers]] = {
+    makers: dict[str, Callable[[], Numbers]] = {
         "circuit": lambda: circuit_numbers(layer, facts),
         "filter": lambda: filter_numbers(layer),
         "dream": lambda: {"rms": 2.5, "rms_start": 0.75},
@@ -301,7 +325,7 @@ def numbers_of(kind: Kind, layer: Layer, unit: Unit, facts: NetworkFacts) -> Num
     return makers[kind]() if kind in makers else panel_numbers(kind, layer)
 
 
-def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
+def data_of(kind: str, layer: Layer, unit: Unit, size_px: int) -> bytes:
     """A picture of the kind's size in a colour of the unit's own; nothing where there is none."""
     if kind in PANELS:
         return b""
@@ -315,22 +339,16 @@ def data_of(kind: Kind, layer: Layer, unit: Unit, size_px: int) -> bytes:
     return picture(colour(unit, kind), size, lossless)
 
 
-def units_with(kind: Kind, layer: Layer, input_size_px: int) -> tuple[Unit, ...]:
-    """The units of a layer that can have a kind, or the layer itself."""
-    if kind in PER_LAYER:
-        return (layer.whole,)
-    if kind == "field" and 2 * layer.receptive_field_px > input_size_px:
+def units_with(kind: Kind[Any], layer: Layer, facts: NetworkFacts) -> tuple[Unit, ...]:
+    """What a layer has artifacts of a kind for, if it can have them."""
+    if not kind.is_possible(ASKED, layer, facts):
         return ()
-    if kind == "examples":
-        return units_of(kind, layer, layer.units)
-    if kind == "twin":
-        return tuple(layer.unit(index) for index in twin_indices(layer))
-    return layer.units
+    return kind.scope.units(layer, layer.units)
 
 
 def contents(
     facts: NetworkFacts | None = None,
-    wanted: Callable[[Unit, str], bool] = lambda unit, kind: True,
+    wanted: Wanted = lambda unit, kind: True,
     size_px: int = 64,
 ) -> tuple[Contents, Pictures]:
     """Contents with an artifact for each unit, or layer, and kind that is wanted."""
@@ -339,13 +357,24 @@ def contents(
     entries: dict[str, dict[str, Entry]] = {}
     for one in facts.layers:
         for kind in KINDS:
-            for unit in units_with(kind, one, facts.input_size_px):
-                if wanted(unit, kind):
-                    data = data_of(kind, one, unit, size_px)
-                    entry = pictures.add(unit, kind, data, numbers_of(kind, one, unit, facts))
-                    entries.setdefault(unit.id, {})[kind] = entry
+            for unit in units_with(kind, one, facts):
+                if wanted(unit, kind.name):
+                    data = data_of(kind.name, one, unit, size_px)
+                    numbers = numbers_of(kind.name, one, unit, facts)
+                    entry = pictures.add(unit, kind.name, data, numbers)
+                    entries.setdefault(unit.id, {})[kind.name] = entry
     spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
     return Contents(facts, spec, entries, pictures.read), pictures
+
+
+@contextmanager
+def changed_numbers(contents: Contents, holder: str, kind: str) -> Iterator[Numbers]:
+    """The numbers of a unit or layer, by its id, to be changed in place."""
+    entries: Any = contents.entries
+    entry = entries[holder][kind]
+    numbers = json.loads(entry.numbers_json)
+    yield numbers
+    entries[holder][kind] = dataclasses.replace(entry, numbers_json=canonical_json(numbers))
 
 
 def like(pictures: Pictures, facts: NetworkFacts, slug: str) -> Entry:
@@ -357,4 +386,4 @@ def like(pictures: Pictures, facts: NetworkFacts, slug: str) -> Entry:
         "p": {"0": 0.9, "1": 0.05},
     }
     data = picture((200, 90, 30), (64, 64), False)
-    return pictures.add(Unit(slug, -1), "like", data, numbers)
+    return pictures.add(Unit(slug, WHOLE_LAYER), LIKE, data, numbers)

@@ -8,16 +8,19 @@ import json
 import pytest
 from test_command import assert_refused, run
 
+from atlas.asked import AtlasSpec, Selection
 from atlas.bench import Depth, bench, depths_of, predict, stages_of, table
-from atlas.network import Network, load_network
-from atlas.spec import AtlasSpec, Progressive, Selection, Stage
+from atlas.families import find_family
+from atlas.network.load import load_network
+from atlas.network.network import Network
+from atlas.recipes import Progressive, Stage, unit_recipe
 
-PREVIEW = AtlasSpec(preset="preview")
+PREVIEW = AtlasSpec(family="demo", preset="preview")
 
 
 @pytest.fixture(scope="module")
 def demo() -> Network:
-    return load_network(AtlasSpec(demo=True))
+    return load_network(AtlasSpec(), find_family("demo"))
 
 
 def depth(layer: str, seconds: float) -> Depth:
@@ -39,7 +42,7 @@ def test_one_layer_of_every_stage_is_measured_unless_some_are_asked_for(demo: Ne
 
 
 def test_the_plain_loop_is_given_the_same_sizes_and_steps(demo: Network):
-    recipe = AtlasSpec().artifact_spec("excitatory", demo.facts.layers[-1], demo.facts)
+    recipe = unit_recipe("fourier", "standard", demo.facts.layers[-1], demo.facts, seed=0)
     assert stages_of(recipe) == recipe.stages
     tutorial = Progressive(n_scales=2, blur_px=5, steps=3)
     assert stages_of(tutorial) == (Stage(56, 3), Stage(62, 3))

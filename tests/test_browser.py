@@ -47,7 +47,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return unit.layer != "conv1" or unit.index < 2 or (unit.index == 2 and kind == "filter")
 
     contents, pictures = site_factory.contents(facts, wanted)
-    contents.entries[f"{LAYER}:1"]["excitatory"].numbers["dead"] = True
+    with site_factory.changed_numbers(contents, f"{LAYER}:1", "excitatory") as numbers:
+        numbers["dead"] = True
     like = site_factory.like(pictures, facts, LIKE)
     write_site(dataclasses.replace(contents, likes=(like,)), out_dir)
     return out_dir

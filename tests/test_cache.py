@@ -40,7 +40,7 @@ def artifact(name: str, n_bytes: int = 3000) -> Artifact:
         kind="excitatory",
         width_px=64,
         height_px=48,
-        numbers={"z": 1.25, "top5": [[1, 0.5]]},
+        numbers_json='{"top5":[[1,0.5]],"z":1.25}',
         seconds=0.5,
         data=random.Random(name).randbytes(n_bytes),
     )
@@ -66,7 +66,7 @@ def test_what_is_put_is_read_back_after_reopening(tmp_path):
         entry = entries[one.key]
         assert cache.read(one.key) == one.data
         assert cache.read(two.key) == two.data
-    same = ("key", "unit", "kind", "width_px", "height_px", "numbers", "seconds")
+    same = ("key", "unit", "kind", "width_px", "height_px", "numbers_json", "seconds")
     assert all(getattr(entry, name) == getattr(one, name) for name in same)
     assert entry.n_bytes == len(one.data)
     assert entry.sha256 == hashlib.sha256(one.data).hexdigest()

@@ -10,12 +10,13 @@ from conftest import make_network, randomise
 from test_wiring import Sum, phi, rectified_moments, set_norm
 from torch import Tensor, nn
 
-from atlas.demo.network import build_demo
-from atlas.network import Network
-from atlas.panels.circuits import circuit_panels
-from atlas.spec import Circuit
+from atlas.families.demo.network import build_demo
+from atlas.kinds.circuit import CircuitRecord, CircuitSpec
+from atlas.kinds.circuit.make import circuit_panels
+from atlas.network.network import Network
+from atlas.records import to_numbers
 
-ALL = Circuit(n_partners=10_000)
+ALL = CircuitSpec(n_partners=10_000)
 
 
 class Pair(nn.Module):
@@ -41,11 +42,11 @@ class Pair(nn.Module):
         return self.fc(self.pool(x).flatten(1))
 
 
-def circuits(model: nn.Module | Network, spec: Circuit = ALL) -> dict[str, dict]:
-    """The numbers of every layer, by name."""
+def circuits(model: nn.Module | Network, spec: CircuitSpec = ALL) -> dict[str, CircuitRecord]:
+    """The circuits of every layer, by name."""
     network = model if isinstance(model, Network) else make_network(model, 16)
     panels = circuit_panels(network, network.facts.layers, spec)
-    return {panel.unit.layer: panel.numbers for panel in panels}
+    return {panel.unit.layer: panel.record for panel in panels}
 
 
 def test_a_strength_is_the_weight_in_sigmas_of_both_ends():
@@ -55,10 +56,10 @@ def test_a_strength_is_the_weight_in_sigmas_of_both_ends():
     model.reader.weight.data[0, :, 0, 0] = torch.tensor([0.8, 0.6, -0.4, 0.0])
     found = circuits(model)
     strongest = round(0.6 / 2 * 3 * phi(0.5), 4)
-    assert found["reader"]["excited_by"][0] == [[0, 1, strongest], [0, 0, 0.2]]
-    assert found["reader"]["inhibited_by"][0] == [[0, 2, -0.1]]  # 0.4 / 2 * 0.5
-    assert found["writer"]["excites"][1] == [[1, 0, strongest]]
-    assert found["writer"]["excites"][3] == []
+    assert found["reader"].excited_by[0] == [[0, 1, strongest], [0, 0, 0.2]]
+    assert found["reader"].inhibited_by[0] == [[0, 2, -0.1]]  # 0.4 / 2 * 0.5
+    assert found["writer"].excites[1] == [[1, 0, strongest]]
+    assert found["writer"].excites[3] == []
 
 
 def test_a_negative_gamma_turns_a_unit_over_at_either_end():
@@ -68,30 +69,30 @@ def test_a_negative_gamma_turns_a_unit_over_at_either_end():
     set_norm(model.reader_norm, gamma=(1.0, -1.0, 1.0, 1.0))
     model.reader.weight.data[:2, :2, 0, 0] = torch.tensor([2.0, 1.0])
     found = circuits(model)["reader"]
-    assert found["excited_by"][0] == [[0, 0, 1.0], [0, 1, 0.5]]
-    assert found["inhibited_by"][1] == [[0, 0, -1.0], [0, 1, -0.5]]
-    assert found["inhibited_by"][0] == found["excited_by"][1] == []
+    assert found.excited_by[0] == [[0, 0, 1.0], [0, 1, 0.5]]
+    assert found.inhibited_by[1] == [[0, 0, -1.0], [0, 1, -0.5]]
+    assert found.inhibited_by[0] == found.excited_by[1] == []
 
 
 def test_an_edge_detector_is_excited_and_inhibited_by_the_same_channel():
     model = Pair(kernel=3)
     model.reader.weight.data[0, 2] = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1.5]])
     found = circuits(model)["reader"]
-    assert found["excited_by"][0] == [[0, 2, 4.5 / 2]]
-    assert found["inhibited_by"][0] == [[0, 2, -4.0 / 2]]
+    assert found.excited_by[0] == [[0, 2, 4.5 / 2]]
+    assert found.inhibited_by[0] == [[0, 2, -4.0 / 2]]
 
 
 def test_inputs_of_a_grouped_conv_are_those_of_its_group():
     model = Pair(groups=2)
     model.reader.weight.data[:, :, 0, 0] = torch.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8]])
     found = circuits(model)
-    assert found["reader"]["excited_by"] == [
+    assert found["reader"].excited_by == [
         [[0, 1, 1.0], [0, 0, 0.5]],
         [[0, 1, 2.0], [0, 0, 1.5]],
         [[0, 3, 3.0], [0, 2, 2.5]],
         [[0, 3, 4.0], [0, 2, 3.5]],
     ]
-    assert found["writer"]["excites"][3] == [[1, 3, 4.0], [1, 2, 3.0]]
+    assert found["writer"].excites[3] == [[1, 3, 4.0], [1, 2, 3.0]]
 
 
 def test_classes_name_the_channels_for_and_against_them_and_channels_their_classes():
@@ -99,19 +100,19 @@ def test_classes_name_the_channels_for_and_against_them_and_channels_their_class
     set_norm(model.reader_norm, gamma=(2.0, 2.0, 2.0, -2.0))
     model.fc.weight.data = torch.tensor([[1.0, -2, 0, 3], [0.0, 0, 0, -1], [0.5, 0, 0, 0]])
     found = circuits(model)
-    assert found["fc"]["excited_by"][0] == [[1, 3, 3.0], [1, 0, 1.0]]
-    assert found["fc"]["inhibited_by"][0] == [[1, 1, -2.0]]
-    assert found["reader"]["speaks_for"][0] == [[2, 0, 1.0], [2, 2, 0.5]]
-    assert found["reader"]["speaks_against"][3] == [[2, 1, -1.0]]
-    assert "excites" not in found["reader"] and "speaks_for" not in found["writer"]
+    assert found["fc"].excited_by[0] == [[1, 3, 3.0], [1, 0, 1.0]]
+    assert found["fc"].inhibited_by[0] == [[1, 1, -2.0]]
+    assert found["reader"].speaks_for[0] == [[2, 0, 1.0], [2, 2, 0.5]]
+    assert found["reader"].speaks_against[3] == [[2, 1, -1.0]]
+    assert found["reader"].excites is None and found["writer"].speaks_for is None
 
 
 def test_only_so_many_are_named_and_the_image_is_nobody():
     model = randomise(Pair(n_units=6))
-    found = circuits(model, Circuit(n_partners=1))
-    assert {len(partners) for partners in found["writer"]["excites"]} == {1}
-    assert set(found["writer"]) == {"excites", "inhibits"}
-    assert circuits(model)["writer"]["excites"][2][0] == found["writer"]["excites"][2][0]
+    found = circuits(model, CircuitSpec(n_partners=1))
+    assert {len(partners) for partners in found["writer"].excites} == {1}
+    assert set(to_numbers(found["writer"], "z")) == {"excites", "inhibits"}
+    assert circuits(model)["writer"].excites[2][0] == found["writer"].excites[2][0]
 
 
 def test_the_spread_counts_inputs():
@@ -122,14 +123,14 @@ def test_the_spread_counts_inputs():
     model.reader.weight.data[1, 3] = -1.0
     model.reader.weight.data[2, :, 0, 0] = torch.tensor([3.0, 1, 0, 0])
     found = circuits(model)["reader"]
-    assert found["n_effective"] == [4.0, 1.0, 1.6, 0.0]  # (3 + 1)^2 / (9 + 1)
-    assert found["top_share"] == [1.0, 1.0, 1.0, 0.0]
+    assert found.n_effective == [4.0, 1.0, 1.6, 0.0]  # (3 + 1)^2 / (9 + 1)
+    assert found.top_share == [1.0, 1.0, 1.0, 0.0]
 
 
 def test_the_five_strongest_inputs_carry_their_share():
     model = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 1, 1))
     model[1].weight.data = torch.arange(1.0, 11).view(1, 10, 1, 1)
-    assert circuits(model)["1"]["top_share"] == [round(40 / 55, 3)]
+    assert circuits(model)["1"].top_share == [round(40 / 55, 3)]
 
 
 def test_a_channel_of_a_sum_is_named_after_the_layer_that_moves_it_most():
@@ -138,9 +139,9 @@ def test_a_channel_of_a_sum_is_named_after_the_layer_that_moves_it_most():
     set_norm(model.right_norm, gamma=(1.0, 3.0))
     model.reader.weight.data = torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
     found = circuits(model)
-    assert found["reader"]["excited_by"][0] == [[0, 0, 3.0], [1, 1, 1.5]]
-    assert found["left"]["excites"] == [[[2, 0, 3.0]], [[2, 0, 0.5]]]  # both ends know both
-    assert found["right"]["excites"] == [[[2, 0, 1.0]], [[2, 0, 1.5]]]
+    assert found["reader"].excited_by[0] == [[0, 0, 3.0], [1, 1, 1.5]]
+    assert found["left"].excites == [[[2, 0, 3.0]], [[2, 0, 0.5]]]  # both ends know both
+    assert found["right"].excites == [[[2, 0, 1.0]], [[2, 0, 1.5]]]
 
 
 def test_bottlenecks_read_and_write_the_stream_through_skip_and_strided_downsample():
@@ -163,7 +164,7 @@ def test_bottlenecks_read_and_write_the_stream_through_skip_and_strided_downsamp
     in_sigmas = second.conv1.weight[:, channel, 0, 0] / (norm.running_var + norm.eps).sqrt()
     in_sigmas *= norm.weight.sign()
     for name, swing in swings.items():
-        partners = found[name]["excites"][channel] + found[name]["inhibits"][channel]
+        partners = found[name].excites[channel] + found[name].inhibits[channel]
         reader = names.index("layer2.1.conv1")
         strengths = {unit: strength for layer, unit, strength in partners if layer == reader}
         expected = (in_sigmas * swing).tolist()
@@ -176,7 +177,7 @@ def test_bottlenecks_read_and_write_the_stream_through_skip_and_strided_downsamp
     swings = {name: swing * phi(mean / std) for name, swing in swings.items()}
     swings["layer2.1.conv3"] = abs(float(second.bn3.weight[channel])) * phi(mean / std)
     for name, swing in swings.items():
-        partners = found[name]["speaks_for"][channel] + found[name]["speaks_against"][channel]
+        partners = found[name].speaks_for[channel] + found[name].speaks_against[channel]
         expected = (model.fc.weight[:, channel] * swing).tolist()
         strengths = {unit: strength for _, unit, strength in partners}
         assert strengths == pytest.approx(dict(enumerate(expected)), rel=1e-3)
@@ -190,11 +191,11 @@ def test_both_ends_of_a_connection_give_the_same_strength(seeded: Network):
         "inhibited_by": ("inhibits", "speaks_against"),
     }
     n_checked = 0
-    for reader, numbers in found.items():
+    for reader, record in found.items():
         for side, others in sides.items():
-            for unit, partners in enumerate(numbers.get(side, ())):
+            for unit, partners in enumerate(getattr(record, side) or ()):
                 for layer, channel, strength in partners:
-                    outputs = [found[names[layer]].get(other, {}) for other in others]
+                    outputs = [getattr(found[names[layer]], other) for other in others]
                     named = [entry for one in outputs if one for entry in one[channel]]
                     assert [names.index(reader), unit, strength] in named
                     n_checked += 1
@@ -221,5 +222,5 @@ def test_strengths_are_what_regression_finds_on_images_of_noise():
     )
     for name, z in (("left", left), ("right", right)):
         slope = float((z * (reader - reader.mean())).mean())
-        (partner,) = found[name]["excites" if slope > 0 else "inhibits"][0]
+        (partner,) = getattr(found[name], "excites" if slope > 0 else "inhibits")[0]
         assert partner[:2] == [2, 0] and partner[2] == pytest.approx(slope, abs=0.01)

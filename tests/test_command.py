@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 import atlas.cache
 from atlas import __version__
 from atlas.cache import FILE_NAME
-from atlas.demo.drawings import DRAWINGS
+from atlas.families.demo.drawings import DRAWINGS
 from atlas.site import record
 
 ROOT = Path(__file__).parents[1]

@@ -25,6 +25,7 @@ from atlas.families.demo.drawings import DRAWINGS, Drawing, draw_batch
 from atlas.families.demo.images import N_PER_CLASS, SOURCE
 from atlas.families.demo.network import build_demo
 from atlas.families.demo.train import Training, accuracy, train
+from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.pictures import fourier
@@ -213,12 +214,13 @@ def pictures(network: Network) -> dict[str, Picture]:
     fast, exact = network.tap(layer, "float32"), network.tap(layer)
     recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     assert isinstance(recipe, Fourier)
-    done = finish(fourier.ascend(fast, layer.units, recipe), layer.units, exact)
+    ascent = fourier.ascend(fast, layer.units, recipe)
+    done = finish(ascent, layer.units, exact, ExcitatoryRecord)
     return dict(zip(network.facts.labels, done.pictures(), strict=True))
 
 
 def test_network_names_its_own_pictures(pictures: dict[str, Picture]) -> None:
-    misread = [label for label, picture in pictures.items() if picture.numbers["rank"] > 0]
+    misread = [label for label, picture in pictures.items() if picture.record.rank > 0]
     assert len(misread) <= 1, misread
 
 

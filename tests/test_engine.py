@@ -11,23 +11,25 @@ import torch
 from PIL import Image
 
 from atlas import devices as devices_module
-from atlas import engine as engine_module
+from atlas import renderer as renderer_module
+from atlas.asked import AtlasSpec, Selection
 from atlas.batching import CPU_BATCH_PX, Batching, one_step
 from atlas.cache import Cache
 from atlas.devices import fastest_precision, find_device, what_it_lacks
 from atlas.engine import Engine
 from atlas.errors import DeviceError
-from atlas.network import Network
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.network.network import Network
 from atlas.pictures.picture import Picture
-from atlas.plan import make_plan
-from atlas.spec import AtlasSpec, Fourier, Progressive, Selection, Stage
+from atlas.plan import Job, make_plan
+from atlas.recipes import Fourier, Progressive, Stage
 
 GREY = np.full((8, 8, 3), 128, np.uint8)
 
 
-def excitatory_jobs(network: Network, **selection):
-    spec = AtlasSpec(preset="preview", selection=Selection(**selection))
-    return [job for job in make_plan(spec, network.facts, ()).asked if job.kind == "excitatory"]
+def excitatory_jobs(network: Network, **selection) -> list[Job]:
+    asked = AtlasSpec(preset="preview", selection=Selection(**selection), kinds=("excitatory",))
+    return list(make_plan(asked, network.facts, ()).asked)
 
 
 @pytest.fixture
@@ -35,16 +37,20 @@ def batches(monkeypatch):
     """Stands in for the ascent: remembers each batch, runs out of memory above `limit`."""
     seen: list[int] = []
 
-    def render_units(_fast, _exact, units, _recipe, _embed):
+    def ascend(_fast, units, _recipe):
         seen.append(len(units))
-        if len(units) > render_units.limit:
+        if len(units) > ascend.limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return [Picture(unit, GREY, {"z": 1.0}) for unit in units]
 
-    render_units.limit = 1 << 30
-    render_units.seen = seen
-    monkeypatch.setattr(engine_module, "render_units", render_units)
-    return render_units
+    ascend.limit = 1 << 30
+    ascend.seen = seen
+    monkeypatch.setattr(renderer_module, "ascend", ascend)
+    monkeypatch.setattr(renderer_module, "finish", grey_pictures)
+    return ascend
+
+
+def grey_pictures(_ascent, units, _tap, record, **_) -> list[Picture]:
+    return [Picture(unit, GREY, record(score=1.0)) for unit in units]
 
 
 def run(network: Network, cache: Cache, jobs) -> list[list[str]]:
@@ -109,11 +115,13 @@ def test_a_gpu_has_work_before_the_host_draws_weights(planted: Network, cache: C
     committed: list[tuple[str, ...]] = []
     with Engine(planted, cache) as engine:
         engine._n_ahead = 1
-        launched = [launch.kind for launch in engine._launches(jobs)]
+        launched = [launch.kind.name for launch in engine._launches(jobs)]
         engine.run(jobs, lambda made: committed.extend((each.kind, each.unit) for each in made))
     n_layers = len(planted.facts.layers)
     assert launched == ["excitatory", "filter"] * n_layers
-    assert sorted(committed) == sorted((job.kind, unit.id) for job in jobs for unit in job.units)
+    assert sorted(committed) == sorted(
+        (job.kind.name, unit.id) for job in jobs for unit in job.units
+    )
 
 
 def test_one_picture_that_does_not_fit_is_explained(planted: Network, cache: Cache, batches):
@@ -126,7 +134,7 @@ def test_other_errors_are_not_taken_for_out_of_memory(planted: Network, cache: C
     def broken(*_):
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(engine_module, "render_units", broken)
+    monkeypatch.setattr(renderer_module, "ascend", broken)
     with pytest.raises(RuntimeError, match="multiplied"):
         run(planted, cache, excitatory_jobs(planted, layers=("conv1",)))
 
@@ -134,12 +142,12 @@ def test_other_errors_are_not_taken_for_out_of_memory(planted: Network, cache: C
 def test_what_was_rendered_before_an_interruption_is_committed(
     planted: Network, cache: Cache, monkeypatch
 ):
-    def render_units(_fast, _exact, units, _recipe, _embed):
+    def ascend(_fast, units, _recipe):
         if units[0].layer == "layer1.0.conv2":
             raise KeyboardInterrupt
-        return [Picture(unit, GREY, {}) for unit in units]
 
-    monkeypatch.setattr(engine_module, "render_units", render_units)
+    monkeypatch.setattr(renderer_module, "ascend", ascend)
+    monkeypatch.setattr(renderer_module, "finish", grey_pictures)
     committed: list[str] = []
     with Engine(planted, cache) as engine, pytest.raises(KeyboardInterrupt):
         jobs = excitatory_jobs(planted)

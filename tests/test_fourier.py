@@ -12,11 +12,16 @@ import torch
 from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, gabor, make_network
 from torch import nn
 
-from atlas.network import Network
+from atlas.asked import AtlasSpec
+from atlas.kinds import dream, field
+from atlas.kinds.dream import DreamRecord
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.kinds.field import FieldRecord
+from atlas.network.network import Network
 from atlas.pictures.finished import centre_response, finish, layer_response, responses
 from atlas.pictures.fourier import Canvas, _roughness, ascend, jittered, middle_field
 from atlas.pictures.picture import Picture
-from atlas.spec import AtlasSpec, Fourier, Stage
+from atlas.recipes import Fourier, Stage, unit_recipe
 
 RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="power", decay=0.6)
 
@@ -40,11 +45,18 @@ class Red(nn.Module):
         return self.fc(self.bn1(self.conv1(images)).relu().mean((2, 3)))
 
 
-def render(network: Network, layer_name: str, indices, recipe=RECIPE, measure=responses):
+def render(
+    network: Network,
+    layer_name: str,
+    indices,
+    recipe=RECIPE,
+    measure=responses,
+    record=ExcitatoryRecord,
+):
     layer = network.facts.layer(layer_name)
     units = [layer.unit(index) for index in indices]
     ascent = ascend(network.tap(layer, "float32"), units, recipe)
-    return finish(ascent, units, network.tap(layer), measure).pictures()
+    return finish(ascent, units, network.tap(layer), record, measure).pictures()
 
 
 def dominant(pixels: np.ndarray) -> tuple[float, float]:
@@ -89,7 +101,7 @@ def test_a_negative_scale_turns_the_pattern_over():
     red, not_red = render(make_network(Red()), "conv1", [0, 1], MEAN)
     assert red.pixels[..., 0].mean() > 200
     assert not_red.pixels[..., 0].mean() < 55
-    assert red.numbers["z"] > 0 and not_red.numbers["z"] > 0
+    assert red.record.score > 0 and not_red.record.score > 0
 
 
 def test_opponent_colours(planted: Network):
@@ -100,13 +112,13 @@ def test_opponent_colours(planted: Network):
 
 def test_the_ascent_raises_the_unit(planted: Network):
     for picture in render(planted, "conv1", [0, 1, 2]):
-        assert picture.numbers["z_max"] > 2
+        assert picture.record.highest > 2
 
 
 def test_a_dead_unit_is_said_to_be_dead(planted: Network):
     dead, alive = render(planted, "conv1", [3, 0])
-    assert dead.numbers["dead"] is True
-    assert "dead" not in alive.numbers
+    assert dead.record.dead
+    assert not alive.record.dead
 
 
 def test_inhibition_turns_the_pattern_over(planted: Network):
@@ -115,29 +127,29 @@ def test_inhibition_turns_the_pattern_over(planted: Network):
     (inhibited,) = render(planted, "conv1", [2], dataclasses.replace(MEAN, aim="inhibit"))
     red, green, _ = inhibited.pixels.reshape(-1, 3).mean(0)
     assert green - red > 60
-    assert inhibited.numbers["z"] == pytest.approx(-excited.numbers["z"], rel=0.1)
+    assert inhibited.record.score == pytest.approx(-excited.record.score, rel=0.1)
     stripes = render(planted, "conv1", [0], dataclasses.replace(RECIPE, aim="inhibit"))[0]
-    assert stripes.numbers["z_min"] < -2
+    assert stripes.record.lowest < -2
     assert angle_between(dominant(stripes.pixels)[0], GABOR_ANGLE_DEG) < 10
 
 
 def test_a_single_field_comes_near_the_best_that_there_is(planted: Network):
     """For a filter over the image that is every pixel black or white, as its weight wants it."""
     layer = planted.facts.layers[0]
-    recipe = AtlasSpec().artifact_spec("field", layer, planted.facts)
-    pictures = render(planted, "conv1", [0, 1, 2], recipe, centre_response)
+    recipe = field.KIND.spec(AtlasSpec(), layer, planted.facts)
+    pictures = render(planted, "conv1", [0, 1, 2], recipe, centre_response, FieldRecord)
     half_range = 0.5 / 0.25  # from mid grey to black or white, as the network gets it
     for picture in pictures:
         best = half_range * planted.weight(layer)[picture.unit.index].abs().sum().item()
-        assert 0.9 * best <= picture.numbers["z"] <= 1.001 * best
+        assert 0.9 * best <= picture.record.score <= 1.001 * best
         assert picture.pixels.shape == (11, 11, 3)
 
 
 def test_a_single_field_is_cut_where_the_unit_looks(planted: Network):
     """The Gabor's own kernel, in place: not shifted by a pixel, not turned over."""
     layer = planted.facts.layers[0]
-    recipe = AtlasSpec().artifact_spec("field", layer, planted.facts)
-    (picture,) = render(planted, "conv1", [0], recipe, centre_response)
+    recipe = field.KIND.spec(AtlasSpec(), layer, planted.facts)
+    (picture,) = render(planted, "conv1", [0], recipe, centre_response, FieldRecord)
     wanted = gabor().numpy()[0]
     shown = picture.pixels.mean(2) - 127.5
     inner = np.abs(wanted) > 0.1 * np.abs(wanted).max()
@@ -177,22 +189,22 @@ def test_the_field_of_the_middle_is_where_gradients_reach(map_size):
 
 def test_a_layers_own_picture_moves_its_units_together(planted: Network):
     layer = planted.facts.layers[0]
-    recipe = AtlasSpec().artifact_spec("dream", layer, planted.facts)
+    recipe = dream.KIND.spec(AtlasSpec(), layer, planted.facts)
     tap = planted.tap(layer, "float32")
     ascent = ascend(tap, [layer.whole], recipe)
-    (picture,) = finish(ascent, [layer.whole], tap, layer_response).pictures()
+    (picture,) = finish(ascent, [layer.whole], tap, DreamRecord, layer_response).pictures()
     assert picture.unit.id == layer.name
-    assert picture.numbers["rms"] > 2 * picture.numbers["rms_start"]
+    assert picture.record.rms > 2 * picture.record.rms_start
 
 
 def test_a_flat_colour_is_within_reach():
     """A unit that weighs red alone comes near what pure red would give."""
     network = make_network(Red())
     layer = network.facts.layers[0]
-    recipe = AtlasSpec().artifact_spec("excitatory", layer, network.facts)
+    recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     linear = dataclasses.replace(recipe, objective="mean")
     (picture,) = render(network, "conv1", [0], linear)
-    assert picture.numbers["z"] > 0.85 * 4.0 * 0.5 / 0.25
+    assert picture.record.score > 0.85 * 4.0 * 0.5 / 0.25
 
 
 def test_an_image_without_a_gradient_begins_again_from_stronger_noise():
@@ -214,8 +226,8 @@ def test_an_image_without_a_gradient_begins_again_from_stronger_noise():
             return self.fc(self.conv2(self.conv1(images).relu()).mean((2, 3)))
 
     shy, dead = render(make_network(Shy()), "conv2", [0, 1])
-    assert "dead" not in shy.numbers and shy.numbers["mean"] > 1
-    assert dead.numbers["dead"] is True
+    assert not shy.record.dead and shy.record.score > 1
+    assert dead.record.dead
 
 
 def test_a_picture_does_not_depend_on_its_batch(seeded: Network):
@@ -235,13 +247,13 @@ def test_same_seed_same_bytes_other_seed_other_picture(seeded: Network):
 
 def test_classes_carry_the_networks_own_prediction(seeded: Network):
     for picture in render(seeded, "fc", range(3), dataclasses.replace(RECIPE, margin_px=0)):
-        numbers = picture.numbers
-        probabilities = [p for _, p in numbers["top5"]]
+        record = picture.record
+        probabilities = [p for _, p in record.top5]
         assert len(probabilities) == 3  # of three classes
         assert sum(probabilities) == pytest.approx(1, abs=1e-3)
         assert probabilities == sorted(probabilities, reverse=True)
-        assert numbers["top5"][numbers["rank"]][0] == picture.unit.index
-        assert numbers["logit"] > numbers["logit_start"]
+        assert record.top5[record.rank][0] == picture.unit.index
+        assert record.score > record.start
 
 
 def test_a_window_is_the_middle_of_the_canvas_and_moves_with_the_jitter():
@@ -279,7 +291,7 @@ def test_what_roughness_costs_makes_pictures_smoother_and_still_the_units_own(se
     )
     for rough, even in zip(plain, smooth, strict=True):
         assert roughness_of(even) < 0.7 * roughness_of(rough)
-        assert even.numbers["logit"] > even.numbers["logit_start"]
+        assert even.record.score > even.record.start
 
 
 def roughness_of(picture: Picture) -> float:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 import torch
 
+from atlas.asked import AtlasSpec
 from atlas.batching import Batching
-from atlas.engine import render_units
-from atlas.network import Network, load_network
-from atlas.spec import AtlasSpec, Fourier, Progressive, Recipe
+from atlas.families import find_family
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.network.load import load_network
+from atlas.network.network import Network
+from atlas.network.taps import Tap
+from atlas.pictures.finished import Finished, finish
+from atlas.pictures.recipes import ascend
+from atlas.recipes import Recipe, RecipeName, unit_recipe
+from atlas.units import Unit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_network(AtlasSpec(demo=True), "cuda")
+    return load_network(AtlasSpec(), find_family("demo"), device="cuda")
 
 
 @pytest.fixture
@@ -28,11 +35,12 @@ def no_waiting() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode(before)
 
 
-def recipe_of(network: Network, layer_name: str, name: str) -> Recipe:
-    spec = AtlasSpec(demo=True, recipe=name, preset="preview")
-    made = spec.artifact_spec("excitatory", network.facts.layer(layer_name), network.facts)
-    assert isinstance(made, Fourier | Progressive)
-    return made
+def recipe_of(network: Network, layer_name: str, name: RecipeName) -> Recipe:
+    return unit_recipe(name, "preview", network.facts.layer(layer_name), network.facts, seed=0)
+
+
+def render_units(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe) -> Finished:
+    return finish(ascend(fast, units, recipe), units, exact, ExcitatoryRecord)
 
 
 @pytest.mark.parametrize("recipe_name", ["fourier", "progressive"])
@@ -60,10 +68,9 @@ def taps(network, layer_name):
 def test_half_precision_reaches_what_single_precision_reaches_on_the_processor(network, layer_name):
     layer = network.facts.layer(layer_name)
     recipe = recipe_of(network, layer_name, "fourier")
-    host = load_network(AtlasSpec(demo=True))
+    host = load_network(AtlasSpec(), find_family("demo"))
     exact = host.tap(layer, "float32")
     ours = render_units(*taps(network, layer_name), layer.units, recipe).pictures()
     theirs = render_units(exact, exact, layer.units, recipe).pictures()
-    name = layer.score_name
-    reached, expected = (sum(picture.numbers[name] for picture in each) for each in (ours, theirs))
+    reached, expected = (sum(picture.record.score for picture in each) for each in (ours, theirs))
     assert reached == pytest.approx(expected, rel=0.1)  # few units, short ascents

@@ -12,10 +12,10 @@ from PIL import Image
 from test_command import Folders, assert_refused, run
 from test_natural import RED_UNIT
 
-from atlas.network import Network
-from atlas.panels.likeness import hardest_driven
-from atlas.pipeline import like_slug
-from atlas.spec import Like
+from atlas.likes import LikeSpec
+from atlas.likes.make import hardest_driven
+from atlas.network.network import Network
+from atlas.paths import like_slug
 
 DEMO = ("--demo", "--preset", "preview")
 
@@ -23,12 +23,13 @@ DEMO = ("--demo", "--preset", "preview")
 def test_a_red_image_drives_the_red_unit_hardest(planted: Network):
     pixels = np.full((IMAGE_PX, IMAGE_PX, 3), (250, 10, 10), np.uint8)
     watch = planted.watch(planted.facts.layers)
-    found = hardest_driven(watch, pixels, Like("0" * 64, n_units=2))
-    first = found["units"]["conv1"]
+    found = hardest_driven(watch, pixels, LikeSpec("0" * 64, n_units=2), "1" * 64, "red.png")
+    assert (found.weights, found.name) == ("1" * 64, "red.png")
+    first = found.units["conv1"]
     assert first[0] == [RED_UNIT, pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)]
-    assert list(found["units"]) == [layer.name for layer in planted.facts.layers]
-    (first_class, logit), (second_class, other) = found["units"]["fc"]
-    ratio = found["p"][str(first_class)] / found["p"][str(second_class)]
+    assert list(found.units) == [layer.name for layer in planted.facts.layers]
+    (first_class, logit), (second_class, other) = found.units["fc"]
+    ratio = found.p[str(first_class)] / found.p[str(second_class)]
     assert ratio == pytest.approx(np.exp(logit - other), rel=0.02)
 
 

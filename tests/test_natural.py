@@ -8,20 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX
+from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX, seen_as
 from PIL import Image
 
 from atlas.errors import CacheError
-from atlas.network import Network
-from atlas.panels import natural
-from atlas.panels.answers import Answers, Top
-from atlas.panels.examples import Album, example_sheets, window
-from atlas.panels.natural import natural_panels
-from atlas.photographs import Photographs
-from atlas.spec import Examples, Natural, StripLayout
+from atlas.images import ImageFolder
+from atlas.kinds.examples import ExamplesSpec, StripLayout
+from atlas.kinds.examples.make import Album, example_sheets, window
+from atlas.kinds.natural import NaturalSpec
+from atlas.kinds.natural import make as natural
+from atlas.kinds.natural.answers import LayerAnswers, Top
+from atlas.kinds.natural.make import natural_panels
+from atlas.network.network import Network
+from atlas.records import to_numbers
 
 SIDE_PX = round(IMAGE_PX * 8 / 7)
-SPEC = Natural("0" * 64, IMAGE_PX)
+SEEN_AS = seen_as(IMAGE_PX)
+SPEC = NaturalSpec("0" * 64, SEEN_AS)
 RED_UNIT, GABOR_UNIT, DEAD_UNIT = 2, 0, 3
 
 
@@ -41,99 +44,99 @@ def save(folder: Path, name: str, colour: tuple[int, int, int]) -> None:
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> Photographs:
+def photographs(tmp_path: Path) -> ImageFolder:
     """Grey, a grating, a red and a green field, and a file that is no image."""
     save(tmp_path, "grey.png", (128, 128, 128))
     save(tmp_path, "red.png", (250, 10, 10))
     save(tmp_path, "green.png", (10, 250, 10))
     Image.fromarray(grating()).save(tmp_path / "grating.png")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photograph")
-    return Photographs.of(tmp_path)
+    return ImageFolder.of(tmp_path)
 
 
 @pytest.fixture
-def reds(tmp_path: Path) -> Photographs:
+def reds(tmp_path: Path) -> ImageFolder:
     """Twenty shades from green over grey to red, in two classes: the reds and the greens."""
     for step in range(20):
         level = round(250 * step / 19)
         label = "red" if step >= 10 else "green"
         save(tmp_path, f"{label}/{step:02d}.png", (level, 250 - level, 128))
-    return Photographs.of(tmp_path)
+    return ImageFolder.of(tmp_path)
 
 
-def first_layer(network: Network, photographs: Photographs, **options):
+def first_layer(network: Network, photographs: ImageFolder, **options):
     watch = network.watch(network.facts.layers[:1])
     (panel,) = natural_panels(watch, photographs, SPEC, **options)
     return panel
 
 
-def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: Photographs):
+def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: ImageFolder):
     panels = natural_panels(planted.watch(planted.facts.layers), photographs, SPEC)
     assert [panel.unit.id for panel in panels] == [layer.name for layer in planted.facts.layers]
-    numbers = panels[0].numbers
-    assert numbers["highest"][:3] == ["grating.png", "grating.png", "red.png"]
-    assert numbers["lowest"][RED_UNIT] == "green.png"
-    assert numbers["z_max"][RED_UNIT] == pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)
-    assert (numbers["n_images"], numbers["skipped"]) == (4, ["broken.jpg"])
+    record = panels[0].record
+    assert record.highest_file[:3] == ["grating.png", "grating.png", "red.png"]
+    assert record.lowest_file[RED_UNIT] == "green.png"
+    assert record.highest[RED_UNIT] == pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)
+    assert (record.n_images, record.skipped) == (4, ["broken.jpg"])
 
 
 def test_no_readable_photograph_is_said_and_nothing_made_up(planted: Network, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"no image")
-    panel = first_layer(planted, Photographs.of(tmp_path))
+    panel = first_layer(planted, ImageFolder.of(tmp_path))
     expected = {"n_images": 0, "n_skipped": 1, "skipped": ["broken.png"], "n_classes": 0}
-    assert panel.numbers == {**expected, "folder_sha256": SPEC.folder_sha256}
+    assert to_numbers(panel.record, "z") == {**expected, "folder_sha256": SPEC.images_sha256}
     assert panel.data == b""
 
 
-def test_the_strongest_nine_come_in_order_with_their_files(planted: Network, reds: Photographs):
-    numbers = first_layer(planted, reds).numbers
-    top = numbers["top"][RED_UNIT]
-    assert [numbers["files"][file] for file, *_ in top] == [
+def test_the_strongest_nine_come_in_order_with_their_files(planted: Network, reds: ImageFolder):
+    record = first_layer(planted, reds).record
+    top = record.top[RED_UNIT]
+    assert [record.files[file] for file, *_ in top] == [
         f"red/{step:02d}.png" for step in range(19, 10, -1)
     ]
     answers = [answer for *_, answer in top]
     assert answers == sorted(answers, reverse=True)
-    assert answers[0] == pytest.approx(numbers["z_max"][RED_UNIT], abs=0.006)
+    assert answers[0] == pytest.approx(record.highest[RED_UNIT], abs=0.006)
 
 
-def test_the_spread_runs_from_strong_over_middle_to_weak(planted: Network, reds: Photographs):
-    numbers = first_layer(planted, reds).numbers
-    steps = [int(numbers["files"][file][-6:-4]) for file, *_ in numbers["spread"][RED_UNIT]]
+def test_the_spread_runs_from_strong_over_middle_to_weak(planted: Network, reds: ImageFolder):
+    record = first_layer(planted, reds).record
+    steps = [int(record.files[file][-6:-4]) for file, *_ in record.spread[RED_UNIT]]
     assert steps == [17, 10, 2]  # ranks 0.9, 0.5 and 0.1 of 19
 
 
-def test_how_often_a_unit_fires_is_the_share_of_images(planted: Network, reds: Photographs):
-    numbers = first_layer(planted, reds).numbers
-    assert numbers["fires"][RED_UNIT] == 0.5  # red above green: ten of twenty
-    assert numbers["active"][RED_UNIT] == pytest.approx(0.5, abs=0.01)  # of uniform fields
-    assert numbers["fires"][DEAD_UNIT] == 0
+def test_how_often_a_unit_fires_is_the_share_of_images(planted: Network, reds: ImageFolder):
+    record = first_layer(planted, reds).record
+    assert record.fires[RED_UNIT] == 0.5  # red above green: ten of twenty
+    assert record.active[RED_UNIT] == pytest.approx(0.5, abs=0.01)  # of uniform fields
+    assert record.fires[DEAD_UNIT] == 0
 
 
-def test_a_class_fires_where_it_is_the_answer(planted: Network, reds: Photographs):
+def test_a_class_fires_where_it_is_the_answer(planted: Network, reds: ImageFolder):
     layer = planted.facts.layers[-1]
     (panel,) = natural_panels(planted.watch([layer]), reds, SPEC)
-    assert sum(panel.numbers["fires"]) == pytest.approx(1, abs=1e-3)
+    assert sum(panel.record.fires) == pytest.approx(1, abs=1e-3)
 
 
-def test_class_selectivity_is_that_of_the_means_by_hand(planted: Network, reds: Photographs):
-    numbers = first_layer(planted, reds).numbers
+def test_class_selectivity_is_that_of_the_means_by_hand(planted: Network, reds: ImageFolder):
+    record = first_layer(planted, reds).record
     answers = np.maximum(np.load(io.BytesIO(first_layer(planted, reds).data))[:, RED_UNIT], 0)
     green, red = answers[:10].mean(), answers[10:].mean()
     expected = (red - green) / (red + green)
-    assert numbers["selectivity"][RED_UNIT] == pytest.approx(expected, abs=2e-3)
-    assert numbers["classes"][numbers["class"][RED_UNIT]] == "red"
-    assert numbers["selectivity"][DEAD_UNIT] is None
-    of_file = [numbers["classes"][each] for each in numbers["file_classes"]]
-    assert of_file == [file.partition("/")[0] for file in numbers["files"]]
+    assert record.selectivity[RED_UNIT] == pytest.approx(expected, abs=2e-3)
+    assert record.classes[record.favourite[RED_UNIT]] == "red"
+    assert record.selectivity[DEAD_UNIT] is None
+    of_file = [record.classes[each] for each in record.file_classes]
+    assert of_file == [file.partition("/")[0] for file in record.files]
 
 
-def test_one_folder_is_no_class(planted: Network, photographs: Photographs):
-    numbers = first_layer(planted, photographs).numbers
-    assert "selectivity" not in numbers and numbers["n_classes"] == 0
+def test_one_folder_is_no_class(planted: Network, photographs: ImageFolder):
+    record = first_layer(planted, photographs).record
+    assert record.selectivity is None and record.n_classes == 0
 
 
-def test_the_sample_is_bounded_and_the_same_for_all_layers(planted: Network, reds: Photographs):
-    spec = Natural("0" * 64, IMAGE_PX, n_sampled=7)
+def test_the_sample_is_bounded_and_the_same_for_all_layers(planted: Network, reds: ImageFolder):
+    spec = NaturalSpec("0" * 64, SEEN_AS, n_sampled=7)
     panels = natural_panels(planted.watch(planted.facts.layers), reds, spec)
     shapes = {np.load(io.BytesIO(panel.data)).shape[0] for panel in panels}
     assert shapes == {7}
@@ -153,14 +156,14 @@ class Remembered:
 
 @pytest.mark.parametrize("where", ["between batches", "inside a batch"])
 def test_an_interrupted_pass_goes_on_and_finds_the_same(
-    planted: Network, reds: Photographs, monkeypatch, where: str
+    planted: Network, reds: ImageFolder, monkeypatch, where: str
 ):
     monkeypatch.setattr(natural, "CPU_BATCH", 3)
     monkeypatch.setattr(natural, "SAVE_EVERY_S", 0.0)
     layers = planted.facts.layers
     expected = natural_panels(planted.watch(layers), reds, SPEC)
     checkpoint, taken = Remembered(), []
-    update = Answers.update
+    update = LayerAnswers.update
 
     def interrupted_update(answers, *args):
         if where == "inside a batch" and len(taken) == 3 and answers.reader.layer.index == 2:
@@ -172,14 +175,14 @@ def test_an_interrupted_pass_goes_on_and_finds_the_same(
         if where == "between batches" and len(taken) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Answers, "update", interrupted_update)
+    monkeypatch.setattr(LayerAnswers, "update", interrupted_update)
     with pytest.raises(KeyboardInterrupt):
         natural_panels(planted.watch(layers), reds, SPEC, checkpoint, progress)
-    monkeypatch.setattr(Answers, "update", update)
+    monkeypatch.setattr(LayerAnswers, "update", update)
     again: list[int] = []
     panels = natural_panels(planted.watch(layers), reds, SPEC, checkpoint, again.append)
     assert again[0] == 9 and sum(again) == 20  # three batches are not shown again
-    assert [panel.numbers for panel in panels] == [panel.numbers for panel in expected]
+    assert [panel.record for panel in panels] == [panel.record for panel in expected]
     assert [panel.data for panel in panels] == [panel.data for panel in expected]
 
 
@@ -205,18 +208,18 @@ def test_the_example_is_the_receptive_field_where_the_pattern_was_planted(
     top, left, field_px = 29, 14, 11
     image[top : top + field_px, left : left + field_px] = grating()[:field_px, :field_px]
     Image.fromarray(image).save(tmp_path / "planted.png")
-    photographs = Photographs.of(tmp_path)
+    photographs = ImageFolder.of(tmp_path)
     layer = planted.facts.layers[0]
-    numbers = first_layer(planted, photographs).numbers
-    file, row, column, _ = numbers["top"][GABOR_UNIT][0]
-    assert numbers["files"][file] == "planted.png"
+    record = first_layer(planted, photographs).record
+    file, row, column, _ = record.top[GABOR_UNIT][0]
+    assert record.files[file] == "planted.png"
     found_top, found_left, side_px = window(layer, IMAGE_PX, row, column)
     rim_px = (SIDE_PX - IMAGE_PX) / 2
     assert side_px == field_px
     assert abs(found_top + rim_px - top) <= 3 and abs(found_left + rim_px - left) <= 3
-    album = Album(photographs, IMAGE_PX)
-    spec = Examples(SPEC)
-    (sheet,) = example_sheets(layer, layer.units[:1], numbers, album, spec)
+    album = Album(photographs, SEEN_AS)
+    spec = ExamplesSpec(IMAGE_PX)
+    (sheet,) = example_sheets(layer, layer.units[:1], record, album, spec)
     left, top = spec.layout(layer).corner_px(0, 0)
     cell = sheet.pixels[top : top + field_px, left : left + field_px]
     shown = album.get("planted.png")[found_top:, found_left:][:field_px, :field_px]
@@ -243,7 +246,7 @@ def test_windows_stay_inside_the_image_and_cover_what_they_must(planted: Network
 
 def test_a_photograph_that_has_gone_is_named(tmp_path: Path):
     save(tmp_path, "a.png", (1, 2, 3))
-    photographs = Photographs.of(tmp_path)
+    photographs = ImageFolder.of(tmp_path)
     (tmp_path / "a.png").unlink()
     with pytest.raises(CacheError, match=r"a\.png cannot be read any more"):
-        Album(photographs, 32).get("a.png")
+        Album(photographs, seen_as(32)).get("a.png")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from atlas.network import Network
-from atlas.panels.neighbours import alike_in_answers, alike_in_pictures, neighbour_panels
+from atlas.kinds.similar.neighbours import (
+    alike_in_answers,
+    alike_in_pictures,
+    nearest_neighbours,
+)
+from atlas.network.network import Network
 from atlas.pictures.embedding import N_DIMS, Embedder, packed, unpacked
 
 
@@ -20,9 +24,10 @@ def test_a_constant_answer_is_like_none(seeded: Network):
     layer = seeded.facts.layers[0]
     answers = torch.rand(4, 30, generator=torch.Generator().manual_seed(0))
     answers[1] = 7.0
-    (panel, *_) = neighbour_panels(seeded.facts.layers, layer.units, alike_in_answers(answers), 3)
-    assert panel.numbers["within"][1] == []
-    assert all(channel != 1 for found in panel.numbers["within"] for _, channel, _ in found)
+    directions = alike_in_answers(answers)
+    found = nearest_neighbours(seeded.facts.layers, layer.units, directions, 3)
+    assert found[layer.unit(1)] == ([], [])
+    assert all(channel != 1 for within, _ in found.values() for _, channel, _ in within)
 
 
 def test_neighbours_are_the_most_similar_within_and_across_layers(seeded: Network):
@@ -30,21 +35,22 @@ def test_neighbours_are_the_most_similar_within_and_across_layers(seeded: Networ
     units = [*first.units, *second.units]
     degrees = torch.tensor([0.0, 10, 30, 60, 12, 33, 64, 180])
     directions = torch.stack([degrees.deg2rad().cos(), degrees.deg2rad().sin()], 1)
-    panels = neighbour_panels(layers, units, directions, 2)
+    found = nearest_neighbours(layers, units, directions, 2)
     cos = lambda degree: round(float(np.cos(np.radians(degree))), 3)  # noqa: E731
-    assert panels[0].numbers["within"][0] == [[0, 1, cos(10)], [0, 2, cos(30)]]
-    assert panels[0].numbers["across"][0] == [[1, 0, cos(12)], [1, 1, cos(33)]]
-    assert panels[1].numbers["within"][3] == []  # opposite to all
-    assert panels[2].numbers == {"within": [[]] * 4, "across": [[]] * 4}  # not compared
+    within, across = found[first.unit(0)]
+    assert within == [[0, 1, cos(10)], [0, 2, cos(30)]]
+    assert across == [[1, 0, cos(12)], [1, 1, cos(33)]]
+    assert found[second.unit(3)][0] == []  # opposite to all
+    assert list(found) == units  # and no other
 
 
 def test_blocks_change_nothing(seeded: Network, monkeypatch):
     units = [unit for layer in seeded.facts.layers for unit in layer.units]
     vectors = torch.randn(len(units), 6, generator=torch.Generator().manual_seed(0))
     directions = alike_in_pictures(vectors)
-    whole = neighbour_panels(seeded.facts.layers, units, directions, 3)
-    monkeypatch.setattr("atlas.panels.neighbours.BLOCK", 5)
-    assert neighbour_panels(seeded.facts.layers, units, directions, 3) == whole
+    whole = nearest_neighbours(seeded.facts.layers, units, directions, 3)
+    monkeypatch.setattr("atlas.kinds.similar.neighbours.BLOCK", 5)
+    assert nearest_neighbours(seeded.facts.layers, units, directions, 3) == whole
 
 
 def test_equal_pictures_have_equal_embeddings_and_survive_packing(seeded: Network):

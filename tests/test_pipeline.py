@@ -17,11 +17,9 @@ import pytest
 from PIL import Image
 
 import atlas.pipeline
-from atlas.demo.images import Drawings
-from atlas.photographs import Photographs
+from atlas.asked import AtlasSpec, Selection
 from atlas.pipeline import Atlas, Places
 from atlas.refresh import Refresher, Rhythm
-from atlas.spec import AtlasSpec, Selection
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ["--demo", "--preset", "preview", "--device", "cpu", "--layers", "conv1,layer1.*,fc"]
@@ -111,7 +109,7 @@ def test_the_site_grows_while_it_renders_and_ends_the_same(finished, tmp_path, m
     eager = functools.partial(Refresher, rhythm=Rhythm(least_pause_s=0.1, pauses=0))
     monkeypatch.setattr(atlas.pipeline, "Refresher", eager)
     selection = Selection(layers=("conv1", "layer1.*", "fc"))
-    spec = AtlasSpec(demo=True, preset="preview", selection=selection, images=Drawings.new())
+    spec = AtlasSpec(family="demo", preset="preview", selection=selection)
     places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
     with Atlas(spec, places) as growing:
         plan = growing.plan()

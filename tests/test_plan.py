@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
 
+from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Entry
-from atlas.network import Network
-from atlas.photographs import Photographs
-from atlas.plan import StageTime, make_plan, measured_speed, stage_times, unit_cost
-from atlas.spec import KINDS, AtlasSpec, Selection, twin_indices, units_of
+from atlas.kinds import KINDS, twin
+from atlas.network.network import Network
+from atlas.plan import Job, Plan, StageTime, make_plan, measured_speed, stage_times
 
 SPEC = AtlasSpec(preset="preview")
+WITH_IMAGES = dataclasses.replace(SPEC, images_sha256="0" * 64)
 PER_UNIT = ("filter", "excitatory", "inhibitory")
 
 
-def keys_of(plan) -> list[str]:
+def keys_of(plan: Plan) -> list[str]:
     return [key for job in plan.asked for key in job.keys]
+
+
+def kinds_of(jobs: Iterable[Job]) -> list[str]:
+    """Names of the kinds, in the order of making."""
+    return list(dict.fromkeys(job.kind.name for job in jobs))
 
 
 def entry(key: str, seconds: float) -> Entry:
@@ -27,8 +33,8 @@ def entry(key: str, seconds: float) -> Entry:
 
 def test_nothing_done_everything_missing(planted: Network):
     plan = make_plan(SPEC, planted.facts, ())
-    n_twins = sum(len(twin_indices(layer)) for layer in planted.facts.layers)
-    n_fields = sum(job.layer.n_units for job in plan.asked if job.kind == "field")
+    n_twins = sum(len(twin.SAMPLE.indices(layer)) for layer in planted.facts.layers)
+    n_fields = sum(job.layer.n_units for job in plan.asked if job.kind.name == "field")
     n_layers = len(planted.facts.layers)
     per_layer = 5 * n_layers  # circuit, noise, tuning, dream, similar
     assert plan.n_asked == 3 * planted.facts.n_units + n_twins + n_fields + per_layer
@@ -39,18 +45,16 @@ def test_nothing_done_everything_missing(planted: Network):
 def test_kind_after_kind_each_in_forward_order(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).missing
     names = [layer.name for layer in planted.facts.layers]
-    assert list(dict.fromkeys(job.kind for job in jobs)) == [
-        kind for kind in KINDS if kind not in ("natural", "examples")
+    assert kinds_of(jobs) == [
+        kind.name for kind in KINDS if kind.name not in ("natural", "examples")
     ]
     for kind in (*PER_UNIT, "noise", "dream"):
-        assert [job.layer.name for job in jobs if job.kind == kind] == names
+        assert [job.layer.name for job in jobs if job.kind.name == kind] == names
 
 
 def test_photographs_are_shown_only_if_there_are_any(planted: Network):
-    photographs = Photographs(Path("photographs"), ("a.jpg",), "0" * 64)
-    spec = dataclasses.replace(SPEC, images=photographs)
-    kinds = {job.kind for job in make_plan(spec, planted.facts, ()).asked}
-    assert kinds == set(KINDS)
+    plan = make_plan(WITH_IMAGES, planted.facts, ())
+    assert kinds_of(plan.asked) == [kind.name for kind in KINDS]
 
 
 def test_units_are_compared_again_as_soon_as_there_are_more(planted: Network):
@@ -58,39 +62,38 @@ def test_units_are_compared_again_as_soon_as_there_are_more(planted: Network):
     done = keys_of(make_plan(some, planted.facts, ()))
     assert make_plan(some, planted.facts, done).n_missing == 0
     plan = make_plan(SPEC, planted.facts, done)
-    compared = [job for job in plan.missing if job.kind == "similar"]
+    compared = [job for job in plan.missing if job.kind.name == "similar"]
     assert len(compared) == len(planted.facts.layers)
     assert len(compared[0].sources) == planted.facts.n_units
     assert not {key for job in compared for key in job.keys} & set(done)
 
 
 def test_with_photographs_units_are_compared_by_their_answers(planted: Network):
-    spec = dataclasses.replace(SPEC, images=Photographs(Path("photographs"), ("a.jpg",), "0" * 64))
-    jobs = {job.kind: job for job in make_plan(spec, planted.facts, ()).asked}
+    jobs = {job.kind.name: job for job in make_plan(WITH_IMAGES, planted.facts, ()).asked}
     assert jobs["natural"].keys[0] in jobs["similar"].sources
     assert jobs["examples"].sources == jobs["natural"].keys
 
 
 def test_single_fields_are_for_layers_that_see_half_the_image_at_most(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).asked
-    with_fields = {job.layer.name for job in jobs if job.kind == "field"}
+    with_fields = {job.layer.name for job in jobs if job.kind.name == "field"}
     for layer in planted.facts.layers:
         assert (layer.name in with_fields) == (layer.receptive_field_px <= 24)
 
 
 def test_only_the_kinds_that_were_asked_for(planted: Network):
     spec = dataclasses.replace(SPEC, kinds=("excitatory",))
-    assert {job.kind for job in make_plan(spec, planted.facts, ()).asked} == {"excitatory"}
+    assert kinds_of(make_plan(spec, planted.facts, ()).asked) == ["excitatory"]
 
 
 def test_only_what_is_missing_is_left(planted: Network):
     everything = make_plan(SPEC, planted.facts, ())
-    done = [key for job in everything.asked if job.kind in PER_UNIT for key in job.keys[:3]]
+    done = [key for job in everything.asked if job.kind.name in PER_UNIT for key in job.keys[:3]]
     plan = make_plan(SPEC, planted.facts, done)
     assert plan.n_asked == everything.n_asked
     assert plan.n_missing == everything.n_asked - len(done)
     assert not {key for job in plan.missing for key in job.keys} & set(done)
-    per_unit = [job for job in plan.missing if job.kind in PER_UNIT]
+    per_unit = [job for job in plan.missing if job.kind.name in PER_UNIT]
     assert all(job.units[0].index == 3 for job in per_unit)  # the layer's fourth, or no job
 
 
@@ -114,7 +117,7 @@ def test_everything_done_nothing_missing(planted: Network):
 def test_a_changed_setting_remakes_only_what_depends_on_it(planted: Network, change, remade):
     done = keys_of(make_plan(SPEC, planted.facts, ()))
     plan = make_plan(dataclasses.replace(SPEC, **change), planted.facts, done)
-    assert {job.kind for job in plan.missing} == remade
+    assert set(kinds_of(plan.missing)) == remade
 
 
 def test_other_weights_share_nothing(planted: Network):
@@ -126,29 +129,36 @@ def test_other_weights_share_nothing(planted: Network):
 
 def test_a_selection_asks_for_its_units_alone(planted: Network):
     spec = dataclasses.replace(SPEC, selection=Selection(("conv1",), (range(1, 3),)))
-    asked = {job.kind: job.units for job in make_plan(spec, planted.facts, ()).asked}
+    asked = {job.kind.name: job.units for job in make_plan(spec, planted.facts, ()).asked}
     assert [unit.id for unit in asked["excitatory"]] == ["conv1:1", "conv1:2"]
     assert [unit.id for unit in asked["dream"]] == ["conv1"]
 
 
 def test_twins_are_the_same_sample_whatever_is_selected(planted: Network):
     layer = dataclasses.replace(planted.facts.layers[0], n_units=64)
-    assert [unit.index for unit in units_of("twin", layer, layer.units)] == [0, 16, 32, 48]
-    assert [unit.index for unit in units_of("twin", layer, layer.units[10:40])] == [16, 32]
-    assert units_of("twin", layer, layer.units[1:9]) == ()
+    twins = twin.KIND.scope
+    assert [unit.index for unit in twins.units(layer, layer.units)] == [0, 16, 32, 48]
+    assert [unit.index for unit in twins.units(layer, layer.units[10:40])] == [16, 32]
+    assert twins.units(layer, layer.units[1:9]) == ()
 
 
 def test_deeper_layers_and_larger_canvases_cost_more(planted: Network):
     first, last = planted.facts.layers[0], planted.facts.layers[-1]
-    preview = SPEC.artifact_spec("excitatory", last, planted.facts)
-    standard = AtlasSpec().artifact_spec("excitatory", last, planted.facts)
-    assert unit_cost(last, preview, planted.facts) > unit_cost(first, preview, planted.facts)
-    assert unit_cost(last, standard, planted.facts) > unit_cost(last, preview, planted.facts)
+    preview, standard = (
+        next(
+            job
+            for job in make_plan(asked, planted.facts, ()).asked
+            if job.kind.name == "excitatory" and job.layer == last
+        )
+        for asked in (SPEC, AtlasSpec())
+    )
+    assert preview.unit_cost > dataclasses.replace(preview, layer=first).unit_cost
+    assert standard.unit_cost > preview.unit_cost
 
 
 def test_speed_is_cost_over_time_and_unknown_before_anything_ran(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).asked
-    ascents = [job for job in jobs if job.kind == "excitatory"]
+    ascents = [job for job in jobs if job.kind.name == "excitatory"]
     assert measured_speed(jobs, {}) is None
     entries = {key: entry(key, 2.0) for key in ascents[0].keys}
     assert measured_speed(jobs, entries) == pytest.approx(ascents[0].unit_cost / 2.0)
@@ -158,10 +168,10 @@ def test_stages_take_what_their_pictures_took(planted: Network):
     facts = planted.facts
     jobs = make_plan(dataclasses.replace(SPEC, kinds=("filter", "excitatory")), facts, ()).asked
     drawn, ascended = (
-        next(job for job in jobs if job.kind == kind) for kind in ("filter", "excitatory")
+        next(job for job in jobs if job.kind.name == kind) for kind in ("filter", "excitatory")
     )
     seconds = dict.fromkeys([*drawn.keys, *ascended.keys[:3]], 0.5)  # one is missing
-    (stem,) = stage_times(jobs, seconds, facts)
+    (stem,) = stage_times(jobs, seconds)
     n_steps, seen_px = 12, ascended.spec.stages[0].seen_px
     macs = 4 * 3 * 11 * 11 * seen_px**2  # of one pass through conv1, at the size it is shown
     assert stem == StageTime("stem", 3, 1.5, pytest.approx(3 * 4 * n_steps * macs))

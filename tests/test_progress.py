@@ -7,15 +7,15 @@ import time
 import pytest
 from tqdm import tqdm
 
+from atlas.asked import AtlasSpec
 from atlas.cache import Artifact
-from atlas.network import Network
+from atlas.network.network import Network
 from atlas.plan import Job, make_plan
 from atlas.progress import Progress
-from atlas.spec import AtlasSpec
 
 
 def made(job: Job, n: int) -> list[Artifact]:
-    return [Artifact(key, "", job.kind, 1, 1, {}, 0.0, b"") for key in job.keys[:n]]
+    return [Artifact(key, "", job.kind.name, 1, 1, "{}", 0.0, b"") for key in job.keys[:n]]
 
 
 @pytest.mark.parametrize("seconds_before", [0, 1000])
@@ -26,7 +26,8 @@ def test_what_costs_nothing_says_nothing_about_the_time_left(
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     plan = make_plan(AtlasSpec(preset="preview", kinds=("filter", "excitatory")), planted.facts, ())
     drawn, ascended = (
-        next(job for job in plan.missing if job.kind == kind) for kind in ("filter", "excitatory")
+        next(job for job in plan.missing if job.kind.name == kind)
+        for kind in ("filter", "excitatory")
     )
     with tqdm(total=plan.n_missing, disable=True) as bar:
         progress = Progress(plan, None, bar)

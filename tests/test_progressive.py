@@ -10,7 +10,7 @@ from conftest import Planted, make_network, randomise
 
 from atlas.pictures.progressive import ascend, box_blur, enlarge, stretch
 from atlas.pictures.reference import render_one
-from atlas.spec import AtlasSpec, Progressive
+from atlas.recipes import Progressive, unit_recipe
 
 
 def as_opencv(images: torch.Tensor) -> np.ndarray:
@@ -52,9 +52,8 @@ def test_the_tutorials_sizes():
 
 
 def test_scales_and_blur_per_kind_of_layer(planted):
-    spec = AtlasSpec(recipe="progressive")
     recipes = {
-        layer.name: spec.artifact_spec("excitatory", layer, planted.facts)
+        layer.name: unit_recipe("progressive", "standard", layer, planted.facts, seed=0)
         for layer in planted.facts.layers
     }
     settings = {name: (recipe.n_scales, recipe.blur_px) for name, recipe in recipes.items()}

@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from atlas.addressing import describe
+from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Artifact, Cache
-from atlas.engine import Engine, encode
-from atlas.network import Network
+from atlas.engine import Engine
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.network.network import Network
+from atlas.pictures.encode import encode
+from atlas.pictures.picture import Picture
 from atlas.pictures.provenance import NAMESPACE, provenance
 from atlas.plan import make_plan
-from atlas.spec import AtlasSpec, Selection, describe
+from atlas.recipes import unit_recipe
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
@@ -48,12 +53,11 @@ def test_an_excitatory_picture_carries_its_unit_weights_recipe_and_answer(
 ):
     second = artifacts[1]
     found = told(second.data)
-    recipe = AtlasSpec(preset="preview").artifact_spec(
-        "excitatory", planted.facts.layers[0], planted.facts
-    )
+    recipe = unit_recipe("fourier", "preview", planted.facts.layers[0], planted.facts, seed=0)
     assert (found["unit"], found["sha256"]) == ("conv1:1", planted.facts.sha256)
     assert json.loads(found["recipe"]) == json.loads(json.dumps(describe(recipe)))
-    expected = {name: second.numbers[name] for name in ("z", "z_max")}
+    numbers = json.loads(second.numbers_json)
+    expected = {name: numbers[name] for name in ("z", "z_max")}
     assert json.loads(found["measured"]) == expected
 
 
@@ -64,8 +68,10 @@ def test_pictures_that_are_shown_on_sheets_carry_nothing(artifacts: list[Artifac
 
 def test_names_are_escaped_and_pixels_untouched(planted: Network):
     facts = dataclasses.replace(planted.facts, weights='<a & "b">.pth')
-    spec = AtlasSpec().artifact_spec("excitatory", facts.layers[0], facts)
+    layer = facts.layers[0]
+    spec = unit_recipe("fourier", "standard", layer, facts, seed=0)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
-    data = encode(pixels, None, provenance(facts, facts.layers[0].unit(0), spec, {}))
+    picture = Picture(layer.unit(0), pixels, ExcitatoryRecord())
+    data = encode(pixels, None, provenance(facts, layer, picture, spec))
     assert told(data)["weights"] == '<a & "b">.pth'
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), pixels)

@@ -12,13 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from atlas.network import Network, load_network
-from atlas.panels.circuits import circuit_panels
+from atlas.asked import AtlasSpec
+from atlas.families import find_family
+from atlas.kinds.circuit import CircuitSpec
+from atlas.kinds.circuit.make import circuit_panels
+from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.network.load import load_network
+from atlas.network.network import Network
 from atlas.pictures import progressive
 from atlas.pictures.finished import finish
 from atlas.pictures.recipes import ascend
 from atlas.pictures.reference import render_one
-from atlas.spec import AtlasSpec, Circuit, Progressive
+from atlas.recipes import Progressive, unit_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
@@ -30,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_network(AtlasSpec(weights=WEIGHTS))
+    return load_network(AtlasSpec(weights=WEIGHTS), find_family("resnet50"))
 
 
 def test_what_a_layer_is_told_to_take_in_is_what_it_took_in_training(network: Network):
@@ -46,15 +51,15 @@ def test_what_a_layer_is_told_to_take_in_is_what_it_took_in_training(network: Ne
 def test_the_circuits_of_the_whole_network_take_seconds_and_agree_with_the_walk(network: Network):
     layers = network.facts.layers
     started = time.perf_counter()
-    panels = circuit_panels(network, layers, Circuit())
+    panels = circuit_panels(network, layers, CircuitSpec())
     assert time.perf_counter() - started < 30
     for layer, panel in zip(layers[1:], panels[1:], strict=True):
         signal = network.wiring[layer.name]
         assert signal is not None and set(signal.writers) == set(layer.writers)
-        assert len(panel.numbers["excited_by"]) == layer.n_units
+        assert len(panel.record.excited_by) == layer.n_units
     labels = network.facts.labels
-    goldfish = panels[-1].numbers["excited_by"][1][0]
-    channel = panels[goldfish[0]].numbers["speaks_for"][goldfish[1]]
+    goldfish = panels[-1].record.excited_by[1][0]
+    channel = panels[goldfish[0]].record.speaks_for[goldfish[1]]
     assert {"goldfish", "orange"} <= {labels[index] for _, index, _ in channel}
 
 
@@ -130,10 +135,10 @@ def test_class_pictures_raise_their_class(site: Path):
 def test_short_cuts_and_half_precision_drive_units_as_far(network: Network, name: str):
     """On the whole: an ascent is chaotic, so single units differ, either way."""
     layer = network.facts.layer(name)
-    recipe = AtlasSpec(preset="preview").artifact_spec("excitatory", layer, network.facts)
-    exact = network.tap(layer)
+    recipe = unit_recipe("fourier", "preview", layer, network.facts, seed=0)
+    exact, units = network.tap(layer), layer.units[:32]
     reached = []
     for tap in (exact, network.tap(layer, "bfloat16")):
-        pictures = finish(ascend(tap, layer.units[:32], recipe), layer.units[:32], exact).pictures()
-        reached.append(sum(picture.numbers["z"] for picture in pictures))
+        made = finish(ascend(tap, units, recipe), units, exact, ExcitatoryRecord)
+        reached.append(sum(picture.record.score for picture in made.pictures()))
     assert reached[1] == pytest.approx(reached[0], rel=0.02)

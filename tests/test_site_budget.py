@@ -10,6 +10,9 @@ def test_files_are_counted_by_what_they_are() -> None:
         "conv1/0001.webp": 300,
         "conv1/cover.webp": 50,
         "conv1/inhibitory-00.webp": 400,
+        "like/cat-12345678.webp": 90,  # all digits after the dash, as sheets have
+        "like/12345678.webp": 4,
+        "like/cat-12345678.html": 1,
         "conv1/units.json": 5,
         "search-index.js": 6,
         "static/js/atlas.js": 7,
@@ -17,7 +20,8 @@ def test_files_are_counted_by_what_they_are() -> None:
     assert parts_of(sizes) == (
         Part("inhibitory", 1, 400),
         Part("pictures", 2, 350),
-        Part("pages", 2, 30),
+        Part("looked up", 2, 94),
+        Part("pages", 3, 31),
         Part("data", 2, 11),
         Part("other", 1, 7),
     )
@@ -48,3 +52,11 @@ def test_too_many_files_are_said_with_what_saves_most_of_them() -> None:
 def test_where_nothing_can_be_left_out_there_is_another_remedy() -> None:
     (warning,) = warnings((Part("pages", 65_001, 1),))
     assert "fewer layers" in warning
+
+
+def test_images_that_were_looked_up_are_no_kind_that_can_be_left_out() -> None:
+    """Their names end in digests, and a digest may look like the number of a sheet."""
+    parts = parts_of({"like/examples-12345678.webp": 950_000_000, "fc/twins-00.webp": 7_000_000})
+    assert parts == (Part("looked up", 1, 950_000_000), Part("twins", 1, 7_000_000))
+    (warning,) = warnings(parts)
+    assert "--leave-out twin, which saves 7 MB" in warning

@@ -7,8 +7,9 @@ import pytest
 import site_factory
 from site_reader import Page
 
-from atlas.site.circuit_views import circuit_of
-from atlas.site.views import Contents
+from atlas import paths
+from atlas.kinds.circuit.view import section_view
+from atlas.site.contents import Contents
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -24,7 +25,7 @@ def contents(kinds: Collection[str] = KINDS, but: Collection[str] = ()) -> Conte
 
 
 def shown(site: Path, unit: Unit) -> Page:
-    return Page((site / unit.layer / f"{unit.slug}.html").read_text(encoding="utf-8"))
+    return Page((site / paths.unit_page(unit)).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,8 @@ def test_partners_are_named_pictured_linked_and_signed(site: Path) -> None:
 
 def test_a_list_of_nobody_is_not_shown(tmp_path: Path) -> None:
     known = contents()
-    known.entries[UNIT.layer]["circuit"].numbers["inhibits"][UNIT.index] = []
+    with site_factory.changed_numbers(known, UNIT.layer, "circuit") as numbers:
+        numbers["inhibits"][UNIT.index] = []
     write_site(known, tmp_path)
     text = shown(tmp_path, UNIT).text
     assert "Inhibits" not in text and "Inhibited by" in text
@@ -61,7 +63,8 @@ def test_a_list_of_nobody_is_not_shown(tmp_path: Path) -> None:
 def test_the_slice_of_an_input_is_cut_out_of_the_units_own_picture(tmp_path: Path) -> None:
     """Cell 2 of sheets of 5 columns of 40 px; slices of 3 weights of 2 px, and gaps of 1 px."""
     known = contents()
-    known.entries[UNIT.id]["filter"].numbers.update(inputs=[3, 2, 1, 0], columns=2)
+    with site_factory.changed_numbers(known, UNIT.id, "filter") as numbers:
+        numbers.update(inputs=[3, 2, 1, 0], columns=2)
     write_site(known, tmp_path)
     found = shown(tmp_path, UNIT)
     hidden = [svg for svg in found.all("svg") if svg.get("aria-hidden") == "true"]
@@ -103,9 +106,9 @@ def test_those_that_write_the_same_channel_are_linked(site: Path) -> None:
 def test_partners_in_several_layers_are_named_with_their_layers(tmp_path: Path) -> None:
     known = contents()
     layer = known.facts.layer("layer1.1.conv1")
-    found = known.entries[layer.name]["circuit"].numbers["excited_by"]
-    found[0] = [[3, 11, 0.7], [4, 12, 0.6]]
-    circuit = circuit_of(known, layer, layer.unit(0))
+    with site_factory.changed_numbers(known, layer.name, "circuit") as numbers:
+        numbers["excited_by"][0] = [[3, 11, 0.7], [4, 12, 0.6]]
+    circuit = section_view(known, layer, layer.unit(0))
     assert circuit
     assert circuit.lists[0].title == "Excited by"
     assert [partner.layer for partner in circuit.lists[0].partners] == [
@@ -120,9 +123,9 @@ def test_partners_in_several_layers_are_named_with_their_layers(tmp_path: Path) 
 def test_classes_have_channels_and_channels_have_classes(tmp_path: Path) -> None:
     known = contents()
     last = known.facts.layers[-2]
-    numbers = known.entries[last.name]["circuit"].numbers
     classes = known.facts.layers[-1].index
-    numbers["speaks_for"] = [[[classes, 3, 0.31], [classes, 1, 0.2]]] * last.n_units
+    with site_factory.changed_numbers(known, last.name, "circuit") as numbers:
+        numbers["speaks_for"] = [[[classes, 3, 0.31], [classes, 1, 0.2]]] * last.n_units
     write_site(known, tmp_path)
     channel = shown(tmp_path, last.unit(0))
     text = " ".join(channel.text.split())

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import site_factory
-from site_factory import EVIL
+from site_factory import EVIL, FOLDER_SHA256, KIND_NAMES, PER_LAYER
 from site_reader import Page
 
-from atlas.site.evidence import evidence_of
-from atlas.site.views import Contents
+from atlas import paths
+from atlas.site.contents import Contents
+from atlas.site.evidence import evidence_view
 from atlas.site.writer import write_site
-from atlas.spec import KINDS, PER_LAYER
 from atlas.units import NetworkFacts, Unit
 
 UNIT = Unit("layer1.0.conv2", 2)  # of five, whose twins are 0, 1, 2, 3
@@ -30,7 +30,7 @@ def page(site: Path, path: str) -> Page:
 
 
 def unit_page(site: Path, unit: Unit) -> Page:
-    return page(site, f"{unit.layer}/{unit.slug}.html")
+    return page(site, paths.unit_page(unit))
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,10 @@ def test_a_twin_says_how_alike_it_is_and_against_what(site: Path) -> None:
 
 def test_a_twin_without_similarity_says_no_more_than_it_knows(tmp_path: Path) -> None:
     known = contents()
-    known.entries[UNIT.id]["twin"].numbers["similarity"] = None
-    known.entries["layer1.0.conv2:1"]["twin"].numbers["similarity_other"] = None
+    with site_factory.changed_numbers(known, UNIT.id, "twin") as numbers:
+        del numbers["similarity"]
+    with site_factory.changed_numbers(known, "layer1.0.conv2:1", "twin") as numbers:
+        numbers["similarity_other"] = None  # as older caches have it
     write_site(known, tmp_path)
     assert "similarity" not in unit_page(tmp_path, UNIT).text
     text = unit_page(tmp_path, Unit("layer1.0.conv2", 1)).text
@@ -107,7 +109,7 @@ def test_the_evidence_is_a_list_with_true_minus_signs_and_links(site: Path) -> N
 
 
 def test_the_axis_has_every_source_in_its_place(site: Path) -> None:
-    evidence = evidence_of(contents(), contents().facts.layer(UNIT.layer), UNIT)
+    evidence = evidence_view(contents(), contents().facts.layer(UNIT.layer), UNIT)
     assert evidence
     marks = {mark.style: mark for mark in evidence.marks}
     assert set(marks) == {"up", "down", "noise", "photos"}
@@ -142,7 +144,7 @@ def test_a_layer_without_batchnorm_is_measured_in_activations(tmp_path: Path) ->
     assert "Median peak of the units: +10.5 on" in page(tmp_path, f"{UNIT.layer}/index.html").text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KIND_NAMES)
 def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
     write_site(contents(without=(kind,)), tmp_path)
     words = {
@@ -165,7 +167,7 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_picture_alone_has_nothing_to_be_held_against(tmp_path: Path) -> None:
-    write_site(contents(without=set(KINDS) - {"excitatory"}), tmp_path)
+    write_site(contents(without=set(KIND_NAMES) - {"excitatory"}), tmp_path)
     found = unit_page(tmp_path, UNIT)
     assert "Evidence" not in found.text and "Peak activation+10.50 σ" in found.text
     layer = page(tmp_path, f"{UNIT.layer}/index.html").text
@@ -175,10 +177,12 @@ def test_a_picture_alone_has_nothing_to_be_held_against(tmp_path: Path) -> None:
 def test_photographs_that_could_not_be_read_are_not_spoken_of(tmp_path: Path) -> None:
     known = contents()
     for layer in known.facts.layers:
-        numbers = known.entries[layer.name]["natural"].numbers
-        numbers.clear()
-        numbers |= {"n_images": 0, "n_skipped": 1, "skipped": ["torn.jpg"]}
-        known.entries[layer.name]["similar"].numbers["basis"] = "pictures"
+        with site_factory.changed_numbers(known, layer.name, "natural") as numbers:
+            numbers.clear()
+            numbers.update(n_images=0, n_skipped=1, skipped=["torn.jpg"], n_classes=0)
+            numbers["folder_sha256"] = FOLDER_SHA256
+        with site_factory.changed_numbers(known, layer.name, "similar") as numbers:
+            numbers["basis"] = "pictures"
     write_site(known, tmp_path)
     assert "hotograph" not in unit_page(tmp_path, UNIT).text
     assert "hotograph" not in page(tmp_path, f"{UNIT.layer}/index.html").text
@@ -208,8 +212,9 @@ def test_a_layer_shows_its_dream_its_seeds_and_its_medians(site: Path) -> None:
 def test_dead_units_are_counted(site: Path, tmp_path: Path) -> None:
     assert "dead units0" in page(site, "index.html").text
     known = contents()
-    for index in (1, 2, 4):
-        known.entries[f"layer1.0.conv2:{index}"]["excitatory"].numbers["dead"] = True
+    for unit_id in ("layer1.0.conv2:1", "layer1.0.conv2:2", "layer1.0.conv2:4"):
+        with site_factory.changed_numbers(known, unit_id, "excitatory") as numbers:
+            numbers["dead"] = True
     write_site(known, tmp_path)
     assert "dead units3" in page(tmp_path, "index.html").text
     assert "3 dead units: 1–2, 4" in page(tmp_path, "layer1.0.conv2/index.html").text
@@ -217,13 +222,14 @@ def test_dead_units_are_counted(site: Path, tmp_path: Path) -> None:
 
 
 def test_dead_units_are_not_counted_where_nothing_was_rendered(tmp_path: Path) -> None:
-    write_site(contents(without=set(KINDS) - {"filter"}), tmp_path)
+    write_site(contents(without=set(KIND_NAMES) - {"filter"}), tmp_path)
     assert "dead unit" not in page(tmp_path, "index.html").text
 
 
 def test_an_inhibitory_picture_that_nothing_moved_says_so(tmp_path: Path) -> None:
     known = contents()
-    known.entries[UNIT.id]["inhibitory"].numbers["dead"] = True
+    with site_factory.changed_numbers(known, UNIT.id, "inhibitory") as numbers:
+        numbers["dead"] = True
     write_site(known, tmp_path)
     assert "nothing that was tried silences the unit" in unit_page(tmp_path, UNIT).text
 
@@ -253,9 +259,10 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
         "n_skipped": 1,
         "skipped": ["torn.jpg"],
         "n_classes": 2,
+        "folder_sha256": FOLDER_SHA256,
     }
     n_layers, n_units = len(manifest["layers"]), manifest["counts"]["units"]
-    counts = {kind: manifest["counts"][kind] for kind in KINDS}
+    counts = {kind: manifest["counts"][kind] for kind in KIND_NAMES}
     assert counts == {
         **dict.fromkeys(("filter", "excitatory", "inhibitory"), n_units),
         "examples": sum(-(-layer["n_units"] // 9) for layer in manifest["layers"]),
@@ -264,7 +271,7 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
         "twin": 4 * n_layers,
     }
     unit = json.loads((site / layer["units"]).read_bytes())["units"][UNIT.index]
-    assert set(unit["numbers"]) == set(KINDS) - {"dream", "examples"}
+    assert set(unit["numbers"]) == set(KIND_NAMES) - {"dream", "examples"}
     assert unit["numbers"]["noise"] == {"z": 0.25, "z_max": 1.75, "z_min": -1.25}
     assert unit["numbers"]["natural"]["highest"] == f"birds/{EVIL} 2.jpg"
     assert unit["numbers"]["twin"]["similarity"] == 0.91

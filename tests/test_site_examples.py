@@ -1,5 +1,6 @@
 """What pages say of photographs, and how the strips of examples are shown."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import site_factory
 from site_factory import EVIL
 from site_reader import Page
 
-from atlas.site.example_views import examples_of
-from atlas.site.views import Contents
+from atlas import paths
+from atlas.kinds.natural.view import section_view
+from atlas.site.contents import Contents
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -28,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def unit_page(site: Path, unit: Unit) -> Page:
-    return Page((site / unit.layer / f"{unit.slug}.html").read_text(encoding="utf-8"))
+    return Page((site / paths.unit_page(unit)).read_text(encoding="utf-8"))
 
 
 def test_the_caption_names_answers_and_classes_of_the_strongest(site: Path) -> None:
@@ -56,15 +58,33 @@ def test_the_strip_is_loaded_when_it_is_reached_and_has_its_place(site: Path) ->
     assert str(strip["alt"]).startswith("Parts of photographs that drive Unit 2")
 
 
-def test_folders_have_the_names_of_the_classes_where_there_are_as_many() -> None:
+def strongest(folders: list[str], label_ids: tuple[str, ...] = ()) -> str:
+    """The caption where photographs are sorted into these folders: one is of the first of them."""
     known = contents()
-    numbers = known.entries[UNIT.layer]["natural"].numbers
-    numbers["classes"] = [f"n{index:08d}" for index in range(len(known.facts.labels))]
-    found = examples_of(known, known.facts.layer(UNIT.layer), UNIT)
-    assert found and f"2 {EVIL}, 1 tench" in found.strongest
+    known = dataclasses.replace(known, facts=dataclasses.replace(known.facts, label_ids=label_ids))
+    with site_factory.changed_numbers(known, UNIT.layer, "natural") as numbers:
+        numbers["classes"] = folders
+    found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
+    assert found
+    return found.strongest
+
+
+def test_folders_with_wordnet_ids_have_the_names_of_the_classes() -> None:
+    ids = tuple(f"n{index:08d}" for index in range(len(site_factory.LABELS)))
+    assert strongest([*ids], ids).endswith(f"; 2 {EVIL}, 1 tench")
+    assert strongest([ids[3], ids[0]], ids).endswith("; 2 tench, 1 great grey owl")
+
+
+def test_folders_with_names_of_classes_are_called_as_the_classes_are() -> None:
+    assert strongest(["great_grey_OWL", "Hat-Trick"]).endswith("; 2 hat-trick, 1 great grey owl")
+
+
+def test_folders_that_name_no_class_keep_their_names_also_where_there_are_as_many() -> None:
+    folders = [f"folder {index}" for index in range(len(site_factory.LABELS))]
+    assert strongest(folders).endswith("; 2 folder 1, 1 folder 0")
 
 
 def test_without_the_cut_examples_the_counts_remain() -> None:
     known = contents(wanted=lambda unit, kind: kind != "examples")
-    found = examples_of(known, known.facts.layer(UNIT.layer), UNIT)
+    found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
     assert found and found.strip is None and found.facts

@@ -12,7 +12,8 @@ import site_factory
 from site_factory import EVIL
 from site_reader import read_pages, resolve
 
-from atlas.site.network_views import blocks_of
+from atlas import paths
+from atlas.site.network_pages import blocks_of
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
 
@@ -53,7 +54,8 @@ def partial_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return unit.index < 4 if kind == "excitatory" else unit.index in (3, WHOLE_LAYER)
 
     contents, _ = site_factory.contents(wanted=wanted)
-    contents.entries["layer1.0.conv2:1"]["excitatory"].numbers["dead"] = True
+    with site_factory.changed_numbers(contents, "layer1.0.conv2:1", "excitatory") as numbers:
+        numbers["dead"] = True
     out_dir = tmp_path_factory.mktemp("partial")
     write_site(contents, out_dir)
     return out_dir
@@ -72,8 +74,8 @@ def test_every_unit_has_its_page_and_picture(site: Path) -> None:
     for layer in facts.layers:
         assert (site / layer.name / "index.html").is_file()
         for unit in layer.units:
-            assert (site / layer.name / f"{unit.slug}.html").is_file()
-            assert (site / layer.name / f"{unit.slug}.webp").is_file()
+            assert (site / layer.name / f"{unit.index:04d}.html").is_file()
+            assert (site / layer.name / f"{unit.index:04d}.webp").is_file()
 
 
 def test_a_partial_site_lists_what_is_missing(partial_site: Path) -> None:
@@ -118,7 +120,7 @@ def test_a_site_without_excitatory_pictures_yet_says_so_and_begins_with_others(
         html = (tmp_path / name / "index.html").read_text()
         told = re.search(r'data-sheets="([^"]*)"', html)
         assert told
-        stems = [sheet.partition(":")[0] for sheet in told[1].split()]
+        stems = [sheet.partition(":")[0] for sheet in told[1].split(";")]
         assert " ".join(stems) == sheets
 
 
@@ -218,7 +220,7 @@ def test_units_are_chained_in_order(site: Path) -> None:
 
 def test_manifest_and_units_point_to_files(partial_site: Path) -> None:
     manifest = json.loads((partial_site / "manifest.json").read_bytes())
-    assert manifest["schema"] == 2 and manifest["network"]["sha256"] == "0123456789abcdef" * 4
+    assert manifest["schema"] == 3 and manifest["network"]["sha256"] == "0123456789abcdef" * 4
     n_pages = 0
     for layer in manifest["layers"]:
         assert (partial_site / layer["page"]).is_file()
@@ -232,15 +234,20 @@ def test_manifest_and_units_point_to_files(partial_site: Path) -> None:
     assert n_pages == manifest["counts"]["pages"] == sum(x["n_pages"] for x in manifest["layers"])
 
 
-def test_search_index_names_existing_pages_only(partial_site: Path) -> None:
+def test_search_index_names_existing_pages_and_pictures_only(partial_site: Path) -> None:
     script = (partial_site / "search-index.js").read_text()
     index = json.loads(script.removeprefix("self.atlasIndex = ").removesuffix(";\n"))
     assert index["labels"] == list(site_factory.LABELS)
-    for name, n_units, runs in index["layers"]:
-        listed = set(itertools.chain(*(range(first, last + 1) for first, last in runs)))
+    for name, n_units, *runs in index["layers"]:
+        paged, pictured = (
+            set(itertools.chain(*(range(first, last + 1) for first, last in each)))
+            for each in runs
+        )
+        assert pictured < paged or not paged
         for number in range(n_units):
-            page = partial_site / name / f"{number:04d}.html"
-            assert page.is_file() == (number in listed)
+            stem = partial_site / name / f"{number:04d}"
+            assert stem.with_suffix(".html").is_file() == (number in paged)
+            assert stem.with_suffix(".webp").is_file() == (number in pictured)
 
 
 def test_network_is_drawn_as_it_is(site: Path) -> None:
@@ -266,7 +273,7 @@ def test_the_skip_path_is_told_by_the_wiring_whatever_runs_first() -> None:
 def test_a_unit_page_is_small(site: Path) -> None:
     facts = site_factory.network()
     sizes = [
-        (site / layer.name / f"{unit.slug}.html").stat().st_size
+        (site / paths.unit_page(unit)).stat().st_size
         for layer in facts.layers
         for unit in layer.units
     ]

@@ -6,7 +6,8 @@ import pytest
 import site_factory
 from site_reader import Page
 
-from atlas.site.views import Contents
+from atlas import paths
+from atlas.site.contents import Contents
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -18,7 +19,7 @@ def contents(**options: object) -> Contents:
 
 
 def unit_page(site: Path, unit: Unit) -> Page:
-    return Page((site / unit.layer / f"{unit.slug}.html").read_text(encoding="utf-8"))
+    return Page((site / paths.unit_page(unit)).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def test_neighbours_are_shown_with_their_pictures(site: Path) -> None:
 
 def test_without_neighbours_nothing_is_said(site: Path, tmp_path: Path) -> None:
     known = contents()
-    known.entries[UNIT.layer]["similar"].numbers["within"][UNIT.index] = []
-    known.entries[UNIT.layer]["similar"].numbers["across"][UNIT.index] = []
+    with site_factory.changed_numbers(known, UNIT.layer, "similar") as numbers:
+        numbers["within"][UNIT.index] = numbers["across"][UNIT.index] = []
     write_site(known, tmp_path)
     assert "Similar units" not in unit_page(tmp_path, UNIT).text
     other = Unit(UNIT.layer, 3)

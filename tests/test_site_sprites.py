@@ -8,16 +8,28 @@ import math
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import site_factory
 from PIL import Image
 
-from atlas.site.sprites import COVERS, FIELDS, FILTERS, INHIBITORY, THUMBS, compose
+from atlas import paths
+from atlas.kinds import field, filter, inhibitory
+from atlas.kinds.kind import Kind
+from atlas.sheets import SheetKind
+from atlas.site.sprites import COVERS, THUMBS, compose
 from atlas.site.writer import write_site
-from atlas.spec import first_on_sheet
 from atlas.units import Unit
+
+
+def sheets_of(kind: Kind[Any]) -> SheetKind:
+    assert kind.sheet
+    return kind.sheet
+
+
+FIELDS, FILTERS, INHIBITORY = map(sheets_of, (field.KIND, filter.KIND, inhibitory.KIND))
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +74,8 @@ def test_units_json_points_at_the_right_cells(tmp_path: Path) -> None:
                 assert opened[path].size == size
                 x = column * width + shown_width // 2
                 y = row * height + shown_height // 2
-                shown = Unit(layer.name, first_on_sheet(unit.index)) if name == "examples" else unit
-                expected = site_factory.colour(shown, SPRITES[name])
+                first = unit.index - unit.index % 9 if name == "examples" else unit.index
+                expected = site_factory.colour(layer.unit(first), SPRITES[name])
                 off = distance(opened[path].getpixel((x, y)), expected)
                 assert off <= (0 if name in ("filter", "field") else 14), (unit, name)
     n_convs = len(facts.layers) - 1
@@ -84,7 +96,7 @@ def test_units_json_points_at_the_right_cells(tmp_path: Path) -> None:
 def test_the_crop_on_a_page_is_the_picture_of_that_unit(
     site: Path, kind: str, unit: Unit, size: tuple[int, int]
 ) -> None:
-    html = (site / unit.layer / f"{unit.slug}.html").read_text(encoding="utf-8")
+    html = (site / paths.unit_page(unit)).read_text(encoding="utf-8")
     sheet = {"inhibitory": "inhibitory"}.get(kind, f"{kind}s")
     crops = re.findall(r'viewBox="([\d ]+)"[^>]*><image href="([^"]+)" width="(\d+)"', html)
     box, name, width = next(crop for crop in crops if crop[1].startswith(sheet))

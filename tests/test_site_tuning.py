@@ -6,9 +6,9 @@ import pytest
 import site_factory
 from site_reader import Page
 
+from atlas.kinds.tuning.view import section_view
+from atlas.site.contents import Contents
 from atlas.site.sortable import columns_of
-from atlas.site.tuning_views import tuning_of
-from atlas.site.views import Contents
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -32,7 +32,7 @@ def page(site: Path, path: str) -> Page:
 
 def test_curves_share_one_scale_and_angles_close_their_circle() -> None:
     known = contents()
-    tuning = tuning_of(known, known.facts.layer(UNIT.layer), UNIT)
+    tuning = section_view(known, known.facts.layer(UNIT.layer), UNIT)
     assert tuning
     orientation, period, hue, ring = (curve.points for curve in tuning.curves)
     points = orientation.split()
@@ -58,11 +58,11 @@ def test_what_a_unit_prefers_is_said_beside_its_curves(site: Path) -> None:
 
 def test_a_flat_unit_has_flat_curves(site: Path) -> None:
     known = contents()
-    numbers = known.entries[UNIT.layer]["tuning"].numbers
-    for name in ("orientation", "period", "hue", "ring"):
-        numbers[name] = [[0.0] * len(each) for each in numbers[name]]
-    numbers["blank"] = [0.0] * len(numbers["blank"])
-    tuning = tuning_of(known, known.facts.layer(UNIT.layer), UNIT)
+    with site_factory.changed_numbers(known, UNIT.layer, "tuning") as numbers:
+        for name in ("orientation", "period", "hue", "ring"):
+            numbers[name] = [[0.0] * len(each) for each in numbers[name]]
+        numbers["blank"] = [0.0] * len(numbers["blank"])
+    tuning = section_view(known, known.facts.layer(UNIT.layer), UNIT)
     assert tuning and "nan" not in repr(tuning)
 
 
@@ -83,7 +83,12 @@ def test_layers_name_their_numbers_once_and_units_give_them_in_order(site: Path)
 def test_grids_say_what_else_they_can_show(site: Path) -> None:
     grid = page(site, f"{UNIT.layer}/index.html").all("ul")
     sheets = next(str(each["data-sheets"]) for each in grid if "data-sheets" in each)
-    assert sheets == "thumbs:6:1 inhibitory:3:1 filters:5:1 examples:3:1.308"
+    assert sheets.split(";") == [
+        "thumbs:6:1:excitatory pictures",
+        "inhibitory:3:1:inhibitory pictures",
+        "filters:5:1:weights",
+        "examples:3:1.308:photographs",
+    ]
 
 
 def test_without_numbers_there_is_nothing_to_sort_by() -> None:

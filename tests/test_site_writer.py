@@ -14,9 +14,10 @@ import pytest
 import site_factory
 from site_factory import Pictures
 
+from atlas import paths
 from atlas.errors import SiteError
 from atlas.site import record, writer
-from atlas.site.views import Contents
+from atlas.site.contents import Contents
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -112,8 +113,8 @@ def test_one_changed_picture_rewrites_only_what_shows_it(tmp_path: Path) -> None
     before = state(tmp_path)
     write_site(with_entry(contents, pictures, UNIT, (255, 255, 255)), tmp_path)
     assert changed(before, state(tmp_path)) == {
-        f"{UNIT.layer}/{UNIT.slug}.html",
-        f"{UNIT.layer}/{UNIT.slug}.webp",
+        paths.unit_page(UNIT),
+        paths.unit_picture(UNIT),
         f"{UNIT.layer}/index.html",
         f"{UNIT.layer}/thumbs-00.webp",
         f"{UNIT.layer}/units.json",
@@ -126,10 +127,11 @@ def test_a_changed_measurement_of_a_layer_rewrites_its_pages_but_no_picture(tmp_
     write_site(contents, tmp_path)
     before, n_reads = state(tmp_path), pictures.n_reads
     layer = contents.facts.layer(UNIT.layer)
-    noise = pictures.add(layer.whole, "noise", b"", {"n_images": 16, "z_max": [3.0] * 4})
+    numbers = {"n_images": 16, "z": [0.0] * 4, "z_max": [3.0] * 4, "z_min": [-3.0] * 4}
+    noise = pictures.add(layer.whole, "noise", b"", numbers)
     entries = {**contents.entries, layer.name: {**contents.entries[layer.name], "noise": noise}}
     write_site(dataclasses.replace(contents, entries=entries), tmp_path)
-    pages = {f"{layer.name}/{unit.slug}.html" for unit in layer.units}
+    pages = {paths.unit_page(unit) for unit in layer.units}
     others = {f"{layer.name}/index.html", f"{layer.name}/units.json", record.FILE_NAME}
     assert changed(before, state(tmp_path)) == pages | others
     assert pictures.n_reads == n_reads
@@ -141,7 +143,7 @@ def test_units_that_are_gone_take_their_files_along(tmp_path: Path) -> None:
     fewer = {unit: made for unit, made in contents.entries.items() if unit != UNIT.id}
     report = write_site(dataclasses.replace(contents, entries=fewer), tmp_path)
     assert report.n_removed == 2
-    assert not list((tmp_path / UNIT.layer).glob(f"{UNIT.slug}.*"))
+    assert not list((tmp_path / UNIT.layer).glob(f"{paths.unit_slug(UNIT)}.*"))
     fresh = tmp_path / "fresh"
     write_site(dataclasses.replace(contents, entries=fewer), fresh)
     expected = digests(fresh)
@@ -220,8 +222,8 @@ def test_a_first_build_that_was_killed_is_finished(tmp_path: Path) -> None:
         "write_site(site_factory.contents(site_factory.network((1,), 4))[0],"
         " pathlib.Path(sys.argv[1]), progress=die)\n"
     )
-    paths = [str(tmp_path / "site"), str(ROOT), str(ROOT / "tests")]
-    killed = subprocess.run([sys.executable, "-c", program, *paths], check=False)
+    folders = [str(tmp_path / "site"), str(ROOT), str(ROOT / "tests")]
+    killed = subprocess.run([sys.executable, "-c", program, *folders], check=False)
     assert killed.returncode == -9
     write_site(small()[0], tmp_path / "site")
     write_site(small()[0], tmp_path / "expected")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from atlas.panels.stimuli import batches, hues_deg, orientations_deg, stimuli
-from atlas.spec import Tuning
+from atlas.kinds.tuning import TuningSpec
+from atlas.kinds.tuning.stimuli import batches, hues_deg, orientations_deg, stimuli
 
-SPEC = Tuning(48, periods_px=(4, 8), radii_px=(6, 12), n_orientations=4, n_phases=4, n_hues=6)
+SPEC = TuningSpec(48, periods_px=(4, 8), radii_px=(6, 12), n_orientations=4, n_phases=4, n_hues=6)
 MEAN = torch.tensor([0.485, 0.456, 0.406])
 N_GRATINGS = 2 * 4 * 4
 

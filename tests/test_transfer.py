@@ -15,7 +15,7 @@ from host import serve
 from PIL import Image
 from visits import Visit, launch, see_everything
 
-from atlas.site.views import Contents
+from atlas.site.contents import Contents
 from atlas.site.writer import write_site
 from atlas.units import NetworkFacts, Unit
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlas.records import internal, value
 from atlas.recipes import Recipe, full_size_steps
+from atlas.records import internal, value
 from atlas.units import NetworkFacts
 
 

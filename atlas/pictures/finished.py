@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from atlas.errors import NetworkError
+from atlas.network.taps import Tap
 from atlas.pictures.ascent import Ascent, unit_channels
 from atlas.pictures.embedding import packed
 from atlas.pictures.picture import Picture
-from atlas.network.taps import Tap
 from atlas.units import Unit
 
 N_PREDICTIONS = 5

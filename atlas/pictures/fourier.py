@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atlas.network.taps import Tap
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
 from atlas.recipes import Fourier
-from atlas.network.taps import Tap
 from atlas.units import Layer, Unit
 
 # Square root of the covariance of colours in natural images, columns are decorrelated channels.

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atlas.network.taps import Tap
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
 from atlas.recipes import Progressive
-from atlas.network.taps import Tap
 from atlas.units import Unit
 
 START_LEVELS = (150, 180)  # of 255, the upper one excluded

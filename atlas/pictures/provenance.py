@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 from atlas import __version__
 from atlas.addressing import ArtifactSpec, describe
 from atlas.canonical import canonical_json
-from atlas.records import to_numbers
 from atlas.pictures.picture import Picture
+from atlas.records import to_numbers
 from atlas.units import Layer, NetworkFacts
 
 NAMESPACE = "urn:network-atlas:1"  # a name, not an address

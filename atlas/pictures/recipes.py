@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atlas.network.taps import Tap
 from atlas.pictures import fourier, progressive
 from atlas.pictures.ascent import Ascent
 from atlas.recipes import Fourier, Recipe
-from atlas.network.taps import Tap
 from atlas.units import Unit
 
 

@@ -40,14 +40,16 @@ def warnings(parts: Sequence[Part], kinds: Sequence[Kind[Any]] = KINDS) -> tuple
     n_files, n_bytes = sum(part.n_files for part in parts), sum(part.n_bytes for part in parts)
     messages = []
     if n_bytes > NEAR * PAGES_BYTES:
+        remedy = _remedy(parts, optional, lambda part: part.n_bytes / 1e6, "MB")
         messages.append(
             f"the site has {n_bytes / 1e6:,.0f} MB, GitHub Pages takes "
-            f"{PAGES_BYTES / 1e6:,.0f}; {_remedy(parts, optional, lambda part: part.n_bytes / 1e6, 'MB')}"
+            f"{PAGES_BYTES / 1e6:,.0f}; {remedy}"
         )
     if n_files > PAGES_FILES:
+        remedy = _remedy(parts, optional, lambda part: part.n_files, "files")
         messages.append(
             f"the site has {n_files:,} files, GitHub Pages takes about "
-            f"{PAGES_FILES:,} in time; {_remedy(parts, optional, lambda part: part.n_files, 'files')}"
+            f"{PAGES_FILES:,} in time; {remedy}"
         )
     return tuple(messages)
 
@@ -65,4 +67,3 @@ def _remedy(
     largest = max(can_go, key=size)
     kind = optional[largest.name]
     return f"build with --leave-out {kind}, which saves {size(largest):,.0f} {unit}"
-

@@ -80,9 +80,7 @@ class Contents:
     def pictured(self, layer: Layer) -> tuple[Unit, ...]:
         """The units of a layer that have an excitatory picture, in order."""
         return tuple(
-            unit
-            for index in self.paged[layer.name]
-            if self.has_picture(unit := layer.unit(index))
+            unit for index in self.paged[layer.name] if self.has_picture(unit := layer.unit(index))
         )
 
     @functools.cached_property

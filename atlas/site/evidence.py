@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -66,12 +66,12 @@ def evidence_view(contents: Contents, layer: Layer, unit: Unit) -> EvidenceView 
     known = _known(contents, unit)
     if len(known) < 2:
         return None
-    all_ends = [0.0, *(end for ends in known.values() for end in ends)]
+    all_ends = [0.0, *(end for _, ends in known for end in ends)]
     axis = _Axis(min(all_ends), max(all_ends))
     return EvidenceView(
         ticks=axis.ticks(score.suffix),
         zero=axis.percent(0.0),
-        marks=tuple(axis.mark(source, ends) for source, ends in known.items()),
+        marks=tuple(axis.mark(source, ends) for source, ends in known),
         answers=tuple(_answers(known, score)),
         words=score.words,
         best=_best(contents, unit),
@@ -81,14 +81,14 @@ def evidence_view(contents: Contents, layer: Layer, unit: Unit) -> EvidenceView 
 def comparison(contents: Contents, layer: Layer) -> str | None:
     """What drives a layer's units how far, as the medians of those that have a picture."""
     score, units = score_of(layer), contents.pictured(layer)
-    kinds = [kind for kind in _kinds(contents) if kind.evidence.median]
-    kinds.sort(key=lambda kind: kind.evidence.median_order)
+    sources = [(kind, source) for kind, source in _sources(contents) if source.median]
+    sources.sort(key=lambda each: each[1].median_order)
     parts = []
-    for kind in kinds:
+    for kind, source in sources:
         ends = (_ends(contents, unit, kind) for unit in units)
         peaks = [each[1] for each in ends if each]
         if peaks:
-            words = load(kind.evidence.median)(contents, layer)
+            words = load(source.median)(contents, layer)
             median = wording.response(score, statistics.median(peaks), 1)
             parts.append(f"{median} on {words}")
     if len(parts) < 2:
@@ -96,10 +96,10 @@ def comparison(contents: Contents, layer: Layer) -> str | None:
     return f"Median {score.noun} of the {words_of(layer).plural}: {', '.join(parts)}."
 
 
-def _kinds(contents: Contents) -> list[Kind[Any]]:
-    """The kinds that stand on the axis, in the order in which they are drawn."""
-    kinds = [kind for kind in contents.kinds if kind.evidence]
-    return sorted(kinds, key=lambda kind: kind.evidence.order)
+def _sources(contents: Contents) -> list[tuple[Kind[Any], EvidenceSource]]:
+    """The kinds that stand on the axis, and as what, in the order in which they are drawn."""
+    sources = [(kind, kind.evidence) for kind in contents.kinds if kind.evidence]
+    return sorted(sources, key=lambda each: each[1].order)
 
 
 def _ends(contents: Contents, unit: Unit, kind: Kind[Any]) -> Interval | None:
@@ -110,19 +110,16 @@ def _ends(contents: Contents, unit: Unit, kind: Kind[Any]) -> Interval | None:
     return None if low is None or high is None else (low, high)
 
 
-def _known(contents: Contents, unit: Unit) -> dict[EvidenceSource, Interval]:
+def _known(contents: Contents, unit: Unit) -> list[tuple[EvidenceSource, Interval]]:
     """From where to where each source drives a unit, in the order in which they are drawn."""
-    return {
-        kind.evidence: ends
-        for kind in _kinds(contents)
-        if (ends := _ends(contents, unit, kind))
-    }
+    ends_of = ((source, _ends(contents, unit, kind)) for kind, source in _sources(contents))
+    return [(source, ends) for source, ends in ends_of if ends]
 
 
 def _best(contents: Contents, unit: Unit) -> str | None:
     """The photograph that drives a unit most."""
     whole = contents.facts.layer(unit.layer).whole
-    for kind in _kinds(contents):
+    for kind, _ in _sources(contents):
         record = contents.record(whole, kind)
         if record and hasattr(record, "best"):
             best: str | None = record.best(unit.index)
@@ -130,8 +127,8 @@ def _best(contents: Contents, unit: Unit) -> str | None:
     return None
 
 
-def _answers(known: Mapping[EvidenceSource, Interval], score: Score) -> Iterator[Answer]:
-    rows = [(row, source, ends) for source, ends in known.items() for row in source.rows]
+def _answers(known: Sequence[tuple[EvidenceSource, Interval]], score: Score) -> Iterator[Answer]:
+    rows = [(row, source, ends) for source, ends in known for row in source.rows]
     for row, source, ends in sorted(rows, key=lambda each: each[0].order):
         yield Answer(source.style, Fact(row.term, _spell(row, ends, score), about=row.about))
 

@@ -62,6 +62,7 @@ class LayerPage:
     absent: tuple[str, ...]  # "48 units not rendered yet: 16–63"
     columns: str  # what the grid can be sorted by
     sheets: str  # what it can show: stem, columns, shape of the cells and words of each sheet
+    thumbs: str  # stem of the sheets of thumbnails, which are in the page itself
     has_labels: bool
     previous: Link | None
     next: Link | None
@@ -89,6 +90,7 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
         absent=tuple(_absent(units, layer)),
         columns=";".join(columns),
         sheets=_sheets(contents, layer),
+        thumbs=THUMBS.stem,
         has_labels=layer.is_classifier and bool(contents.facts.labels),
         previous=layer_link(layers[layer.index - 1].name, "../") if layer.index else None,
         next=(
@@ -198,8 +200,8 @@ def _subtitle(layer: Layer) -> str:
 def _sheets(contents: Contents, layer: Layer) -> str:
     """`thumbs:6:1:excitatory pictures;filters:5:2:weights`: what the grid can show.
 
-    Of each sheet its cells in a row, their width over height, and what it shows. The first is what
-    the grid shows at first: excitatory pictures; before there are any, photographs, or else weights.
+    Of each sheet its cells in a row, their width over height, and what it shows. The grid shows
+    the first: excitatory pictures, or photographs or weights as long as there are none.
     """
     kinds = [kind for kind in contents.kinds if kind.sheet and kind.sheet_words]
     kinds.sort(key=lambda kind: kind.order)

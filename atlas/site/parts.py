@@ -29,9 +29,14 @@ class Site(NamedTuple):
     classifier: str | None  # path of the page of the classes
     has_labels: bool
     base_url: str  # ends with a slash; empty if nobody said where the site will be
-    unit_page: str = paths.UNIT_PAGE  # as scripts spell paths
+    layer_page: str = paths.LAYER_PAGE  # patterns, for the scripts
+    unit_page: str = paths.UNIT_PAGE
     unit_picture: str = paths.UNIT_PICTURE
     unit_digits: int = paths.UNIT_DIGITS
+    sheet: str = paths.SHEET
+    compare_page: str = paths.COMPARE
+    search_index: str = paths.SEARCH_INDEX
+    sheet_digits: int = paths.SHEET_DIGITS
 
 
 class Card(NamedTuple):

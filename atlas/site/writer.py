@@ -22,12 +22,12 @@ from pathlib import Path
 from atlas.errors import SiteError
 from atlas.site import record
 from atlas.site.budget import Part, parts_of
+from atlas.site.contents import Contents
 from atlas.site.maker import Maker
 from atlas.site.outputs import Output, plan_outputs
+from atlas.site.parts import site_of
 from atlas.site.record import Made, Record
 from atlas.site.templates import Templates
-from atlas.site.contents import Contents
-from atlas.site.parts import site_of
 
 Progress = Callable[[int, int], None]
 

@@ -2,6 +2,13 @@
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
+const spelling = document.currentScript.dataset; // how pages and pictures are called
+
+/* The path of a page or picture, from a pattern such as "{layer}/{unit}.html". */
+function pathOf(pattern, layer, index = 0) {
+  const unit = String(index).padStart(Number(spelling.digits), "0");
+  return pattern.replace("{layer}", () => layer).replace("{unit}", () => unit);
+}
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -94,7 +101,7 @@ let loading = null;
 // A script rather than a fetch: pages opened from a disk may load the one but not the other.
 function loadIndex() {
   loading ??= new Promise((resolve, reject) => {
-    const script = element("script", { src: new URL("search-index.js", root).href });
+    const script = element("script", { src: new URL(spelling.index, root).href });
     script.onload = () => resolve(self.atlasIndex);
     script.onerror = reject;
     document.head.append(script);
@@ -102,9 +109,8 @@ function loadIndex() {
   return loading;
 }
 
-const slug = (index) => String(index).padStart(4, "0");
-const hasPage = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
-const unitHit = (layer, index, text) => ({ text, note: `${layer}:${index}`, path: `${layer}/${slug(index)}.html` });
+const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
+const unitHit = (layer, index, text) => ({ text, note: `${layer}:${index}`, path: pathOf(spelling.page, layer, index) });
 
 function findClasses(index, words) {
   const layer = index.layers.find(([name]) => name === index.classifier);
@@ -113,7 +119,7 @@ function findClasses(index, words) {
   const hits = [];
   index.labels.forEach((label, number) => {
     const folded = label.toLowerCase();
-    if (!hasPage(runs, number) || !words.every((word) => folded.includes(word))) return;
+    if (!isIn(runs, number) || !words.every((word) => folded.includes(word))) return;
     const rank = folded.startsWith(words[0]) ? 0 : folded.includes(` ${words[0]}`) ? 1 : 2;
     hits.push({ ...unitHit(name, number, label), rank });
   });
@@ -127,8 +133,8 @@ function findLayers(index, words) {
   const names = number === null ? words : words.slice(0, -1);
   for (const [name, size, runs] of index.layers) {
     if (!names.every((word) => name.toLowerCase().includes(word))) continue;
-    if (number === null) hits.push({ text: name, note: `${size} units`, path: `${name}/index.html` });
-    else if (hasPage(runs, number)) hits.push(unitHit(name, number, `Unit ${number}`));
+    if (number === null) hits.push({ text: name, note: `${size} units`, path: pathOf(spelling.layer, name) });
+    else if (isIn(runs, number)) hits.push(unitHit(name, number, `Unit ${number}`));
   }
   return hits;
 }

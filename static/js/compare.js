@@ -2,57 +2,58 @@
 // What is shown there stands in the address, so it can be linked; what is collected, in storage.
 "use strict";
 
-const compareRoot = new URL("../..", document.currentScript.src);
-const COMPARE_KEY = `atlas-compare ${compareRoot.pathname}`; // other atlases may share the host
+const COMPARE_KEY = `atlas-compare ${root.pathname}`; // other atlases may share the host
 const MAX_COMPARED = 12;
 
-const make = (name, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-};
-
+/* The units that were chosen: [{ id, pictured }], `pictured` where they have an excitatory picture. */
 function collected() {
   try {
-    return JSON.parse(localStorage.getItem(COMPARE_KEY)) ?? [];
+    const units = JSON.parse(localStorage.getItem(COMPARE_KEY)) ?? [];
+    return units.map((unit) => (typeof unit === "string" ? { id: unit, pictured: true } : unit));
   } catch {
     return []; // storage is switched off, or was written by something else
   }
 }
 
-function collect(ids) {
+function collect(units) {
   try {
-    localStorage.setItem(COMPARE_KEY, JSON.stringify(ids));
+    localStorage.setItem(COMPARE_KEY, JSON.stringify(units));
   } catch {
     // Storage may be switched off; links to compare.html still work.
   }
   showTray();
 }
 
-const compareLink = (ids) => new URL(`compare.html#${ids.join(",")}`, compareRoot).href;
+const compareLink = (ids) => new URL(`${spelling.compare}#${ids.join(",")}`, root).href;
 
 function unitPaths(id) {
   const [layer, index] = id.split(":");
-  const stem = `${layer}/${index.padStart(4, "0")}`;
-  return { page: new URL(`${stem}.html`, compareRoot).href, picture: new URL(`${stem}.webp`, compareRoot).href };
+  const href = (pattern) => new URL(pathOf(pattern, layer, index), root).href;
+  return { page: href(spelling.page), picture: href(spelling.picture) };
 }
 
 const isUnit = (id) => /^[\w.]+:\d+$/.test(id);
+
+function pictureOf(id, pictured, properties) {
+  if (!pictured) return element("span", { className: "blank", title: `${id} has no picture yet` });
+  return element("img", { src: unitPaths(id).picture, ...properties });
+}
 
 /* The tray, on every page that has something in it */
 
 function showTray() {
   document.querySelector(".tray")?.remove();
-  const ids = collected();
-  if (!ids.length || document.querySelector("main.compare")) return;
-  const pictures = ids.map((id) => make("img", { src: unitPaths(id).picture, alt: id, width: 40, height: 40 }));
-  const clear = make("button", { type: "button", textContent: "Clear" });
+  const units = collected();
+  if (!units.length || document.querySelector("main.compare")) return;
+  const ids = units.map(({ id }) => id);
+  const pictures = units.map(({ id, pictured }) => pictureOf(id, pictured, { alt: id, width: 40, height: 40 }));
+  const clear = element("button", { type: "button", textContent: "Clear" });
   clear.addEventListener("click", () => collect([]));
-  const tray = make(
+  const tray = element(
     "aside",
     { className: "tray" },
     ...pictures,
-    make("a", { href: compareLink(ids), textContent: `Compare ${ids.length}` }),
+    element("a", { href: compareLink(ids), textContent: `Compare ${ids.length}` }),
     clear,
   );
   tray.setAttribute("aria-label", "Units to compare");
@@ -86,57 +87,59 @@ function citation(id) {
 
 function addTools(main) {
   const id = main.dataset.unit;
+  const picture = main.querySelector(".pictures > figure > img");
   const button = (text, act) => {
-    const made = make("button", { type: "button", textContent: text });
+    const made = element("button", { type: "button", textContent: text });
     made.addEventListener("click", () => act(made));
     return made;
   };
   const compare = button("", () => {
-    const ids = collected();
-    collect(ids.includes(id) ? ids.filter((each) => each !== id) : [...ids, id].slice(-MAX_COMPARED));
+    const units = collected();
+    const others = units.filter((each) => each.id !== id);
+    collect(others.length < units.length ? others : [...units, { id, pictured: Boolean(picture) }].slice(-MAX_COMPARED));
     label();
   });
   const label = () => {
-    const inside = collected().includes(id);
+    const inside = collected().some((each) => each.id === id);
     compare.textContent = inside ? "Remove from comparison" : "Compare";
     compare.setAttribute("aria-pressed", inside);
   };
   label();
-  const tools = make("p", { className: "tools" }, compare);
+  const tools = element("p", { className: "tools" }, compare);
   tools.append(button("Copy link", (pressed) => copied(pressed, location.href.split("#")[0])));
   tools.append(button("Cite", (pressed) => copied(pressed, citation(id))));
-  const picture = main.querySelector(".pictures > figure > img");
-  if (picture) tools.append(make("a", { href: picture.src, download: `${id.replace(":", "-")}.webp`, textContent: "Download picture" }));
+  if (picture) tools.append(element("a", { href: picture.src, download: `${id.replace(":", "-")}.webp`, textContent: "Download picture" }));
   main.querySelector(".lead").after(tools);
 }
 
 /* compare.html */
 
-function showCompared() {
+async function showCompared() {
   const list = document.querySelector(".compared");
   const ids = decodeURIComponent(location.hash.slice(1)).split(",").filter(isUnit);
+  const index = await loadIndex();
   const figures = ids.map((id) => {
-    const { page, picture } = unitPaths(id);
-    const image = make("img", { src: picture, alt: `What excites ${id}` });
-    image.addEventListener("error", () => image.replaceWith(make("span", { className: "blank" })));
-    const remove = make("button", { type: "button", textContent: "Remove" });
+    const { page } = unitPaths(id);
+    const [name, number] = id.split(":");
+    const [, , , pictured = []] = index.layers.find(([layer]) => layer === name) ?? [];
+    const image = pictureOf(id, isIn(pictured, Number(number)), { alt: `What excites ${id}` });
+    const remove = element("button", { type: "button", textContent: "Remove" });
     remove.setAttribute("aria-label", `Remove ${id}`);
     remove.addEventListener("click", () => {
       const left = ids.filter((each) => each !== id);
-      collect(collected().filter((each) => each !== id));
+      collect(collected().filter((each) => each.id !== id));
       location.replace(`#${left.join(",")}`);
     });
-    const caption = make("figcaption", {}, make("a", { href: page, textContent: id }), " ", remove);
-    return make("li", {}, make("figure", {}, make("a", { href: page }, image), caption));
+    const caption = element("figcaption", {}, element("a", { href: page, textContent: id }), " ", remove);
+    return element("li", {}, element("figure", {}, element("a", { href: page }, image), caption));
   });
   list.replaceChildren(...figures);
   document.querySelector(".empty").hidden = Boolean(ids.length);
-  nameClasses(list);
+  nameClasses(list, index);
 }
 
 // Numbers say little of classes; their names are in the index that the search uses.
-async function nameClasses(list) {
-  const { classifier, labels } = await loadIndex();
+function nameClasses(list, { classifier, labels }) {
   for (const link of list.querySelectorAll("figcaption a")) {
     const [layer, number] = link.textContent.split(":");
     if (layer === classifier && labels[number]) link.textContent = `${labels[number]} (${layer}:${number})`;

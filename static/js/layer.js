@@ -3,8 +3,7 @@
 "use strict";
 
 const SIZES = { S: "4rem", M: "", L: "11rem" };
-const THUMBS = "thumbs"; // what is in the page itself
-const SHEET_NAMES = { [THUMBS]: "excitatory pictures", inhibitory: "inhibitory pictures", filters: "weights", examples: "photographs" };
+const { sheet: SHEET, digits: SHEET_DIGITS, thumbs: THUMBS } = document.currentScript.dataset; // thumbs are in the page itself
 const DEFAULTS = { size: "M", sort: "", order: "down", by: "", from: "", to: "" };
 
 class Grid {
@@ -15,9 +14,9 @@ class Grid {
       return { name, unit };
     });
     this.sheets = new Map(
-      (list.dataset.sheets ?? "").split(" ").filter(Boolean).map((text) => {
-        const [stem, columns, ratio] = text.split(":");
-        return [stem, { columns: Number(columns), ratio }];
+      (list.dataset.sheets ?? "").split(";").filter(Boolean).map((text) => {
+        const [stem, columns, ratio, words] = text.split(":");
+        return [stem, { columns: Number(columns), ratio, words }];
       }),
     );
     const [first = THUMBS] = this.sheets.keys(); // others, as long as there are no excitatory pictures
@@ -56,16 +55,16 @@ class Grid {
     }
   }
 
-  picture(stem, { columns }, unit) {
+  picture(stem, { columns, words }, unit) {
     const cell = unit.index % (columns * columns);
-    const number = String(Math.floor(unit.index / (columns * columns))).padStart(2, "0");
+    const number = String(Math.floor(unit.index / (columns * columns))).padStart(Number(SHEET_DIGITS), "0");
     const image = Object.assign(document.createElement("img"), {
       loading: "lazy",
-      alt: `${SHEET_NAMES[stem]} of ${unit.name}`,
+      alt: `${words} of ${unit.name}`,
       className: `x${cell % columns} y${Math.floor(cell / columns)}`,
     });
     image.addEventListener("error", () => image.remove());
-    image.src = `${stem}-${number}.webp`;
+    image.src = SHEET.replace("{stem}", stem).replace("{number}", number);
     return image;
   }
 
@@ -142,7 +141,7 @@ function addControls(grid) {
   const orders = [["", "number"], ...(grid.labelled ? [["name", "name"]] : []), ...columns];
   const form = Object.assign(document.createElement("form"), { className: "controls" });
   form.setAttribute("aria-label", "View of the units");
-  if (grid.sheets.size > 1) form.append(labelled("Show", select("show", [...grid.sheets.keys()].map((stem) => [stem, SHEET_NAMES[stem]]))));
+  if (grid.sheets.size > 1) form.append(labelled("Show", select("show", [...grid.sheets].map(([stem, { words }]) => [stem, words]))));
   form.append(labelled("Size", select("size", Object.keys(SIZES).map((size) => [size, size]))));
   form.append(labelled("Sort by", select("sort", orders), select("order", [["down", "↓"], ["up", "↑"]])));
   form.elements.order.setAttribute("aria-label", "Direction");

@@ -38,15 +38,11 @@ class CircuitRecord:
     excites: Partners | None = per_unit(f"units that it excites; {_PARTNERS}", default=None)
     inhibits: Partners | None = per_unit(f"units that it inhibits; {_PARTNERS}", default=None)
     speaks_for: Partners | None = per_unit(f"classes that it raises; {_PARTNERS}", default=None)
-    speaks_against: Partners | None = per_unit(
-        f"classes that it lowers; {_PARTNERS}", default=None
-    )
+    speaks_against: Partners | None = per_unit(f"classes that it lowers; {_PARTNERS}", default=None)
     n_effective: Sequence[float] | None = per_unit(
         "inputs that would be as concentrated if all counted alike", default=None
     )
-    top_share: Sequence[float] | None = per_unit(
-        "share of the five strongest inputs", default=None
-    )
+    top_share: Sequence[float] | None = per_unit("share of the five strongest inputs", default=None)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> CircuitSpec:

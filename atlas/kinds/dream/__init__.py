@@ -7,9 +7,9 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Kind, Section, WholeLayer
-from atlas.records import value
 from atlas.kinds.synthesis import ascent_steps
 from atlas.recipes import Fourier, decay_of, full_px, learning_rate, stages_for
+from atlas.records import value
 from atlas.units import Layer, NetworkFacts
 
 

@@ -61,6 +61,7 @@ class StripLayout:
         """What the strongest are further away from the others."""
         return 2 * self.gap_px
 
+
 @dataclass(frozen=True)
 class ExamplesSpec:
     """What each unit sees in the photographs that drive it most, and in weaker ones."""

@@ -1,4 +1,4 @@
-"""The excitatory picture on the page of a unit, its response, and what a class's picture is taken for."""
+"""The excitatory picture on the page of a unit, its numbers, and what a class's is taken for."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
     reached = wording.response(score, record.score)
     if score.name == "z":
         before = (
-            "" if start is None else f", and was {wording.response(score, start)} on the first noise"
+            ""
+            if start is None
+            else f", and was {wording.response(score, start)} on the first noise"
         )
         return f"The mean over the picture is {reached}{before}."
     if start is None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import EachUnit, Kind, Section
-from atlas.records import value
 from atlas.kinds.synthesis import ascent_steps
 from atlas.recipes import Fourier, Stage, rounded_up
+from atlas.records import value
 from atlas.sheets import TINY_PX, SheetKind
 from atlas.units import Layer, NetworkFacts
 

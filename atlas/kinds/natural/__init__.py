@@ -39,7 +39,9 @@ class NaturalRecord:
     n_classes: int = value("classes that the photographs are sorted into")
     images_sha256: str = value("identity of the folder", "folder_sha256")
     files: Sequence[str] = axis("names that `top` and `spread` point to", default=())
-    file_classes: Sequence[int] = axis("their classes, positions in `classes`, -1: none", default=())
+    file_classes: Sequence[int] = axis(
+        "their classes, positions in `classes`, -1: none", default=()
+    )
     classes: Sequence[str] = axis("names of the classes", default=())
     highest: Sequence[float] | None = per_unit("the highest response", "{score}_max", default=None)
     lowest: Sequence[float] | None = per_unit("the lowest response", "{score}_min", default=None)

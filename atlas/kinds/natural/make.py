@@ -199,8 +199,8 @@ def _panel(answers: LayerAnswers, shown: Pass, counts: dict[str, Any]) -> Panel:
     layer, roll = answers.reader.layer, shown.roll
     if not counts["n_images"]:
         return Panel(layer.whole, NaturalRecord(**counts))
-    seen = {"top": _strongest(answers), "spread": _spread(answers, shown)}
-    named = {index for _, images, _ in seen.values() for index in images.unique().tolist()}
+    top, spread = _strongest(answers), _spread(answers, shown)
+    named = {index for _, images, _ in (top, spread) for index in images.unique().tolist()}
     files = sorted(index for index in named if index >= 0)
     record = NaturalRecord(
         **counts,
@@ -210,7 +210,8 @@ def _panel(answers: LayerAnswers, shown: Pass, counts: dict[str, Any]) -> Panel:
         **_extremes(answers, shown.photographs.files),
         **_frequencies(answers, counts["n_images"]),
         **_selectivity(answers, shown.class_sizes),
-        **{name: _listed(layer.output_px[1], files, *each) for name, each in seen.items()},
+        top=_listed(layer.output_px[1], files, *top),
+        spread=_listed(layer.output_px[1], files, *spread),
     )
     buffer = io.BytesIO()
     np.save(buffer, _sample(answers, shown)[0].half().cpu().numpy())

@@ -1,4 +1,4 @@
-"""Photographs on the pages: what they drive a unit to, from strong to weak, and how many there were."""
+"""Photographs on the pages: what they drive a unit to, and how many there were."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def front_facts(contents: Contents) -> Iterator[Fact]:
     records = (contents.layer_record(layer, KIND) for layer in contents.facts.layers)
     record = next((record for record in records if record), None)
     if record:
-        unread = f"; {wording.count(record.n_skipped)} could not be read" if record.n_skipped else ""
+        unread = (
+            f"; {wording.count(record.n_skipped)} could not be read" if record.n_skipped else ""
+        )
         yield Fact("Photographs", f"{wording.count(record.n_images)}{unread}", about="natural")
 
 
@@ -89,9 +91,7 @@ def _strongest(
     """`Left: the strongest, +15.7 to +12.1 σ; 5 goldfish, 2 tench`."""
     first, last = (wording.signed(response, 1) for response in (top[0][-1], top[-1][-1]))
     values = first if first == last else f"{first} to {last}"
-    seen = Counter(
-        classes[number] for file, *_ in top if (number := file_classes[int(file)]) >= 0
-    )
+    seen = Counter(classes[number] for file, *_ in top if (number := file_classes[int(file)]) >= 0)
     named = ", ".join(f"{count} {label}" for label, count in seen.most_common(N_NAMED))
     return f"Left: the strongest, {values}{score.suffix}{f'; {named}' if named else ''}"
 

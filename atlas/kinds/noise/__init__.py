@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Evidence, EvidenceRow, Kind, WholeLayer
-from atlas.records import per_unit, value
 from atlas.recipes import unit_recipe
+from atlas.records import per_unit, value
 from atlas.units import Layer, NetworkFacts
 
 

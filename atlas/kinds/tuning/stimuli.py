@@ -76,9 +76,7 @@ def stimuli(spec: TuningSpec, mean: Tensor) -> Iterator[Tensor]:
     grid = PixelGrid.of(spec.size_px, mean.device)
     room = torch.minimum(mean, 1 - mean).min()
     blank = mean[:, None, None].expand(-1, spec.size_px, spec.size_px)  # (3, H, W)
-    for pattern, colour in chain(
-        _gratings(spec, grid), _hues(spec, grid), _rings(spec, grid)
-    ):
+    for pattern, colour in chain(_gratings(spec, grid), _hues(spec, grid), _rings(spec, grid)):
         yield blank + room * mean.new_tensor(colour)[:, None, None] * pattern
     yield blank
 

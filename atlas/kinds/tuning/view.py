@@ -40,10 +40,8 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
     if record is None:
         return None
     nth = unit.index
-    orientation, period, hue, ring, blank = (
-        each[nth]
-        for each in (record.orientation, record.period, record.hue, record.ring, record.blank)
-    )
+    orientation, period = record.orientation[nth], record.period[nth]
+    hue, ring, blank = record.hue[nth], record.ring[nth], record.blank[nth]
     ends = [blank, *orientation, *period, *hue, *ring]
     low, high = min(ends), max(ends)
     heights = _Heights(low, high)

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Kind, Sample, Section
-from atlas.records import value
 from atlas.kinds.synthesis import PictureRecord
 from atlas.recipes import Recipe, full_size_steps, unit_recipe
+from atlas.records import value
 from atlas.sheets import COMPANION_PX, TINY_PX, SheetKind
 from atlas.units import Layer, NetworkFacts
 

@@ -1,0 +1,101 @@
+"""A family of networks is one file: one from outside the package has its site built like any other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from own_family import own_family
+from site_reader import read_pages, resolve
+
+from atlas.asked import AtlasSpec, Selection
+from atlas.catalogue import Catalogue
+from atlas.families import FAMILIES
+from atlas.pipeline import Atlas, Places
+
+UNITS = Selection(units=(range(3),))
+HIDDEN = ("brain.1", "brain.3")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The facts and the folder of a site with three units of every layer, all kinds."""
+    folder = tmp_path_factory.mktemp("own")
+    catalogue = Catalogue(families=(*FAMILIES, own_family(folder)))
+    places = Places(folder / "site", folder / "cache", device="cpu")
+    asked = AtlasSpec(family="toynet", preset="preview", selection=UNITS)
+    with Atlas(asked, places, catalogue) as atlas:
+        atlas.render(atlas.plan())
+        atlas.write()
+        return atlas.facts, folder / "site"
+
+
+def test_layers_are_of_three_kinds(built):
+    facts, _ = built
+    assert {layer.name: layer.kind for layer in facts.layers} == {
+        "eye": "conv",
+        "fork.short": "conv",
+        "fork.long.0": "conv",
+        "fork.long.2": "conv",
+        "squeeze": "conv",
+        "brain.1": "hidden",
+        "brain.3": "hidden",
+        "verdict": "classifier",
+    }
+    assert facts.classifier == facts.layers[-1]
+    assert facts.layer("brain.1").in_channels == 125
+
+
+def test_every_layer_and_unit_has_its_page_without_a_broken_link(built):
+    facts, site = built
+    pages = read_pages(site)
+    for layer in facts.layers:
+        assert f"{layer.name}/index.html" in pages
+        assert all(f"{layer.name}/{index:04d}.html" in pages for index in range(3))
+    broken = [
+        (path, target)
+        for path, page in pages.items()
+        for target in page.targets
+        if not target.startswith(("https:", "#")) and not (site / resolve(path, target)).is_file()
+    ]
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_layers_are_not_called_classes(built, name):
+    facts, site = built
+    layer = facts.layer(name)
+    page = (site / name / "index.html").read_text()
+    assert f"Hidden linear layer in brain: {layer.n_units} units" in page
+    unit = (site / name / "0001.html").read_text()
+    assert f"unit 1 of {layer.n_units}, hidden linear layer" in unit
+    assert "silences the unit" in unit
+    assert "numbered from 0" not in unit
+
+
+def test_hidden_units_are_driven_up_in_plain_activations(built):
+    _, site = built
+    for name in HIDDEN:
+        for unit in json.loads((site / name / "units.json").read_text())["units"][:3]:
+            numbers = unit["numbers"]["excitatory"]
+            assert numbers["mean"] > numbers["mean_start"]
+
+
+def test_stages_and_words_are_the_familys(built):
+    _, site = built
+    front = (site / "index.html").read_text()
+    for stage in ("senses", "brain", "verdict"):
+        assert f"<h2>{stage}</h2>" in front
+    assert "hidden linear layers" in front
+    about = (site / "about.html").read_text()
+    assert '<dt id="fork">' in about
+    assert 'id="bottleneck"' not in about
+    assert "a list of shapes" in about
+
+
+def test_what_a_concatenation_hides_is_not_told(built):
+    """`squeeze` reads two layers side by side: no circuit names either of them for a channel."""
+    facts, site = built
+    assert facts.layer("squeeze").writers == ()
+    units = json.loads((site / "squeeze" / "units.json").read_text())["units"]
+    assert all("excited_by" not in unit["numbers"].get("circuit", {}) for unit in units)
