@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,9 +35,15 @@ create table if not exists artifacts (
     numbers text not null,
     seconds real not null,
     sha256 text not null,
-    data blob not null,
-    slot text not null default ''
+    data blob not null
 );
+create table if not exists slots (
+    slot text primary key,
+    key text not null
+) without rowid;
+create table if not exists old_addresses (
+    key text primary key
+) without rowid;
 create table if not exists networks (
     source text primary key,
     facts text not null
@@ -58,12 +64,12 @@ create table if not exists image_digests (
 _MIGRATIONS = {
     # Facts are read from the network again. Comparisons of units have another address now.
     3: f"""
-alter table artifacts add column slot text not null default '';
 alter table checkpoints add column saved_at real not null default 0;
 update checkpoints set saved_at = cast(strftime('%s', 'now') as real);
 delete from networks;
 delete from artifacts where kind = 'similar';
 {_SCHEMA}
+insert into old_addresses select key from artifacts where kind in ('natural', 'examples');
 """
 }
 _ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256, length(data)"
@@ -150,15 +156,19 @@ class Cache:
                 artifact.seconds,
                 hashlib.sha256(artifact.data).hexdigest(),
                 artifact.data,
-                artifact.slot,
             )
             for artifact in artifacts
         ]
-        slots = [(artifact.slot,) for artifact in artifacts if artifact.slot]
+        slots = [(artifact.slot, artifact.key) for artifact in artifacts if artifact.slot]
         with self._explained(), self._db:
-            self._db.executemany("delete from artifacts where slot = ?", slots)
             self._db.executemany(
-                "insert or replace into artifacts values (?,?,?,?,?,?,?,?,?,?)", rows
+                "delete from artifacts where key in (select key from slots where slot = ?1)"
+                " and key != ?2",
+                slots,
+            )
+            self._db.executemany("insert or replace into slots values (?,?)", slots)
+            self._db.executemany(
+                "insert or replace into artifacts values (?,?,?,?,?,?,?,?,?)", rows
             )
 
     def keys(self) -> set[str]:
@@ -215,6 +225,19 @@ class Cache:
                     "delete from artifacts where key = ?", [(key,) for key in keys]
                 )
             self._db.execute("vacuum")
+
+    def old_addresses(self) -> set[str]:
+        """Keys of artifacts that an earlier version addressed in another way."""
+        return {key for (key,) in self.execute("select key from old_addresses")}
+
+    def readdress(self, new_keys: Mapping[str, str]) -> None:
+        """Give artifacts of an earlier version their present keys, by their old ones."""
+        pairs = [(new, old) for old, new in new_keys.items()]
+        with self._explained(), self._db:
+            self._db.executemany("update or ignore artifacts set key = ? where key = ?", pairs)
+            self._db.executemany(
+                "delete from old_addresses where key = ?", [(old,) for _, old in pairs]
+            )
 
     def checkpoint(self, key: str) -> Checkpoint:
         """Where a long piece of work is remembered until it is done."""

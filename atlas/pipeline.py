@@ -29,6 +29,7 @@ from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.labels import with_labels
+from atlas.legacy import adopt_old_photographs
 from atlas.likes import KIND_NAME as LIKE
 from atlas.likes import LikeSpec
 from atlas.network.source import weights_source
@@ -115,6 +116,7 @@ class Atlas:
             self.asked = asked
             self._images = self._find_images()
             self.facts = with_labels(self._find_facts(), asked.labels)
+            adopt_old_photographs(self.cache, self.facts)
             identity = self._images.sha256 if self._images else self._shown_before()
             self.asked = dataclasses.replace(asked, images_sha256=identity)
         except BaseException:

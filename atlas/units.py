@@ -115,7 +115,7 @@ class Preprocessing:
 class NetworkFacts:
     """Everything about a loaded network that is not a tensor."""
 
-    name: str  # "ResNet-50"
+    name: str  # "VGG-16"
     family: str  # the name of the family that built it
     weights: str  # "IMAGENET1K_V1", or the file's name
     sha256: str  # of the weights file

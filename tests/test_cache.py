@@ -10,15 +10,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import site_factory
 
+import atlas.cache
 from atlas.cache import FILE_NAME, SCHEMA_VERSION, Artifact, Cache, remove_cache
 from atlas.errors import CacheError
 
 BATCH = 16
+DAY_S = 24 * 3600
 
 WRITER = """
 import sys
@@ -31,6 +34,35 @@ with Cache(Path({folder!r})) as cache:
         cache.put(batch(number))
         print(number, flush=True)
 """
+
+# As caches of version 3 were made.
+SCHEMA_3 = """
+create table if not exists artifacts (
+    key text primary key,
+    unit text not null,
+    kind text not null,
+    width_px integer not null,
+    height_px integer not null,
+    numbers text not null,
+    seconds real not null,
+    sha256 text not null,
+    data blob not null
+);
+create table if not exists networks (
+    source text primary key,
+    facts text not null
+) without rowid;
+create table if not exists checkpoints (
+    key text primary key,
+    data blob not null
+);
+pragma user_version = 3;
+pragma journal_mode = wal;
+"""
+FACTS_3 = (
+    '{"input_size_px":64,"labels":["tench"],"labels_source":"made up","layers":[],'
+    '"mean":[0.5,0.5,0.5],"name":"TinyNet","sha256":"00","std":[0.2,0.2,0.2],"weights":"tiny"}'
+)
 
 
 def artifact(name: str, n_bytes: int = 3000) -> Artifact:
@@ -166,6 +198,151 @@ def test_a_cache_of_another_version_is_refused_and_left_as_it_was(tmp_path):
     with pytest.raises(CacheError, match=f"version {SCHEMA_VERSION + 1}.*--cache"):
         Cache(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def cache_of_version_3(folder: Path, *artifacts: Artifact) -> sqlite3.Connection:
+    """What an earlier program left: artifacts, facts of a network, and an interrupted pass."""
+    db = sqlite3.connect(folder / FILE_NAME)
+    db.executescript(SCHEMA_3)
+    for one in artifacts:
+        sha256 = hashlib.sha256(one.data).hexdigest()
+        numbers = (one.width_px, one.height_px, one.numbers_json, one.seconds)
+        row = (one.key, one.unit, one.kind, *numbers, sha256, one.data)
+        db.execute("insert into artifacts values (?,?,?,?,?,?,?,?,?)", row)
+    db.execute("insert into networks values (?,?)", ("mine.pth 0123", FACTS_3))
+    key = hashlib.sha256(b"a pass").hexdigest()
+    db.execute("insert into checkpoints values (?,?)", (key, b"half of it"))
+    db.commit()
+    return db
+
+
+def test_a_cache_of_version_3_is_brought_to_this_version(tmp_path):
+    pictures = batch(0)
+    comparison = dataclasses.replace(artifact("alike"), kind="similar", unit="conv1")
+    cache_of_version_3(tmp_path, *pictures, comparison).close()
+    for _ in range(2):  # it is done once, and stays done
+        with Cache(tmp_path, must_exist=True) as cache:
+            entries = cache.entries(one.key for one in pictures)
+            for one in pictures:
+                assert cache.read(one.key) == one.data
+                same = ("unit", "kind", "width_px", "height_px", "numbers_json", "seconds")
+                assert all(getattr(entries[one.key], each) == getattr(one, each) for each in same)
+            assert cache.keys() == {one.key for one in pictures}
+            assert cache.of_kind("similar") == []  # it has another address now
+            assert cache.facts("mine.pth 0123") is None  # to be read from the network again
+            assert cache.checkpoint("a pass").load() == b"half of it"
+    with Cache(tmp_path) as cache:
+        cache.save_facts("mine.pth 0123", site_factory.network())
+        cache.put([dataclasses.replace(comparison, slot="conv1")])
+        assert cache.facts("mine.pth 0123") == site_factory.network()
+        assert cache.read(comparison.key) == comparison.data
+
+
+def test_an_old_cache_that_cannot_be_brought_to_this_version_stays_as_it_was(tmp_path, monkeypatch):
+    old = cache_of_version_3(tmp_path, *batch(0))
+    (n_pages,) = old.execute("pragma page_count").fetchone()
+    before = [*old.iterdump()]
+    old.close()
+    connect = sqlite3.connect
+
+    def connect_full(*args: object, **options: object) -> sqlite3.Connection:
+        db = connect(*args, **options)
+        db.execute(f"pragma max_page_count = {n_pages}")
+        return db
+
+    monkeypatch.setattr(atlas.cache.sqlite3, "connect", connect_full)
+    with pytest.raises(CacheError, match="free some space"):
+        Cache(tmp_path)
+    monkeypatch.undo()
+    db = sqlite3.connect(tmp_path / FILE_NAME, timeout=1)
+    assert db.execute("pragma user_version").fetchone() == (3,)
+    assert [*db.iterdump()] == before
+    db.execute("begin immediate")  # nobody holds it any more
+    db.close()
+    with Cache(tmp_path) as cache:
+        assert len(cache.keys()) == BATCH
+
+
+def test_facts_that_another_version_wrote_are_read_from_the_network_again(tmp_path):
+    with Cache(tmp_path) as cache:
+        for text in (FACTS_3, "{}", "not JSON"):
+            cache.execute("insert or replace into networks values (?,?)", "mine", text)
+            assert cache.facts("mine") is None
+
+
+def test_a_cache_that_must_exist_is_not_made(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(CacheError, match=f"no cache in {folder}; .*--cache"):
+            Cache(folder, must_exist=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+    with Cache(tmp_path / "made") as cache:
+        cache.put(batch(0))
+    with Cache(tmp_path / "made", must_exist=True) as cache:
+        assert len(cache.keys()) == BATCH
+
+
+def test_what_has_the_same_slot_is_superseded(cache):
+    first, other, plain = (artifact(name) for name in ("first", "other", "plain"))
+    cache.put([dataclasses.replace(first, slot="conv1"), dataclasses.replace(other, slot="fc")])
+    cache.put([plain])
+    assert cache.keys() == {first.key, other.key, plain.key}
+    second = dataclasses.replace(artifact("second"), slot="conv1")
+    spoilt = dataclasses.replace(artifact("spoilt"), unit=None)
+    with pytest.raises(CacheError):
+        cache.put([second, spoilt])  # all of it or nothing
+    assert cache.keys() == {first.key, other.key, plain.key}
+    cache.put([second])
+    assert cache.keys() == {second.key, other.key, plain.key}
+    cache.put([second, artifact("more")])
+    assert cache.read(second.key) == second.data
+
+
+def test_checkpoints_are_kept_until_they_are_dropped(tmp_path):
+    with Cache(tmp_path) as cache:
+        one, other = cache.checkpoint("one pass"), cache.checkpoint("another")
+        assert one.load() is None
+        for data in (b"a third", b"two thirds"):
+            one.save(data)
+        other.save(b"half")
+    with Cache(tmp_path) as cache:
+        assert cache.checkpoint("one pass").load() == b"two thirds"
+        cache.checkpoint("one pass").drop()
+        assert cache.checkpoint("one pass").load() is None
+        assert cache.checkpoint("another").load() == b"half"
+
+
+def test_checkpoints_that_nobody_took_up_for_30_days_are_dropped(cache):
+    for name, days in (("old", 31), ("recent", 29)):
+        cache.checkpoint(name).save(name.encode())
+        key = hashlib.sha256(name.encode()).hexdigest()
+        saved_at = time.time() - days * DAY_S
+        cache.execute("update checkpoints set saved_at = ? where key = ?", saved_at, key)
+    recent = cache.checkpoint("recent")  # any new work looks
+    assert cache.execute("select data from checkpoints") == [(b"recent",)]
+    recent.save(b"taken up")
+    age_s = "select ? - saved_at from checkpoints"
+    assert cache.execute(age_s, time.time())[0][0] < DAY_S
+
+
+def test_digests_of_images_are_remembered(tmp_path):
+    cat, grown, dog = ("/cat.png", 90, 1), ("/cat.png", 91, 2), ("/dog.png", 90, 1)
+    with Cache(tmp_path) as cache:
+        known = cache.image_digests
+        assert len(known) == 0 and cat not in known
+        known[cat] = "aa"
+        known.update({grown: "bb", dog: "cc"})
+        assert dict(known) == {cat: "aa", grown: "bb", dog: "cc"}
+    with Cache(tmp_path) as cache:
+        known = cache.image_digests
+        assert dict(known) == {cat: "aa", grown: "bb", dog: "cc"}
+        known[cat] = "dd"
+        del known[dog]
+        assert dog not in known
+        with pytest.raises(KeyError):
+            del known[dog]
+    with Cache(tmp_path) as cache:
+        assert dict(cache.image_digests) == {cat: "dd", grown: "bb"}
 
 
 @pytest.mark.parametrize("content", [b"a text file, and no small one\n" * 99, os.urandom(5000)])

@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 import atlas.cache
 from atlas import __version__
 from atlas.cache import FILE_NAME
+from atlas.families import find_family
 from atlas.families.demo.drawings import DRAWINGS
 from atlas.site import record
 
@@ -157,6 +158,35 @@ def test_classes_are_chosen_by_label_and_index(built, tmp_path):
     assert n_rendered(run(*DEMO, "--classes", wanted, *copy.options)) == (2, 2)
 
 
+def test_labels_with_commas_choose_their_classes(folders, tmp_path):
+    labels = ["tench, Tinca tinca", "crane, bird", "crane, machine"]
+    labels += [f"thing {index}, with a comma" for index in range(3, len(DRAWINGS))]
+    (tmp_path / "labels.txt").write_text("\n".join(labels))
+    asked = (*DEMO, "--labels", tmp_path / "labels.txt", *folders.options)
+    for wanted, n_made, n_there in (
+        (["tench, Tinca tinca"], 2, 0),
+        (["tench"], 0, 2),
+        (["crane, machine,thing 4, with a comma"], 4, 0),
+        (["crane, bird", "5", "Tinca tinca"], 4, 2),
+    ):
+        classes = [part for text in wanted for part in ("--classes", text)]
+        assert n_rendered(run(*asked, *classes)) == (n_made, n_there), wanted
+        status = run(*asked, *classes, "status").out
+        assert f"{n_made + n_there} of {n_made + n_there} pictures and panels are done" in status
+    pages = sorted(path.name for path in (folders.out / "fc").glob("0*.html"))
+    assert pages == [f"{index:04d}.html" for index in (0, 1, 2, 4, 5)]
+    assert "tench, Tinca tinca" in (folders.out / "fc" / "0000.html").read_text(encoding="utf-8")
+
+
+def test_a_kind_brings_what_it_is_made_from(folders):
+    asked = ("--demo", "--kinds", "examples", "--layers", "conv1,fc", *folders.options)
+    n_made, n_there = n_rendered(run(*asked))
+    # Per layer what all of its units answer to the drawings, and a sheet for every nine units.
+    assert (n_made, n_there) == (2 + sum(-(-n // 9) for n in (32, len(DRAWINGS))), 0)
+    assert (folders.out / "conv1" / "examples-00.webp").is_file()
+    assert n_rendered(run(*asked)) == (0, n_made)
+
+
 def test_a_dry_run_counts_and_makes_nothing(folders):
     result = run(*DEMO, *PART, *folders.options, "--dry-run")
     assert result.code == 0
@@ -284,6 +314,26 @@ def test_weights_that_cannot_be_downloaded_are_one_line_with_two_ways_on(
 def test_what_is_not_there_is_one_line(folders, options, words):
     assert_refused(run(*DEMO, *folders.options, *options), *words)
     assert not folders.out.exists()
+
+
+@pytest.fixture(scope="module")
+def no_images(tmp_path_factory) -> tuple[str, ...]:
+    """A network that brings no photographs along, with weights of its own for two classes."""
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    save_file(find_family("resnet50").build(2).state_dict(), path)
+    return ("--model", "resnet50", "--weights", str(path), "--layers", "conv1")
+
+
+@pytest.mark.parametrize("kind", ["natural", "examples", "filter,natural"])
+def test_kinds_that_need_photographs_are_refused_where_there_are_none(folders, no_images, kind):
+    result = run(*no_images, "--kinds", kind, *folders.options)
+    assert_refused(result, f"nothing of kind {kind.split(',')[-1]!r} can be made", "--images")
+    assert not folders.out.exists()
+
+
+def test_without_photographs_all_other_kinds_are_there(folders, no_images):
+    assert "0 of 0" not in run(*no_images, *folders.options, "--dry-run").out
+    assert n_rendered(run(*no_images, "--kinds", "filter", *folders.options)) == (64, 0)
 
 
 def test_labels_of_the_wrong_length_are_counted(folders, tmp_path):
@@ -422,6 +472,13 @@ def test_damaged_pictures_are_refused_then_removed_and_made_again(built, tmp_pat
     assert run("clean", "damaged", *copy.options).out == "1 damaged pictures removed.\n"
     assert n_rendered(run(*again)) == (1, 15)
     assert (tmp_path / "again" / "conv1" / "0002.webp").read_bytes() == picture
+
+
+@pytest.mark.parametrize("what", ["damaged", "likes"])
+def test_where_there_is_no_cache_nothing_in_it_can_be_cleaned(tmp_path, what):
+    result = run("clean", what, "--cache", tmp_path / "nowhere")
+    assert_refused(result, f"no cache in {tmp_path / 'nowhere'}", "--cache")
+    assert list(tmp_path.iterdir()) == []
 
 
 # serve

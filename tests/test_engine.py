@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import IMAGE_PX, HiddenLinear, make_network, randomise
 from PIL import Image
 
 from atlas import devices as devices_module
@@ -18,7 +21,10 @@ from atlas.cache import Cache
 from atlas.devices import fastest_precision, find_device, what_it_lacks
 from atlas.engine import Engine
 from atlas.errors import DeviceError
+from atlas.images import ImageFolder
 from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.kinds.natural import NaturalRecord
+from atlas.kinds.similar import SimilarRecord
 from atlas.network.network import Network
 from atlas.pictures.picture import Picture
 from atlas.plan import Job, make_plan
@@ -218,3 +224,96 @@ def test_a_device_that_lacks_something_is_refused_with_what_it_lacks(monkeypatch
         DeviceError, match=r"\(The operator 'grid_sampler' is not implemented\); use"
     ):
         find_device("cpu")
+
+
+def build(network: Network, cache: Cache, asked: AtlasSpec, images: ImageFolder | None = None):
+    """Make all that is missing; returns each batch's artifacts, in the order of committing."""
+    batches = []
+
+    def commit(batch):
+        cache.put(batch)
+        batches.append(batch)
+
+    with Engine(network, cache, images) as engine:
+        engine.run(make_plan(asked, network.facts, cache.keys()).missing, commit)
+    return batches
+
+
+def test_numbers_are_read_from_the_cache_as_they_were_measured(planted: Network, cache: Cache):
+    selection = Selection(layers=("conv1",))
+    asked = AtlasSpec(preset="preview", selection=selection, kinds=("excitatory",))
+    (batch,) = build(planted, cache, asked)
+    entry = cache.entries([batch[0].key])[batch[0].key]
+    record = entry.record(ExcitatoryRecord, "z")
+    numbers = json.loads(batch[0].numbers_json)
+    assert (record.score, record.highest) == (numbers["z"], numbers["z_max"])
+    assert record.score > record.start and not record.dead
+    dead = cache.entries([batch[3].key])[batch[3].key]
+    assert dead.record(ExcitatoryRecord, "z").dead
+
+
+def test_examples_alone_are_made_from_nothing_but_photographs(
+    planted: Network, cache: Cache, tmp_path: Path
+):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    colours = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250)}
+    for name, colour in colours.items():
+        Image.new("RGB", (IMAGE_PX, IMAGE_PX), colour).save(folder / f"{name}.png")
+    images = ImageFolder.of(folder)
+    asked = AtlasSpec(kinds=("examples",), images_sha256=images.sha256)
+    made = [each for batch in build(planted, cache, asked, images) for each in batch]
+    n_layers = len(planted.facts.layers)
+    assert [each.kind for each in made] == ["natural"] * n_layers + ["examples"] * n_layers
+    assert make_plan(asked, planted.facts, cache.keys()).n_missing == 0
+
+    answers = cache.of_kind("natural")[0].record(NaturalRecord, "z")
+    assert answers.best(2) == "red.png"  # unit 2 is red against green
+    sheet = np.asarray(Image.open(io.BytesIO(made[n_layers].data)).convert("RGB"))
+    (shown,) = {job.spec for job in make_plan(asked, planted.facts, ()).asked[n_layers:]}
+    layout = shown.layout(planted.facts.layers[0])
+    width, _ = layout.size_px
+    x, y = layout.corner_px(0, 0)
+    best = sheet[y : y + layout.side_px, 2 * width + x : 2 * width + x + layout.side_px]
+    np.testing.assert_allclose(best.reshape(-1, 3).mean(0), colours["red"], atol=1)
+
+
+def test_a_comparison_supersedes_the_one_of_fewer_units(seeded: Network, cache: Cache):
+    few, more = (
+        AtlasSpec(
+            preset="preview",
+            selection=Selection(layers=layers, units=(range(3),)),
+            kinds=("similar",),
+        )
+        for layers in (("conv1",), ("conv1", "fc"))
+    )
+    build(seeded, cache, few)
+    (old,) = cache.of_kind("similar")
+    alone = old.record(SimilarRecord, "z")
+    assert alone.across == [[]] * 4
+    assert alone.within[3] == [] and any(alone.within)  # the fourth unit has no picture
+
+    build(seeded, cache, more)
+    new = {entry.unit: entry for entry in cache.of_kind("similar")}
+    assert set(new) == {"conv1", "fc"} and len(cache.of_kind("similar")) == 2
+    assert not cache.entries([old.key])
+    fc = seeded.facts.layer("fc").index
+    across = new["conv1"].record(SimilarRecord, "z").across
+    assert {layer for found in across for layer, _, _ in found} == {fc}
+    assert make_plan(more, seeded.facts, cache.keys()).n_missing == 0
+
+
+def test_panels_of_a_hidden_linear_layer_are_in_plain_activations(cache: Cache):
+    network = make_network(randomise(HiddenLinear()))
+    asked = AtlasSpec(selection=Selection(layers=("hidden",)), kinds=("noise", "tuning"))
+    made = [each for batch in build(network, cache, asked) for each in batch]
+    noise, tuning = (json.loads(each.numbers_json) for each in made)
+    assert [each.kind for each in made] == ["noise", "tuning"]
+    assert set(noise) == {"n_images", "mean", "mean_max", "mean_min"}
+    assert noise["mean"] == noise["mean_max"] == noise["mean_min"]  # of one position
+    assert len(noise["mean"]) == len(tuning["orientation"]) == 6
+    layer, generator = network.facts.layer("hidden"), torch.Generator().manual_seed(0)
+    images = torch.rand(16, 3, IMAGE_PX, IMAGE_PX, generator=generator)
+    tap = network.tap(layer)
+    answers = tap(tap.normalise(images)).mean((0, 2, 3))
+    assert noise["mean"] == pytest.approx(answers.tolist(), abs=2e-3)

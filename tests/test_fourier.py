@@ -9,7 +9,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, gabor, make_network
+from conftest import (
+    GABOR_ANGLE_DEG,
+    GABOR_PERIOD_PX,
+    IMAGE_PX,
+    HiddenLinear,
+    gabor,
+    make_network,
+    randomise,
+)
 from torch import nn
 
 from atlas.asked import AtlasSpec
@@ -22,6 +30,7 @@ from atlas.pictures.finished import centre_response, finish, layer_response, res
 from atlas.pictures.fourier import Canvas, _roughness, ascend, jittered, middle_field
 from atlas.pictures.picture import Picture
 from atlas.recipes import Fourier, Stage, unit_recipe
+from atlas.records import to_numbers
 
 RECIPE = Fourier(stages=(Stage(48, 32), Stage(72, 32)), margin_px=5, objective="power", decay=0.6)
 
@@ -254,6 +263,28 @@ def test_classes_carry_the_networks_own_prediction(seeded: Network):
         assert probabilities == sorted(probabilities, reverse=True)
         assert record.top5[record.rank][0] == picture.unit.index
         assert record.score > record.start
+
+
+@pytest.mark.parametrize("aim", ["excite", "inhibit"])
+def test_units_of_a_hidden_linear_layer_are_driven_in_plain_activations(aim):
+    network = make_network(randomise(HiddenLinear()))
+    layer = network.facts.layer("hidden")
+    recipe = Fourier((Stage(IMAGE_PX, 48),), margin_px=0, objective="power", aim=aim)
+    pictures = render(network, "hidden", range(layer.n_units), recipe)
+    for picture in pictures:
+        record = picture.record
+        assert (
+            record.score - record.start > 2 if aim == "excite" else record.start - record.score > 2
+        )
+        assert record.score == record.highest == record.lowest  # of one position
+        assert record.rank is None and record.top5 is None  # no class
+        numbers = to_numbers(record, layer.score_name)
+        assert set(numbers) == {"mean", "mean_max", "mean_min", "mean_start"}
+    tap = network.tap(layer)
+    images = torch.stack([torch.from_numpy(picture.pixels) for picture in pictures])
+    answers = tap(tap.normalise(images.permute(0, 3, 1, 2) / 255))[:, :, 0, 0].diagonal()
+    scores = [picture.record.score for picture in pictures]
+    assert scores == pytest.approx(answers.tolist(), abs=2e-3)
 
 
 def test_a_window_is_the_middle_of_the_canvas_and_moves_with_the_jitter():

@@ -9,9 +9,12 @@ import pytest
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Entry
-from atlas.kinds import KINDS, twin
+from atlas.errors import SpecError
+from atlas.kinds import KINDS, natural, twin
+from atlas.kinds.kind import Kind
 from atlas.network.network import Network
 from atlas.plan import Job, Plan, StageTime, make_plan, measured_speed, stage_times
+from atlas.units import NetworkFacts
 
 SPEC = AtlasSpec(preset="preview")
 WITH_IMAGES = dataclasses.replace(SPEC, images_sha256="0" * 64)
@@ -176,3 +179,159 @@ def test_stages_take_what_their_pictures_took(planted: Network):
     macs = 4 * 3 * 11 * 11 * seen_px**2  # of one pass through conv1, at the size it is shown
     assert stem == StageTime("stem", 3, 1.5, pytest.approx(3 * 4 * n_steps * macs))
     assert stem.flop_per_s == pytest.approx(stem.flop / 1.5)
+
+
+def jobs_by_kind(plan: Plan) -> dict[str, list[Job]]:
+    return {
+        name: [job for job in plan.asked if job.kind.name == name] for name in kinds_of(plan.asked)
+    }
+
+
+def plan_of(
+    facts: NetworkFacts,
+    *kinds: str,
+    asked: AtlasSpec = WITH_IMAGES,
+    done: Iterable[str] = (),
+    **options,
+) -> Plan:
+    """The plan where only these kinds were asked for."""
+    return make_plan(dataclasses.replace(asked, kinds=kinds), facts, done, **options)
+
+
+@pytest.mark.parametrize("asked", [SPEC, WITH_IMAGES], ids=["without images", "with images"])
+def test_every_kind_is_listed_after_those_it_is_made_from(asked: AtlasSpec):
+    names = [kind.name for kind in KINDS]
+    for kind in KINDS:
+        for source in kind.sources_of(asked):
+            assert names.index(source.kind) < names.index(kind.name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        *(pytest.param(kind, WITH_IMAGES, id=kind.name) for kind in KINDS),
+        *(
+            pytest.param(kind, SPEC, id=f"{kind.name} without images")
+            for kind in KINDS
+            if not kind.needs_images
+        ),
+    ],
+)
+def test_what_a_kind_is_made_from_is_planned_along_and_before_it(
+    planted: Network, kind: Kind, asked: AtlasSpec
+):
+    """No artifact has a source that neither exists nor is made before it."""
+    plan = plan_of(planted.facts, kind.name, asked=asked)
+    made: set[str] = set()
+    for job in plan.missing:
+        assert made.issuperset(job.sources), job.kind.name
+        made.update(job.keys)
+    expected = {source.kind for source in kind.sources_of(asked)} | {kind.name}
+    assert set(kinds_of(plan.asked)) == expected
+
+
+def test_examples_alone_bring_the_answers_to_photographs_with_them(planted: Network):
+    plan = plan_of(planted.facts, "examples")
+    assert kinds_of(plan.missing) == ["natural", "examples"]
+    jobs = jobs_by_kind(plan)
+    for answers, shown in zip(jobs["natural"], jobs["examples"], strict=True):
+        assert shown.layer == answers.layer and shown.sources == answers.keys
+
+
+@pytest.mark.parametrize(
+    ("asked", "compared"), [(SPEC, "excitatory"), (WITH_IMAGES, "natural")], ids=["without", "with"]
+)
+def test_a_comparison_alone_brings_what_it_compares_with_it(
+    planted: Network, asked: AtlasSpec, compared: str
+):
+    plan = plan_of(planted.facts, "similar", asked=asked)
+    assert kinds_of(plan.missing) == [compared, "similar"]
+    jobs = jobs_by_kind(plan)
+    keys = tuple(key for job in jobs[compared] for key in job.keys)
+    assert {job.sources for job in jobs["similar"]} == {keys}
+
+
+def test_sources_are_made_only_of_what_was_selected(planted: Network):
+    asked = dataclasses.replace(SPEC, selection=Selection(("conv1",), (range(1, 3),)))
+    jobs = jobs_by_kind(plan_of(planted.facts, "similar", asked=asked))
+    assert [unit.id for job in jobs["excitatory"] for unit in job.units] == ["conv1:1", "conv1:2"]
+    (comparison,) = jobs["similar"]
+    assert comparison.sources == jobs["excitatory"][0].keys
+    assert comparison.units == (comparison.layer.whole,)
+
+
+def test_what_was_made_before_is_compared_too(planted: Network):
+    first, second = planted.facts.layers[:2]
+    of_first, of_second = (
+        dataclasses.replace(SPEC, selection=Selection((layer.name,))) for layer in (first, second)
+    )
+    done = keys_of(plan_of(planted.facts, "excitatory", asked=of_first))
+    plan = plan_of(planted.facts, "similar", asked=of_second, done=done)
+    jobs = jobs_by_kind(plan)
+    assert [job.layer for job in jobs["excitatory"]] == [second]
+    assert [job.layer for job in jobs["similar"]] == [first, second]
+    assert jobs["similar"][0].sources == (*done, *jobs["excitatory"][0].keys)
+
+
+def test_a_new_comparison_has_the_slot_of_the_old_one_and_another_key(planted: Network):
+    some = dataclasses.replace(SPEC, selection=Selection(("conv1",)))
+    before = make_plan(some, planted.facts, ())
+    (old,) = jobs_by_kind(before)["similar"]
+    new = jobs_by_kind(make_plan(SPEC, planted.facts, keys_of(before)))["similar"]
+    assert new[0].layer == old.layer
+    assert new[0].slot == old.slot and new[0].keys != old.keys
+    assert len({job.slot for job in new}) == len(new)  # one for each layer
+
+
+def test_only_comparisons_supersede_one_another(planted: Network):
+    plan = make_plan(WITH_IMAGES, planted.facts, ())
+    assert {job.kind.name for job in plan.asked if job.slot} == {"similar"}
+
+
+def test_another_version_of_the_answers_makes_examples_anew(planted: Network, monkeypatch):
+    before = make_plan(WITH_IMAGES, planted.facts, ())
+    monkeypatch.setattr(natural.NaturalSpec, "version", natural.NaturalSpec.version + 1)
+    after = make_plan(WITH_IMAGES, planted.facts, keys_of(before))
+    assert set(kinds_of(after.missing)) == {"natural", "examples", "similar"}
+    examples = jobs_by_kind(before)["examples"], jobs_by_kind(after)["examples"]
+    for old, new in zip(*examples, strict=True):
+        assert old.spec == new.spec and not {*old.keys} & {*new.keys}
+
+
+@pytest.mark.parametrize("kind", ["natural", "examples"])
+def test_what_cannot_be_made_without_photographs_is_refused_where_it_was_named(
+    planted: Network, kind: str
+):
+    with pytest.raises(SpecError, match=f"'{kind}' .* needs photographs: .*--images"):
+        plan_of(planted.facts, "filter", kind, asked=SPEC)
+
+
+def test_a_kind_that_no_chosen_layer_can_have_is_refused_where_it_was_named(planted: Network):
+    classes = dataclasses.replace(SPEC, selection=Selection(("fc",)))
+    with pytest.raises(SpecError, match=r"'field' .* needs layers whose receptive field"):
+        plan_of(planted.facts, "field", asked=classes)
+    both = dataclasses.replace(SPEC, selection=Selection(("conv1", "fc")))
+    (job,) = plan_of(planted.facts, "field", asked=both).asked
+    assert job.layer.name == "conv1"
+    assert "field" not in kinds_of(make_plan(classes, planted.facts, ()).asked)  # not named
+
+
+def test_an_unknown_kind_is_refused(planted: Network):
+    with pytest.raises(SpecError, match="no kind 'exitatory'"):
+        plan_of(planted.facts, "exitatory")
+
+
+def test_where_photographs_are_gone_only_what_they_gave_is_asked_for(planted: Network):
+    facts = planted.facts
+    none = make_plan(WITH_IMAGES, facts, (), has_images=False)
+    assert not {"natural", "examples", "similar"} & set(kinds_of(none.asked))
+
+    whole = jobs_by_kind(make_plan(WITH_IMAGES, facts, ()))
+    answers, shown = whole["natural"][0], whole["examples"][0]
+    plan = make_plan(WITH_IMAGES, facts, (*answers.keys, *shown.keys), has_images=False)
+    jobs = jobs_by_kind(plan)
+    assert [job.keys for job in jobs["natural"]] == [answers.keys]
+    assert [job.keys for job in jobs["examples"]] == [shown.keys]
+    assert not {"natural", "examples"} & set(kinds_of(plan.missing))
+    (comparison,) = jobs["similar"]  # of what is there
+    assert (comparison.layer, comparison.sources) == (answers.layer, answers.keys)

@@ -1,37 +1,27 @@
-"""What was asked is read, checked and addressed exactly."""
+"""Which units a selection names: by layers, by numbers, by classes."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import site_factory
 
+from atlas.asked import Selection
 from atlas.errors import SpecError
-from atlas.spec import (
-    ArtifactSpec,
-    AtlasSpec,
-    FilterImage,
-    Fourier,
-    Progressive,
-    Selection,
-    Stage,
-    artifact_keys,
-    describe,
-    parse_kinds,
-    parse_ranges,
-    select_units,
-)
-from atlas.units import Kind, Unit
+from atlas.selection import parse_ranges, select_units
 
 FACTS = site_factory.network()
-UNIT = Unit("layer1.0.conv1", 2)
-FOURIER = Fourier((Stage(64, 8), Stage(96, 4)), margin_px=8, objective="power")
-PROGRESSIVE = Progressive(n_scales=3, blur_px=5)
+SYNONYMS = (
+    "tench, Tinca tinca",
+    "goldfish, Carassius auratus",
+    "great white shark, white shark, man-eater",
+    "crane",
+    "crane, wading bird",
+    "red",
+    "green",
+    "red, green",
+)
 
 
 def chosen(**fields: object) -> list[str]:
@@ -118,150 +108,86 @@ def test_classes_alone_choose_nothing_else_and_join_what_layers_choose():
     ]
 
 
-def key(weights_sha256: str, unit: Unit, kind: Kind, recipe: ArtifactSpec) -> str:
-    (only,) = artifact_keys(weights_sha256, [unit], kind, recipe)
-    return only
-
-
-def test_the_keys_of_many_units_are_each_one_s_own():
-    units = [Unit("layer1.0.conv1", index) for index in range(5)]
-    keys = artifact_keys("a" * 64, units, "excitatory", FOURIER)
-    assert keys == tuple(key("a" * 64, unit, "excitatory", FOURIER) for unit in units)
-
-
-def test_a_key_is_the_same_in_every_process():
-    code = (
-        "from atlas.spec import *; from atlas.units import Unit;"
-        "recipe = Fourier((Stage(64, 8), Stage(96, 4)), margin_px=8, objective='power');"
-        "print(*artifact_keys('a' * 64, [Unit('layer1.0.conv1', 2)], 'excitatory', recipe))"
-    )
-    keys = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("1", "2")
-    }
-    assert keys == {key("a" * 64, UNIT, "excitatory", FOURIER)}
-
-
-def test_a_key_changes_with_weights_unit_and_kind():
-    variants = [
-        ("a" * 64, UNIT, "excitatory"),
-        ("b" * 64, UNIT, "excitatory"),
-        ("a" * 64, Unit("layer1.0.conv1", 3), "excitatory"),
-        ("a" * 64, Unit("layer1.0.conv2", 2), "excitatory"),
-        ("a" * 64, UNIT, "filter"),
-    ]
-    keys = {key(*variant, FOURIER) for variant in variants}
-    assert len(keys) == len(variants)
-    assert all(len(digits) == 64 and int(digits, 16) >= 0 for digits in keys)
+def classes_among(labels: tuple[str, ...], *texts: str) -> list[int]:
+    """Indices of the classes that texts choose, where these are the labels."""
+    facts = dataclasses.replace(FACTS, labels=labels)
+    return [unit.index for unit in select_units(Selection(classes=texts), facts)]
 
 
 @pytest.mark.parametrize(
-    "recipe", [FOURIER, PROGRESSIVE, FilterImage()], ids=lambda recipe: recipe.name
+    ("text", "indices"),
+    [
+        ("tench, Tinca tinca", [0]),  # a whole label
+        ("TENCH, tinca TINCA", [0]),
+        ("tench,Tinca tinca", [0]),
+        ("tench", [0]),
+        ("Tinca tinca", [0]),
+        ("white shark", [2]),
+        ("man-eater", [2]),
+        ("white shark, man-eater", [2]),  # two names of one class
+        ("tench, Tinca tinca, goldfish, Carassius auratus", [0, 1]),
+        ("goldfish, Carassius auratus,man-eater, tench", [0, 1, 2]),
+        ("goldfish, 0, crane", [0, 1, 3]),
+        (" tench ,, goldfish, ", [0, 1]),
+    ],
 )
-def test_a_key_changes_with_every_setting_of_a_recipe(recipe):
-    keys = [key("a" * 64, UNIT, "excitatory", recipe)]
-    for field in dataclasses.fields(recipe):
-        value = getattr(recipe, field.name)
-        other = value * 2 + 1 if isinstance(value, int | float) else value[:1]
-        changed = dataclasses.replace(recipe, **{field.name: other})
-        keys.append(key("a" * 64, UNIT, "excitatory", changed))
-    assert len(set(keys)) == 1 + len(dataclasses.fields(recipe))
+def test_a_label_with_commas_goes_by_all_of_it_and_by_each_of_its_names(
+    text: str, indices: list[int]
+):
+    assert classes_among(SYNONYMS, text) == indices
 
 
-def test_a_key_changes_with_a_recipe_s_version(monkeypatch):
-    before = key("a" * 64, UNIT, "excitatory", FOURIER)
-    monkeypatch.setattr(Fourier, "version", Fourier.version + 1)
-    assert key("a" * 64, UNIT, "excitatory", FOURIER) != before
+def test_a_label_with_commas_is_meant_rather_than_the_classes_it_could_be_split_into():
+    assert classes_among(SYNONYMS, "red, green") == [7]
+    assert classes_among(SYNONYMS, "green, red") == [5, 6]
+    assert classes_among(SYNONYMS, "red, green, red") == [5, 7]
 
 
-def test_a_recipe_is_described_whole():
-    assert describe(PROGRESSIVE) == {
-        "name": "progressive",
-        "version": Progressive.version,
-        "n_scales": 3,
-        "blur_px": 5,
-        "aim": "excite",
-        "start_px": 56,
-        "growth": 1.11,
-        "steps": 20,
-        "lr": 0.01,
-        "weight_decay": 1e-6,
-        "seed": 0,
-    }
+def test_a_whole_label_is_meant_rather_than_a_name_among_others():
+    assert classes_among(SYNONYMS, "crane") == [3]
+    assert classes_among(SYNONYMS, "crane, wading bird") == [4]
+    assert classes_among(SYNONYMS, "wading bird") == [4]
 
 
-def test_a_twin_is_described_with_both_its_seeds():
-    twin = AtlasSpec(seed=3).artifact_spec("twin", FACTS.layers[0], FACTS)
-    first, second = describe(twin)["first"], describe(twin)["second"]
-    assert (first.pop("seed"), second.pop("seed")) == (3, 4)
-    assert first == second
-    assert first["name"] == "fourier"
+def test_a_label_as_it_is_written_is_meant_rather_than_one_in_another_case():
+    labels = ("Turkey", "turkey", "b", "c", "d", "e", "f", "g")
+    assert classes_among(labels, "Turkey") == [0]
+    assert classes_among(labels, "turkey") == [1]
 
 
-def test_kinds_are_read_in_the_order_of_making():
-    assert parse_kinds("inhibitory, filter,excitatory") == ("filter", "excitatory", "inhibitory")
+def test_where_only_the_case_differs_all_labels_that_could_be_meant_are_chosen():
+    labels = ("Turkey", "turkey", "b", "c", "d", "e", "f", "g")
+    assert classes_among(labels, "TURKEY") == [0, 1]
 
 
-def test_an_unknown_kind_is_answered_with_those_there_are():
-    with pytest.raises(SpecError, match=r"no kind 'exitatory'; there are filter, .*excitatory"):
-        parse_kinds("filter,exitatory")
+def test_classes_are_chosen_by_ranges_of_their_numbers():
+    assert classes_among(SYNONYMS, "1-3") == [1, 2, 3]
+    assert classes_among(SYNONYMS, "1-3, 2-5, red") == [1, 2, 3, 4, 5]
+    assert classes_among(SYNONYMS, "0-7") == [*range(8)]
+    assert chosen(classes=("9-pin bowling",)) == ["fc:7"]  # a label is no range
 
 
-def test_both_signs_share_one_recipe_but_for_the_aim():
-    for recipe in ("fourier", "progressive"):
-        spec = AtlasSpec(recipe=recipe)
-        up, down = (
-            spec.artifact_spec(kind, FACTS.layers[1], FACTS)
-            for kind in ("excitatory", "inhibitory")
-        )
-        assert dataclasses.replace(up, aim="inhibit") == down != up
+@pytest.mark.parametrize("text", ["5-8", "3-1", "2-", "-2", "1-2-3"])
+def test_ranges_of_classes_that_are_not_there_are_refused(text: str):
+    with pytest.raises(SpecError, match=f"no class '{text}'"):
+        classes_among(SYNONYMS, text)
 
 
-def test_fine_pictures_are_512_px_at_every_depth():
-    for layer in FACTS.layers:
-        recipe = AtlasSpec(preset="fine").artifact_spec("excitatory", layer, FACTS)
-        assert recipe.picture_px == 512
+def test_an_unknown_name_among_known_ones_is_the_one_that_is_told():
+    with pytest.raises(SpecError, match=r"no class 'goldfsh' .*closest: goldfish"):
+        classes_among(SYNONYMS, "tench, Tinca tinca, goldfsh")
 
 
-def test_progressive_is_the_tutorial_s():
-    spec = AtlasSpec(recipe="progressive")
-    recipes = {layer.name: spec.artifact_spec("excitatory", layer, FACTS) for layer in FACTS.layers}
-    scales = {name: (recipe.n_scales, recipe.blur_px) for name, recipe in recipes.items()}
-    assert scales.pop("conv1") == (20, 5)
-    assert scales.pop("fc") == (25, 7)
-    assert set(scales.values()) == {(15, 5)}
-    sizes_px = recipes["fc"].sizes_px
-    assert sizes_px[:4] == (56, 62, 68, 75)
-    assert sizes_px[-1] == 711
+def test_the_name_of_a_module_means_all_layers_inside_it():
+    inside = [layer.name for layer in FACTS.layers if layer.name.startswith("layer1.")]
+    assert len(inside) > 4
+    assert chosen(layers=("layer1",), units=(range(1),)) == [f"{name}:0" for name in inside]
+    block = [name for name in inside if name.startswith("layer1.1.")]
+    assert chosen(layers=("layer1.1",), units=(range(1),)) == [f"{name}:0" for name in block]
+    stages = [layer.name for layer in FACTS.layers if layer.name.startswith("layer")]
+    assert chosen(layers=("layer*",), units=(range(1),)) == [f"{name}:0" for name in stages]
 
 
-@pytest.mark.parametrize("preset", ["preview", "standard", "fine"])
-@pytest.mark.parametrize("input_size_px", [96, 224])
-def test_every_preset_makes_a_sound_canvas_at_every_depth(preset, input_size_px):
-    facts = dataclasses.replace(FACTS, input_size_px=input_size_px)
-    for field_px in (1, 3, 7, 11, 19, 43, 91, 131, 211, 299, 427, 483, 1000):
-        layer = dataclasses.replace(FACTS.layers[1], receptive_field_px=field_px)
-        recipe = AtlasSpec(preset=preset, seed=3).artifact_spec("excitatory", layer, facts)
-        sizes_px = [stage.size_px for stage in recipe.stages]
-        assert sizes_px == sorted(sizes_px)
-        assert all(stage.steps > 0 for stage in recipe.stages)
-        assert recipe.picture_px >= 16, (field_px, recipe)
-        assert recipe.seed == 3
-
-
-def test_a_finer_preset_costs_more_and_shows_more():
-    layer = FACTS.layer("fc")
-    preview, standard, fine = (
-        AtlasSpec(preset=preset).artifact_spec("excitatory", layer, FACTS)
-        for preset in ("preview", "standard", "fine")
-    )
-    assert preview.picture_px < standard.picture_px < fine.picture_px
-    steps = [sum(stage.steps for stage in one.stages) for one in (preview, standard, fine)]
-    assert steps == sorted(steps)
+def test_the_beginning_of_a_module_s_name_is_not_its_name():
+    with pytest.raises(SpecError, match="no layer 'lay'"):
+        chosen(layers=("lay",))

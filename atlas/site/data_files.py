@@ -124,7 +124,7 @@ def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:
         "page": paths.layer_page(layer.name),
         "units": paths.layer_data(layer.name),
         "n_pages": len(contents.paged[layer.name]),
-        "dream": _dream(contents, layer),
+        DREAM.name: _dream(contents, layer),
         **{kind.name: _panel(contents, layer, kind) for kind in _panels(contents)},
         "recipe": contents.spec.layers.get(layer.name),
     }

@@ -1,0 +1,65 @@
+"""Artifacts that earlier versions made, brought to their present addresses.
+
+Caches of version 3 addressed what photographs gave by another description of the folder and of
+its preparation. The pictures and numbers are the same, so only their keys change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from atlas.addressing import artifact_keys
+from atlas.asked import AtlasSpec
+from atlas.cache import Cache, Entry
+from atlas.canonical import canonical_json
+from atlas.kinds.examples import KIND as EXAMPLES
+from atlas.kinds.natural import KIND as NATURAL
+from atlas.units import Layer, NetworkFacts, Unit
+
+OLD_SHARE = 7 / 8  # of the short side of a photograph that was cut out, whatever the weights
+
+
+def adopt_old_photographs(cache: Cache, facts: NetworkFacts) -> None:
+    """Readdress what photographs gave of this network in a cache of version 3.
+
+    Weights that cut photographs in another way are left out: their pictures would differ.
+    """
+    old_keys = cache.old_addresses()
+    preprocessing = facts.preprocessing
+    same_share = preprocessing.size_px / preprocessing.resize_px == OLD_SHARE
+    if not old_keys or not same_share or preprocessing.interpolation != "bilinear":
+        return
+    entries = cache.entries(old_keys)
+    layers = {layer.name: layer for layer in facts.layers}
+    new_keys: dict[str, str] = {}
+    for entry in entries.values():
+        if entry.kind == NATURAL.name and entry.unit in layers:
+            for old, new in _readdressed(entry, layers[entry.unit], facts):
+                if old in entries:
+                    new_keys[old] = new
+    cache.readdress(new_keys)
+
+
+def _readdressed(entry: Entry, layer: Layer, facts: NetworkFacts) -> Iterator[tuple[str, str]]:
+    """Old and new keys of what a folder gave of a layer, examples included."""
+    folder = entry.record(NATURAL.record, layer.score_name).images_sha256
+    asked = replace(AtlasSpec(), images_sha256=folder)
+    shared = {"folder_sha256": folder, "size_px": facts.input_size_px}
+    seen = {**shared, "n_top": 9, "n_sampled": 512}
+    natural = {"name": "natural", "version": 2, **seen}
+    examples = {"name": "examples", "version": 1, "natural": seen, "side_px": 56}
+    spec = NATURAL.spec(asked, layer, facts)
+    (source,) = artifact_keys(facts.sha256, (layer.whole,), NATURAL.name, spec)
+    yield _old_key(facts, NATURAL.name, natural, layer.whole), source
+    sheets = EXAMPLES.scope.units(layer, layer.units)
+    spec = EXAMPLES.spec(asked, layer, facts)
+    new_keys = artifact_keys(facts.sha256, sheets, EXAMPLES.name, spec, (source,))
+    for unit, new in zip(sheets, new_keys, strict=True):
+        yield _old_key(facts, EXAMPLES.name, examples, unit), new
+
+
+def _old_key(facts: NetworkFacts, kind: str, recipe: dict[str, object], unit: Unit) -> str:
+    shared = {"weights": facts.sha256, "kind": kind, "recipe": recipe}
+    return hashlib.sha256((canonical_json(shared) + unit.id).encode()).hexdigest()

@@ -1,0 +1,88 @@
+"""Recipes of pictures: what every preset makes of every layer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import site_factory
+
+from atlas.recipes import Fourier, full_size_steps, unit_recipe
+from atlas.units import Layer
+
+FACTS = site_factory.network()
+
+
+def fourier(preset: str, layer: Layer, facts=FACTS, seed: int = 0) -> Fourier:
+    recipe = unit_recipe("fourier", preset, layer, facts, seed)
+    assert isinstance(recipe, Fourier)
+    return recipe
+
+
+def test_fine_pictures_are_512_px_at_every_depth():
+    for layer in FACTS.layers:
+        assert fourier("fine", layer).picture_px == 512
+
+
+def test_progressive_is_the_tutorial_s():
+    recipes = {
+        layer.name: unit_recipe("progressive", "standard", layer, FACTS, seed=0)
+        for layer in FACTS.layers
+    }
+    scales = {name: (recipe.n_scales, recipe.blur_px) for name, recipe in recipes.items()}
+    assert scales.pop("conv1") == (20, 5)
+    assert scales.pop("fc") == (25, 7)
+    assert set(scales.values()) == {(15, 5)}
+    sizes_px = recipes["fc"].sizes_px
+    assert sizes_px[:4] == (56, 62, 68, 75)
+    assert sizes_px[-1] == 711
+
+
+@pytest.mark.parametrize("preset", ["preview", "standard", "fine"])
+@pytest.mark.parametrize("input_size_px", [96, 224])
+def test_every_preset_makes_a_sound_canvas_at_every_depth(preset, input_size_px):
+    seen_as = dataclasses.replace(FACTS.preprocessing, size_px=input_size_px)
+    facts = dataclasses.replace(FACTS, preprocessing=seen_as)
+    for field_px in (1, 3, 7, 11, 19, 43, 91, 131, 211, 299, 427, 483, 1000):
+        layer = dataclasses.replace(FACTS.layers[1], receptive_field_px=field_px)
+        recipe = fourier(preset, layer, facts, seed=3)
+        sizes_px = [stage.size_px for stage in recipe.stages]
+        assert sizes_px == sorted(sizes_px)
+        assert all(stage.steps > 0 for stage in recipe.stages)
+        assert recipe.picture_px >= 16, (field_px, recipe)
+        assert recipe.seed == 3
+
+
+def test_a_finer_preset_costs_more_and_shows_more():
+    layer = FACTS.layer("fc")
+    preview, standard, fine = (fourier(preset, layer) for preset in ("preview", "standard", "fine"))
+    assert preview.picture_px < standard.picture_px < fine.picture_px
+    for costs in (
+        [recipe.n_steps for recipe in (preview, standard, fine)],
+        [full_size_steps(recipe, FACTS) for recipe in (preview, standard, fine)],
+    ):
+        assert costs == sorted(costs)
+
+
+@pytest.mark.parametrize("name", ["fourier", "progressive"])
+def test_steps_are_counted_by_the_pixels_that_the_network_is_shown(name):
+    """An ascent on canvases of half the side costs a quarter."""
+    recipe = unit_recipe(name, "standard", FACTS.layer("fc"), FACTS, seed=0)
+    seen_as = dataclasses.replace(FACTS.preprocessing, size_px=2 * FACTS.input_size_px)
+    larger_input = dataclasses.replace(FACTS, preprocessing=seen_as)
+    whole = full_size_steps(recipe, FACTS)
+    assert full_size_steps(recipe, larger_input) == pytest.approx(whole / 4)
+    size_px, steps = recipe.passes[0]
+    alone = steps * (size_px / FACTS.input_size_px) ** 2
+    rest = sum(n * (px / FACTS.input_size_px) ** 2 for px, n in recipe.passes[1:])
+    assert whole == pytest.approx(alone + rest)
+
+
+def test_a_hidden_layer_is_drawn_as_a_layer_that_sees_the_whole_image():
+    """Its units are no classes: the recipe follows from the receptive field."""
+    classes = FACTS.layer("fc")
+    hidden = dataclasses.replace(classes, kind="hidden")
+    recipe = fourier("standard", hidden)
+    assert recipe.roughness == 0 and recipe.margin_px == 0
+    assert recipe.picture_px == FACTS.input_size_px
+    assert recipe != fourier("standard", classes)
