@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from atlas.errors import CacheError
-from atlas.records import from_json
+from atlas.records import RecordType, from_json
 from atlas.units import NetworkFacts, ScoreName
 
 SCHEMA_VERSION = 4  # raise it when the tables change, and add to _MIGRATIONS
@@ -73,9 +73,6 @@ insert into old_addresses select key from artifacts where kind in ('natural', 'e
 """
 }
 _ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256, length(data)"
-
-
-RecordType = TypeVar("RecordType")
 
 
 @dataclass(frozen=True)

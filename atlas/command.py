@@ -26,6 +26,7 @@ from atlas.likes import KIND_NAME as LIKE
 from atlas.likes import LikeRecord
 from atlas.pipeline import Atlas, Places, Status
 from atlas.selection import parse_ranges
+from atlas.site.resources import IS_CLONE
 from atlas.units import NetworkFacts
 from atlas.vocabulary import score_of
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # --help and status load no image library
     from atlas.plan import StageTime
     from atlas.site.budget import Part
 
-PROGRAM = "python build.py"
+PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_SHOWN = 5  # units of a layer that `like` prints
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
@@ -256,22 +257,20 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         if dry_run:
             _show_status(atlas.status())
             return
-        plan = atlas.plan()
-        stages = atlas.render(plan)
-        report = atlas.write()
+        built = atlas.build()
+    report = built.site
     click.echo(
-        f"{plan.n_missing:,} pictures and panels made, "
-        f"{plan.n_asked - plan.n_missing:,} were there; "
+        f"{built.n_made:,} pictures and panels made, {built.n_there:,} were there; "
         f"{tqdm.format_interval(time.perf_counter() - begun)} in all."
     )
-    if stages:
-        click.echo(_spell_stages(stages))
+    if built.stages:
+        click.echo(_spell_stages(built.stages))
     click.echo(
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
         f"{_spell_parts(report.parts)}\n"
-        f"Open {places.out_dir / paths.INDEX}, or run: python build.py serve"
+        f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve"
     )
     _warn(report.parts)
 
@@ -337,7 +336,7 @@ def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
 def serve(out: Path, port: int) -> None:
     """Serve the finished site on this machine only, to look at it."""
     if not (out / paths.INDEX).is_file():
-        raise SiteError(f"no site in {out}; build one first with python build.py")
+        raise SiteError(f"no site in {out}; build one first with {PROGRAM}")
     handler = functools.partial(QuietHandler, directory=str(out))
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)

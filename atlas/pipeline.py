@@ -93,6 +93,16 @@ class SiteSource:
     family_glossary: str
 
 
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did."""
+
+    n_made: int  # artifacts
+    n_there: int  # artifacts that were asked for and done before
+    stages: tuple[StageTime, ...]  # of the network, with what was synthesised of them
+    site: SiteReport
+
+
 class Atlas:
     """One atlas on disk: its network's facts, what is done, what is missing.
 
@@ -128,6 +138,16 @@ class Atlas:
 
     def __exit__(self, *_: object) -> None:
         self.cache.close()
+
+    def build(self) -> BuildReport:
+        """Render what is missing, then write the site.
+
+        Raises:
+            AtlasError: what was asked for cannot be made, or the site cannot be written.
+        """
+        plan = self.plan()
+        stages = self.render(plan)
+        return BuildReport(plan.n_missing, plan.n_asked - plan.n_missing, stages, self.write())
 
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -59,9 +59,13 @@ def _field(publication: Publication, about: str, json_name: str, default: Any) -
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@functools.cache
-def fields_of(record_type: Hashable) -> tuple[FieldInfo, ...]:
+def fields_of(record_type: Any) -> tuple[FieldInfo, ...]:
     """The fields of a record type."""
+    return _fields_of(record_type)
+
+
+@functools.cache
+def _fields_of(record_type: Any) -> tuple[FieldInfo, ...]:
     return tuple(
         FieldInfo(
             each.name,
@@ -70,7 +74,7 @@ def fields_of(record_type: Hashable) -> tuple[FieldInfo, ...]:
             each.metadata["about"],
             each.default,
         )
-        for each in dataclasses.fields(record_type)  # type: ignore[arg-type]
+        for each in dataclasses.fields(record_type)
     )
 
 
@@ -120,10 +124,10 @@ def has_units(record_type: type) -> bool:
 
 
 def _given(record: Any) -> Iterator[tuple[FieldInfo, Any]]:
-    return ((info, getattr(record, info.attribute)) for info in fields_of(record.__class__))
+    return ((info, getattr(record, info.attribute)) for info in fields_of(type(record)))
 
 
 @functools.cache
-def _attributes(record_type: Hashable, score: ScoreName) -> Mapping[str, str]:
+def _attributes(record_type: Any, score: ScoreName) -> Mapping[str, str]:
     """By name in JSON, the name of the field."""
     return {info.json_name.format(score=score): info.attribute for info in fields_of(record_type)}

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from atlas.batching import Batching, is_out_of_memory
 from atlas.cache import Cache, Checkpoint, Entry
 from atlas.devices import fastest_precision
-from atlas.errors import DeviceError
+from atlas.errors import DeviceError, SpecError
 from atlas.heap import keep_freed_memory
 from atlas.images import ImageSet
 from atlas.network.network import Network
@@ -34,18 +34,22 @@ MakeBatch = Callable[[Tap, Tap, Sequence[Unit]], Finished]
 class Renderer:
     """The network and everything around it that kinds of artifacts are made with.
 
+    Without a cache, kinds that read other artifacts or remember how far they are cannot be made.
+
     Attributes:
         network: the network, on its device.
         images: the photographs; None where none were given.
         precision: the fastest in which pictures may be made on the device.
     """
 
-    def __init__(self, network: Network, cache: Cache, images: ImageSet | None = None) -> None:
+    def __init__(
+        self, network: Network, cache: Cache | None = None, images: ImageSet | None = None
+    ) -> None:
         self.network = network
         self.images = images
         self.precision = fastest_precision(network.device)
         self.batching = Batching(network.device)
-        self._cache = cache
+        self._given_cache = cache
         self._checkpoints: list[Checkpoint] = []  # of work that is done but not committed
         if not self.is_on_gpu:
             keep_freed_memory()
@@ -54,6 +58,12 @@ class Renderer:
     def is_on_gpu(self) -> bool:
         """Whether batches are worked on while the host does something else."""
         return self.network.device.type == "cuda"
+
+    @property
+    def _cache(self) -> Cache:
+        if self._given_cache is None:
+            raise SpecError("this kind is made with a cache; build an atlas with it")
+        return self._given_cache
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
         """What is known of finished artifacts, by key."""

@@ -54,14 +54,14 @@ class SheetKind:
         width, height = (max(sides) for sides in zip(*fitted_px, strict=True))
         return math.ceil(width / block_px) * block_px, math.ceil(height / block_px) * block_px
 
-    def place(self, position: int) -> Place:
+    def place(self, position: int) -> SheetPlace:
         """Where the picture at `position`, counted over all sheets, stands."""
         number, cell = divmod(position, self.n_cells)
         row, column = divmod(cell, self.columns)
-        return Place(paths.sheet_name(self.stem, number), cell, column, row)
+        return SheetPlace(paths.sheet_name(self.stem, number), cell, column, row)
 
 
-class Place(NamedTuple):
+class SheetPlace(NamedTuple):
     """One cell of one sheet."""
 
     sheet: str  # file name
@@ -73,7 +73,7 @@ class Place(NamedTuple):
 class Sprite(NamedTuple):
     """A picture in the upper left of a cell."""
 
-    place: Place
+    place: SheetPlace
     columns: int
     cell_px: Size
     size_px: Size

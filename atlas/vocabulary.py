@@ -46,52 +46,76 @@ SCORES: Mapping[ScoreName, Score] = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words for one kind of layer."""
+    """The words for one kind of layer; what stands in braces is filled in by `str.format`."""
 
     layer: str  # what it is
     layers: str
     noun: str  # what one of its units is
     plural: str
-    member: str  # what a unit without a label is, before its index: "channel 7"
+    unit: str  # a unit in a sentence, from its {index} and {title}
+    unit_subtitle: str  # from {index}, {count} of units and {kernel}
+    layer_subtitle: str  # from {kernel}, {where} and {units}
+    size: str  # in the drawing of the network, from {count} and {kernel}
     excited_by: str  # headings of a unit's circuit
     inhibited_by: str
     excites: str  # headings of the circuit of a unit that one of these reads
     inhibits: str
+    strength: str  # what strengths of a unit's inputs are counted in, from {step}
+    silenced: str  # about the inhibitory picture, from {response} and {rank}
+    fires: str  # heading of how often a unit fires
+    fires_in: str  # from {share} and {positions}
 
 
+_UNITS = {
+    "noun": "unit",
+    "plural": "units",
+    "excited_by": "Excited by",
+    "inhibited_by": "Inhibited by",
+    "excites": "Excites",
+    "inhibits": "Inhibits",
+    "strength": "in {step} per {step}",
+    "fires": "Fires in",
+}
 VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
     "conv": Vocabulary(
+        **_UNITS,
         layer="convolution",
         layers="convolutions",
-        noun="unit",
-        plural="units",
-        member="channel",
-        excited_by="Excited by",
-        inhibited_by="Inhibited by",
-        excites="Excites",
-        inhibits="Inhibits",
+        unit="channel {index}",
+        unit_subtitle="channel {index} of {count}, {kernel} convolution",
+        layer_subtitle="{kernel} convolution in {where}: {units}",
+        size="{count} · {kernel}",
+        silenced="silences the unit: {response} at its weakest position",
+        fires_in="{share}, at {positions} of positions",
     ),
     "hidden": Vocabulary(
+        **_UNITS,
         layer="hidden linear layer",
         layers="hidden linear layers",
-        noun="unit",
-        plural="units",
-        member="unit",
-        excited_by="Excited by",
-        inhibited_by="Inhibited by",
-        excites="Excites",
-        inhibits="Inhibits",
+        unit="unit {index}",
+        unit_subtitle="unit {index} of {count}, hidden linear layer",
+        layer_subtitle="Hidden linear layer in {where}: {units}",
+        size="{count} units",
+        silenced="silences the unit: {response}",
+        fires_in="{share}",
     ),
     "classifier": Vocabulary(
         layer="classifier",
         layers="classifiers",
         noun="class",
         plural="classes",
-        member="class",
+        unit="the class “{title}”",
+        unit_subtitle="class {index} of {count}, numbered from 0",
+        layer_subtitle="The classifier: {units}",
+        size="{count} classes",
         excited_by="For it",
         inhibited_by="Against it",
         excites="Speaks for",
         inhibits="Speaks against",
+        strength="in logits per {step}",
+        silenced="silences the class: logit {response}{rank}",
+        fires="Is the answer for",
+        fires_in="{share}",
     ),
 }
 

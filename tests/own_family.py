@@ -1,4 +1,4 @@
-"""A family of networks from outside the package: other names, other wiring, hidden linear layers."""
+"""A family of networks from outside the package: other names and wiring, hidden linear layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from atlas.families.family import Family, Place, PublishedWeights
+from atlas.families.family import Family, LayerPlace, PublishedWeights
 from atlas.labels import ClassLabels
 from atlas.units import Preprocessing
 
@@ -48,11 +48,11 @@ class Toy(nn.Module):
         return self.verdict(self.brain(maps))
 
 
-def place(name: str, is_conv: bool) -> Place:
+def place(name: str, is_conv: bool) -> LayerPlace:
     """What sees, what thinks, and the verdict."""
     stage = name.partition(".")[0]
     stage = {"eye": "senses", "fork": "senses", "squeeze": "senses"}.get(stage, stage)
-    return Place(stage, "fork" if name.startswith("fork") else None)
+    return LayerPlace(stage, "fork" if name.startswith("fork") else None)
 
 
 def preprocessing() -> Preprocessing:

@@ -238,6 +238,18 @@ def test_a_cache_of_version_3_is_brought_to_this_version(tmp_path):
         assert cache.read(comparison.key) == comparison.data
 
 
+def test_what_photographs_gave_an_earlier_version_can_be_given_its_present_address(tmp_path):
+    shown = dataclasses.replace(artifact("photographs"), kind="natural", unit="conv1")
+    strips = dataclasses.replace(artifact("strips"), kind="examples", unit="conv1:0")
+    cache_of_version_3(tmp_path, artifact("picture"), shown, strips).close()
+    with Cache(tmp_path) as cache:
+        assert cache.old_addresses() == {shown.key, strips.key}
+        cache.readdress({shown.key: "a" * 64})
+        assert cache.read("a" * 64) == shown.data
+        assert cache.old_addresses() == {strips.key}
+        assert cache.keys() == {artifact("picture").key, "a" * 64, strips.key}
+
+
 def test_an_old_cache_that_cannot_be_brought_to_this_version_stays_as_it_was(tmp_path, monkeypatch):
     old = cache_of_version_3(tmp_path, *batch(0))
     (n_pages,) = old.execute("pragma page_count").fetchone()

@@ -182,7 +182,7 @@ def test_a_kind_brings_what_it_is_made_from(folders):
     asked = ("--demo", "--kinds", "examples", "--layers", "conv1,fc", *folders.options)
     n_made, n_there = n_rendered(run(*asked))
     # Per layer what all of its units answer to the drawings, and a sheet for every nine units.
-    assert (n_made, n_there) == (2 + sum(-(-n // 9) for n in (32, len(DRAWINGS))), 0)
+    assert (n_made, n_there) == (2 + sum(-(-n // 9) for n in (16, len(DRAWINGS))), 0)
     assert (folders.out / "conv1" / "examples-00.webp").is_file()
     assert n_rendered(run(*asked)) == (0, n_made)
 

@@ -18,7 +18,7 @@ from torch import nn
 from atlas.asked import AtlasSpec
 from atlas.errors import NetworkError, SpecError
 from atlas.families import FAMILIES, find_family
-from atlas.families.family import Family, Place, PublishedWeights, place_by_name
+from atlas.families.family import Family, LayerPlace, PublishedWeights, place_by_name
 from atlas.labels import ClassLabels
 from atlas.network.load import load_network
 from atlas.network.source import weights_source
@@ -155,12 +155,12 @@ def test_words_for_residual_blocks_are_in_the_glossary(family):
 @pytest.mark.parametrize(
     ("name", "is_conv", "place"),
     [
-        ("conv1", True, Place("stem", None)),
-        ("fc", False, Place("classifier", None)),
-        ("layer3.1.conv2", True, Place("layer3", "layer3.1")),
-        ("layer3.0.downsample.0", True, Place("layer3", "layer3.0")),
-        ("features.0", True, Place("features", None)),
-        ("classifier.3", False, Place("classifier", None)),
+        ("conv1", True, LayerPlace("stem", None)),
+        ("fc", False, LayerPlace("classifier", None)),
+        ("layer3.1.conv2", True, LayerPlace("layer3", "layer3.1")),
+        ("layer3.0.downsample.0", True, LayerPlace("layer3", "layer3.0")),
+        ("features.0", True, LayerPlace("features", None)),
+        ("classifier.3", False, LayerPlace("classifier", None)),
     ],
 )
 def test_dotted_names_tell_stages_and_blocks(name, is_conv, place):
@@ -190,7 +190,7 @@ def toy(tmp_path) -> Family:
         weights={"small": PublishedWeights(lambda: seen_as(24), file=file)},
         default_weights="small",
         labels=lambda: ClassLabels(("red", "green", "blue"), "made up", ("n1", "n2", "n3")),
-        place=lambda name, is_conv: Place("body" if is_conv else "head", None),
+        place=lambda name, is_conv: LayerPlace("body" if is_conv else "head", None),
         flag="--toy",
     )
 

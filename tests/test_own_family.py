@@ -1,4 +1,4 @@
-"""A family of networks is one file: one from outside the package has its site built like any other."""
+"""A family of networks is one file: the site of one from outside the package is built as any."""
 
 from __future__ import annotations
 

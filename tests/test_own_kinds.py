@@ -1,4 +1,4 @@
-"""A kind of artifact is one room: two from outside the package are made and shown like all others."""
+"""A kind of artifact is one room: two from outside the package are made and shown as any."""
 
 from __future__ import annotations
 

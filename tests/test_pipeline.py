@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +20,10 @@ from PIL import Image
 
 import atlas.pipeline
 from atlas.asked import AtlasSpec, Selection
+from atlas.catalogue import Catalogue
+from atlas.families.demo import FAMILY as DEMO
+from atlas.families.family import no_images
+from atlas.kinds.similar import KIND as SIMILAR
 from atlas.pipeline import Atlas, Places
 from atlas.refresh import Refresher, Rhythm
 
@@ -146,22 +152,112 @@ def test_parts_built_one_after_the_other_make_one_site(tmp_path):
     assert pages == [f"{index:04d}.html" for index in range(6)]
 
 
-def test_photographs_stay_in_the_site_without_being_given_again(tmp_path):
+# Photographs that are not given again. The demo brings drawings along; this network does not.
+PLAIN = dataclasses.replace(DEMO, name="plain", images=no_images)
+CATALOGUE = Catalogue(families=(PLAIN,))
+CONV1 = Selection(layers=("conv1",), units=(range(2),))
+OF_PHOTOGRAPHS = {"natural", "examples", "similar"}
+SHOWN = AtlasSpec(preset="preview", selection=CONV1, kinds=tuple(OF_PHOTOGRAPHS))
+
+
+@pytest.fixture
+def places(tmp_path) -> Places:
+    """Where an atlas was made with photographs, which are not given any more."""
     (tmp_path / "photographs").mkdir()
     for level in (0, 90, 250):
         photo = Image.new("RGB", (64, 64), (level, 250 - level, 128))
         photo.save(tmp_path / "photographs" / f"{level}.png")
     places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
-    conv1 = Selection(layers=("conv1",), units=(range(2),))
-    spec = AtlasSpec(demo=True, selection=conv1, kinds=("natural", "examples", "similar"))
-    shown = dataclasses.replace(spec, images=Photographs.of(tmp_path / "photographs"))
-    with Atlas(shown, places) as atlas:
+    shown = dataclasses.replace(places, images_dir=tmp_path / "photographs")
+    with Atlas(SHOWN, shown, CATALOGUE) as atlas:
         assert atlas.contents().entries == {}
         atlas.render(atlas.plan())
+        found = atlas.contents().entries
+        assert {*found["conv1"], *found["conv1:0"]} == OF_PHOTOGRAPHS
+    return places
+
+
+def unit_page(places: Places, index: int) -> str:
+    return (places.out_dir / "conv1" / f"{index:04d}.html").read_text(encoding="utf-8")
+
+
+def test_photographs_stay_in_the_site_without_being_given_again(places, tmp_path):
+    shown = dataclasses.replace(places, images_dir=tmp_path / "photographs")
+    with Atlas(SHOWN, shown, CATALOGUE) as atlas:
         expected = atlas.contents().entries
-        assert {*expected["conv1"], *expected["conv1:0"]} == {"natural", "similar", "examples"}
-    with Atlas(spec, places) as atlas:
+        identity = atlas.asked.images_sha256
+    shutil.rmtree(tmp_path / "photographs")
+    with Atlas(SHOWN, places, CATALOGUE) as atlas:
+        assert atlas.asked.images_sha256 == identity
+        assert atlas.plan().n_missing == 0
         assert atlas.contents().entries == expected
+
+
+def test_a_later_build_without_the_photographs_still_compares_by_them(places):
+    before = rows(places.cache_dir.parent)
+    wider = Selection(layers=("conv1", "layer1.0.conv1"), units=(range(2),))
+    asked = dataclasses.replace(SHOWN, selection=wider, kinds=("excitatory", "similar"))
+    with Atlas(asked, places, CATALOGUE) as atlas:
+        plan = atlas.plan()
+        assert {job.kind.name for job in plan.missing} == {"excitatory"}
+        atlas.render(plan)
+        atlas.write()
+        similar = atlas.contents().layer_record(atlas.facts.layer("conv1"), SIMILAR)
+    assert similar and similar.basis == "photographs"
+    made = rows(places.cache_dir.parent)
+    assert before.items() <= made.items() and len(made) == len(before) + 4
+    for index in range(2):
+        assert "Similar units" in unit_page(places, index)
+        assert "answers to the same photographs" in unit_page(places, index)
+        assert "In photographs" in unit_page(places, index)
+
+
+def test_nothing_is_made_where_only_the_photographs_are_missing(places):
+    before = rows(places.cache_dir.parent)
+    with Atlas(SHOWN, places, CATALOGUE) as atlas:
+        assert atlas.render(atlas.plan()) == ()
+        atlas.write()
+    assert rows(places.cache_dir.parent) == before
+    assert "Similar units" in unit_page(places, 0)
+
+
+def test_what_is_left_out_takes_nothing_along_that_was_made_from_it(places):
+    without = dataclasses.replace(places, left_out=("natural",))
+    excitatory = dataclasses.replace(SHOWN, kinds=("excitatory",))
+    with Atlas(excitatory, without, CATALOGUE) as atlas:
+        atlas.render(atlas.plan())
+        atlas.write()
+    assert "Similar units" in unit_page(places, 1)
+    assert "In photographs" not in unit_page(places, 1)
+
+
+def test_a_comparison_that_is_out_of_date_makes_room_for_the_next(tmp_path):
+    places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
+    kept = []
+    for layers in (("conv1",), ("conv1", "layer1.0.conv1")):
+        asked = AtlasSpec("demo", selection=Selection(layers=layers), kinds=("similar",))
+        with Atlas(asked, places) as atlas:
+            atlas.render(atlas.plan())
+            kept.append(sorted(entry.unit for entry in atlas.cache.of_kind("similar")))
+            assert atlas.plan().n_missing == 0
+    assert kept == [["conv1"], ["conv1", "layer1.0.conv1"]]
+
+
+def test_numbers_of_a_real_build_point_into_the_axes_of_their_layer(finished):
+    layers = json.loads((finished / "site" / "manifest.json").read_bytes())["layers"]
+    n_checked = 0
+    for layer in layers:
+        data = json.loads((finished / "site" / layer["units"]).read_bytes())
+        if not layer["natural"]:  # of a layer that was not asked for
+            continue
+        files = data["axes"]["natural"]["files"]
+        for unit in data["units"]:
+            natural = unit["numbers"]["natural"]
+            responses = [response for *_, response in natural["top"]]
+            assert responses == sorted(responses, reverse=True)
+            assert natural["highest"] == files[natural["top"][0][0]]
+            n_checked += 1
+    assert n_checked > 100
 
 
 def test_status_counts_what_is_done(finished):

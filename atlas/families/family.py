@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from atlas.images import ImageSet
 
 
-class Place(NamedTuple):
+class LayerPlace(NamedTuple):
     """Where in its network a layer is."""
 
     stage: str  # "stem", "layer3", "classifier"
@@ -35,7 +35,7 @@ class PublishedWeights:
     url: Callable[[], str] | None = None  # of weights to download
 
 
-def place_by_name(name: str, is_conv: bool) -> Place:
+def place_by_name(name: str, is_conv: bool) -> LayerPlace:
     """Where the parts of a module's dotted name put a layer.
 
     The first part is the stage and the first two are the block: "layer3.0.conv2" is in block
@@ -44,7 +44,7 @@ def place_by_name(name: str, is_conv: bool) -> Place:
     """
     parts = name.split(".")
     outside = "stem" if is_conv else "classifier"
-    return Place(
+    return LayerPlace(
         stage=parts[0] if len(parts) > 1 else outside,
         block=".".join(parts[:2]) if len(parts) > 2 else None,
     )
@@ -67,7 +67,9 @@ class Family:
     weights: Mapping[str, PublishedWeights]  # by the name they are published under
     default_weights: str  # one of these names
     labels: Callable[[], ClassLabels]  # of the published weights
-    place: Callable[[str, bool], Place] = place_by_name  # from a layer's name and whether a conv
+    place: Callable[[str, bool], LayerPlace] = (
+        place_by_name  # from a layer's name and whether a conv
+    )
     images: Callable[[], ImageSet | None] = no_images  # the image set it brings along
     flag: str = ""  # option that stands for the family on the command line
     examples: tuple[tuple[str, str], ...] = ()  # of arguments of the command, and what they do

@@ -6,18 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol
 
 from atlas.addressing import ArtifactSpec
 from atlas.asked import AtlasSpec
+from atlas.records import RecordType
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.units import Layer, NetworkFacts, Unit
 
-RecordType = TypeVar("RecordType")
-
 # Of the page of a unit: on the left the large picture, small ones beneath it, and what follows; on
 # the right notes; below both the rest. Of the page of a layer: figure and below.
-Place = Literal["picture", "companions", "gallery", "notes", "below", "figure"]
+PagePart = Literal["picture", "companions", "gallery", "notes", "below", "figure"]
 
 
 class Scope(Protocol):
@@ -170,7 +169,7 @@ class Section:
     the page of a layer; where it returns None, there is no such section on the page.
     """
 
-    place: Place
+    place: PagePart
     template: str
     view: str
     order: int | None = None  # within its place; that of the kind if left out

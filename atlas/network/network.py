@@ -35,6 +35,11 @@ class Network:
             for values in (facts.preprocessing.mean, facts.preprocessing.std)
         )
 
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its convolutions and linear layers, in forward order."""
+        return self.facts.layers
+
     def tap(self, layer: Layer, precision: Precision | None = None) -> Tap:
         """Everything up to `layer`, nothing after it.
 

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
-from atlas.families.family import Place
+from atlas.families.family import LayerPlace
 from atlas.network.operators import (
     ADAPTIVE_POOLS,
     AVERAGE_POOLS,
@@ -28,7 +28,7 @@ CHANNELWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, 
 
 
 def walk(
-    model: nn.Module, size_px: int, classifier: str, place: Callable[[str, bool], Place]
+    model: nn.Module, size_px: int, classifier: str, place: Callable[[str, bool], LayerPlace]
 ) -> tuple[Layer, ...]:
     """Every convolution and linear layer, in forward order, with its facts.
 
@@ -79,7 +79,7 @@ class _Walker:
     """Goes through a graph node by node and gathers the layers."""
 
     def __init__(
-        self, graph: fx.GraphModule, classifier: str, place: Callable[[str, bool], Place]
+        self, graph: fx.GraphModule, classifier: str, place: Callable[[str, bool], LayerPlace]
     ) -> None:
         self.layers: list[Layer] = []
         self._graph = graph

@@ -8,7 +8,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from atlas import paths
 from atlas.cache import Entry
@@ -17,10 +17,9 @@ from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.kind import Kind, SheetOf
-from atlas.sheets import Place, SheetKind, Size, Sprite
+from atlas.records import RecordType
+from atlas.sheets import SheetKind, SheetPlace, Size, Sprite
 from atlas.units import Layer, NetworkFacts, Unit
-
-RecordType = TypeVar("RecordType")
 
 
 @dataclass(frozen=True)
@@ -201,9 +200,9 @@ class Contents:
 
     def on_sheets(
         self, layer: Layer, kind: Kind[Any], sheets: SheetKind
-    ) -> Mapping[str, list[tuple[Place, Entry]]]:
+    ) -> Mapping[str, list[tuple[SheetPlace, Entry]]]:
         """By sheet, the pictures of one kind that are on it, and where."""
-        on_sheet: dict[str, list[tuple[Place, Entry]]] = defaultdict(list)
+        on_sheet: dict[str, list[tuple[SheetPlace, Entry]]] = defaultdict(list)
         for index in self.paged[layer.name]:
             if entry := self.entry(layer.unit(index), kind):
                 place = sheets.place(kind.scope.position(layer, index))

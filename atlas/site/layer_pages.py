@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atlas import paths
 from atlas.kinds.dream import KIND as DREAM
-from atlas.kinds.kind import Place
+from atlas.kinds.kind import PagePart
 from atlas.sheets import Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -74,7 +74,7 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
     columns, values = columns_of(contents, layer)
     units = tuple(_grid_unit(contents, layer.unit(index), layer, values) for index in paged)
 
-    def views(place: Place) -> tuple[SectionView, ...]:
+    def views(place: PagePart) -> tuple[SectionView, ...]:
         return sections.views(place, contents, layer)
 
     return LayerPage(
@@ -188,13 +188,11 @@ def _head(contents: Contents, layer: Layer) -> Head:
 
 
 def _subtitle(layer: Layer) -> str:
-    words, units = words_of(layer), counted_units(layer, layer.n_units)
-    if layer.is_classifier:
-        return f"The {words.layer}: {units}"
-    where = f"block {layer.block}" if layer.block else layer.stage
-    kernel = f"{wording.pair(layer.kernel)} " if layer.is_conv else ""
-    what = f"{kernel}{words.layer} in {where}: {units}"
-    return what[0].upper() + what[1:]
+    return words_of(layer).layer_subtitle.format(
+        kernel=wording.pair(layer.kernel),
+        where=f"block {layer.block}" if layer.block else layer.stage,
+        units=counted_units(layer, layer.n_units),
+    )
 
 
 def _sheets(contents: Contents, layer: Layer) -> str:

@@ -365,7 +365,7 @@ def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
     return Tile(
         name=short,
         href=paths.layer_page(layer.name),
-        size=f"{units} · {kernel}" if layer.is_conv else f"{units} {words_of(layer).plural}",
+        size=words_of(layer).size.format(count=units, kernel=kernel),
         covers=covers[layer.name],
     )
 

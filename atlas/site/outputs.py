@@ -20,7 +20,7 @@ from atlas.kinds.dream import KIND as DREAM
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf
 from atlas.likes.view import like_view
-from atlas.sheets import Place, SheetKind
+from atlas.sheets import SheetKind, SheetPlace
 from atlas.site import data_files, sprites
 from atlas.site.contents import Contents
 from atlas.site.layer_pages import layer_view
@@ -196,7 +196,7 @@ def _covers(contents: Contents) -> Iterator[Output]:
         (MOSAICS, EXCITATORY, mosaic_picks(contents)),
     )
     for sheets, kind, units in picks:
-        on_sheet: dict[str, list[tuple[Place, Entry]]] = defaultdict(list)
+        on_sheet: dict[str, list[tuple[SheetPlace, Entry]]] = defaultdict(list)
         for position, unit in units:
             if entry := contents.entry(unit, kind):
                 place = sheets.place(position)
@@ -205,7 +205,7 @@ def _covers(contents: Contents) -> Iterator[Output]:
             yield _sheet(name, sheets, pictures)
 
 
-def _sheet(path: str, kind: SheetKind, pictures: Sequence[tuple[Place, Entry]]) -> Output:
+def _sheet(path: str, kind: SheetKind, pictures: Sequence[tuple[SheetPlace, Entry]]) -> Output:
     digests = [(place.cell, entry.sha256) for place, entry in pictures]
     return Output(
         path,

@@ -25,7 +25,13 @@ from atlas.units import Layer, Preprocessing
 from atlas.vocabulary import SCORES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-NAMES: Mapping[type, str] = {float: "number", int: "integer", str: "string", bool: "boolean"}
+NAMES: Mapping[type, str] = {
+    float: "number",
+    int: "integer",
+    str: "string",
+    bool: "boolean",
+    types.NoneType: "null",
+}
 SIZE = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 
 Schema = dict[str, Any]
@@ -192,20 +198,19 @@ def _schema_of(hint: Any) -> Schema:
     options = _options(hint)
     if len(options) > 1:
         return {"anyOf": [_schema_of(option) for option in options]}
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is types.NoneType:
-        return {"type": "null"}
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin is tuple:
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return {"type": "array", "items": _schema_of(arguments[0])}
-        return {"type": "array", "prefixItems": [_schema_of(each) for each in arguments]}
-    if origin is not None and issubclass(origin, Mapping):
-        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
-    if origin is not None and issubclass(origin, Sequence):
-        return {"type": "array", "items": _schema_of(arguments[0])}
+    if get_origin(hint) is Literal:
+        return {"enum": list(get_args(hint))}
+    if get_origin(hint):
+        return _schema_of_container(get_origin(hint), get_args(hint))
     return {"type": NAMES[hint]}
+
+
+def _schema_of_container(container: Any, arguments: Sequence[Any]) -> Schema:
+    if issubclass(container, Mapping):
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+    if container is tuple and arguments[-1] is not Ellipsis:
+        return {"type": "array", "prefixItems": [_schema_of(each) for each in arguments]}
+    return {"type": "array", "items": _schema_of(arguments[0])}
 
 
 def _fields_of_dataclass(dataclass: type) -> Schema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from atlas.kinds.kind import Kind, Place, Section
+from atlas.kinds.kind import Kind, PagePart, Section
 from atlas.lazily import load
 from atlas.site.contents import Contents
 
@@ -25,7 +25,7 @@ class Placed(NamedTuple):
     make_view: Any  # (contents, layer[, unit]) -> view or None
 
 
-def unit_sections(contents: Contents, more: Mapping[Place, Sequence[Placed]]) -> SectionTable:
+def unit_sections(contents: Contents, more: Mapping[PagePart, Sequence[Placed]]) -> SectionTable:
     """The sections of the pages of units.
 
     Args:
@@ -43,9 +43,9 @@ def layer_sections(contents: Contents) -> SectionTable:
 class SectionTable(NamedTuple):
     """By place on the page, its sections in order."""
 
-    by_place: Mapping[Place, tuple[Placed, ...]]
+    by_place: Mapping[PagePart, tuple[Placed, ...]]
 
-    def views(self, place: Place, *arguments: Any) -> tuple[SectionView, ...]:
+    def views(self, place: PagePart, *arguments: Any) -> tuple[SectionView, ...]:
         """The sections that a page has in one place."""
         views = (
             (placed.template, placed.make_view(*arguments))
@@ -55,7 +55,7 @@ class SectionTable(NamedTuple):
 
 
 def _table(
-    kinds: Iterable[tuple[Kind[Any], Sequence[Section]]], more: Mapping[Place, Sequence[Placed]]
+    kinds: Iterable[tuple[Kind[Any], Sequence[Section]]], more: Mapping[PagePart, Sequence[Placed]]
 ) -> SectionTable:
     by_place = {place: list(placed) for place, placed in more.items()}
     for kind, sections in kinds:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from atlas import paths
-from atlas.kinds.kind import Place
+from atlas.kinds.kind import PagePart
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
@@ -16,7 +16,7 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import words_of
 
 # What belongs to the page itself, beside the sections of the kinds.
-OWN_SECTIONS: Mapping[Place, tuple[Placed, ...]] = {
+OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
     "notes": (Placed(20, "evidence.html", evidence_view),)
 }
 
@@ -49,7 +49,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
     paged = contents.paged[layer.name]
     unit = layer.unit(paged[position])
 
-    def views(place: Place) -> tuple[SectionView, ...]:
+    def views(place: PagePart) -> tuple[SectionView, ...]:
         return sections.views(place, contents, layer, unit)
 
     return UnitPage(
@@ -71,8 +71,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
 
 def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
     title, network = contents.title(layer, unit.index), contents.facts.name
-    member = words_of(layer).member
-    what = f"the {member} “{title}”" if layer.is_classifier else f"{member} {unit.index}"
+    what = words_of(layer).unit.format(index=unit.index, title=title)
     return Head(
         title=f"{title} · {layer.name} · {network}",
         description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
@@ -90,13 +89,11 @@ def _card(contents: Contents, layer: Layer, unit: Unit) -> Card | None:
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:
-    words = words_of(layer)
-    place = f"{words.member} {unit.index} of {wording.count(layer.n_units)}"
-    if layer.is_classifier:
-        return f"{place}, numbered from 0"
-    if layer.is_conv:
-        return f"{place}, {wording.pair(layer.kernel)} {words.layer}"
-    return f"{place}, {words.layer}"
+    return words_of(layer).unit_subtitle.format(
+        index=unit.index,
+        count=wording.count(layer.n_units),
+        kernel=wording.pair(layer.kernel),
+    )
 
 
 def _recipe(contents: Contents, layer: Layer) -> str:

@@ -27,13 +27,11 @@ from atlas.site.maker import Maker
 from atlas.site.outputs import Output, plan_outputs
 from atlas.site.parts import site_of
 from atlas.site.record import Made, Record
+from atlas.site.resources import PACKAGE_DIR, STATIC_DIR, TEMPLATES_DIR, holds_program
 from atlas.site.templates import Templates
 
-Progress = Callable[[int, int], None]
+ShowProgress = Callable[[int, int], None]
 
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATES_DIR = ROOT / "templates"
-STATIC_DIR = ROOT / "static"
 GENERATOR = b'name="generator" content="network-atlas"'
 
 
@@ -70,7 +68,7 @@ def write_site(
     out_dir: Path,
     *,
     base_url: str = "",
-    progress: Progress = quiet,
+    progress: ShowProgress = quiet,
     templates_dir: Path = TEMPLATES_DIR,
     static_dir: Path = STATIC_DIR,
 ) -> SiteReport:
@@ -191,7 +189,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _program(templates: Templates, static_dir: Path) -> str:
     """The digest of all that makes a site from its contents."""
     state = hashlib.blake2b(templates.digest.encode())
-    for folder, pattern in ((static_dir, "*"), (ROOT / "atlas", "*.py")):
+    for folder, pattern in ((static_dir, "*"), (PACKAGE_DIR, "*.py"), (PACKAGE_DIR, "*.html")):
         for path in sorted(folder.rglob(pattern)):
             if path.is_file():
                 state.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
@@ -203,7 +201,7 @@ def _all_there(recorded: Record, sizes: Mapping[str, int]) -> bool:
 
 
 def _apply(
-    changes: Changes, inputs: str, maker: Maker, progress: Progress
+    changes: Changes, inputs: str, maker: Maker, progress: ShowProgress
 ) -> tuple[Mapping[str, Made], int]:
     """Make what is stale and remove what is obsolete; return the record's files and the writes."""
     out_dir, made = maker.out_dir, dict(changes.kept)
@@ -226,16 +224,9 @@ def _apply(
 def _prepare(out_dir: Path) -> None:
     if out_dir.exists() and not out_dir.is_dir():
         raise SiteError(f"{out_dir} is a file; give a folder for the site with --out")
-    if _holds_program(out_dir.resolve()):
+    if holds_program(out_dir.resolve()):
         raise SiteError(f"{out_dir} holds the program itself; give another folder with --out")
     out_dir.mkdir(parents=True, exist_ok=True)
-
-
-def _holds_program(folder: Path) -> bool:
-    inside = (ROOT / "atlas", TEMPLATES_DIR, STATIC_DIR)
-    return folder in (ROOT, *ROOT.parents) or any(
-        folder == own or own in folder.parents for own in inside
-    )
 
 
 def _refuse_foreign(out_dir: Path, recorded: Record, sizes: Mapping[str, int]) -> None:

@@ -152,7 +152,7 @@ function addSearch() {
     autocomplete: "off",
     spellcheck: false,
   });
-  input.setAttribute("aria-label", "Search layers, units and classes, like layer3.0 117 or flamingo");
+  input.setAttribute("aria-label", "Search layers, units and classes: a name, or a layer and a number");
   const hits = element("ul", { hidden: true });
   const status = element("p", { className: "unseen" });
   status.setAttribute("role", "status");

@@ -12,8 +12,8 @@ from atlas.kinds.kind import Column, Kind, Section, WholeLayer
 from atlas.records import per_unit
 from atlas.units import Layer, NetworkFacts
 
-Partner = Sequence[float]  # index of the partner's layer, its channel, strength
-Partners = Sequence[Sequence[Partner]]  # of every unit of a layer, strongest first
+Connection = Sequence[float]  # index of the partner's layer, its channel, strength
+StrongestConnections = Sequence[Sequence[Connection]]  # of every unit of a layer, strongest first
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,24 @@ _PARTNERS = "each [index of its layer, its channel, strength], strongest first"
 class CircuitRecord:
     """The circuits of a layer's units; what cannot be told from the weights is left out."""
 
-    excited_by: Partners | None = per_unit(f"inputs that excite it; {_PARTNERS}", default=None)
-    inhibited_by: Partners | None = per_unit(f"inputs that inhibit it; {_PARTNERS}", default=None)
-    excites: Partners | None = per_unit(f"units that it excites; {_PARTNERS}", default=None)
-    inhibits: Partners | None = per_unit(f"units that it inhibits; {_PARTNERS}", default=None)
-    speaks_for: Partners | None = per_unit(f"classes that it raises; {_PARTNERS}", default=None)
-    speaks_against: Partners | None = per_unit(f"classes that it lowers; {_PARTNERS}", default=None)
+    excited_by: StrongestConnections | None = per_unit(
+        f"inputs that excite it; {_PARTNERS}", default=None
+    )
+    inhibited_by: StrongestConnections | None = per_unit(
+        f"inputs that inhibit it; {_PARTNERS}", default=None
+    )
+    excites: StrongestConnections | None = per_unit(
+        f"units that it excites; {_PARTNERS}", default=None
+    )
+    inhibits: StrongestConnections | None = per_unit(
+        f"units that it inhibits; {_PARTNERS}", default=None
+    )
+    speaks_for: StrongestConnections | None = per_unit(
+        f"classes that it raises; {_PARTNERS}", default=None
+    )
+    speaks_against: StrongestConnections | None = per_unit(
+        f"classes that it lowers; {_PARTNERS}", default=None
+    )
     n_effective: Sequence[float] | None = per_unit(
         "inputs that would be as concentrated if all counted alike", default=None
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from atlas.kinds.circuit import CircuitRecord, CircuitSpec, Partner
+from atlas.kinds.circuit import CircuitRecord, CircuitSpec, Connection
 from atlas.network.network import Network
 from atlas.network.taps import Reader
 from atlas.network.wiring import Signal
@@ -169,7 +169,7 @@ def _outputs(
 
 def _partners(
     strengths: Tensor, layer: Tensor, channel: Tensor | None, sign: int, spec: CircuitSpec
-) -> list[list[Partner]]:
+) -> list[list[Connection]]:
     """Each unit's strongest partners, none that does nothing.
 
     Args:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from atlas.kinds.circuit import KIND, CircuitRecord
-from atlas.kinds.circuit import Partner as Connection
+from atlas.kinds.circuit import KIND, CircuitRecord, Connection
 from atlas.kinds.filter import KIND as FILTER
 from atlas.kinds.filter.montage import Montage
 from atlas.site import wording
@@ -122,10 +121,11 @@ def _slices(contents: Contents, layer: Layer, unit: Unit) -> Mapping[int, str]:
 
 def _strength_unit(contents: Contents, layer: Layer, record: CircuitRecord) -> str:
     step = "σ" if any(each.batch_norm for each in contents.facts.layers) else "activation"
-    if layer.is_classifier:
-        return f"in logits per {step}"
-    classes = f", of classes in logits per {step}" if record.speaks_for else ""
-    return f"in {step} per {step}{classes}"
+    own, classes = words_of(layer), VOCABULARIES["classifier"]
+    words = own.strength.format(step=step)
+    if record.speaks_for:
+        words += f", of {classes.plural} {classes.strength.format(step=step)}"
+    return words
 
 
 def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:

@@ -7,7 +7,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Companion, crop_of
 from atlas.units import Layer, Unit
-from atlas.vocabulary import score_of
+from atlas.vocabulary import score_of, words_of
 
 
 def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | None:
@@ -24,9 +24,8 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
 def _words(layer: Layer, record: InhibitoryRecord) -> str:
     if record.dead or record.trough is None:
         return "nothing that was tried silences the unit"
-    reached = wording.response(score_of(layer), record.trough)
-    if layer.is_classifier:
-        of = wording.count(layer.n_units)
-        rank = "" if record.rank is None else f", rank {record.rank + 1:,} of {of}"
-        return f"silences the class: logit {reached}{rank}"
-    return f"silences the unit: {reached} at its weakest position"
+    rank = ""
+    if record.rank is not None:
+        rank = f", rank {record.rank + 1:,} of {wording.count(layer.n_units)}"
+    response = wording.response(score_of(layer), record.trough)
+    return words_of(layer).silenced.format(response=response, rank=rank)

@@ -15,7 +15,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Cell, Fact, cell_of
 from atlas.units import Layer, NetworkFacts, Unit
-from atlas.vocabulary import Score, score_of
+from atlas.vocabulary import Score, score_of, words_of
 
 N_NAMED = 3  # classes named for the strongest examples
 
@@ -106,12 +106,12 @@ def _facts(
     layer: Layer, record: NaturalRecord, index: int, classes: Sequence[str]
 ) -> Iterator[Fact]:
     if record.fires and record.active:
-        share = f"{wording.share(record.fires[index])} of {_n_photographs(record)}"
-        if layer.is_classifier:
-            yield Fact("Is the answer for", share, about="fires")
-        else:
-            positions = f"{wording.share(record.active[index])} of positions"
-            yield Fact("Fires in", f"{share}, at {positions}", about="fires")
+        words = words_of(layer)
+        value = words.fires_in.format(
+            share=f"{wording.share(record.fires[index])} of {_n_photographs(record)}",
+            positions=wording.share(record.active[index]),
+        )
+        yield Fact(words.fires, value, about="fires")
     if record.selectivity and record.favourite:
         selectivity, favourite = record.selectivity[index], record.favourite[index]
         if selectivity is not None and favourite is not None:
