@@ -126,7 +126,8 @@ class Atlas:
             self.asked = asked
             self._images = self._find_images()
             self.facts = with_labels(self._find_facts(), asked.labels)
-            adopt_old_photographs(self.cache, self.facts)
+            if self._images is None:  # else they are looked at anew
+                adopt_old_photographs(self.cache, self.facts)
             identity = self._images.sha256 if self._images else self._shown_before()
             self.asked = dataclasses.replace(asked, images_sha256=identity)
         except BaseException:
