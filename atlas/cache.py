@@ -1,4 +1,4 @@
-"""Everything already made: one SQLite file of artifacts, by content address.
+"""The cache of finished artifacts: one SQLite file, with content addresses as keys.
 
 Bytes and their row are committed in one transaction per batch, so a kill at any instant loses at
 most the batch in flight and leaves nothing half-written. Why not one file per picture:
@@ -22,8 +22,8 @@ from atlas.units import NetworkFacts, ScoreName
 
 SCHEMA_VERSION = 4  # raise it when the tables change, and add to _MIGRATIONS
 FILE_NAME = "atlas.sqlite"
-MAX_LOOKUPS = 1000  # for more entries it is quicker to read all of them
-ABANDONED_S = 30 * 24 * 3600.0  # a checkpoint that nobody took up for so long is dropped
+MAX_LOOKUPS = 1000  # for more keys than this, reading all entries is faster
+ABANDONED_S = 30 * 24 * 3600.0  # age at which a checkpoint is deleted
 
 _SCHEMA = """
 create table if not exists artifacts (
@@ -62,7 +62,8 @@ create table if not exists image_digests (
 ) without rowid;
 """
 _MIGRATIONS = {
-    # Facts are read from the network again. Comparisons of units have another address now.
+    # Facts are deleted so that they are read from the network again. Artifacts of the kind
+    # `similar` are deleted because their keys are computed differently now.
     3: f"""
 alter table checkpoints add column saved_at real not null default 0;
 update checkpoints set saved_at = cast(strftime('%s', 'now') as real);
@@ -77,22 +78,22 @@ _ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256
 
 @dataclass(frozen=True)
 class Artifact:
-    """One finished picture on its way into the cache."""
+    """One finished artifact that is to be stored."""
 
     key: str
     unit: str  # Unit.id
     kind: str
     width_px: int
     height_px: int
-    numbers_json: str  # what was measured
-    seconds: float  # of render time
-    data: bytes  # the encoded picture
-    slot: str = ""  # what else has the same slot is superseded by this
+    numbers_json: str  # the record
+    seconds: float  # render time
+    data: bytes  # the encoded picture, or arrays that belong to the record
+    slot: str = ""  # artifacts with the same slot are deleted when this is stored; empty: none
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the cache knows of an artifact without reading its bytes."""
+    """The row of a stored artifact, without its bytes."""
 
     key: str
     unit: str
@@ -105,17 +106,17 @@ class Entry:
     n_bytes: int
 
     def record(self, record_type: type[RecordType], score: ScoreName) -> RecordType:
-        """What was measured; read when it is asked for, since there are many entries."""
+        """The artifact's record; parsed on first use, since there are many entries."""
         if "_record" not in self.__dict__:
             self.__dict__["_record"] = from_json(record_type, self.numbers_json, score)
         return cast(RecordType, self.__dict__["_record"])
 
 
 class Cache:
-    """The artifacts and network facts in one folder. Use as a context manager.
+    """The artifacts, network facts and checkpoints in one folder. Use as a context manager.
 
     Raises:
-        CacheError: the folder cannot be written, the disk is full, the file is damaged or of
+        CacheError: the folder cannot be written, the disk is full, or the file is damaged or of
             another version.
     """
 
@@ -128,7 +129,7 @@ class Cache:
             self._db = sqlite3.connect(self.path, timeout=60)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
-            raise self._explain(error) from error
+            raise self._cache_error(error) from error
 
     def __enter__(self) -> Cache:
         return self
@@ -137,11 +138,11 @@ class Cache:
         self.close()
 
     def close(self) -> None:
-        """Give the file back; a second time does nothing."""
+        """Close the file; closing it again does nothing."""
         self._db.close()
 
     def put(self, artifacts: Sequence[Artifact]) -> None:
-        """Commit a batch: all of it or nothing."""
+        """Store a batch of artifacts in one transaction."""
         rows = [
             (
                 artifact.key,
@@ -157,7 +158,7 @@ class Cache:
             for artifact in artifacts
         ]
         slots = [(artifact.slot, artifact.key) for artifact in artifacts if artifact.slot]
-        with self._explained(), self._db:
+        with self._errors_explained(), self._db:
             self._db.executemany(
                 "delete from artifacts where key in (select key from slots where slot = ?1)"
                 " and key != ?2",
@@ -169,14 +170,14 @@ class Cache:
             )
 
     def keys(self) -> set[str]:
-        """The keys of everything that is done."""
-        with self._explained():
+        """The keys of all stored artifacts."""
+        with self._errors_explained():
             return {key for (key,) in self._db.execute("select key from artifacts")}
 
     def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """The entries that exist among `keys`, by key."""
+        """The entries of the artifacts among `keys` that are stored, by key."""
         wanted = set(keys)
-        with self._explained():
+        with self._errors_explained():
             if len(wanted) <= MAX_LOOKUPS:
                 query = f"select {_ENTRY_COLUMNS} from artifacts where key = ?"
                 rows = [row for key in wanted for row in self._db.execute(query, (key,))]
@@ -185,16 +186,20 @@ class Cache:
         return {row[0]: Entry(*row) for row in rows if row[0] in wanted}
 
     def of_kind(self, kind: str) -> list[Entry]:
-        """All entries of one kind, in the order of making."""
-        with self._explained():
+        """All entries of one kind, in the order in which they were stored."""
+        with self._errors_explained():
             rows = self._db.execute(
                 f"select {_ENTRY_COLUMNS} from artifacts where kind = ? order by rowid", (kind,)
             ).fetchall()
         return [Entry(*row) for row in rows]
 
     def read(self, key: str) -> bytes:
-        """The bytes of one artifact, checked against their digest."""
-        with self._explained():
+        """The bytes of one artifact, checked against their digest.
+
+        Raises:
+            CacheError: the artifact is not stored, or is damaged.
+        """
+        with self._errors_explained():
             row = self._db.execute(
                 "select data, sha256 from artifacts where key = ?", (key,)
             ).fetchone()
@@ -210,13 +215,13 @@ class Cache:
 
     def damaged(self) -> list[str]:
         """Keys whose bytes no longer match their digest."""
-        with self._explained():
+        with self._errors_explained():
             rows = self._db.execute("select key, data, sha256 from artifacts")
             return [key for key, data, digest in rows if hashlib.sha256(data).hexdigest() != digest]
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Forget artifacts; space is given back to the disk."""
-        with self._explained():
+        """Delete artifacts and free their space on the disk."""
+        with self._errors_explained():
             with self._db:
                 self._db.executemany(
                     "delete from artifacts where key = ?", [(key,) for key in keys]
@@ -230,49 +235,49 @@ class Cache:
     def readdress(self, new_keys: Mapping[str, str]) -> None:
         """Give artifacts of an earlier version their present keys, by their old ones."""
         pairs = [(new, old) for old, new in new_keys.items()]
-        with self._explained(), self._db:
+        with self._errors_explained(), self._db:
             self._db.executemany("update or ignore artifacts set key = ? where key = ?", pairs)
             self._db.executemany(
                 "delete from old_addresses where key = ?", [(old,) for _, old in pairs]
             )
 
     def checkpoint(self, key: str) -> Checkpoint:
-        """Where a long piece of work is remembered until it is done."""
-        abandoned = time.time() - ABANDONED_S
-        self.execute("delete from checkpoints where saved_at < ?", abandoned)
+        """The checkpoint of a long piece of work; abandoned checkpoints are deleted first."""
+        oldest_kept = time.time() - ABANDONED_S
+        self.execute("delete from checkpoints where saved_at < ?", oldest_kept)
         return Checkpoint(self, hashlib.sha256(key.encode()).hexdigest())
 
     @property
     def image_digests(self) -> MutableMapping[tuple[str, int, int], str]:
-        """Digests of images by their path, size in bytes and time of change in nanoseconds."""
+        """Digests of images by path, size in bytes and time of the last change in nanoseconds."""
         return ImageDigests(self)
 
     def save_facts(self, source: str, facts: NetworkFacts) -> None:
-        """Remember what a weights source turned out to be, so that nothing must be loaded again."""
-        with self._explained(), self._db:
+        """Store the facts of a network by its weights source, so that it need not be loaded."""
+        with self._errors_explained(), self._db:
             self._db.execute(
                 "insert or replace into networks values (?,?)", (source, facts.to_json())
             )
 
     def facts(self, source: str) -> NetworkFacts | None:
-        """What `save_facts` remembered for this source."""
-        with self._explained():
+        """The facts that were stored for a weights source; None if there are none."""
+        with self._errors_explained():
             row = self._db.execute(
                 "select facts from networks where source = ?", (source,)
             ).fetchone()
         try:
             return NetworkFacts.from_json(row[0]) if row else None
-        except (KeyError, TypeError, ValueError):  # another version wrote them
+        except (KeyError, TypeError, ValueError):  # written by another version
             return None
 
     def execute(self, statement: str, *values: str | bytes | int | float) -> list[Any]:
         """Run one statement and commit it."""
-        with self._explained(), self._db:
+        with self._errors_explained(), self._db:
             return self._db.execute(statement, values).fetchall()
 
     def execute_many(self, statement: str, rows: Iterable[Sequence[str | int]]) -> None:
         """Run one statement for many rows, and commit them together."""
-        with self._explained(), self._db:
+        with self._errors_explained(), self._db:
             self._db.executemany(statement, rows)
 
     @property
@@ -291,26 +296,27 @@ class Cache:
                 f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
                 "give another folder with --cache, or remove it with `python build.py clean cache`"
             )
-        # A commit survives a kill; only a power cut may take back the last ones, whole.
+        # Commits survive a killed process; a power cut may undo the last transactions.
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         if not n_tables:
             self._run_script(_SCHEMA)
 
     def _run_script(self, script: str) -> None:
-        """Bring the tables to this version, all of it or nothing."""
+        """Create the tables or bring them to this version, in one transaction."""
         self._db.executescript(
             f"begin immediate; {script} pragma user_version = {SCHEMA_VERSION}; commit;"
         )
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
+        """Turn SQLite's errors into `CacheError`."""
         try:
             yield
         except sqlite3.Error as error:
-            raise self._explain(error) from error
+            raise self._cache_error(error) from error
 
-    def _explain(self, error: Exception) -> CacheError:
+    def _cache_error(self, error: Exception) -> CacheError:
         reason = str(error).lower()
         if "full" in reason or "no space" in reason:
             remedy = "free some space, or move the cache with --cache; what is done is kept"
@@ -324,29 +330,29 @@ class Cache:
 
 
 class Checkpoint:
-    """How far one piece of work is, on disk."""
+    """The saved state of one piece of work."""
 
     def __init__(self, cache: Cache, key: str) -> None:
         self._cache, self._key = cache, key
 
     def save(self, data: bytes) -> None:
-        """Remember this, in place of what was remembered before."""
+        """Store the state in place of the one before."""
         self._cache.execute(
             "insert or replace into checkpoints values (?,?,?)", self._key, data, time.time()
         )
 
     def load(self) -> bytes | None:
-        """What was remembered, if anything was."""
+        """The stored state; None if there is none."""
         rows = self._cache.execute("select data from checkpoints where key = ?", self._key)
         return bytes(rows[0][0]) if rows else None
 
     def drop(self) -> None:
-        """Forget it: the work is done."""
+        """Delete the state, when the work is done."""
         self._cache.execute("delete from checkpoints where key = ?", self._key)
 
 
 class ImageDigests(MutableMapping[tuple[str, int, int], str]):
-    """Digests of images that were read before; kept so that a folder is read only once."""
+    """Digests of images that were read before, so that unchanged images are not read again."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -374,7 +380,7 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
         return len(self._known)
 
     def update(self, digests: Any = (), /, **_: str) -> None:
-        """Remember many at once."""
+        """Store many digests at once."""
         added = dict(digests)
         self._known |= added
         self._cache.execute_many(
@@ -384,7 +390,7 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
 
 
 def remove_cache(folder: Path) -> int:
-    """Remove the cache's own files from a folder; returns how many there were.
+    """Delete the cache's own files in a folder; returns how many there were.
 
     Raises:
         CacheError: they cannot be removed.

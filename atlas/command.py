@@ -81,14 +81,14 @@ class Command(click.Group):
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("site"),
+    default=Places.out_dir,
     show_default=True,
     help="Folder of the finished site.",
 )
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path),
-    default=Path(".atlas-cache"),
+    default=Places.cache_dir,
     show_default=True,
     help="Folder of everything rendered so far.",
 )

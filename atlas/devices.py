@@ -1,4 +1,4 @@
-"""What there is to compute on, and what it is fast in."""
+"""Find the device to compute on, and the precision in which it is fastest."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from atlas.pictures.fourier import Canvas, jittered
 
 
 def find_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes the first GPU that will do, else the processor.
+    """The device called `name`; `auto` takes the first GPU that supports ascents, else the CPU.
 
     Raises:
-        DeviceError: it is not there, or lacks what an ascent needs.
+        DeviceError: the device does not exist, or does not support an ascent.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -28,9 +28,9 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise DeviceError(
-            f"no device {name!r} on this machine; there is {', '.join(there)}; "
+            f"no device {name!r} on this machine; there is {', '.join(available)}; "
             "leave --device out to take the best"
         ) from error
     if missing := what_it_lacks(device):
@@ -41,31 +41,32 @@ def find_device(name: str) -> torch.device:
 
 
 def what_it_lacks(device: torch.device) -> str | None:
-    """What keeps an ascent from working on a device: None if nothing does.
+    """The error message of an ascent that fails on a device; None if it works.
 
-    PyTorch has fewer operations on a Mac's GPU than elsewhere: for a long time, no gradient of the
-    jitter. Source: https://github.com/pytorch/pytorch/issues/141287
+    PyTorch supports fewer operations on a Mac's GPU than elsewhere: for a long time, it had no
+    gradient of `jittered`. Source: https://github.com/pytorch/pytorch/issues/141287
     """
     try:
         canvas = Canvas.of(8, 1.0, device)
         spectrum = torch.zeros(1, 3, 8, 5, 2, device=device, requires_grad=True)
         optimiser = torch.optim.Adam([spectrum], fused=True)
-        seen = jittered(canvas.image(spectrum), torch.zeros(1, 4, device=device), 8)
-        torch.nn.functional.max_pool2d(seen, 2).sum().backward()
+        images = jittered(canvas.image(spectrum), torch.zeros(1, 4, device=device), 8)
+        torch.nn.functional.max_pool2d(images, 2).sum().backward()
         optimiser.step()
-    except RuntimeError as error:  # not implemented is one of these
+    except RuntimeError as error:  # NotImplementedError is a subclass
         return str(error).partition(".")[0]
     return None
 
 
 def fastest_precision(device: torch.device) -> Precision:
-    """bfloat16 where it pays. Many processors have it and are slower with it, so time it.
+    """`bfloat16` where it is clearly faster than `float32`, else `float32`.
 
-    Older GPUs only imitate it; those that have it are of compute capability 8.0 and above.
+    Many CPUs support bfloat16 but are slower with it, so a CPU is timed. GPUs support it from
+    compute capability 8.0 on; older ones only emulate it.
     """
     if device.type == "cuda":
-        has_it = torch.cuda.get_device_capability(device) >= (8, 0)
-        return "bfloat16" if has_it else "float32"
+        has_bfloat16 = torch.cuda.get_device_capability(device) >= (8, 0)
+        return "bfloat16" if has_bfloat16 else "float32"
     if device.type != "cpu":
         return "float32"
     return (
@@ -76,14 +77,14 @@ def fastest_precision(device: torch.device) -> Precision:
 
 
 def describe_device(device: torch.device) -> str:
-    """`NVIDIA H100 80GB HBM3`, or `x86_64, 2 threads`."""
+    """A device's name, such as `NVIDIA H100 80GB HBM3` or `x86_64, 2 threads`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def wait(device: torch.device) -> None:
-    """Return when a device has done all that it was asked for."""
+    """Wait until a device has finished all work that is queued on it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -91,12 +92,12 @@ def wait(device: torch.device) -> None:
 
 
 def _conv_seconds(dtype: torch.dtype, n_runs: int = 5) -> float:
-    """Best time of a middling convolution."""
+    """Shortest time of a medium-sized convolution on the CPU."""
     images = torch.randn(8, 128, 28, 28, dtype=dtype).to(memory_format=torch.channels_last)
     weight = torch.randn(128, 128, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
     times = []
     for _ in range(n_runs + 1):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         torch.conv2d(images, weight, padding=1)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return min(times[1:])

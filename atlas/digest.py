@@ -10,7 +10,7 @@ from atlas.errors import NetworkError
 
 
 def file_sha256(path: Path) -> str:
-    """Digest of a file, as `sha256sum` prints it.
+    """The SHA-256 digest of a weights file, as `sha256sum` prints it.
 
     Raises:
         NetworkError: the file cannot be read.
@@ -25,7 +25,7 @@ def file_sha256(path: Path) -> str:
 
 
 def stream_sha256(file: BinaryIO) -> str:
-    """Digest of what is left of an open file.
+    """The SHA-256 digest of an open file, from its current position on.
 
     Raises:
         OSError: the file cannot be read.

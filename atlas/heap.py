@@ -1,27 +1,26 @@
-"""How the processor's memory is handed out while pictures are made."""
+"""Settings of the C library's memory allocator for making pictures on a CPU."""
 
 from __future__ import annotations
 
 import ctypes
 
-# Options of glibc's mallopt, see malloc.h
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
-LARGEST = 2**31 - 1
-PAD_BYTES = 64 * 2**20
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # options of glibc's mallopt, see malloc.h
+LARGEST = 2**31 - 1  # the largest value of an option
+PAD_BYTES = 64 * 2**20  # requested from the kernel in addition, whenever memory runs short
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed, instead of giving it back and asking for it again.
+    """Make glibc keep freed memory for reuse, instead of returning it to the kernel.
 
-    Tensors of a hundred megabytes come and go at every step, and fresh pages must be cleared by
-    the kernel first. Returns whether there was a glibc to tell.
+    Every step allocates and frees tensors of a hundred megabytes, and the kernel would have to
+    clear the pages of each new one. Returns whether all options were set; False without glibc.
 
     Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # another system, another allocator
+    except (OSError, AttributeError):  # the system has no glibc
         return False
     options = ((MMAP_MAX, 0), (TRIM_THRESHOLD, LARGEST), (TOP_PAD, PAD_BYTES))
-    taken = [mallopt(option, value) for option, value in options]
-    return 0 not in taken
+    results = [mallopt(option, value) for option, value in options]  # 0 is an error
+    return 0 not in results

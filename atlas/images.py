@@ -1,7 +1,7 @@
-"""Sets of images: what is in one, and each image as a network would get it.
+"""Sets of images, and single images cropped and resized for a network.
 
-Whatever people have in their folders is taken if it can be: any mode, any orientation. What
-cannot be read is skipped and counted, never fatal.
+Image files of any mode and orientation are accepted. Files that cannot be read are skipped and
+counted; they do not stop a build.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from atlas.pixels import Pixels
 from atlas.units import Preprocessing
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
-MAX_PIXELS = 100_000_000  # of a photograph; more is taken for an attack
-N_AHEAD = 3  # batches being decoded
-N_READERS = 4  # files being read at once, to tell their digests
-N_PER_CHUNK = 256  # files handed to the readers at once
-PATIENCE_S = 2.0  # reading that takes longer shows a bar
+MAX_PIXELS = 100_000_000  # larger images are skipped, as possible decompression bombs
+N_AHEAD = 3  # batches that are decoded in advance
+N_READERS = 4  # threads that read files to compute their digests
+N_PER_CHUNK = 256  # files handed to these threads at once
+PATIENCE_S = 2.0  # reading that takes longer shows a progress bar
 
 FileState = tuple[str, int, int]  # absolute path, size in bytes, time of the last change in ns
 
 
 class ImageSet(ABC):
-    """Images with names like files, in a fixed order, each perhaps of a class.
+    """Images in a fixed order, named like files, and perhaps sorted into classes.
 
     Attributes:
-        files: names, relative and with forward slashes.
-        sha256: identity of all the images.
+        files: names of the images, as relative paths with forward slashes.
+        sha256: digest that identifies the whole set.
     """
 
     files: tuple[str, ...]
@@ -51,25 +51,29 @@ class ImageSet(ABC):
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:
-        """Names of the classes, in order; none where the images are not sorted."""
+        """Names of the classes, in order; empty if the images are not sorted into classes."""
 
     @abstractmethod
     def label(self, file: str) -> str | None:
-        """The class of an image, one of `labels`; None where it is in none."""
+        """The class of an image, one of `labels`; None if it has no class."""
 
     @abstractmethod
     def load(self, file: str, preprocessing: Preprocessing) -> Pixels | None:
-        """One image as the network gets it, (size_px, size_px, 3); None if it is unreadable."""
+        """One image as the network takes it, (size_px, size_px, 3); None if it is unreadable."""
 
     def batches(
         self, preprocessing: Preprocessing, n_images: int, first: int = 0
     ) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
-        """All in order, in batches decoded ahead: (position in `files`, pixels if readable).
+        """All images in order, in batches that are decoded in advance.
 
         Args:
-            preprocessing: what the network expects.
-            n_images: of a batch.
-            first: position to begin at.
+            preprocessing: how the network expects images.
+            n_images: images per batch.
+            first: position in `files` to start at.
+
+        Yields:
+            For each image of a batch, its position in `files`, and its pixels or None if it is
+            unreadable.
         """
         starts = range(first, len(self.files), n_images)
         with ThreadPoolExecutor(thread_name_prefix="images") as pool:
@@ -92,12 +96,12 @@ class ImageFolder(ImageSet):
 
     @classmethod
     def of(cls, folder: Path, known: MutableMapping[FileState, str] | None = None) -> ImageFolder:
-        """Look through a folder tree.
+        """Find the images in a folder and its subfolders.
 
         Args:
-            folder: what to look through.
-            known: digests of files that were read before, by their state; those of files that are
-                read now are added.
+            folder: the folder.
+            known: digests of files that were read before, by their state; digests of files that
+                are read now are added to it.
 
         Raises:
             SpecError: there is no such folder, it cannot be read, or it holds no image.
@@ -112,7 +116,7 @@ class ImageFolder(ImageSet):
             raise SpecError(f"no image in {folder}; --images takes {', '.join(sorted(SUFFIXES))}")
         digests = _digests(tuple(states.values()), {} if known is None else known)
         contents = [
-            # A file that cannot be read counts by its size.
+            # A file that cannot be read is identified by its size.
             (name, digests.get(state, f"{state[1]} bytes"))
             for name, state in states.items()
         ]
@@ -120,15 +124,15 @@ class ImageFolder(ImageSet):
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The folders that the images are sorted into, one per class; none where there are none."""
+        """Names of the subfolders with images, one per class; empty if there are none."""
         return tuple(sorted({label for label in map(self.label, self.files) if label}))
 
     def label(self, file: str) -> str | None:
-        """The class of an image: the first folder on the way to it."""
+        """The class of an image: the first folder in its path; None if it is in no subfolder."""
         return file.partition("/")[0] if "/" in file else None
 
     def load(self, file: str, preprocessing: Preprocessing) -> Pixels | None:
-        """One photograph as the network gets it; None if it is unreadable."""
+        """One photograph as the network takes it; None if it is unreadable or too large."""
         try:
             with Image.open(self.folder / file) as image:
                 if image.width * image.height > MAX_PIXELS:
@@ -139,7 +143,7 @@ class ImageFolder(ImageSet):
 
 
 def read_photograph(path: Path, preprocessing: Preprocessing) -> Pixels:
-    """One photograph as the network gets it, (size_px, size_px, 3).
+    """One photograph as the network takes it, (size_px, size_px, 3).
 
     Raises:
         SpecError: it cannot be read.
@@ -153,16 +157,16 @@ def read_photograph(path: Path, preprocessing: Preprocessing) -> Pixels:
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """The middle of an image as the weights' own transforms cut it: (size_px, size_px, 3), sRGB.
+    """The middle of an image as the weights' own transforms crop it: (size_px, size_px, 3), sRGB.
 
-    They resize the short side to `resize_px` and cut out `size_px`; here only what is cut out is
-    resized.
+    Those resize the short side to `resize_px` and then crop `size_px`. Here the image is cropped
+    first, so that only the part that is kept is resized.
     """
     size_px, resize_px = preprocessing.size_px, preprocessing.resize_px
-    share = min(1.0, size_px / resize_px)  # of the short side that is seen
-    # A JPEG may be decoded at a fraction of its size.
+    share = min(1.0, size_px / resize_px)  # part of the short side that is kept
+    # Lets Pillow decode a JPEG at a reduced size, which is faster.
     image.draft("RGB", (round(resize_px), round(resize_px)))
-    upright = _rgb(ImageOps.exif_transpose(image))
+    upright = _to_rgb(ImageOps.exif_transpose(image))
     side_px = min(upright.size)
     margin_x, margin_y = ((length - side_px * share) / 2 for length in upright.size)
     box = (margin_x, margin_y, upright.width - margin_x, upright.height - margin_y)
@@ -171,7 +175,7 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
 
 
 def _image_states(folder: Path) -> dict[str, FileState]:
-    """The image files below a folder by their names, in order."""
+    """The states of the image files below a folder, by relative name, in order."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     states: dict[str, FileState] = {}
     for path in paths:
@@ -184,7 +188,7 @@ def _image_states(folder: Path) -> dict[str, FileState]:
 def _regular_file(path: Path) -> os.stat_result | None:
     try:
         status = path.stat()
-    except OSError:  # a link to nowhere, or in a folder that may not be entered
+    except OSError:  # a broken link, or a file in a folder without access rights
         return None
     return status if stat.S_ISREG(status.st_mode) else None
 
@@ -192,7 +196,7 @@ def _regular_file(path: Path) -> os.stat_result | None:
 def _digests(
     states: Sequence[FileState], known: MutableMapping[FileState, str]
 ) -> Mapping[FileState, str]:
-    """Digests of the contents of all files that can be read; those that are known are not read."""
+    """Digests of the contents of all readable files; files with a known digest are not read."""
     digests = {state: known[state] for state in states if state in known}
     unknown = [state for state in states if state not in digests]
     bar = tqdm(
@@ -222,14 +226,15 @@ def _content_sha256(state: FileState) -> str | None:
         return None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB; what is transparent becomes white, 16 bits become 8."""
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB; transparent parts become white, 16 bits become 8."""
     if image.mode.startswith("I"):
         levels = np.asarray(image, dtype=np.float64)
-        high = 65535 if levels.max(initial=0) > 255 else 255
-        image = Image.fromarray((levels.clip(0, high) * (255 / high)).astype(np.uint8))
+        white_level = 65535 if levels.max(initial=0) > 255 else 255
+        levels = levels.clip(0, white_level) * (255 / white_level)
+        image = Image.fromarray(levels.astype(np.uint8))
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.new("RGBA", layer.size, "white")
-        image.alpha_composite(layer)
+        transparent = image.convert("RGBA")
+        image = Image.new("RGBA", transparent.size, "white")
+        image.alpha_composite(transparent)
     return image.convert("RGB")

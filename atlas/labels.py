@@ -1,4 +1,4 @@
-"""Names of classes: those that a user gives for a network, and those of an image set's folders."""
+"""Names of classes: labels that a user gives for a network, and names for folders of images."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ class ClassLabels:
     """What the classes of a network are called."""
 
     names: tuple[str, ...]  # one per class, by index
-    source: str  # where they come from, said on the about page
-    wordnet_ids: tuple[str, ...] = ()  # one per class where they are known, else none
+    source: str  # where the names come from, shown on the about page
+    wordnet_ids: tuple[str, ...] = ()  # one per class, or empty if they are not known
 
 
 def with_labels(facts: NetworkFacts, path: Path | None) -> NetworkFacts:
-    """The same network with the labels of a file, if one is given."""
+    """The network's facts with the labels of a file, if one is given.
+
+    Raises:
+        SpecError: the file cannot be read, or does not have one label per class.
+    """
     if path is None:
         return facts
     labels = read_labels(path, len(facts.labels))
@@ -73,29 +77,29 @@ def read_labels(path: Path, n_classes: int) -> ClassLabels:
 def class_names(
     folders: Sequence[str], labels: Sequence[str], label_ids: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """What to call the classes of an image set, one name per folder.
+    """Names for the classes of an image set, one per folder.
 
     A folder that is named after a class of the network, by its label, by the first of the label's
-    synonyms or by its WordNet id, is called by the network's label; any other by its own name.
-    Case does not count, nor whether words are joined by underscores. A folder's position says
-    nothing about its class. A synonym that stands first in several labels matches none of them.
+    synonyms or by its WordNet id, gets the network's label; any other keeps its own name. Upper
+    and lower case are the same, and so are underscores and spaces. Folders are not matched by
+    their position. A synonym that is the first in several labels matches none of them.
     """
     by_id = {wordnet_id.lower(): labels[index] for index, wordnet_id in enumerate(label_ids)}
-    by_label = _unambiguous(labels, _folded)
-    by_synonym = _unambiguous(labels, lambda label: _folded(label.partition(",")[0]))
+    by_label = _unambiguous(labels, _match_key)
+    by_synonym = _unambiguous(labels, lambda label: _match_key(label.partition(",")[0]))
     names = {**by_synonym, **by_label, **by_id}
-    return tuple(names.get(_folded(folder), folder) for folder in folders)
+    return tuple(names.get(_match_key(folder), folder) for folder in folders)
 
 
-def _unambiguous(labels: Sequence[str], spelled: Callable[[str], str]) -> Mapping[str, str]:
-    """Labels by what they are spelled like, where that is one label only."""
-    spellings: dict[str, set[str]] = defaultdict(set)
+def _unambiguous(labels: Sequence[str], key_of: Callable[[str], str]) -> Mapping[str, str]:
+    """Labels by their keys, without keys that several labels share."""
+    by_key: dict[str, set[str]] = defaultdict(set)
     for label in labels:
-        spellings[spelled(label)].add(label)
-    return {name: fitting.pop() for name, fitting in spellings.items() if len(fitting) == 1}
+        by_key[key_of(label)].add(label)
+    return {key: matches.pop() for key, matches in by_key.items() if len(matches) == 1}
 
 
-def _folded(name: str) -> str:
+def _match_key(name: str) -> str:
     return name.replace("_", " ").strip().lower()
 
 
@@ -122,7 +126,7 @@ def _label(item: Any) -> str:
 
 
 def _wordnet_id(item: Any) -> str | None:
-    """The WordNet id that a label comes with."""
+    """The WordNet id in a label that is a list; None if there is none."""
     if not isinstance(item, list) or len(item) < 2:
         return None
     first = str(item[0]).strip()

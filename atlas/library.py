@@ -6,9 +6,10 @@ What was made is not kept: to keep it, and for a site, build an `Atlas`.
 from __future__ import annotations
 
 import base64
+import difflib
 import html
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, get_args, overload
@@ -191,6 +192,8 @@ def render(
             f"kind {kind!r} is made from photographs or other artifacts; build an Atlas for it"
         )
     chosen = _chosen(units, network.facts)
+    if not chosen:
+        return Pictures(())
     jobs = _jobs(asked, network.facts, wanted, chosen)
     made = {picture.unit: picture for picture in _made(network, wanted, jobs)}
     asked_for = _in_order(wanted, chosen, network.facts)
@@ -220,9 +223,20 @@ def _units_of(part: Unit | Layer | str, facts: NetworkFacts) -> Sequence[Unit]:
         return select_units(selection, facts)
     if _are_layers(part, facts):
         return select_units(Selection(layers=(part,)), facts)
-    if colon or facts.classifier is None:
-        return select_units(Selection(layers=(layers or part,)), facts)  # says what is wrong
-    return select_units(Selection(classes=(part,)), facts)
+    return _classes(part, facts)
+
+
+def _classes(text: str, facts: NetworkFacts) -> Sequence[Unit]:
+    """The classes that a text means, which has no layer's name in it."""
+    try:
+        classes = select_units(Selection(classes=(text,)), facts)
+    except SpecError:
+        classes = ()
+    if not classes:
+        names = [*(layer.name for layer in facts.layers), *facts.labels]
+        closest = ", ".join(difflib.get_close_matches(text, names, cutoff=0.0))
+        raise SpecError(f"no layer, unit or class {text!r} in {facts.name}; closest: {closest}")
+    return classes
 
 
 def _are_layers(pattern: str, facts: NetworkFacts) -> bool:

@@ -52,8 +52,8 @@ if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and i
 class Places:
     """Where things are, and on what they are computed. None of it changes a picture."""
 
-    out_dir: Path
-    cache_dir: Path
+    out_dir: Path = Path("site")
+    cache_dir: Path = Path(".atlas-cache")
     device: str = "auto"
     base_url: str = ""  # of the published site
     left_out: tuple[str, ...] = ()  # kinds that are not to be in the site

@@ -1,4 +1,4 @@
-"""How far a build is, and how long it will take."""
+"""The progress bar of a build, with the time left."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from atlas.plan import Plan
 
 @contextmanager
 def progress_bar(plan: Plan, speed: float | None) -> Iterator[Progress]:
-    """The bar of a build, on stderr.
+    """The progress bar of a build, on stderr.
 
     Args:
-        plan: what is missing.
-        speed: multiply-accumulates per second as far as is known.
+        plan: gives the missing artifacts.
+        speed: multiply-accumulates per second; None if unknown.
     """
     layout = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}{postfix}]"
     with tqdm(
@@ -35,7 +35,7 @@ def progress_bar(plan: Plan, speed: float | None) -> Iterator[Progress]:
 
 
 class Progress:
-    """A tqdm bar over units, with the time left by cost: deep layers take longer than shallow."""
+    """A tqdm bar over artifacts, with the time left by their costs, as deep layers cost more."""
 
     def __init__(self, plan: Plan, speed: float | None, bar: tqdm[NoReturn]) -> None:
         self._bar = bar
@@ -48,14 +48,14 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """None until the speed is known."""
+        """Estimate of the time left; None until the speed is known."""
         return self._cost_left / self._speed if self._speed else None
 
     def done(self, artifacts: Sequence[Artifact]) -> None:
-        """Count a committed batch."""
+        """Count a batch of artifacts that was committed to the cache."""
         cost = sum(self._costs[artifact.key] for artifact in artifacts)
         now = time.perf_counter()
-        if cost:  # what counts as nothing, such as a pass forward, says nothing about the speed
+        if cost:  # artifacts of no cost, such as those of one forward pass, do not show the speed
             self._cost_left -= cost
             self._cost_done += cost
             self._seconds_done += now - self._last

@@ -1,7 +1,8 @@
-"""Work that is done again and again beside a long one, in a process of its own.
+"""Repeat some work in a second process while a build runs, such as writing the site so far.
 
-A process and not a thread, for threads take turns at Python, and a GPU would wait for its next
-batch. A new interpreter and not a fork, for neither CUDA nor the threads of torch survive one.
+In a thread, the work would hold Python's global interpreter lock and keep a GPU waiting for its
+next batch. The process is a new interpreter because CUDA and torch's threads do not work in a
+forked one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-NICENESS = 10  # the long work goes first
+NICENESS = 10  # lower priority than the build
 POLL_S = 0.2
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from atlas.refresh import run; run()"
 
@@ -27,13 +28,13 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Rhythm:
-    """When to do it again."""
+    """How long to pause between rounds of the work."""
 
-    least_pause_s: float = 20.0  # what takes no longer has no use for it
-    pauses: float = 10.0  # each as long as the last round took: the long work has the cores
+    least_pause_s: float = 20.0  # also before the first round, so short builds have none
+    pauses: float = 10.0  # a pause in durations of the last round: the build keeps most CPU time
 
     def pause_s(self, round_s: float = 0.0) -> float:
-        """How long to wait after a round that took `round_s`, or before the first."""
+        """How long to wait after a round that took `round_s`, or before the first round."""
         return max(self.least_pause_s, self.pauses * round_s)
 
 
@@ -41,24 +42,25 @@ RHYTHM = Rhythm()
 
 
 class Refresher:
-    """Does `work` now and then while its context lasts.
+    """Repeats `work` while its context lasts.
 
-    A round that fails is the last one, and says nothing. When the context ends, a round that has
-    begun is waited for; when it ends with an error or Ctrl-C, the round is stopped.
+    After a round that fails there are no more rounds, and the error is not reported. When the
+    context ends, it waits for a running round; when it ends with an error or Ctrl-C, it stops the
+    round.
 
     Args:
-        work: can be pickled, and can be killed at any instant.
-        first_done: called after the first round, from a thread.
-        rhythm: of the rounds.
+        work: a function that can be pickled, and can be killed at any instant.
+        first_done: called from a thread after the first round.
+        rhythm: the pauses between rounds.
     """
 
     def __init__(self, work: Work, first_done: Callable[[], None], rhythm: Rhythm = RHYTHM) -> None:
         self._work = pickle.dumps(work)
         self._first_done = first_done
         self._rhythm = rhythm
-        self._over = threading.Event()
-        self._hurry = threading.Event()
-        self._thread = threading.Thread(target=self._rounds, name="refresh", daemon=True)
+        self._ended = threading.Event()
+        self._stop_round = threading.Event()
+        self._thread = threading.Thread(target=self._run_rounds, name="refresh", daemon=True)
 
     def __enter__(self) -> Refresher:
         self._thread.start()
@@ -66,31 +68,31 @@ class Refresher:
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if error:
-            self._hurry.set()
-        self._over.set()
+            self._stop_round.set()
+        self._ended.set()
         try:
             self._thread.join()
         except KeyboardInterrupt:
-            self._hurry.set()
+            self._stop_round.set()
             self._thread.join()
             raise
 
-    def _rounds(self) -> None:
+    def _run_rounds(self) -> None:
         pause_s, n_done = self._rhythm.pause_s(), 0
-        while not self._over.wait(pause_s):
-            begun = time.monotonic()
-            if not self._do_once():
+        while not self._ended.wait(pause_s):
+            started_s = time.monotonic()
+            if not self._run_round():
                 return
             n_done += 1
             if n_done == 1:
                 self._first_done()
-            pause_s = self._rhythm.pause_s(time.monotonic() - begun)
+            pause_s = self._rhythm.pause_s(time.monotonic() - started_s)
 
-    def _do_once(self) -> bool:
-        """Do it once; whether that went well."""
+    def _run_round(self) -> bool:
+        """Run one round; returns whether it succeeded."""
         with contextlib.suppress(OSError):
-            # The other process lives as long as its stdin: it goes with this one, even if that is
-            # killed. Ctrl-C reaches this one only.
+            # The other process ends when its stdin is closed, so it ends with this one, even if
+            # this one is killed. In a session of its own, it does not receive Ctrl-C.
             with subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, *import_path()],
                 stdin=subprocess.PIPE,
@@ -101,20 +103,20 @@ class Refresher:
                 assert process.stdin
                 process.stdin.write(self._work)
                 process.stdin.flush()
-                while process.poll() is None and not self._hurry.wait(POLL_S):
+                while process.poll() is None and not self._stop_round.wait(POLL_S):
                     pass
             return process.returncode == 0
         return False
 
 
 def import_path() -> list[str]:
-    """Where the other process finds the same modules: this one's path, without a relative ''."""
+    """The import path for the other process: this one's, without the relative entry ''."""
     package = str(Path(__file__).parents[1])
     return [package, *(folder for folder in sys.path if folder and folder != package)]
 
 
 def run() -> None:
-    """Do the work that comes in on stdin, pickled, as long as stdin stays open."""
+    """Run the pickled work from stdin; end the process if stdin is closed before it is done."""
     work: Work = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_stop_with_stdin, daemon=True).start()
     if hasattr(os, "nice"):
@@ -125,5 +127,5 @@ def run() -> None:
 def _stop_with_stdin() -> None:
     os.read(sys.stdin.fileno(), 1)
     if hasattr(os, "killpg"):
-        os.killpg(os.getpgrp(), signal.SIGTERM)  # with all that it has forked
+        os.killpg(os.getpgrp(), signal.SIGTERM)  # includes the processes that it has forked
     os._exit(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from atlas.asked import Selection
 from atlas.errors import SpecError
@@ -24,7 +25,7 @@ def parse_ranges(text: str) -> tuple[range, ...]:
             raise SpecError(f"cannot read units {text!r}; write them like 0-15,40")
         start, stop = int(first), int(last if dash else first)
         if stop < start:
-            raise SpecError(f"units {part.strip()!r} run backwards; write {stop}-{start}")
+            raise SpecError(f"{part.strip()!r} runs backwards; write {stop}-{start}")
         ranges.append(range(start, stop + 1))
     return tuple(ranges)
 
@@ -78,57 +79,58 @@ def _select_indices(ranges: Sequence[range], layer: Layer) -> Iterable[int]:
 
 
 def _select_classes(texts: Sequence[str], facts: NetworkFacts) -> list[int]:
-    names = _class_names(facts.labels)
-    return sorted({index for text in texts for index in _classes_in(text, names, facts)})
+    names = _ClassNames(facts.labels)
+    return sorted({index for text in texts for index in _classes_in(text, names)})
 
 
-def _class_names(labels: Sequence[str]) -> dict[str, list[int]]:
-    """The classes by every name they can be called, best matches first.
+class _ClassNames:
+    """The classes by every name that they go by: label, label in lower case, and synonyms.
 
-    A class goes by its label, by its label in lower case, and by each of the synonyms that its
-    label lists: "tench, Tinca tinca" is also "tench".
+    The label "tench, Tinca tinca" lists two synonyms, so its class is also "tench".
     """
-    spellings: list[Callable[[str], Iterable[str]]] = [
-        lambda label: [label],
-        lambda label: [label.lower()],
-        lambda label: _parts(label.lower()),
-    ]
-    names: dict[str, list[int]] = {}
-    for spelled in spellings:
-        found: dict[str, list[int]] = {}
-        for index, label in enumerate(labels):
-            for name in spelled(label):
-                found.setdefault(name, []).append(index)
-        names = {**found, **names}
-    return names
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = labels
+        self._by_label = _indices_by_name([label] for label in labels)
+        self._by_folded_label = _indices_by_name([label.lower()] for label in labels)
+        self._by_synonym = _indices_by_name(_parts(label.lower()) for label in labels)
+
+    def matches(self, text: str) -> Sequence[int]:
+        """The classes that a name, a number or a range of numbers stands for; none if unknown."""
+        folded = text.lower()
+        named = self._by_label.get(text) or self._by_folded_label.get(folded)
+        named = named or self._by_synonym.get(folded)
+        if named or not re.fullmatch(r"\d+(-\d+)?", text, re.ASCII):
+            return named or ()
+        (numbers,) = parse_ranges(text)
+        return numbers if numbers[-1] < len(self.labels) else ()
 
 
-def _classes_in(text: str, names: Mapping[str, list[int]], facts: NetworkFacts) -> list[int]:
+def _indices_by_name(names_of_classes: Iterable[Iterable[str]]) -> dict[str, list[int]]:
+    indices: dict[str, list[int]] = {}
+    for index, names in enumerate(names_of_classes):
+        for name in names:
+            indices.setdefault(name, []).append(index)
+    return indices
+
+
+def _classes_in(text: str, names: _ClassNames) -> list[int]:
     """The classes that a list names; a label may itself have commas in it."""
     parts = _parts(text)
     chosen: list[int] = []
     while parts:
         for n_parts in range(len(parts), 0, -1):
-            if matches := _matches(", ".join(parts[:n_parts]), names, len(facts.labels)):
+            if matches := names.matches(", ".join(parts[:n_parts])):
                 chosen += matches
                 del parts[:n_parts]
                 break
         else:
-            closest = _closest(parts[0], facts.labels)
+            labels = names.labels
             raise SpecError(
-                f"no class {parts[0]!r} among the {len(facts.labels)} labels; closest: {closest}"
+                f"no class {parts[0]!r} among the {len(labels)} labels; "
+                f"closest: {_closest(parts[0], labels)}"
             )
     return chosen
-
-
-def _matches(text: str, names: Mapping[str, list[int]], n_classes: int) -> Sequence[int]:
-    if matches := names.get(text) or names.get(text.lower()):
-        return matches
-    first, dash, last = text.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
-        return ()
-    start, stop = int(first), int(last if dash else first)
-    return range(start, stop + 1) if start <= stop < n_classes else ()
 
 
 def _parts(text: str) -> list[str]:

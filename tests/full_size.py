@@ -25,16 +25,20 @@ from urllib.parse import unquote
 
 from tqdm import tqdm
 
+from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Artifact, Cache
-from atlas.photographs import Photographs
+from atlas.kinds import KINDS
 from atlas.pipeline import Atlas, Places
 from atlas.plan import Job
 from atlas.site.writer import remove_site
-from atlas.spec import KINDS, AtlasSpec, Selection
-from atlas.units import Kind
 
 BUILD = Path(__file__).parents[1] / "build.py"
-SYNTHESISED: tuple[Kind, ...] = ("dream", "excitatory", "field", "twin", "inhibitory")
+SYNTHESISED = tuple(kind.name for kind in KINDS if kind.steps)
+COMPARED = tuple(  # from what the whole network has
+    kind.name
+    for kind in KINDS
+    if any(each.of == "network" for each in kind.sources_of(AtlasSpec()))
+)
 SAMPLE = Selection(  # shallow pictures are cheap, and their sizes differ most
     layers=("conv1", "layer1.*", "layer2.0.*", "layer[234].1.conv2", "fc"), units=(range(8),)
 )
@@ -42,7 +46,8 @@ SAMPLE = Selection(  # shallow pictures are cheap, and their sizes differ most
 
 def fill(spec: AtlasSpec, places: Places) -> None:
     """Make everything, with copies in place of most of what is synthesised."""
-    measured = tuple(kind for kind in KINDS if kind not in (*SYNTHESISED, "similar"))
+    others = {kind.name for kind in KINDS} - {*SYNTHESISED, *COMPARED}
+    measured = tuple(kind.name for kind in KINDS if kind.name in others)
     sample = dataclasses.replace(spec, kinds=SYNTHESISED, selection=SAMPLE)
     for part in (dataclasses.replace(spec, kinds=measured), sample):
         with Atlas(part, places) as atlas:
@@ -63,7 +68,7 @@ def _sampled(sample: AtlasSpec, places: Places) -> tuple[Job, ...]:
 def _copies(job: Job, sampled: tuple[Job, ...], cache: Cache) -> Iterator[Artifact]:
     """Copies of what was made for the nearest layer, for the units of a job."""
     source = min(
-        (each for each in sampled if each.kind == job.kind),
+        (each for each in sampled if each.kind.name == job.kind.name),
         key=lambda each: abs(each.layer.index - job.layer.index),
     )
     entries = list(cache.entries(source.keys).values())
@@ -71,10 +76,10 @@ def _copies(job: Job, sampled: tuple[Job, ...], cache: Cache) -> Iterator[Artifa
         yield Artifact(
             key=key,
             unit=unit.id,
-            kind=job.kind,
+            kind=job.kind.name,
             width_px=entry.width_px,
             height_px=entry.height_px,
-            numbers=entry.numbers,
+            numbers_json=entry.numbers_json,
             seconds=entry.seconds,
             data=cache.read(entry.key),
         )
@@ -139,8 +144,8 @@ def broken_links(site: Path) -> tuple[int, list[str]]:
 
 def main(weights: str, images: str, folder: str, preset: str = "standard") -> None:
     """Fill a cache, then print a line for each thing that is measured."""
-    places = Places(Path(folder) / "site", Path(folder) / "cache")
-    spec = AtlasSpec(weights=weights, preset=preset, images=Photographs.of(Path(images)))  # type: ignore[arg-type]
+    places = Places(Path(folder) / "site", Path(folder) / "cache", images_dir=Path(images))
+    spec = AtlasSpec(family="resnet50", weights=weights, preset=preset)  # type: ignore[arg-type]
     # In a process of its own: a child's memory is counted from what its parent had.
     filling = multiprocessing.get_context("spawn").Process(target=fill, args=(spec, places))
     filling.start()
@@ -148,8 +153,8 @@ def main(weights: str, images: str, folder: str, preset: str = "standard") -> No
     if filling.exitcode:
         sys.exit(filling.exitcode)
     remove_site(places.out_dir)
-    options = [f"--weights={weights}", f"--preset={preset}", f"--images={images}"]
-    options += [f"--cache={places.cache_dir}", f"--out={places.out_dir}"]
+    options = ["--model=resnet50", f"--weights={weights}", f"--preset={preset}"]
+    options += [f"--images={images}", f"--cache={places.cache_dir}", f"--out={places.out_dir}"]
     timed("--help", "--help")
     timed("status", "status", *options)
     timed("the whole site", *options)

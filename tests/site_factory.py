@@ -283,13 +283,20 @@ def similar_numbers(layer: Layer) -> Numbers:
 def circuit_numbers(layer: Layer, facts: NetworkFacts) -> Numbers:
     """The layers before and after: their first units excite, their last ones inhibit."""
     numbers: Numbers = {}
-    if layer.index:
+    if layer.index and not reads_flattened(layer, facts):
         up, down = partners(facts.layers[layer.index - 1])
         numbers |= {"excited_by": up, "inhibited_by": down, "n_effective": 3.6, "top_share": 0.31}
-    if layer is not facts.layers[-1]:
-        up, down = partners(facts.layers[layer.index + 1])
+    onward = facts.layers[layer.index + 1 : layer.index + 2]
+    if onward and not reads_flattened(onward[0], facts):
+        up, down = partners(onward[0])
         numbers |= {"excites": up, "inhibits": down}
     return {name: [each] * layer.n_units for name, each in numbers.items()}
+
+
+def reads_flattened(layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether it takes in a map's positions one by one: then no channel stands for an input."""
+    read = [facts.layer(name) for name in layer.writers]
+    return not layer.is_conv and read[0].is_conv and read[0].n_units != layer.in_channels
 
 
 def partners(layer: Layer) -> tuple[list[Any], list[Any]]:

@@ -12,7 +12,7 @@ import pytest
 import site_factory
 
 from atlas.site.writer import write_site
-from atlas.units import Unit
+from atlas.units import NetworkFacts, Unit
 
 JAVA = shutil.which("java")
 
@@ -24,9 +24,12 @@ else:
         pytest.skip("no Java on this machine", allow_module_level=True)
 
 
-def test_every_kind_of_page_is_valid(tmp_path: Path):
-    facts = site_factory.network(n_blocks=(2,))
-
+@pytest.mark.parametrize(
+    "facts",
+    [site_factory.network(n_blocks=(2,)), site_factory.plain_network()],
+    ids=["with sums", "with a hidden linear layer"],
+)
+def test_every_kind_of_page_is_valid(tmp_path: Path, facts: NetworkFacts):
     def wanted(unit: Unit, kind: str) -> bool:
         return unit.layer != "conv1" or unit.index < 2 or (unit.index == 2 and kind == "filter")
 

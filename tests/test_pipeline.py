@@ -156,8 +156,8 @@ def test_parts_built_one_after_the_other_make_one_site(tmp_path):
 PLAIN = dataclasses.replace(DEMO, name="plain", images=no_images)
 CATALOGUE = Catalogue(families=(PLAIN,))
 CONV1 = Selection(layers=("conv1",), units=(range(2),))
-OF_PHOTOGRAPHS = {"natural", "examples", "similar"}
-SHOWN = AtlasSpec(preset="preview", selection=CONV1, kinds=tuple(OF_PHOTOGRAPHS))
+KINDS = ("filter", "natural", "examples", "similar")
+SHOWN = AtlasSpec(preset="preview", selection=CONV1, kinds=KINDS)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def places(tmp_path) -> Places:
         assert atlas.contents().entries == {}
         atlas.render(atlas.plan())
         found = atlas.contents().entries
-        assert {*found["conv1"], *found["conv1:0"]} == OF_PHOTOGRAPHS
+        assert {*found["conv1"], *found["conv1:0"]} == {*KINDS}
     return places
 
 
@@ -187,10 +187,17 @@ def test_photographs_stay_in_the_site_without_being_given_again(places, tmp_path
         expected = atlas.contents().entries
         identity = atlas.asked.images_sha256
     shutil.rmtree(tmp_path / "photographs")
+    before = rows(tmp_path)
     with Atlas(SHOWN, places, CATALOGUE) as atlas:
         assert atlas.asked.images_sha256 == identity
         assert atlas.plan().n_missing == 0
         assert atlas.contents().entries == expected
+        atlas.render(atlas.plan())
+        atlas.write()
+    assert rows(tmp_path) == before
+    for index in range(2):
+        assert "In photographs" in unit_page(places, index)
+        assert "Similar units" in unit_page(places, index)
 
 
 def test_a_later_build_without_the_photographs_still_compares_by_them(places):
@@ -212,23 +219,14 @@ def test_a_later_build_without_the_photographs_still_compares_by_them(places):
         assert "In photographs" in unit_page(places, index)
 
 
-def test_nothing_is_made_where_only_the_photographs_are_missing(places):
-    before = rows(places.cache_dir.parent)
-    with Atlas(SHOWN, places, CATALOGUE) as atlas:
-        assert atlas.render(atlas.plan()) == ()
-        atlas.write()
-    assert rows(places.cache_dir.parent) == before
-    assert "Similar units" in unit_page(places, 0)
-
-
 def test_what_is_left_out_takes_nothing_along_that_was_made_from_it(places):
     without = dataclasses.replace(places, left_out=("natural",))
-    excitatory = dataclasses.replace(SHOWN, kinds=("excitatory",))
-    with Atlas(excitatory, without, CATALOGUE) as atlas:
-        atlas.render(atlas.plan())
+    with Atlas(SHOWN, without, CATALOGUE) as atlas:
+        assert atlas.plan().n_missing == 0
         atlas.write()
-    assert "Similar units" in unit_page(places, 1)
-    assert "In photographs" not in unit_page(places, 1)
+    for index in range(2):
+        assert "Similar units" in unit_page(places, index)
+        assert "In photographs" not in unit_page(places, index)
 
 
 def test_a_comparison_that_is_out_of_date_makes_room_for_the_next(tmp_path):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import site_factory
 from site_factory import EVIL
-from site_reader import read_pages, resolve
+from site_reader import Page, read_pages, resolve
 
 from atlas import paths
 from atlas.site.network_pages import blocks_of
@@ -240,8 +240,7 @@ def test_search_index_names_existing_pages_and_pictures_only(partial_site: Path)
     assert index["labels"] == list(site_factory.LABELS)
     for name, n_units, *runs in index["layers"]:
         paged, pictured = (
-            set(itertools.chain(*(range(first, last + 1) for first, last in each)))
-            for each in runs
+            set(itertools.chain(*(range(first, last + 1) for first, last in each))) for each in runs
         )
         assert pictured < paged or not paged
         for number in range(n_units):
@@ -283,3 +282,64 @@ def test_a_unit_page_is_small(site: Path) -> None:
 def test_a_unit_page_with_everything_on_it_travels_in_four_kilobytes(site: Path):
     for path in site.glob("*/[0-9]*.html"):
         assert len(gzip.compress(path.read_bytes(), compresslevel=6)) <= 4000, path
+
+
+@pytest.fixture(scope="module")
+def plain_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a network without sums, with a hidden linear layer; photographs would name classes."""
+    out_dir = tmp_path_factory.mktemp("plain")
+    facts = site_factory.plain_network()
+    write_site(site_factory.contents(facts, lambda unit, kind: kind != "natural")[0], out_dir)
+    return out_dir
+
+
+def test_every_link_of_a_network_without_sums_resolves(plain_site: Path) -> None:
+    check_links(plain_site)
+
+
+def test_a_hidden_linear_layer_has_units_and_no_classes(plain_site: Path) -> None:
+    pages = read_pages(plain_site)
+    unit, layer = pages["classifier.0/0003.html"], pages["classifier.0/index.html"]
+    assert "Unit 3\nunit 3 of 12, hidden linear layer" in unit.text
+    assert "Hidden linear layer in classifier: 12 units" in layer.text
+    for page in (unit, layer):  # nothing but the link to the list of classes
+        words = page.text + descriptions_of(page)
+        assert re.findall(r"\bclass(?:es)?\b", words, re.IGNORECASE) == ["Classes"]
+    assert "What unit 3 of classifier.0 in TinyNet wants to see" in descriptions_of(unit)
+    assert "What the 12 units of classifier.0 in TinyNet want to see." in descriptions_of(layer)
+    # Its numbers are activations, at the one position that it has.
+    answers = unit.text.partition("Circuit")[0]
+    assert "Peak activation+11.50" in answers and "Plain noise+0.25" in answers
+    assert "σ" not in answers
+    assert "raised the mean activation from −0.10 on noise to +2.25" in unit.text
+    assert "What the network sees in it" not in unit.text
+
+
+def descriptions_of(page: Page) -> str:
+    return "\n".join(str(meta["content"]) for meta in page.all("meta") if meta.get("name"))
+
+
+def test_a_hidden_linear_layer_has_no_facts_of_a_convolution(plain_site: Path) -> None:
+    text = read_pages(plain_site)["classifier.0/index.html"].text
+    assert "Weights12 × 196" in text and "Reads196 values" in text
+    for word in ("Kernel", "Stride", "Padding", "Map", "Receptive field", "Total stride"):
+        assert word not in text
+    assert "Readsclassifier.0" in read_pages(plain_site)["classifier.3/index.html"].text
+
+
+def test_the_front_page_counts_hidden_linear_layers_apart(plain_site: Path) -> None:
+    page = read_pages(plain_site)["index.html"]
+    text = " ".join(page.text.split())
+    for words in ("convolutions2", "channels10", "hidden linear layer1", "hidden units12"):
+        assert words in text
+    assert "classes8" in text
+    assert "classifier 1 hidden linear layer, 1 classifier, 20 units" in text
+    assert "classifier.0 12 units" in text and "classifier.3 8 classes" in text
+
+
+def test_classes_are_still_classes_after_a_hidden_layer(plain_site: Path) -> None:
+    pages = read_pages(plain_site)
+    assert "class 3 of 8, numbered from 0" in pages["classifier.3/0003.html"].text
+    assert "For it, in classifier.0" in pages["classifier.3/0003.html"].text
+    links = [str(link["href"]) for link in pages["classes.html"].all("a")]
+    assert "classifier.3/0003.html" in links and "classifier.0/0003.html" not in links

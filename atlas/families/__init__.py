@@ -1,4 +1,4 @@
-"""The families of networks that there are, each in a file or folder of its own."""
+"""All families of networks, each in its own file or folder."""
 
 from __future__ import annotations
 

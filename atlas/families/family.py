@@ -1,6 +1,6 @@
-"""What a family of networks says about itself: plain data, and functions that load what is heavy.
+"""The description of a family of networks: plain data, and functions that need torch.
 
-Importing a family imports neither torch nor torchvision.
+Those functions import torch and torchvision only when they are called.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LayerPlace(NamedTuple):
-    """Where in its network a layer is."""
+    """The stage and block that a layer is in."""
 
     stage: str  # "stem", "layer3", "classifier"
     block: str | None  # "layer3.0", or None outside a block
@@ -28,15 +28,15 @@ class LayerPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Weights that a family offers under a name: a file that comes along, or one to download."""
+    """Weights that a family publishes under a name: a file in the package or one to download."""
 
     preprocessing: Callable[[], Preprocessing]
-    file: Path | None = None  # of weights that come along
-    url: Callable[[], str] | None = None  # of weights to download
+    file: Path | None = None  # for weights in the package
+    url: Callable[[], str] | None = None  # for weights to download
 
 
 def place_by_name(name: str, is_conv: bool) -> LayerPlace:
-    """Where the parts of a module's dotted name put a layer.
+    """The stage and block of a layer, from the parts of its dotted name.
 
     The first part is the stage and the first two are the block: "layer3.0.conv2" is in block
     "layer3.0" of stage "layer3". A layer without a stage is in the stem if it is a convolution,
@@ -51,31 +51,29 @@ def place_by_name(name: str, is_conv: bool) -> LayerPlace:
 
 
 def no_images() -> ImageSet | None:
-    """Of a family that brings no images along."""
+    """The image set of a family that has none in the package."""
     return None
 
 
 @dataclass(frozen=True)
 class Family:
-    """A network architecture, its published weights, and what else only it can say."""
+    """A network architecture with its published weights, labels and texts."""
 
     name: str  # on the command line and in the cache, such as "vgg16"
     title: str  # on pages and in messages, such as "VGG-16"
     about: str  # one line for the command's help
-    build: Callable[[int], nn.Module]  # from the number of classes
+    build: Callable[[int], nn.Module]  # builds the network from the number of classes
     classifier: str  # dotted name of the layer that gives the logits
     weights: Mapping[str, PublishedWeights]  # by the name they are published under
     default_weights: str  # one of these names
-    labels: Callable[[], ClassLabels]  # of the published weights
-    place: Callable[[str, bool], LayerPlace] = (
-        place_by_name  # from a layer's name and whether a conv
-    )
-    images: Callable[[], ImageSet | None] = no_images  # the image set it brings along
-    flag: str = ""  # option that stands for the family on the command line
-    examples: tuple[tuple[str, str], ...] = ()  # of arguments of the command, and what they do
+    labels: Callable[[], ClassLabels]  # names of the published weights' classes
+    place: Callable[[str, bool], LayerPlace] = place_by_name  # from name and whether it is a conv
+    images: Callable[[], ImageSet | None] = no_images  # the image set in the package, if any
+    flag: str = ""  # command-line option that selects the family
+    examples: tuple[tuple[str, str], ...] = ()  # arguments of the command, and what they do
     glossary: Path | None = None  # HTML file with entries for the about page
 
     @property
     def is_bundled(self) -> bool:
-        """Whether its default weights come along, so that nothing is downloaded."""
+        """Whether its default weights are in the package, so that nothing is downloaded."""
         return self.weights[self.default_weights].file is not None

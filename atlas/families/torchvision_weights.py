@@ -1,6 +1,6 @@
-"""What torchvision says about the weights that it publishes, read from its weights enums.
+"""The weights that torchvision publishes, with their labels, read from its weights enums.
 
-The enums are loaded when something is asked of them, for importing torchvision takes seconds.
+The enums are loaded only when they are needed, since importing torchvision takes seconds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from atlas.units import Preprocessing
 
 IMAGENET_IDS_PATH = Path(__file__).with_name("imagenet_wordnet_ids.txt")
 
-LoadEnum = Callable[[], Any]  # a WeightsEnum of torchvision
+LoadEnum = Callable[[], Any]  # returns a WeightsEnum of torchvision
 
 
 def torchvision_weights(load_enum: LoadEnum, name: str) -> PublishedWeights:
-    """The weights that are called `name` in an enum."""
+    """The weights that are called `name` in the enum."""
     return PublishedWeights(
         preprocessing=lambda: _preprocessing(load_enum()[name].transforms()),
         url=lambda: str(load_enum()[name].url),
@@ -36,7 +36,7 @@ def imagenet_labels(load_enum: LoadEnum, name: str) -> ClassLabels:
 
 
 def _preprocessing(transforms: Any) -> Preprocessing:
-    """From torchvision's `ImageClassification` transform."""
+    """The preprocessing that torchvision's `ImageClassification` transform does."""
     (size_px,) = transforms.crop_size
     (resize_px,) = transforms.resize_size
     return Preprocessing(

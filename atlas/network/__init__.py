@@ -1,1 +1,1 @@
-"""Networks: their weights, their layers, how to read them, and quicker ways to the same numbers."""
+"""Networks: load weights, describe layers, read responses, and speed up passes exactly."""

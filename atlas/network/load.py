@@ -1,4 +1,4 @@
-"""From what was asked to a network with its weights in it."""
+"""Load the network that was asked for, with its weights."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def load_network(
     families: Sequence[Family] = FAMILIES,
     device: torch.device | str = "cpu",
 ) -> Network:
-    """Build the network of a family and fill it with the weights that were asked for.
+    """Build the network of a family and load the weights that were asked for.
 
     Args:
-        asked: names the weights.
-        family: builds the network.
-        families: all there are, to suggest one that needs no download.
-        device: where the network is to be.
+        asked: the name or file of the weights.
+        family: the architecture to build.
+        families: all families; if a download fails, the message suggests one without a download.
+        device: the device to put the network on.
 
     Raises:
-        NetworkError: the weights cannot be had, read, or do not fit.
+        NetworkError: the weights cannot be downloaded or read, or do not fit the architecture.
     """
     path = weights_path(asked, family) or _download(asked, family, families)
     state = read_state_dict(path)
-    model = _filled(family, state, path)
+    model = _build_with_weights(family, state, path)
     published = published_name(asked, family)
     preprocessing = family.weights[published or family.default_weights].preprocessing()
     n_classes = state[f"{family.classifier}.weight"].shape[0]
@@ -67,8 +67,8 @@ def _download(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> P
     return download(published.url(), f"give a local file with --weights FILE{other_way}")
 
 
-def _filled(family: Family, state: Mapping[str, Tensor], path: Path) -> nn.Module:
-    """The network with the file's tensors in it, its class count taken from the file."""
+def _build_with_weights(family: Family, state: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """Build the network with as many classes as the file has, and load the file's tensors."""
     head = state.get(f"{family.classifier}.weight")
     n_classes = head.shape[0] if head is not None and head.ndim else len(family.labels().names)
     model = family.build(n_classes)
@@ -81,7 +81,7 @@ def _filled(family: Family, state: Mapping[str, Tensor], path: Path) -> nn.Modul
 
 
 def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Why the tensors do not fit; empty where they do."""
+    """Why the tensors do not fit the model; empty if they fit."""
     expected = model.state_dict()
     optional = {key for key in expected if key.endswith("num_batches_tracked")}
     shared = [key for key in expected if key in state]
@@ -91,10 +91,10 @@ def _misfits(model: nn.Module, state: Mapping[str, Tensor]) -> str:
         "of another shape": [key for key in shared if state[key].shape != expected[key].shape],
         "not finite": [key for key in shared if not state[key].isfinite().all()],
     }
-    return "; ".join(f"{what}: {_first(keys)}" for what, keys in misfits.items() if keys)
+    return "; ".join(f"{what}: {_first_names(keys)}" for what, keys in misfits.items() if keys)
 
 
-def _first(keys: Sequence[str]) -> str:
+def _first_names(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(keys[:3]) + more
 

@@ -1,4 +1,4 @@
-"""A loaded network: its facts, taps into any layer, and how its layers are wired."""
+"""A loaded network: its facts, taps that read its layers, and how its layers are connected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Network:
-    """A frozen network in evaluation mode, its facts, and taps into it."""
+    """A frozen network in evaluation mode, its facts, and access to its layers."""
 
     def __init__(
         self, model: nn.Module, facts: NetworkFacts, device: torch.device | str = "cpu"
@@ -41,54 +41,59 @@ class Network:
         return self.facts.layers
 
     def tap(self, layer: Layer, precision: Precision | None = None) -> Tap:
-        """Everything up to `layer`, nothing after it.
+        """The part of the network up to `layer`, with which the layer's output is computed.
 
-        With a precision, by the quickest way to the same function (`shortcuts.py`). Without one,
-        the network as it was loaded, in float32.
+        With a precision, it is rewritten to compute the same function faster (`shortcuts.py`).
+        Without one, it is the network as it was loaded, in float32.
         """
         model = self._shortened(precision) if precision else self.model
-        leaves = {"leaf_modules": [UnstridedConv]}
+        tracer_kwargs = {"leaf_modules": [UnstridedConv]}
         extractor = create_feature_extractor(
-            model, {layer.name: "tap"}, tracer_kwargs=leaves
+            model, {layer.name: "tap"}, tracer_kwargs=tracer_kwargs
         ).eval()
-        # With nothing in the layer's place, what comes out is what the layer takes in.
+        # With an identity in the layer's place, the extractor returns the layer's input.
         extractor.set_submodule(layer.name, nn.Identity())
         if precision:
             extractor = pooled_first(extractor)
         module = copy.deepcopy(self.model.get_submodule(layer.name))
         module = module.to(getattr(torch, precision or "float32"))
         tap = Tap(
-            *self._reading(layer), extractor=extractor, module=module, own_only=bool(precision)
+            *self._reader_args(layer), extractor=extractor, module=module, own_only=bool(precision)
         )
         return tap.to(self.device)
 
     def watch(self, layers: Sequence[Layer], precision: Precision = "float32") -> Watch:
-        """All these layers at once, in the order given."""
+        """Reads all these layers, in the order given, with one forward pass."""
         names = {layer.name: layer.name for layer in layers}
         model = in_sigmas(copy.deepcopy(self.model), self.facts.layers)
         model = model.to(getattr(torch, precision)).to(memory_format=torch.channels_last)
-        leaves = {"leaf_modules": [UnstridedConv]}
-        extractor = create_feature_extractor(model, names, tracer_kwargs=leaves).eval()
+        tracer_kwargs = {"leaf_modules": [UnstridedConv]}
+        extractor = create_feature_extractor(model, names, tracer_kwargs=tracer_kwargs).eval()
         return Watch([self.reader(layer) for layer in layers], extractor)
 
     def reader(self, layer: Layer) -> Reader:
-        """How to read the layer's raw output."""
-        return Reader(*self._reading(layer)).to(self.device)
+        """Converts the layer's raw output to standard deviations from each unit's average."""
+        return Reader(*self._reader_args(layer)).to(self.device)
 
     @cached_property
     def wiring(self) -> Mapping[str, Signal | None]:
-        """What each layer takes in and from whom, by its name; None where it cannot be told."""
+        """By layer name, the signal at the layer's input; None where it cannot be derived."""
         return follow(self.model, [self.reader(layer) for layer in self.facts.layers])
 
     def input_swings(self, layer: Layer) -> Tensor:
-        """How far each input moves with whoever writes it, 1 where unknown: (in_channels,)."""
+        """How far each input channel moves with the layer that writes it, (in_channels,).
+
+        That is for a move of the writing unit by one of its standard deviations. Of several
+        writing layers, the one that moves the channel most counts. All ones where the input's
+        signal is unknown.
+        """
         signal = self.wiring[layer.name]
         if signal is None:
             return torch.ones(layer.in_channels, device=self.device)
         _, swings = signal.strongest()
         return swings
 
-    def _reading(self, layer: Layer) -> tuple[Layer, nn.BatchNorm2d | None, Tensor, Tensor]:
+    def _reader_args(self, layer: Layer) -> tuple[Layer, nn.BatchNorm2d | None, Tensor, Tensor]:
         norm = self.model.get_submodule(layer.batch_norm) if layer.batch_norm else None
         return layer, cast("nn.BatchNorm2d | None", norm), self._image_mean, self._image_std
 

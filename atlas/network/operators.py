@@ -1,6 +1,6 @@
-"""What is known of the operations between layers: one table for all who follow a graph.
+"""Tables of the operations between layers, shared by the modules that walk a network's graph.
 
-An operation is the class of a module, a function itself, or the name of a method.
+An operation is given as the class of a module, as a function, or as the name of a method.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ADAPTIVE_POOLS: frozenset[Any] = frozenset(
         functional.adaptive_max_pool2d,
     }
 )
-# About linear, and channel by channel. A map of one position can be flattened; one of several has
-# other channels afterwards, which is for the reader to notice.
+# Roughly linear operations that do not mix channels. Flattening a map of several positions changes
+# the number of channels, which the caller must check.
 PASSING: frozenset[Any] = (
     MAX_POOLS
     | AVERAGE_POOLS
@@ -42,23 +42,23 @@ PASSING: frozenset[Any] = (
     }
 )
 MEANS: frozenset[Any] = frozenset({torch.mean, "mean"})
-MAP_DIMS = ({2, 3}, {-2, -1}, {2, -1}, {-2, 3})  # of a batch of maps, the height and the width
+MAP_DIMS = ({2, 3}, {-2, -1}, {2, -1}, {-2, 3})  # the height and the width of (B, C, H, W)
 
 
 def module_of(node: fx.Node, model: fx.GraphModule) -> nn.Module | None:
-    """The module that a node calls."""
+    """The module that a node calls; None if it calls none."""
     return model.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def operation_of(node: fx.Node, module: nn.Module | None) -> Any:
-    """What a node does, as the tables here have it; None where it does nothing to its inputs."""
+    """A node's operation as in the tables above; None for placeholders, attributes and outputs."""
     if module:
         return type(module)
     return node.target if node.op in ("call_function", "call_method") else None
 
 
 def averages_maps(node: fx.Node) -> bool:
-    """Whether a node is the mean over all positions of maps, as in `maps.mean((2, 3))`."""
+    """Whether a node averages maps over all positions, as `maps.mean((2, 3))` does."""
     if node.target not in MEANS:
         return False
     dims = argument(node, 1, "dim")
@@ -66,7 +66,7 @@ def averages_maps(node: fx.Node) -> bool:
 
 
 def argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
-    """What a function or method is called with, by position or by name."""
+    """An argument of a node's call, given by position or by name."""
     if position < len(node.args):
         return node.args[position]
     return node.kwargs.get(name, default)

@@ -1,8 +1,8 @@
-"""Quicker ways to the same function of a frozen network.
+"""Faster ways to compute the same function of a frozen network, exact up to rounding.
 
-BatchNorms are folded into the convs before them; a strided conv over the image is run without its
-stride over more channels; what is rectified and pooled is pooled first; and of a tapped layer only
-the unit that an image is made for is computed. All are exact up to rounding.
+BatchNorms are folded into the convs before them. A strided conv over the image is run without its
+stride over more channels. A ReLU before a max pooling is moved behind it. Of the last layer, only
+the unit that an image is made for is computed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from atlas.units import Layer
 
-FEW_CHANNELS = 4  # too few for the matrix products that convs are made of
+FEW_CHANNELS = 4  # with so few input channels, the matrix products inside a conv are inefficient
 
 
 def shortened(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
-    """A model in evaluation mode, rewritten in place; layers keep their names."""
+    """The model with BatchNorms folded into convs and the first conv run without its stride.
+
+    The model, in evaluation mode, is changed in place. Layers keep their names.
+    """
     for layer in layers:
         if layer.batch_norm:
             conv = cast(nn.Conv2d, model.get_submodule(layer.name))
@@ -41,28 +44,27 @@ def _unstrided(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
 
 
 def _is_worth_unstriding(conv: nn.Conv2d) -> bool:
-    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
-    square = conv.stride[0] == conv.stride[1] > 1 and not isinstance(conv.padding, str)
-    return plain and square and conv.in_channels <= FEW_CHANNELS
+    is_plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
+    is_strided = conv.stride[0] == conv.stride[1] > 1 and not isinstance(conv.padding, str)
+    return is_plain and is_strided and conv.in_channels <= FEW_CHANNELS
 
 
 @torch.no_grad()
 def in_sigmas(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
-    """The same function, of a model whose convs give sigmas from each unit's average themselves.
+    """The model with convs that give their responses in sigmas from each unit's average.
 
-    What the BatchNorm after a conv does before it scales and shifts is moved into the conv, with
-    its scale's sign; so one unit's numbers need no other unit's magnitude, and half precision
-    keeps them. A conv without BatchNorm stays what it is. The model is changed.
+    A sigma is one standard deviation in the statistics of the BatchNorm that follows. That
+    BatchNorm's normalisation and the sign of its scale are moved into the conv, so that the
+    responses of all units are of similar size and half precision can represent them. A conv
+    without BatchNorm is left as it is. The model is changed in place; its function is the same.
     """
     for layer in layers:
         if layer.batch_norm:
             norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
             conv = cast(nn.Conv2d, model.get_submodule(layer.name))
             mean, var = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-            turned = (
-                torch.where(norm.weight < 0, -1.0, 1.0) if norm.affine else torch.ones_like(mean)
-            )
-            scale = turned * (var + norm.eps).rsqrt()
+            sign = torch.where(norm.weight < 0, -1.0, 1.0) if norm.affine else torch.ones_like(mean)
+            scale = sign * (var + norm.eps).rsqrt()
             bias = -mean if conv.bias is None else conv.bias - mean
             conv.weight.mul_(scale[:, None, None, None])
             conv.bias = nn.Parameter(bias * scale)
@@ -74,10 +76,10 @@ def in_sigmas(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
 
 
 class UnstridedConv(nn.Module):
-    """A conv of stride s as one of stride 1 over s * s as many channels.
+    """A conv of stride s, computed as a conv of stride 1 over s * s times as many channels.
 
-    Each channel holds every s-th pixel of every s-th row. The gradient of a conv with three inputs
-    is slow everywhere; with twelve it took half the time on a processor.
+    Each channel holds every s-th pixel of every s-th row. The gradient of a conv with three input
+    channels is slow on every device; with twelve it took half the time on a CPU.
 
     Source: Ridnik et al. 2020, https://arxiv.org/abs/2003.13630, "space to depth"
     """
@@ -89,48 +91,53 @@ class UnstridedConv(nn.Module):
         self.padding = cast("tuple[int, int]", conv.padding)
         self.weight = nn.Parameter(self._rearranged(conv.weight.detach()))
         self.bias = conv.bias
-        self.n_unread = 0  # rows and columns at each side of the map that are not computed
+        self.n_unread = 0  # rows and columns at each side of the output that are not computed
 
     def trimmed(self, n_unread: int) -> UnstridedConv:
-        """The same with less of the map; the weights are shared."""
-        short = copy.copy(self)
-        short.n_unread = n_unread
-        return short
+        """A copy that does not compute `n_unread` rows and columns at each side of its output.
+
+        It shares the weights.
+        """
+        trimmed_conv = copy.copy(self)
+        trimmed_conv.n_unread = n_unread
+        return trimmed_conv
 
     def _rearranged(self, weight: Tensor) -> Tensor:
         """(O, C, kh, kw) -> (O, C * s * s, kh', kw'), in the order of `pixel_unshuffle`."""
         pads = []
-        for size, padding in zip(self.kernel_size, self.padding, strict=True):
-            before = -padding % self.stride  # so that the padding, too, is a multiple of s
-            pads.append((before, -(size + before) % self.stride))
+        for kernel_size, padding in zip(self.kernel_size, self.padding, strict=True):
+            pad_before = -padding % self.stride  # makes the padding a multiple of s
+            pads.append((pad_before, -(kernel_size + pad_before) % self.stride))
         (top, bottom), (left, right) = pads
         return F.pixel_unshuffle(F.pad(weight, (left, right, top, bottom)), self.stride)
 
     def forward(self, images: Tensor) -> Tensor:
-        """As the conv: (B, C, H, W) -> (B, O, h, w)."""
-        pads = []  # of the finer map
-        for size_px, size, padding in zip(
+        """The output of the original conv: (B, C, H, W) -> (B, O, h, w)."""
+        pads = []  # of the rearranged image, by height and width
+        for size_px, kernel_size, padding in zip(
             images.shape[2:], self.kernel_size, self.padding, strict=True
         ):
-            n_out = (size_px + 2 * padding - size) // self.stride + 1
-            n_fine = math.ceil(size_px / self.stride)
-            before = math.ceil(padding / self.stride)
-            taps = math.ceil((size + -padding % self.stride) / self.stride)
-            after = n_out + taps - 1 - n_fine - before
-            pads.append((before - self.n_unread, after - self.n_unread))
+            n_out = (size_px + 2 * padding - kernel_size) // self.stride + 1
+            n_rearranged = math.ceil(size_px / self.stride)
+            new_kernel_size = math.ceil((kernel_size + -padding % self.stride) / self.stride)
+            pad_before = math.ceil(padding / self.stride)
+            pad_after = n_out + new_kernel_size - 1 - n_rearranged - pad_before
+            pads.append((pad_before - self.n_unread, pad_after - self.n_unread))
         (top, bottom), (left, right) = pads
         height, width = images.shape[2:]
-        rest = (0, -width % self.stride, 0, -height % self.stride)
-        whole = F.pad(images, rest) if any(rest) else images
-        fine = F.pad(F.pixel_unshuffle(whole, self.stride), (left, right, top, bottom))
-        fine = fine.contiguous(memory_format=torch.channels_last)  # (B, C * s * s, H/s, W/s)
-        return F.conv2d(fine, self.weight, self.bias)
+        to_multiple = (0, -width % self.stride, 0, -height % self.stride)
+        padded = F.pad(images, to_multiple) if any(to_multiple) else images
+        rearranged = F.pad(F.pixel_unshuffle(padded, self.stride), (left, right, top, bottom))
+        # (B, C * s * s, H/s, W/s)
+        rearranged = rearranged.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(rearranged, self.weight, self.bias)
 
 
 def pooled_first(extractor: fx.GraphModule) -> fx.GraphModule:
-    """The same maps, with a ReLU after the pooling instead of before: there is less to rectify.
+    """The extractor with each ReLU before a max pooling moved behind it, where maps are smaller.
 
-    The largest of rectified values is the largest value, rectified. The graph is changed.
+    Its maps are the same: the maximum of rectified values is the rectified maximum. The graph is
+    changed in place.
     """
     for pool in list(extractor.graph.nodes):
         relu = pool.all_input_nodes[0] if _is_a(nn.MaxPool2d, pool, extractor) else None
@@ -148,21 +155,21 @@ def _is_a(kind: type[nn.Module], node: fx.Node, model: fx.GraphModule) -> bool:
 
 
 def pays_alone(layer: Layer) -> bool:
-    """Whether `own_maps` can read a layer, and is quicker than computing all of its units."""
+    """Whether `own_maps` can compute a layer, and is faster than computing all of its units."""
     return layer.groups == 1 and layer.in_channels >= math.prod(layer.kernel)
 
 
 def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) -> Tensor:
-    """For each image the raw output of its own unit, and of no other.
+    """For each image the raw output of one unit, without computing the layer's other units.
 
-    A conv with one output is a sum of shifted maps, one for each place of its kernel; all of them
-    are one matrix product per image.
+    A conv with one output channel is a sum of shifted maps, one for each position in its kernel.
+    All these maps come from one matrix product per image.
 
     Args:
-        module: the layer's conv with zeros as padding, or its linear layer.
-        layer: its facts.
-        inputs: what the layer takes in: (B, C, H, W), or (B, C) for a linear layer.
-        channels: the units, (B,).
+        module: the layer itself, a conv with zero padding or a linear layer.
+        layer: its description.
+        inputs: the layer's input, (B, C, H, W), or (B, C) for a linear layer.
+        channels: index of each image's unit, (B,).
 
     Returns:
         (B, h, w), in float32.
@@ -174,25 +181,25 @@ def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) 
         return (inputs.float() * weight.float()).sum(1)[:, None, None] + bias
     height, width = inputs.shape[2:]
     pixels = inputs.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, C)
-    places = torch.bmm(pixels, weight.flatten(2)).float().unflatten(1, (height, width))
-    return _shifted_sum(places, layer) + bias
+    position_maps = torch.bmm(pixels, weight.flatten(2)).float().unflatten(1, (height, width))
+    return _shifted_sum(position_maps, layer) + bias
 
 
-def _shifted_sum(places: Tensor, layer: Layer) -> Tensor:
-    """What a conv gives, from the map of each place of its kernel: (B, H, W, kh * kw)."""
+def _shifted_sum(position_maps: Tensor, layer: Layer) -> Tensor:
+    """A conv's output from the maps of its kernel's positions: (B, H, W, kh * kw) -> (B, h, w)."""
     (kh, kw), (sy, sx), (py, px), (dy, dx) = (
         layer.kernel,
         layer.stride,
         layer.padding,
         layer.dilation,
     )
-    padded = F.pad(places, (0, 0, px, px, py, py))
+    padded = F.pad(position_maps, (0, 0, px, px, py, py))
     height = (padded.shape[1] - dy * (kh - 1) - 1) // sy + 1
     width = (padded.shape[2] - dx * (kw - 1) - 1) // sx + 1
     total = padded.new_zeros(len(padded), height, width)
-    for place in range(kh * kw):
-        top, left = place // kw * dy, place % kw * dx
+    for position in range(kh * kw):
+        top, left = position // kw * dy, position % kw * dx
         rows = slice(top, top + (height - 1) * sy + 1, sy)
         columns = slice(left, left + (width - 1) * sx + 1, sx)
-        total = total + padded[:, rows, columns, place]
+        total = total + padded[:, rows, columns, position]
     return total

@@ -1,4 +1,4 @@
-"""Which weights were asked for: told without torch, and without loading them."""
+"""Which weights were asked for, found out without importing torch or loading them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atlas.families.family import Family
 
 
 def weights_source(asked: AtlasSpec, family: Family) -> str:
-    """What identifies the weights: the family, a name, and the digest of a file that is here.
+    """A text that identifies the weights: their family, name, and the digest of a local file.
 
     Raises:
         NetworkError: there are no such weights.
@@ -22,7 +22,7 @@ def weights_source(asked: AtlasSpec, family: Family) -> str:
 
 
 def weights_name(asked: AtlasSpec, family: Family) -> str:
-    """What the weights are called: the name they are published under, or the name of a file.
+    """The name that the weights are published under, or the name of their file.
 
     Raises:
         NetworkError: there are no such weights.
@@ -32,10 +32,10 @@ def weights_name(asked: AtlasSpec, family: Family) -> str:
 
 
 def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
-    """The file that holds the weights; None for published ones that are to be downloaded.
+    """The file that holds the weights; None for published weights that must be downloaded.
 
     Raises:
-        NetworkError: the name is neither that of published weights nor like that of a file.
+        NetworkError: the name is neither that of published weights nor looks like a file name.
     """
     if published := published_name(asked, family):
         return family.weights[published].file
@@ -47,9 +47,9 @@ def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
 
 
 def published_name(asked: AtlasSpec, family: Family) -> str | None:
-    """The name of the published weights that were asked for; None where a file was.
+    """The name of the published weights that were asked for; None if a file was asked for.
 
-    The family's enum may stand before it, as torchvision writes it: "VGG16_Weights.IMAGENET1K_V1".
+    The name may follow the family's enum, as torchvision writes it: "VGG16_Weights.IMAGENET1K_V1".
     """
     if not asked.weights:
         return family.default_weights

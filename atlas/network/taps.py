@@ -1,4 +1,8 @@
-"""Reading a layer: what leads up to it, and what its units answer."""
+"""Reading a layer: running the network up to it, and its units' responses in sigmas.
+
+A sigma is one standard deviation of a unit's raw output, in the statistics of the BatchNorm that
+follows the layer.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +20,14 @@ from atlas.units import Layer
 
 
 class Reader(nn.Module):
-    """How to read the raw output of one layer.
+    """Converts the raw output of one layer to sigmas above each unit's average.
 
     Attributes:
         layer: the layer.
-        mean, std: statistics of the BatchNorm that follows, per unit, (n_units,).
-        sign: -1 where that BatchNorm turns the unit over, else 1, (n_units,).
-        offset: where the unit's activation starts, in sigmas above `mean`, negated, (n_units,).
+        mean, std: each unit's statistics in the BatchNorm that follows, (n_units,).
+        sign: -1 where that BatchNorm has a negative scale, else 1, (n_units,).
+        offset: minus the response, in sigmas, above which the ReLU after the BatchNorm is active,
+            (n_units,).
     """
 
     mean: Tensor
@@ -52,28 +57,28 @@ class Reader(nn.Module):
         return self.mean.device
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in 0..1 as the network's own preprocessing would give them."""
+        """Images (B, 3, H, W) in 0..1, normalised as the network's preprocessing does it."""
         return (images - self.image_mean) / self.image_std
 
     @staticmethod
     def middle(maps: Tensor) -> Tensor:
-        """The position in the middle of maps (B, h, w): (B,)."""
+        """The value at the middle position of maps: (B, h, w) -> (B,)."""
         return maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
 
     def sigmas(self, maps: Tensor, channels: Tensor) -> Tensor:
-        """Maps of C units (..., C, h, w) in standard deviations above each unit's average."""
+        """Raw maps of the C units `channels`, (..., C, h, w), in sigmas above their averages."""
         mean, std, sign = (stat[channels, None, None] for stat in (self.mean, self.std, self.sign))
         return sign * (maps - mean) / std
 
     def all_sigmas(self, raw: Tensor) -> Tensor:
-        """All units' maps (B, n_units, h, w) in standard deviations above their averages."""
+        """Raw maps of all units, (B, n_units, h, w), in sigmas above their averages."""
         return self.sigmas(raw.float(), torch.arange(raw.shape[1], device=raw.device))
 
     def checked(self, raw: Tensor) -> Tensor:
-        """The raw output, as it is.
+        """The raw output, unchanged.
 
         Raises:
-            NetworkError: it is not finite.
+            NetworkError: a value is not finite.
         """
         if not raw.isfinite().all():
             raise NetworkError(
@@ -83,16 +88,16 @@ class Reader(nn.Module):
 
 
 class _Way(NamedTuple):
-    """From images to maps of a layer, or to a part of them."""
+    """Modules that compute a layer's maps from images, perhaps without the maps' borders."""
 
     extractor: fx.GraphModule
     module: nn.Module
     layer: Layer
-    n_cut: int  # rows and columns at each side that are computed in vain
+    n_cut: int  # rows and columns at each side that are computed though they are not wanted
 
 
 class Tap(Reader):
-    """The part of a network up to one layer's output, and how to read that output."""
+    """The part of a network up to one layer's output, and the reader of that output."""
 
     def __init__(
         self,
@@ -108,13 +113,13 @@ class Tap(Reader):
         """Make a tap.
 
         Args:
-            layer: what is tapped.
-            norm: the BatchNorm that follows it.
-            image_mean: of the network's preprocessing, (1, 3, 1, 1).
-            image_std: of the network's preprocessing, (1, 3, 1, 1).
-            extractor: from images to what the layer takes in, under the name "tap".
+            layer: the layer whose output is read.
+            norm: the BatchNorm that follows it; None if there is none.
+            image_mean: mean of the network's preprocessing, (1, 3, 1, 1).
+            image_std: standard deviation of the network's preprocessing, (1, 3, 1, 1).
+            extractor: computes the layer's input from images, under the name "tap".
             module: the layer itself.
-            own_only: compute one unit per image, and no other, where one is enough.
+            own_only: let `own_maps` compute only one unit per image where that is faster.
         """
         super().__init__(layer, norm, image_mean, image_std)
         self.extractor = extractor
@@ -123,7 +128,7 @@ class Tap(Reader):
         self._ways = {0: _Way(extractor, module, layer, 0)}
 
     def forward(self, images: Tensor) -> Tensor:
-        """The layer's raw output for images (B, 3, H, W) as the network takes them in.
+        """The layer's raw output for images (B, 3, H, W), which are passed on as they are.
 
         Returns:
             (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a linear layer.
@@ -134,18 +139,18 @@ class Tap(Reader):
         """For each image the raw output of its own unit.
 
         Args:
-            images: (B, 3, H, W) as the network takes them in.
-            channels: the units, (B,).
-            n_unread: rows and columns that are not wanted, at each side; what only they read of
-                the image is not computed.
+            images: (B, 3, H, W), passed to the network as they are.
+            channels: index of each image's unit, (B,).
+            n_unread: rows and columns at each side of the map that are not wanted; what only they
+                depend on is not computed.
 
         Returns:
-            (B, h, w), or as much less of it as is not wanted.
+            (B, h, w), without the unwanted rows and columns.
         """
         if n_unread not in self._ways:
-            self._ways[n_unread] = self._trimmed(n_unread)
+            self._ways[n_unread] = self._trimmed_way(n_unread)
         way = self._ways[n_unread]
-        inputs = self._inputs(way.extractor, images)
+        inputs = self._run_extractor(way.extractor, images)
         if self.own_only:
             maps = own_maps(way.module, way.layer, inputs, channels)
         else:
@@ -154,16 +159,16 @@ class Tap(Reader):
         return cut(maps, way.n_cut)
 
     def inputs(self, images: Tensor) -> Tensor:
-        """What the layer takes in, for images (B, 3, H, W) as the network takes them in."""
-        return self._inputs(self.extractor, images)
+        """The layer's input for images (B, 3, H, W), which are passed on as they are."""
+        return self._run_extractor(self.extractor, images)
 
-    def _inputs(self, extractor: nn.Module, images: Tensor) -> Tensor:
+    def _run_extractor(self, extractor: nn.Module, images: Tensor) -> Tensor:
         dtype = next(self.module.parameters()).dtype
         images = images.to(dtype, memory_format=torch.channels_last)
         inputs: Tensor = extractor(images)["tap"]
         return inputs
 
-    def _trimmed(self, n_unread: int) -> _Way:
+    def _trimmed_way(self, n_unread: int) -> _Way:
         module, trim = trim_module(self.module, n_unread)
         layer = dataclasses.replace(self.layer, padding=(0, 0)) if trim.made else self.layer
         extractor = trimmed(self.extractor, trim.read)
@@ -171,11 +176,11 @@ class Tap(Reader):
 
 
 class Watch:
-    """Several layers of a network at once, read with one pass forward.
+    """Reads several layers of a network with one forward pass.
 
-    Attributes:
-        readers: of the layers.
-        extractor: from images to what each layer says in sigmas, by the layers' names.
+    Args:
+        readers: one for each layer.
+        extractor: computes the layers' responses, in sigmas, from images, by the layers' names.
     """
 
     def __init__(self, readers: Sequence[Reader], extractor: nn.Module) -> None:
@@ -189,26 +194,27 @@ class Watch:
 
     @torch.inference_mode()
     def sigmas(self, images: Tensor) -> Iterator[tuple[Reader, Tensor]]:
-        """Each layer's responses (B, n_units, h, w) to images (B, 3, H, W) in 0..1.
+        """Each layer's responses (B, n_units, h, w), in sigmas, to images (B, 3, H, W) in 0..1.
 
-        They are as finite as the weights make them: to be checked where they are fewer.
+        They may be infinite or NaN. The caller checks that when it has reduced them to fewer
+        numbers, which is faster than checking all of them here.
         """
         images = self.readers[0].normalise(images)
         dtype = next(self._extractor.parameters()).dtype
-        found = self._extractor(images.to(dtype, memory_format=torch.channels_last))
+        responses = self._extractor(images.to(dtype, memory_format=torch.channels_last))
         for reader in self.readers:
-            yield reader, _as_maps(found.pop(reader.layer.name))
+            yield reader, _as_maps(responses.pop(reader.layer.name))
 
 
 def _as_maps(raw: Tensor) -> Tensor:
-    """A linear layer's (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
+    """A linear layer's output (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
     return raw if raw.ndim == 4 else raw[:, :, None, None]
 
 
 def _statistics(
     norm: nn.BatchNorm2d | None, n_units: int, device: torch.device
 ) -> dict[str, Tensor]:
-    """A layer's BatchNorm statistics; without a BatchNorm, sigmas are the raw output itself."""
+    """The tensors of a `Reader`; without a BatchNorm they leave the raw output unchanged."""
     if norm is None or norm.running_mean is None or norm.running_var is None:
         zeros, ones = (fill(n_units, device=device) for fill in (torch.zeros, torch.ones))
         return {"mean": zeros, "std": ones, "sign": ones, "offset": zeros}
@@ -218,6 +224,6 @@ def _statistics(
         "mean": norm.running_mean.float(),
         "std": (norm.running_var.float() + norm.eps).sqrt(),
         "sign": torch.where(gamma < 0, -1.0, 1.0),
-        # A tiny gamma would put the start of the activation out of reach.
+        # The limits keep the threshold within reach where gamma is tiny.
         "offset": (beta / gamma.abs().clamp(min=1e-6)).clamp(-4, 4),
     }

@@ -1,8 +1,9 @@
-"""Maps that are computed only where they are read.
+"""Compute only those positions of maps that are needed.
 
-Where positions near the border of a layer's map do not count, neither does what only they read:
-going back from them, a conv loses its padding, and its input a rim, as long as there is something
-to lose. What is left is the same up to rounding.
+Where positions near the border of a layer's map are not needed, neither is what only they depend
+on. From the last map backwards, convs lose their padding and the maps that they read lose rows and
+columns at each side, as far as there are any to lose. All other positions are the same up to
+rounding.
 """
 
 from __future__ import annotations
@@ -22,40 +23,43 @@ POINTWISE: frozenset[Any] = RECTIFIERS | SUMS | {nn.Identity, nn.BatchNorm2d, nn
 class Trim(NamedTuple):
     """Rows and columns that are left out at each of a map's four sides."""
 
-    made: int  # of the map itself
-    read: int  # of the map that it is computed from
+    made: int  # of a node's output
+    read: int  # of the map that the output is computed from
 
 
 NOTHING = Trim(0, 0)
 
 
 def trimmed(extractor: fx.GraphModule, n_unread: int) -> fx.GraphModule:
-    """The same maps without `n_unread` rows and columns at each side.
+    """A copy of an extractor that leaves out rows and columns at each side of its maps.
 
     Args:
-        extractor: from images to maps, in evaluation mode; it stays as it is.
-        n_unread: 0 or more.
+        extractor: computes maps from images, in evaluation mode; it is not changed.
+        n_unread: how many rows and columns to leave out, 0 or more.
     """
-    short = fx.GraphModule(extractor, copy.deepcopy(extractor.graph))
+    trimmed_copy = fx.GraphModule(extractor, copy.deepcopy(extractor.graph))
     trims: dict[fx.Node, Trim] = {}
-    for node in reversed(short.graph.nodes):
+    for node in reversed(trimmed_copy.graph.nodes):
         unread = min((trims[user].read for user in node.users), default=n_unread)
-        trims[node] = _trim_node(short, node, unread)
-    for node in list(short.graph.nodes):
+        trims[node] = _trim_node(trimmed_copy, node, unread)
+    for node in list(trimmed_copy.graph.nodes):
         for user in list(node.users):
-            if rest := trims[user].read - trims[node].made:  # of a map that others read more of
-                with short.graph.inserting_before(user):
-                    user.replace_input_with(node, short.graph.call_function(cut, (node, rest)))
-    short.recompile()
-    short.delete_all_unused_submodules()
-    return short
+            if n_cut := trims[user].read - trims[node].made:  # where another user reads more
+                with trimmed_copy.graph.inserting_before(user):
+                    user.replace_input_with(
+                        node, trimmed_copy.graph.call_function(cut, (node, n_cut))
+                    )
+    trimmed_copy.recompile()
+    trimmed_copy.delete_all_unused_submodules()
+    return trimmed_copy
 
 
 def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
-    """A layer that leaves out what it can of `n_unread`, and what that is.
+    """A layer that leaves out `n_unread` rows and columns at each side if it can, and its trim.
 
-    Position p of its map reads from pixel p * stride - padding on, so without padding it is what
-    position 0 reads if so many pixels are cut off.
+    Position p of the output reads its input from position p * stride - padding on. If the input
+    is cut by n_unread * stride - padding at each side, the layer without padding begins with
+    position n_unread. A layer that cannot be trimmed is returned as it is.
     """
     if not n_unread:
         return module, NOTHING
@@ -69,19 +73,19 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
     )
     if rows != columns or rows < 0:
         return module, NOTHING
-    short = copy.copy(module)  # of the same weights
-    short.padding = (0, 0)
-    return short, Trim(n_unread, rows)
+    trimmed_module = copy.copy(module)  # shares the weights
+    trimmed_module.padding = (0, 0)
+    return trimmed_module, Trim(n_unread, rows)
 
 
 def cut(maps: Tensor, n: int) -> Tensor:
     """Maps (..., H, W) without n rows and columns at each side.
 
-    What has one position only, to be broadcast over maps, stays.
+    Maps of one position, which are broadcast over other maps, are returned as they are.
     """
     if maps.shape[-1] == 1:
         return maps
-    return F.pad(maps, (-n, -n, -n, -n))  # unlike a slice, its gradient keeps channels last
+    return F.pad(maps, (-n, -n, -n, -n))  # unlike that of a slice, its gradient is channels last
 
 
 def _trim_node(model: fx.GraphModule, node: fx.Node, n_unread: int) -> Trim:
@@ -90,10 +94,10 @@ def _trim_node(model: fx.GraphModule, node: fx.Node, n_unread: int) -> Trim:
         return Trim(n_unread, n_unread)
     if module is None:
         return NOTHING
-    short, trim = trim_module(module, n_unread)
-    if short is not module:
+    trimmed_module, trim = trim_module(module, n_unread)
+    if trimmed_module is not module:
         node.target = f"{node.name}_trimmed"
-        model.add_submodule(node.target, short)
+        model.add_submodule(node.target, trimmed_module)
     return trim
 
 

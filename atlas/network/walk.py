@@ -1,4 +1,4 @@
-"""Follow a network's graph from the image on: every layer, in forward order, with its facts."""
+"""Walk a network's graph from the image onwards and describe every layer, in forward order."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from atlas.network.operators import (
 )
 from atlas.units import Layer, LayerKind
 
-# Modules with weights that keep every channel in its place.
+# Modules with weights that do not mix channels.
 CHANNELWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.PReLU)
 
 
 def walk(
     model: nn.Module, size_px: int, classifier: str, place: Callable[[str, bool], LayerPlace]
 ) -> tuple[Layer, ...]:
-    """Every convolution and linear layer, in forward order, with its facts.
+    """Descriptions of all convolutions and linear layers, in forward order.
 
-    Receptive fields and strides are followed along the graph; where paths meet, the larger
-    counts. Source: Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/
+    Receptive fields and strides are computed along the graph; where branches join, the larger
+    one counts. Source: Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/
 
-    A linear layer counts if it gives one vector per image. A layer that is called several times
-    is described as it is called first.
+    Linear layers are included if they give one vector per image. A layer that is called several
+    times is described by its first call.
 
     Args:
-        model: in evaluation mode; torch.fx can trace it.
-        size_px: side of the images that facts about sizes are true of.
+        model: a network in evaluation mode that torch.fx can trace.
+        size_px: side of the square images that map sizes and costs are given for.
         classifier: dotted name of the linear layer that gives the logits.
-        place: stage and block of a layer, from its name and whether it is a convolution.
+        place: gives the stage and block of a layer from its name and whether it is a convolution.
     """
     graph = fx.symbolic_trace(model)
     ShapeProp(graph).propagate(torch.zeros(1, 3, size_px, size_px))
@@ -54,21 +54,21 @@ def walk(
 
 @dataclass(frozen=True)
 class _View:
-    """How much of the image a position of a map sees, and which layers it comes from.
+    """The receptive field of a node's output, and the layers that the output comes from.
 
-    A set of layers is a whole number with one bit for each layer, by its index: to unite two
-    takes one operation, however deep the network is.
+    A set of layers is an integer with one bit per layer, by its index, so that the union of two
+    sets takes one operation, however deep the network is.
     """
 
     size_px: int = 1
     stride_px: int = 1
-    centre_px: float = 0.0  # of position 0
-    before: int = 0  # all layers that it is computed from
-    writers: int = 0  # the layers whose channels it has; none where channels were mixed
+    centre_px: float = 0.0  # of the receptive field of position 0
+    before: int = 0  # set of all layers that it is computed from
+    writers: int = 0  # set of the layers that wrote its channels; empty where channels were mixed
 
 
 class _Window(NamedTuple):
-    """What a node slides over a map, along the longer side, in positions of that map."""
+    """The window that a node slides over its input map, the larger of its two directions."""
 
     size: int = 1
     stride: int = 1
@@ -76,7 +76,7 @@ class _Window(NamedTuple):
 
 
 class _Walker:
-    """Goes through a graph node by node and gathers the layers."""
+    """Visits the nodes of a graph in forward order and collects the layers."""
 
     def __init__(
         self, graph: fx.GraphModule, classifier: str, place: Callable[[str, bool], LayerPlace]
@@ -86,13 +86,13 @@ class _Walker:
         self._classifier = classifier
         self._place = place
         self._views: dict[fx.Node, _View] = {}
-        self._indices: dict[str, int] = {}  # of the layers, by name
-        self._macs: list[int] = []  # of each layer alone
+        self._indices: dict[str, int] = {}  # indices of the layers, by name
+        self._macs: list[int] = []  # multiply-accumulates of each layer alone
 
     def follow(self, node: fx.Node) -> None:
-        """Take the next node in forward order."""
+        """Visit the next node in forward order."""
         module = module_of(node, self._graph)
-        view = self._after(node, module)
+        view = self._view_after(node, module)
         if isinstance(module, nn.Conv2d | nn.Linear) and _gives_units(node, module):
             index = self._indices.setdefault(str(node.target), len(self.layers))
             is_new = index == len(self.layers)
@@ -103,21 +103,21 @@ class _Walker:
                 self.layers.append(self._layer(node, module, view))
         self._views[node] = view
 
-    def _after(self, node: fx.Node, module: nn.Module | None) -> _View:
-        """What a node's output sees, from what its inputs see."""
+    def _view_after(self, node: fx.Node, module: nn.Module | None) -> _View:
+        """The view of a node's output, from the views of its inputs."""
         sources = [each for each in node.all_input_nodes if _gives_tensors(each)]
         if not sources or not _gives_tensors(node):
             return _View()
         widest = max((self._views[each] for each in sources), key=lambda view: view.size_px)
-        # What is broadcast over a map does not decide its stride.
-        longest_px = max(_side(each) for each in sources)
+        # Smaller inputs, which are broadcast over the largest map, do not decide the stride.
+        longest_px = max(_longer_side(each) for each in sources)
         stride_px = max(
-            self._views[each].stride_px for each in sources if _side(each) == longest_px
+            self._views[each].stride_px for each in sources if _longer_side(each) == longest_px
         )
         window = _window(node, module)
         before = 0
-        for each in sources:
-            before |= self._views[each].before
+        for source in sources:
+            before |= self._views[source].before
         return _View(
             widest.size_px + (window.size - 1) * stride_px,
             stride_px * window.stride,
@@ -127,26 +127,27 @@ class _Walker:
         )
 
     def _writers(self, node: fx.Node, module: nn.Module | None) -> int:
-        tensors = [each for each in node.all_input_nodes if _shape(each)]
-        mixed = isinstance(module, nn.ChannelShuffle) or (
+        """The layers that wrote the channels of a node's output, as a set like in `_View`."""
+        inputs = [each for each in node.all_input_nodes if _shape(each)]
+        mixes_channels = isinstance(module, nn.ChannelShuffle) or (
             module is not None
             and not isinstance(module, CHANNELWISE)
             and any(True for _ in module.parameters())
         )
-        joined = len(tensors) > 1 and operation_of(node, module) not in SUMS
-        changed = any(_n_channels(each) != _n_channels(node) for each in tensors)
-        if mixed or joined or changed:
+        joins_inputs = len(inputs) > 1 and operation_of(node, module) not in SUMS
+        changes_channels = any(_n_channels(each) != _n_channels(node) for each in inputs)
+        if mixes_channels or joins_inputs or changes_channels:
             return 0
         writers = 0
-        for each in tensors:
-            writers |= self._views[each].writers
+        for input_node in inputs:
+            writers |= self._views[input_node].writers
         return writers
 
     def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, view: _View) -> Layer:
         name = str(node.target)
         conv = module if isinstance(module, nn.Conv2d) else None
         place = self._place(name, conv is not None)
-        read = self._views[node.all_input_nodes[0]].writers
+        input_writers = self._views[node.all_input_nodes[0]].writers
         return Layer(
             name=name,
             index=len(self.layers),
@@ -161,12 +162,12 @@ class _Walker:
             stage=place.stage,
             block=place.block,
             batch_norm=self._batch_norm_after(node),
-            writers=tuple(self.layers[index].name for index in _members(read)),
+            writers=tuple(self.layers[index].name for index in _layer_indices(input_writers)),
             output_px=_map_px(node) or (1, 1),
             receptive_field_px=view.size_px,
             field_centre_px=view.centre_px,
             total_stride_px=view.stride_px,
-            macs=sum(self._macs[index] for index in _members(view.before)),
+            macs=sum(self._macs[index] for index in _layer_indices(view.before)),
         )
 
     def _kind(self, name: str, module: nn.Module) -> LayerKind:
@@ -175,7 +176,7 @@ class _Walker:
         return "classifier" if name == self._classifier else "hidden"
 
     def _batch_norm_after(self, node: fx.Node) -> str | None:
-        """The BatchNorm that alone reads a map, if it has statistics of its own."""
+        """Name of the BatchNorm that is the only user of a node, if it has running statistics."""
         users = list(node.users)
         norm = module_of(users[0], self._graph) if len(users) == 1 else None
         has_statistics = isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
@@ -183,7 +184,7 @@ class _Walker:
 
 
 def _gives_units(node: fx.Node, module: nn.Conv2d | nn.Linear) -> bool:
-    """Whether a channel or an output is a unit: of a linear layer over many positions it is not."""
+    """Whether a layer has units; a linear layer that is applied at many positions has none."""
     shape = _shape(node)
     return shape is not None and len(shape) == (4 if isinstance(module, nn.Conv2d) else 2)
 
@@ -208,12 +209,12 @@ def _module_pool(pool: nn.Module) -> _Window:
 
 
 def _function_pool(node: fx.Node) -> _Window | None:
-    """The window of a pooling that is called as a function; None where it depends on the input."""
+    """The window of a pooling function; None if it depends on the input."""
     kernel = argument(node, 1, "kernel_size")
     stride = argument(node, 2, "stride") or kernel
     padding = argument(node, 3, "padding", 0)
     dilation = argument(node, 4, "dilation", 1) if operation_of(node, None) in MAX_POOLS else 1
-    numbers = [*_flat(kernel), *_flat(stride), *_flat(padding), *_flat(dilation)]
+    numbers = [*_as_tuple(kernel), *_as_tuple(stride), *_as_tuple(padding), *_as_tuple(dilation)]
     if not all(isinstance(number, int) for number in numbers):
         return None
     size = max(_pair(dilation)) * (max(_pair(kernel)) - 1) + 1
@@ -221,12 +222,12 @@ def _function_pool(node: fx.Node) -> _Window | None:
 
 
 def _window_by_size(node: fx.Node, is_pool: bool) -> _Window:
-    """What a node without a kernel reads, told by how much smaller its output is than its input.
+    """The window of a node without a kernel, derived from the sizes of its input and output.
 
-    What flattens or averages maps reads all of them.
+    A node that flattens or averages maps reads all their positions.
     """
-    n_in = max(_side(each) for each in node.all_input_nodes)
-    n_out = _side(node)
+    n_in = max(_longer_side(each) for each in node.all_input_nodes)
+    n_out = _longer_side(node)
     if n_in > 1 and n_out == 1 and _leaves_no_map(node):
         return _Window(n_in, n_in)
     if not is_pool or n_out >= n_in:
@@ -236,7 +237,7 @@ def _window_by_size(node: fx.Node, is_pool: bool) -> _Window:
 
 
 def _leaves_no_map(node: fx.Node) -> bool:
-    """Whether maps end here; where their sides change places with the channels they do not."""
+    """Whether a node flattens or shrinks maps, rather than moving their sides to other dims."""
     shape = _shape(node)
     n_in = max(source.numel() for each in node.all_input_nodes if (source := _shape(each)))
     return shape is not None and (len(shape) < 4 or shape.numel() < n_in)
@@ -258,8 +259,8 @@ def _macs(node: fx.Node, module: nn.Conv2d | nn.Linear) -> int:
     return module.weight.numel() * height * width
 
 
-def _members(layers: int) -> Iterator[int]:
-    """The indices of a set of layers, in forward order."""
+def _layer_indices(layers: int) -> Iterator[int]:
+    """The indices of the layers in a set, in forward order."""
     while layers:
         lowest = layers & -layers
         yield lowest.bit_length() - 1
@@ -267,12 +268,12 @@ def _members(layers: int) -> Iterator[int]:
 
 
 def _gives_tensors(node: fx.Node) -> bool:
-    """Whether a node gives a tensor or several, and not a size or another number."""
+    """Whether a node gives one or several tensors, rather than a size or another number."""
     return "tensor_meta" in node.meta
 
 
 def _shape(node: fx.Node) -> torch.Size | None:
-    """Of the tensor that a node gives; None where it gives several, or something else."""
+    """The shape of the tensor that a node gives; None if it gives several or something else."""
     meta = node.meta.get("tensor_meta")
     return meta.shape if isinstance(meta, TensorMetadata) else None
 
@@ -283,13 +284,13 @@ def _n_channels(node: fx.Node) -> int | None:
 
 
 def _map_px(node: fx.Node) -> tuple[int, int] | None:
-    """Height and width of the maps that a node gives; None where it gives no maps."""
+    """Height and width of the maps that a node gives; None if it gives no maps."""
     shape = _shape(node)
     return (shape[-2], shape[-1]) if shape and len(shape) >= 4 else None
 
 
-def _side(node: fx.Node) -> int:
-    """The longer side of a node's maps, 1 where it gives none."""
+def _longer_side(node: fx.Node) -> int:
+    """The longer side of a node's maps; 1 if it gives none."""
     return max(_map_px(node) or (1, 1))
 
 
@@ -297,5 +298,5 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
-def _flat(value: object) -> tuple[object, ...]:
+def _as_tuple(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -1,4 +1,4 @@
-"""Weights files: found or downloaded, read without executing anything in them."""
+"""Weights files: download them, and read them without executing code in them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 def download(url: str, other_ways: str) -> Path:
-    """The local copy of a published weights file, fetched first if it is not there yet.
+    """The path of a published weights file's local copy, downloaded if there is none yet.
 
     Args:
-        url: of the file.
-        other_ways: what to do where it cannot be fetched, as the end of a message.
+        url: address of the file.
+        other_ways: what a user can do if the download fails, as the end of the error message.
 
     Raises:
-        NetworkError: it cannot be fetched.
+        NetworkError: the file cannot be downloaded.
     """
     name = Path(urlparse(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
@@ -46,11 +46,11 @@ def download(url: str, other_ways: str) -> Path:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a `.safetensors` file or of a PyTorch checkpoint, in float32.
 
-    Wrappers (`state_dict`, `model`, ...) and prefixes (`module.`, ...) are taken off. Only tensors
+    Wrappers (`state_dict`, `model`, ...) and prefixes (`module.`, ...) are removed. Only tensors
     and plain containers are unpickled; code in the file is refused, not run.
 
     Raises:
-        NetworkError: not a weights file, a damaged one, or one with code in it.
+        NetworkError: the file is not a weights file, is damaged, or has code in it.
     """
     state = _unwrap(_read(path))
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
@@ -67,16 +67,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            head = file.read(9)
+            first_bytes = file.read(9)
     except OSError as error:
         raise NetworkError(
             f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
         ) from error
     try:
-        if head[8:] == b"{":
+        if first_bytes[8:] == b"{":
             return safetensors.torch.load_file(path)
-        if head[:2] == b"PK" or head[:1] == b"\x80":
-            with warnings.catch_warnings():  # the message below is enough
+        if first_bytes[:2] == b"PK" or first_bytes[:1] == b"\x80":
+            with warnings.catch_warnings():  # the error message below is enough
                 warnings.simplefilter("ignore")
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -84,7 +84,7 @@ def _read(path: Path) -> Any:
             f"{path} is damaged, or holds Python objects besides tensors, which are never "
             "executed; save the weights alone with torch.save(model.state_dict(), FILE)"
         ) from error
-    except Exception as error:  # readers of a damaged file raise anything, IndexError included
+    except Exception as error:  # a damaged file can raise any exception, even IndexError
         raise NetworkError(
             f"{path} is truncated or damaged ({_first_line(error)}); copy or download it again"
         ) from error

@@ -1,1 +1,1 @@
-"""Pixels: synthesised pictures and pictures of weights. Nothing here knows the cache."""
+"""Synthesise, measure and encode pictures. No module here uses the cache."""

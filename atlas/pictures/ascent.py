@@ -1,4 +1,4 @@
-"""What every ascent shares: the randomness of each unit, and what is left at the end."""
+"""What all gradient ascents share: a random generator for each unit, and the type of the result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from atlas.units import Unit
 
 @dataclass(frozen=True)
 class Ascent:
-    """What an ascent leaves: the images it began with and the ones it reached.
+    """The result of an ascent for B units.
 
-    Both are (B, 3, H, W) in 0..1, and may differ in size. `moved` is (B,): whether the unit's
-    gradient was ever other than zero. `shown` are the rows, and columns, that make the picture:
-    the response is measured on the whole.
+    Attributes:
+        start: the images that it began with, (B, 3, H, W) in 0..1.
+        final: the images that it ended with, (B, 3, H, W) in 0..1, perhaps of another size.
+        moved: whether an image's gradient was ever nonzero, (B,).
+        shown: the rows, and columns, of `final` that make the picture; responses are measured on
+            all of `final`.
     """
 
     start: Tensor
@@ -28,18 +31,18 @@ class Ascent:
 
 
 def unit_generator(seed: int, unit: Unit, purpose: str) -> torch.Generator:
-    """A random stream of the unit's own, so that batch mates cannot change its picture."""
+    """A generator seeded by the unit, so that its picture does not depend on its batch."""
     digest = hashlib.sha256(f"{seed} {unit.id} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
 
 
 def unit_channels(units: Sequence[Unit], device: torch.device) -> Tensor:
-    """The units' channel numbers, (B,)."""
+    """The units' indices in their layer, (B,)."""
     return to_device(torch.tensor([unit.index for unit in units]), device)
 
 
-def to_device(made: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on a device, without waiting for a GPU that is still at work."""
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the host to a device, without waiting for a GPU's earlier work."""
     if device.type != "cuda":
-        return made.to(device)
-    return made.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

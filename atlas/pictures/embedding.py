@@ -1,4 +1,4 @@
-"""Where a picture lies among all pictures: what the network's classifier would read of it."""
+"""Embeddings of pictures: the features that the network's classifier reads, in few dimensions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from atlas.network.taps import Tap
 
-N_DIMS = 128  # of an embedding at most: angles between them are kept to about 0.06
+N_DIMS = 128  # dimensions at most; the projection changes angles between embeddings by about 0.06
 
 
 class Embedder:
     """Embeds pictures by the features that the classifier reads, projected to a few dimensions.
 
     Args:
-        tap: of the classifier.
+        tap: a tap on the classifier.
 
     Source of the projection: Johnson & Lindenstrauss 1984; Achlioptas 2003,
     https://doi.org/10.1016/S0022-0000(03)00025-4
@@ -35,7 +35,7 @@ class Embedder:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in 0..1 as points (B, at most N_DIMS)."""
+        """The embeddings of images in 0..1: (B, 3, H, W) -> (B, at most N_DIMS)."""
         features = self._tap.inputs(self._tap.normalise(images.float())).float()
         return features if self._projection is None else features @ self._projection
 

@@ -1,4 +1,4 @@
-"""Pictures as bytes."""
+"""Encode pictures as WebP files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from atlas.pixels import Pixels
 
 
 def encode(pixels: Pixels, quality: int | None, xmp: bytes = b"") -> bytes:
-    """Pixels (H, W, 3), sRGB, as WebP; lossless without a quality."""
+    """Pixels (H, W, 3), sRGB, as a WebP file with XMP metadata; lossless if `quality` is None."""
     buffer = io.BytesIO()
     options = (
         {"lossless": True, "quality": 60, "method": 2}

@@ -1,7 +1,7 @@
-"""From an ascent to pictures: quantised, measured, and brought to the host.
+"""Finished pictures from the result of an ascent: quantise, measure, and copy them to the host.
 
-On a GPU all of it is only asked for here; the numbers are read, and what they say is checked, when
-the pictures are wanted. Until then the next batch can begin.
+On a GPU this work is only queued at first. The numbers are read and checked when the pictures are
+fetched, so that the next batch can start before that.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from atlas.pictures.picture import Picture
 from atlas.units import Unit
 
 N_PREDICTIONS = 5
-STARTS = {"score": "start", "rms": "rms_start"}  # what is also measured on the first noise
-DIGITS = {"p": 5, "top5_p": 5}  # of the others three are kept
+STARTS = {"score": "start", "rms": "rms_start"}  # fields for what is also measured on start images
+DIGITS = {"p": 5, "top5_p": 5}  # decimals of these fields; others have three
 
-Measured = Mapping[str, Tensor]  # by field of the record, a row for each image
+Measured = Mapping[str, Tensor]  # by field of the record, one row per image
 Measure = Callable[[Tap, Tensor, Tensor], dict[str, Tensor]]
 
 
 class Finished:
-    """Pictures on their way from a device.
+    """Pictures whose copy from a device to the host may still be under way.
 
     Args:
-        units: B of them, whose pictures these are.
+        units: the B units of the pictures.
         pixels: (B, H, W, 3), uint8.
-        measured: on the pictures; besides the record's fields, whether it is `finite`, and whether
-            the gradient ever `moved` the picture.
-        record: type of the pictures' numbers.
+        measured: the fields of the record, and for each picture `finite`, whether all responses
+            are finite, and `moved`, whether its gradient was ever nonzero.
+        record: type of the pictures' records.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class Finished:
     ) -> None:
         self.units = tuple(units)
         self._record = record
-        later = pixels.is_cuda
-        self._pixels = pixels.to("cpu", non_blocking=later)
+        is_async = pixels.is_cuda
+        self._pixels = pixels.to("cpu", non_blocking=is_async)
         self._measured = {
-            name: values.to("cpu", non_blocking=later) for name, values in measured.items()
+            name: values.to("cpu", non_blocking=is_async) for name, values in measured.items()
         }
-        self._copied = torch.cuda.Event() if later else None
+        self._copied = torch.cuda.Event() if is_async else None
         if self._copied:
-            # Of this device: with several, the current one may be another.
+            # The pixels' device is named because torch's current device may be another GPU.
             self._copied.record(torch.cuda.current_stream(pixels.device))
 
     def pictures(self) -> list[Picture]:
-        """Wait for the pictures.
+        """Wait for the copy and return the pictures.
 
         Raises:
             NetworkError: a unit's response is not finite.
@@ -65,12 +65,12 @@ class Finished:
         pixels = self._pixels.numpy()
         columns = {name: values.tolist() for name, values in self._measured.items()}
         return [
-            Picture(unit, pixels[row], self._recorded(unit, {n: columns[n][row] for n in columns}))
+            Picture(unit, pixels[row], self._record_of(unit, {n: columns[n][row] for n in columns}))
             for row, unit in enumerate(self.units)
         ]
 
-    def _recorded(self, unit: Unit, row: dict[str, Any]) -> Any:
-        """One picture's numbers."""
+    def _record_of(self, unit: Unit, row: dict[str, Any]) -> Any:
+        """The record of one picture, from its row of the measured numbers."""
         if not row.pop("finite"):
             raise NetworkError(f"{unit.layer} gives values that are not finite; check the weights")
         moved = row.pop("moved")
@@ -85,26 +85,26 @@ class Finished:
 
 
 def quantise(images: Tensor) -> Tensor:
-    """Images in 0..1 as they are stored: (B, 3, H, W), uint8."""
+    """Images (B, 3, H, W) in 0..1 as the 8-bit levels that are stored, uint8."""
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 @torch.inference_mode()
 def all_responses(tap: Tap, images: Tensor) -> Tensor:
-    """What all units make of images (B, 3, H, W) in 0..1, in sigmas: (B, n_units, h, w)."""
+    """All units' responses to images (B, 3, H, W) in 0..1, in sigmas: (B, n_units, h, w)."""
     return tap.all_sigmas(tap(tap.normalise(images.float())))
 
 
 @torch.inference_mode()
 def own_responses(tap: Tap, images: Tensor, channels: Tensor) -> Tensor:
-    """What each unit makes of its own image (B, 3, H, W) in 0..1, in sigmas: (B, h, w)."""
+    """Each unit's response to its own image (B, 3, H, W) in 0..1, in sigmas: (B, h, w)."""
     return tap.sigmas(tap.own_maps(tap.normalise(images.float()), channels), channels)
 
 
 def responses(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
-    """What each unit makes of its own image: mean and both extremes over positions.
+    """Each unit's response to its own image: the mean and both extremes over positions.
 
-    For a class, what the network says of the image.
+    For a class: its logit, probability and rank, and the classes of the highest probability.
     """
     if tap.layer.is_classifier:
         return _predictions(all_responses(tap, images).flatten(1), channels)
@@ -118,7 +118,7 @@ def responses(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
 
 
 def centre_response(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
-    """What each unit makes of the middle of its own image."""
+    """Each unit's response to its own image at the middle position."""
     middle = tap.middle(own_responses(tap, images, channels))  # (B,)
     return {"score": middle, "finite": middle.isfinite()}
 
@@ -139,23 +139,23 @@ def finish(
     more: Measured | None = None,
     embed: Callable[[Tensor], Tensor] | None = None,
 ) -> Finished:
-    """Quantise an ascent's images and measure, in float32, what the units make of them.
+    """Quantise an ascent's images and measure, in float32, the units' responses to them.
 
     Args:
-        ascent: of B images.
+        ascent: the result for B images.
         units: B units of the tapped layer.
-        tap: a float32 tap.
-        record: type of the pictures' numbers.
-        measure: what to measure.
-        more: other numbers that belong to the pictures.
-        embed: to say where the pictures lie among all pictures.
+        tap: a float32 tap on the units' layer.
+        record: type of the pictures' records.
+        measure: computes fields of the record from a tap, images and channels.
+        more: further fields of the record.
+        embed: computes the images' embeddings; None for records without one.
     """
     channels = unit_channels(units, tap.device)
     pixels = quantise(ascent.final)  # (B, 3, H, W)
-    before, after = (measure(tap, images, channels) for images in (ascent.start, pixels / 255))
-    starts = {start: before[name] for name, start in STARTS.items() if name in before}
-    finite = before["finite"] & after["finite"]
-    measured = {**after, **starts, **(more or {}), "finite": finite, "moved": ascent.moved}
+    at_start, at_end = (measure(tap, images, channels) for images in (ascent.start, pixels / 255))
+    starts = {start: at_start[name] for name, start in STARTS.items() if name in at_start}
+    finite = at_start["finite"] & at_end["finite"]
+    measured = {**at_end, **starts, **(more or {}), "finite": finite, "moved": ascent.moved}
     if embed:
         measured["embedding"] = embed(pixels / 255)
     shown = pixels[:, :, ascent.shown, ascent.shown].permute(0, 2, 3, 1)  # (B, H, W, 3)
@@ -163,13 +163,13 @@ def finish(
 
 
 def _predictions(logits: Tensor, channels: Tensor) -> dict[str, Tensor]:
-    own = logits.gather(1, channels[:, None])  # (B, 1)
+    own_logit = logits.gather(1, channels[:, None])  # (B, 1)
     probabilities = logits.softmax(1)
     top_p, top_index = probabilities.topk(min(N_PREDICTIONS, logits.shape[1]), dim=1)
     return {
-        "score": own[:, 0],
+        "score": own_logit[:, 0],
         "p": probabilities.gather(1, channels[:, None])[:, 0],
-        "rank": (logits > own).sum(1),
+        "rank": (logits > own_logit).sum(1),
         "top5_index": top_index,
         "top5_p": top_p,
         "finite": logits.isfinite().all(1),

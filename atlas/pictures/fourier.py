@@ -18,24 +18,26 @@ from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generat
 from atlas.recipes import Fourier
 from atlas.units import Layer, Unit
 
-# Square root of the covariance of colours in natural images, columns are decorrelated channels.
-# Source: Olah et al. 2017, over the largest column norm.
+# Square root of the covariance of colours in natural images, divided by its largest column norm.
+# Columns are decorrelated channels. Source: Olah et al. 2017.
 _COLOUR = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
 
-RESCUE_STEPS = (4, 8, 16)  # when images that still have no gradient get more contrast
-RESCUE_GAIN = 3.0
+RESCUE_STEPS = (4, 8, 16)  # steps after which images without a gradient get more contrast
+RESCUE_GAIN = 3.0  # factor of the coefficients
 
-# Per step and unit of the learning rate, how far the mean colour moves before the sigmoid.
+# How far the mean colour moves per step before the sigmoid, as a multiple of the learning rate.
 MEAN_COLOUR_GAIN = 0.5
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """How coefficients become an image of one size.
+    """Converts Fourier coefficients to images of N x N pixels.
 
-    `scale` is 1 / frequency ** decay for an rfft of N x N, of unit power: (N, N/2+1, 1).
-    `colours` takes decorrelated channels to RGB: (3, 3).
+    Attributes:
+        scale: factor of each coefficient, 1 / frequency ** decay, with a mean square of 1 before
+            the mean colour gets a factor of its own: (N, N/2+1, 1).
+        colours: matrix from decorrelated channels to RGB, (3, 3).
     """
 
     scale: Tensor
@@ -48,17 +50,17 @@ class Canvas:
         columns = torch.fft.rfftfreq(size_px, 1 / size_px, device=device)[None, :]
         scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
         scale = scale / scale.square().mean().sqrt()
-        # The mean colour is one coefficient against thousands: as it stands, it could not move.
+        # The mean colour depends on one coefficient only, so it would hardly change without this.
         scale[0, 0] = MEAN_COLOUR_GAIN * size_px
         return cls(scale[..., None], to_device(COLOUR_MATRIX, device))
 
     @property
     def size_px(self) -> int:
-        """N."""
+        """Side N of the images."""
         return self.scale.shape[0]
 
     def image(self, spectrum: Tensor) -> Tensor:
-        """Coefficients (B, 3, N, N/2+1, 2) as an image (B, 3, N, N) in 0..1."""
+        """Images in 0..1 from coefficients: (B, 3, N, N/2+1, 2) -> (B, 3, N, N)."""
         scaled = torch.view_as_complex(spectrum * self.scale)
         planes = torch.fft.irfft2(scaled, s=(self.size_px, self.size_px), norm="ortho")
         image: Tensor = (self.colours @ planes.flatten(2)).view_as(planes).sigmoid()
@@ -74,18 +76,18 @@ class Canvas:
         positive, negative, columns = (old_px + 1) // 2, old_px // 2, scaled.shape[3]
         padded[:, :, :positive, :columns] = scaled[:, :, :positive]
         padded[:, :, -negative:, :columns] = scaled[:, :, -negative:]
-        # The orthonormal transform divides by N.
+        # The orthonormal transform divides by N, so coefficients grow with the canvas.
         return padded / larger.scale * (new_px / old_px)
 
 
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
-    """Synthesise, for each unit, an image that drives it far from its average.
+    """Synthesise, for each unit, an image whose response is far from the unit's average.
 
-    An image whose gradient is zero, because nothing of it gets through to the unit, is still its
-    first noise: a few times, its contrast is raised.
+    If the gradient of an image is still zero after some steps, because ReLUs on the way to the
+    unit are all inactive, the image's contrast is raised (`RESCUE_STEPS`).
 
     Args:
-        tap: of the units' layer.
+        tap: a tap on the units' layer.
         units: B units.
         recipe: stages, objective and jitter.
     """
@@ -104,14 +106,14 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         for _ in range(stage.steps):
-            whole = canvas.image(spectrum)
-            images = tap.normalise(jittered(whole, next(jitter), stage.seen_px))
-            z = _answers(tap, images, channels, recipe, n_unread)
+            canvas_images = canvas.image(spectrum)  # (B, 3, N, N)
+            images = tap.normalise(jittered(canvas_images, next(jitter), stage.seen_px))
+            z = _responses(tap, images, channels, recipe, n_unread)
             score = objective(tap, z, channels, recipe)  # (B,)
             if recipe.roughness:
-                score = score - recipe.roughness * _roughness(whole)
+                score = score - recipe.roughness * _roughness(canvas_images)
             optimiser.zero_grad()
-            (-score.sum()).backward()  # a sum: no unit's step depends on its batch mates
+            (-score.sum()).backward()  # a sum, so no unit's gradient depends on the batch size
             assert spectrum.grad is not None
             moved |= spectrum.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
@@ -128,13 +130,16 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
-    """Rows and columns at each side of a unit's map that do not count.
+    """Rows and columns at each side of a unit's map that the objective ignores.
+
+    With the objective `centre` only the middle of the map counts. Otherwise only positions inside
+    the recipe's margin count, whose receptive fields do not reach the padding. The objective
+    `layer` uses the whole map. The middle position always counts.
 
     Args:
-        recipe: of whose canvas the middle counts, or what is inside the margin: there no receptive
-            field meets the padding. Some of a map is always left.
-        layer: of the unit.
-        size_px: of the image that the network is shown.
+        recipe: gives the objective and the margin.
+        layer: the unit's layer.
+        size_px: side of the image that the network is shown.
     """
     around_middle = max(0, (size_px // layer.total_stride_px - 1) // 2)
     if recipe.objective == "centre":
@@ -144,20 +149,23 @@ def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
     return min(math.ceil(recipe.margin_px / layer.total_stride_px), around_middle)
 
 
-def _answers(tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier, n_unread: int) -> Tensor:
-    """In sigmas, what each unit answers to its image, (B, h, w); or all of them, (B, n, h, w)."""
+def _responses(
+    tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier, n_unread: int
+) -> Tensor:
+    """Each unit's response to its image in sigmas, (B, h, w); for `layer` all, (B, n, h, w)."""
     if recipe.objective == "layer":
         return tap.all_sigmas(tap(images))
     return tap.sigmas(tap.own_maps(images, channels, n_unread), channels)
 
 
 def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
-    """What each image is worth to its unit, from its answers: (B, h, w) -> (B,).
+    """The score of each image, from its unit's responses z in sigmas: (B, h, w) -> (B,).
 
-    `mean` is the pre-activation in sigmas. `power` counts what passes the unit's own threshold,
-    smoothly: a linear mean is degenerate in shallow layers, where one flat colour maximises it.
-    Downwards it counts from the average, for below the threshold all is nothing.
-    `centre` is the position in the middle, `layer` the power of all channels together.
+    `mean` is the mean pre-activation. `power` is the root mean square of what exceeds the unit's
+    threshold, smoothed; in shallow layers a mean is degenerate, since one flat colour maximises
+    it. An inhibitory recipe measures what falls below the unit's average instead, because
+    activations below the threshold are all zero. `centre` is the response at the middle position.
+    `layer` is the power of all channels together, from (B, n_units, h, w).
     """
     if recipe.objective == "layer":
         return _power(z + tap.offset[:, None, None])
@@ -172,46 +180,46 @@ def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
 
 
 def _power(z: Tensor) -> Tensor:
-    """Root of the mean square of what is positive, smoothly: (B, ...) -> (B,)."""
+    """Root mean square of softplus(z), a smooth ReLU: (B, ...) -> (B,)."""
     power: Tensor = F.softplus(z).square().flatten(1).mean(1)
     return power.sqrt()
 
 
 def _noise(units: Sequence[Unit], recipe: Fourier) -> Tensor:
-    """Start coefficients (B, 3, N, N/2+1, 2)."""
+    """Random start coefficients (B, 3, N, N/2+1, 2)."""
     size_px = recipe.stages[0].size_px
     shape = (3, size_px, size_px // 2 + 1, 2)
-    drawn = [
+    coefficients = [
         torch.randn(shape, generator=unit_generator(recipe.seed, unit, "noise 0")) for unit in units
     ]
-    return torch.stack(drawn) * recipe.init_std
+    return torch.stack(coefficients) * recipe.init_std
 
 
 def _jitters(units: Sequence[Unit], recipe: Fourier) -> Tensor:
-    """Angle in radians, zoom, and shift right and down in half canvases: (steps, B, 4)."""
+    """Random angle in radians, zoom, shifts right and down in half canvases: (steps, B, 4)."""
     limits = torch.tensor(
         [math.radians(recipe.rotation_deg), recipe.zoom, 2 * recipe.shift, 2 * recipe.shift]
     )
-    drawn = [
+    draws = [
         torch.rand(recipe.n_steps, 4, generator=unit_generator(recipe.seed, unit, "jitter"))
         for unit in units
     ]
-    return (torch.stack(drawn, dim=1) * 2 - 1) * limits
+    return (torch.stack(draws, dim=1) * 2 - 1) * limits
 
 
 def _roughness(images: Tensor) -> Tensor:
-    """Mean square of the steps from pixel to pixel, rightwards plus downwards: (B,)."""
+    """Mean squared difference of neighbouring pixels, horizontally plus vertically: (B,)."""
     right, down = images.diff(dim=3), images.diff(dim=2)
     return right.square().mean((1, 2, 3)) + down.square().mean((1, 2, 3))
 
 
 def jittered(images: Tensor, jitter: Tensor, seen_px: int) -> Tensor:
-    """Turn, zoom and shift every image by its own row of `jitter`, and look at the middle.
+    """Turn, zoom and shift every image by its own row of `jitter`, and crop the middle.
 
     Args:
         images: (B, 3, N, N).
-        jitter: (B, 4), as `_jitters` gives it.
-        seen_px: M, side of what is looked at, at most N.
+        jitter: angle in radians, zoom, and shifts right and down in half canvases, (B, 4).
+        seen_px: side M of the crop, at most N.
 
     Returns:
         (B, 3, M, M).
@@ -220,7 +228,7 @@ def jittered(images: Tensor, jitter: Tensor, seen_px: int) -> Tensor:
     cos, sin = angle.cos() / (1 + zoom), angle.sin() / (1 + zoom)
     cos, sin, right, down = (each[:, None, None] for each in (cos, sin, right, down))
     size_px = images.shape[-1]
-    # Of the pixels' middles, where -1 and 1 are the rims of the canvas.
+    # Coordinates of the pixels' centres, where -1 and 1 are the edges of the canvas.
     x = (torch.arange(seen_px, device=images.device) * 2 + 1 - seen_px) / size_px
     y = x[:, None]
     grid = torch.stack([cos * x - sin * y + right, sin * x + cos * y + down], dim=-1)
@@ -233,7 +241,12 @@ def _crop(images: Tensor, margin_px: int) -> Tensor:
 
 
 def middle_field(layer: Layer, map_size: int) -> slice:
-    """Rows, and columns, of the receptive field of the middle of a layer's map of this size."""
+    """Rows, and columns, of the image in the receptive field of a map's middle position.
+
+    Args:
+        layer: the layer of the map.
+        map_size: side of the map in positions.
+    """
     field_px = layer.receptive_field_px
     centre_px = layer.field_centre_px + map_size // 2 * layer.total_stride_px
     first = round(centre_px - (field_px - 1) / 2)

@@ -1,4 +1,4 @@
-"""Finished numbers without a picture, whichever way they were measured."""
+"""Measured numbers that come without a picture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from atlas.units import Unit
 
 @dataclass(frozen=True)
 class Panel:
-    """Numbers of a unit, or of every unit of a layer: then lists in the units' order."""
+    """Numbers of one unit, or of all units of a layer as lists in the units' order."""
 
     unit: Unit
-    record: Any  # of the kind's record type
-    data: bytes = b""  # what is too much for numbers, and not for the pages
+    record: Any  # an instance of the kind's record type
+    data: bytes = b""  # arrays that are too large for the record and are not shown on the site
 
 
 def rounded(values: Tensor, digits: int = 3) -> list[float]:
-    """A tensor's (N,) values to so many decimals."""
+    """A tensor's (N,) values, rounded to `digits` decimals."""
     return [round(value, digits) for value in values.tolist()]

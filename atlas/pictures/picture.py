@@ -1,4 +1,4 @@
-"""A finished picture, whichever way it was made."""
+"""A finished picture with its record."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class Picture:
 
     unit: Unit
     pixels: Pixels  # (H, W, 3), sRGB
-    record: Any  # of the kind's record type
+    record: Any  # an instance of the kind's record type

@@ -1,7 +1,7 @@
-"""The tutorial's recipe, batched: ascent on pixels, enlarging and blurring as it goes.
+"""The tutorial's recipe, batched: ascent on pixels, with enlarging and blurring between scales.
 
-Kept because everyone knows its pictures, and as an oracle: batched, it gives what the plain loop in
-`reference.py` gives one image at a time.
+It is kept because its pictures are well known, and to test batching: in batches it gives the same
+images as the plain loop in `reference.py`, which makes one image at a time.
 
 Source: Graetz 2019, "How to visualize convolutional features in 40 lines of code"
 """
@@ -19,7 +19,7 @@ from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generat
 from atlas.recipes import Progressive
 from atlas.units import Unit
 
-START_LEVELS = (150, 180)  # of 255, the upper one excluded
+START_LEVELS = (150, 180)  # grey levels out of 255, the upper one excluded
 
 
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
@@ -28,7 +28,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
     The images are fed as they are, without the network's preprocessing, as the tutorial does.
 
     Args:
-        tap: of the units' layer.
+        tap: a tap on the units' layer.
         units: B units.
         recipe: scales, steps and blur.
     """
@@ -37,14 +37,14 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
     start = to_device(torch.stack([start_image(unit, recipe) for unit in units]), device)
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     images = start
-    downhill = -1 if recipe.aim == "excite" else 1
+    loss_sign = -1 if recipe.aim == "excite" else 1
     for size_px in recipe.sizes_px[1:]:
         images = images.detach().requires_grad_(True)
         optimiser = torch.optim.Adam([images], lr=recipe.lr, weight_decay=recipe.weight_decay)
         for _ in range(recipe.steps):
             score = tap.own_maps(images, channels).mean((1, 2))  # (B,)
             optimiser.zero_grad()
-            (downhill * score.sum()).backward()
+            (loss_sign * score.sum()).backward()
             assert images.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
@@ -61,13 +61,13 @@ def start_image(unit: Unit, recipe: Progressive) -> Tensor:
 
 def enlarge(images: Tensor, size_px: int) -> Tensor:
     """Bicubic, as `cv2.resize` does it: (B, 3, N, N) -> (B, 3, size_px, size_px)."""
-    wide = images.double()  # positions in float32 are off by more than the pixels may be
-    larger = F.interpolate(wide, size=(size_px, size_px), mode="bicubic", align_corners=False)
+    exact = images.double()  # in float32, sampling positions are too inexact to match `cv2`
+    larger = F.interpolate(exact, size=(size_px, size_px), mode="bicubic", align_corners=False)
     return larger.float()
 
 
 def box_blur(images: Tensor, width_px: int) -> Tensor:
-    """Mean over a square, mirrored at the border, as `cv2.blur` does it."""
+    """Mean over a square, mirrored at the border, as `cv2.blur` does it: (B, 3, N, N)."""
     padded = F.pad(images, [width_px // 2] * 4, mode="reflect")
     return F.avg_pool2d(padded, width_px, stride=1)
 

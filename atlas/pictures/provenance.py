@@ -1,4 +1,4 @@
-"""What a picture carries inside its file, so that it can be traced wherever it goes: XMP.
+"""XMP metadata inside a picture's file, which says what it shows and how it was made.
 
 Source: ISO 16684-1; Dublin Core, https://www.dublincore.org/specifications/dublin-core/dcmi-terms/
 """
@@ -14,8 +14,8 @@ from atlas.pictures.picture import Picture
 from atlas.records import to_numbers
 from atlas.units import Layer, NetworkFacts
 
-NAMESPACE = "urn:network-atlas:1"  # a name, not an address
-MEASURED = ("z", "z_max", "mean", "mean_max", "logit", "p")  # of the picture itself
+NAMESPACE = "urn:network-atlas:1"  # an identifier, not a web address
+MEASURED = ("z", "z_max", "mean", "mean_max", "logit", "p")  # measured on the picture itself
 
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -30,12 +30,12 @@ xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:atlas="{namespace}" {attributes}>
 
 
 def provenance(facts: NetworkFacts, layer: Layer, picture: Picture, spec: ArtifactSpec) -> bytes:
-    """An XMP packet that says what a picture is of, and how it was made.
+    """An XMP packet that says which unit a picture is of, and how it was made.
 
     Args:
-        facts: of the network.
-        layer: of the picture's unit.
-        picture: and what was measured on it.
+        facts: the network's facts.
+        layer: the layer of the picture's unit.
+        picture: the picture with its record.
         spec: the complete recipe.
     """
     unit, numbers = picture.unit, to_numbers(picture.record, layer.score_name)
@@ -49,6 +49,6 @@ def provenance(facts: NetworkFacts, layer: Layer, picture: Picture, spec: Artifa
         "atlas:recipe": canonical_json(describe(spec)),
         "atlas:measured": canonical_json(measured),
     }
-    spelled = " ".join(f"{name}={quoteattr(value)}" for name, value in attributes.items())
+    attribute_text = " ".join(f"{name}={quoteattr(value)}" for name, value in attributes.items())
     title = escape(f"What excites {unit.id} of {facts.name}")
-    return _PACKET.format(namespace=NAMESPACE, attributes=spelled, title=title).encode()
+    return _PACKET.format(namespace=NAMESPACE, attributes=attribute_text, title=title).encode()

@@ -1,4 +1,4 @@
-"""Which ascent a recipe asks for."""
+"""Choose the ascent for a recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from atlas.units import Unit
 
 
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Recipe) -> Ascent:
-    """Run a recipe, whichever it is."""
+    """Run the ascent that the recipe describes, for units of the tapped layer."""
     if isinstance(recipe, Fourier):
         return fourier.ascend(tap, units, recipe)
     return progressive.ascend(tap, units, recipe)

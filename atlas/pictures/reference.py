@@ -1,6 +1,7 @@
-"""The tutorial's loop as its author would write it: one image, the whole network, a hook.
+"""The tutorial's plain loop: one image at a time through the whole network, read by a hook.
 
-The oracle for `progressive.py` and the yardstick for its speed. Not used to build an atlas.
+Tests compare the images of `progressive.py` with it, and the benchmark compares speeds. It is not
+used to build an atlas.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from atlas.units import Unit
 
 def render_one(model: nn.Module, unit: Unit, recipe: Progressive) -> NDArray[np.float32]:
     """One unit's image before it is clipped and stretched for display, (N, N, 3)."""
-    seen: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     hook = model.get_submodule(unit.layer).register_forward_hook(
-        lambda _module, _inputs, output: seen.update(output=output.clone())
+        lambda _module, _inputs, output: outputs.update(output=output.clone())
     )
     device = next(model.parameters()).device
     pixels = start_image(unit, recipe).permute(1, 2, 0).numpy()  # (N, N, 3)
@@ -31,7 +32,7 @@ def render_one(model: nn.Module, unit: Unit, recipe: Progressive) -> NDArray[np.
         for _ in range(recipe.steps):
             model(image)
             optimiser.zero_grad()
-            (-seen["output"][0, unit.index].mean()).backward()
+            (-outputs["output"][0, unit.index].mean()).backward()
             optimiser.step()
         pixels = image.detach()[0].permute(1, 2, 0).contiguous().cpu().numpy()
         pixels = cv2.resize(pixels, (size_px, size_px), interpolation=cv2.INTER_CUBIC)

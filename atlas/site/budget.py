@@ -1,4 +1,4 @@
-"""How large a site is, part by part, and whether GitHub Pages would take it."""
+"""How large a site is, part by part, and whether GitHub Pages accepts it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from atlas.kinds.kind import Kind
 
 # https://docs.github.com/en/pages/getting-started-with-github-pages/github-pages-limits
 PAGES_BYTES = 1_000_000_000
-PAGES_FILES = 65_000  # more take longer to publish than the ten minutes that there are
-NEAR = 0.9  # of the bytes: time to say so
+PAGES_FILES = 65_000  # more files take longer than the ten minutes that a deployment may take
+NEAR = 0.9  # share of PAGES_BYTES above which a build warns
 
 
 @dataclass(frozen=True)
 class Part:
-    """All files of one sort."""
+    """Number and size of the files of one part of a site."""
 
     name: str
     n_files: int
@@ -35,7 +35,7 @@ def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
 
 
 def warnings(parts: Sequence[Part], kinds: Sequence[Kind[Any]] = KINDS) -> tuple[str, ...]:
-    """What to say of a site that is near a limit of GitHub Pages, or beyond: cause and remedy."""
+    """Messages about a site near or above a limit of GitHub Pages, each with a remedy."""
     optional = {kind.sheet.stem: kind.name for kind in kinds if kind.sheet}
     n_files, n_bytes = sum(part.n_files for part in parts), sum(part.n_bytes for part in parts)
     messages = []
@@ -60,10 +60,10 @@ def _remedy(
     size: Callable[[Part], float],
     unit: str,
 ) -> str:
-    """The kind that saves most of what is short; `optional` gives kinds by part of the site."""
-    can_go = [part for part in parts if part.name in optional]
-    if not can_go:
+    """How to make the site smaller; `optional` gives the kind of each part that can be left out."""
+    removable = [part for part in parts if part.name in optional]
+    if not removable:
         return "publish fewer layers, from a cache of their own"
-    largest = max(can_go, key=size)
+    largest = max(removable, key=size)
     kind = optional[largest.name]
     return f"build with --leave-out {kind}, which saves {size(largest):,.0f} {unit}"

@@ -24,7 +24,7 @@ from atlas.units import Layer, NetworkFacts, Unit
 
 @dataclass(frozen=True)
 class SpecSummary:
-    """What the pages say of how the pictures were asked for."""
+    """The settings of the pictures, as the pages show them."""
 
     recipe: str  # "fourier"
     preset: str  # "standard"
@@ -36,8 +36,8 @@ class SpecSummary:
 class Contents:
     """Everything a site is made from. `read` is only called from the thread that writes the site.
 
-    `entries` holds, by unit id, an entry for each kind of artifact there is; by the name of a layer
-    those that are made once for all of its units.
+    `entries` gives, by unit id and name of the kind, the entries of the unit's artifacts. Artifacts
+    that are made once for a whole layer are under the layer's name.
     """
 
     facts: NetworkFacts
@@ -49,22 +49,22 @@ class Contents:
     family_glossary: str = ""  # HTML: entries that only this family of networks needs
 
     def entry(self, unit: Unit, kind: Kind[Any]) -> Entry | None:
-        """The entry of one kind of artifact, if it was made."""
+        """The entry of a unit's artifact of one kind, None if it was not made."""
         return self.entries.get(unit.id, {}).get(kind.name)
 
     def record(self, unit: Unit, kind: Kind[RecordType]) -> RecordType | None:
-        """What was measured of one kind of artifact, if it was made."""
+        """The record of a unit's artifact of one kind, None if it was not made."""
         entry = self.entry(unit, kind)
         if entry is None:
             return None
         return entry.record(kind.record, self.facts.layer(unit.layer).score_name)
 
     def layer_record(self, layer: Layer, kind: Kind[RecordType]) -> RecordType | None:
-        """What was measured on a whole layer at once, if it was."""
+        """The record of a layer's artifact of one kind, None if it was not made."""
         return self.record(layer.whole, kind)
 
     def excitatory(self, unit: Unit) -> ExcitatoryRecord | None:
-        """What was measured on a unit's excitatory picture, if there is one."""
+        """The record of a unit's excitatory picture, None if it was not made."""
         return self.record(unit, EXCITATORY)
 
     def has_picture(self, unit: Unit) -> bool:
@@ -72,7 +72,7 @@ class Contents:
         return EXCITATORY.name in self.entries.get(unit.id, {})
 
     def is_dead(self, unit: Unit) -> bool:
-        """Whether nothing that was tried changed a unit's response."""
+        """Whether the ascent of a unit's excitatory picture never had a gradient."""
         record = self.excitatory(unit)
         return record is not None and record.dead
 
@@ -84,22 +84,22 @@ class Contents:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of everything there is to show; of a picture's bytes by their own digest."""
+        """A digest of everything that the site shows."""
         parts = [self.digests[layer.name] for layer in self.facts.layers]
         return _digest("".join([*parts, *(entry.key for entry in self.likes)]))
 
     @functools.cached_property
     def digests(self) -> Mapping[str, str]:
-        """By layer, of everything that its pages show.
+        """By layer, a digest of everything that its pages show.
 
-        Of other layers that is no more than which of their units have a page, and a picture.
+        Of other layers, pages only show which of their units have a page or an excitatory picture.
         """
         spec = canonical_json(dataclasses.asdict(self.spec))
-        there = [
+        availability = [
             f"{unit_id}{EXCITATORY.name in made}{made.keys() <= self._sheet_kinds}"
             for unit_id, made in sorted(self.entries.items())
         ]
-        shared = _digest("".join([self.facts.to_json(), spec, *there]))
+        shared = _digest("".join([self.facts.to_json(), spec, *availability]))
         return {
             layer.name: _digest(shared + "".join(self._shown_of(layer)))
             for layer in self.facts.layers
@@ -111,19 +111,22 @@ class Contents:
                 yield f"{kind}{entry.key}{entry.sha256}{entry.numbers_json}"
 
     def prepare(self) -> None:
-        """Lay out what all pages share, before several threads ask for it."""
+        """Compute the cached properties that all pages use, before several threads read them."""
         _ = self.pages, self._cells_px
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:
-        """By layer, the units that have a page: those with any artifact of their own."""
+        """By layer, indices of the units that have a page: those with an artifact of their own."""
         return {
             layer.name: tuple(unit.index for unit in layer.units if self._has_page(unit))
             for layer in self.facts.layers
         }
 
     def _has_page(self, unit: Unit) -> bool:
-        """Sheets hold several units, whether or not all of these were chosen."""
+        """Whether a unit has an artifact of its own.
+
+        A sheet does not count: it is made for several units even if only one of them was chosen.
+        """
         made = self.entries.get(unit.id)
         return made is not None and not made.keys() <= self._sheet_kinds
 
@@ -143,22 +146,22 @@ class Contents:
 
     @property
     def n_pages(self) -> int:
-        """Units that have a page."""
+        """Number of units that have a page."""
         return sum(len(indices) for indices in self.paged.values())
 
     def n_made(self, kind: Kind[Any]) -> int:
-        """How many artifacts of one kind there are."""
+        """Number of artifacts of one kind."""
         return sum(kind.name in made for made in self.entries.values())
 
     @functools.cached_property
     def n_dead(self) -> int:
-        """Units with a picture that nothing drives."""
+        """Number of dead units."""
         return sum(
             self.is_dead(unit) for layer in self.facts.layers for unit in self.pictured(layer)
         )
 
     def sprite(self, layer: Layer, index: int, kind: Kind[Any]) -> Sprite | None:
-        """Where a unit's picture stands on the sheets of its kind, if it was made."""
+        """Where a unit's picture is on the sheets of its kind, None if it was not made."""
         sheets = kind.sheet
         if sheets is None:
             return None
@@ -178,7 +181,7 @@ class Contents:
     def _part_of_sheet(
         self, layer: Layer, index: int, kind: Kind[Any], scope: SheetOf, sheets: SheetKind
     ) -> Sprite | None:
-        """The same where each artifact is a sheet already; it is empty where nothing was read."""
+        """The same for artifacts that are sheets; a sheet is empty if no photograph was read."""
         sheet = self.entry(layer.unit(scope.first(index)), kind)
         if sheet is None or not sheet.width_px:
             return None
@@ -188,7 +191,7 @@ class Contents:
 
     @functools.cached_property
     def _cells_px(self) -> Mapping[tuple[str, str], Size]:
-        """By layer and sheet, the size of the cells that hold pictures of their own size."""
+        """By layer and sheet, the size of the sheet's cells, which fit its largest picture."""
         cells: dict[tuple[str, str], Size] = {}
         for layer in self.facts.layers:
             for kind in self.kinds:
@@ -201,7 +204,7 @@ class Contents:
     def on_sheets(
         self, layer: Layer, kind: Kind[Any], sheets: SheetKind
     ) -> Mapping[str, list[tuple[SheetPlace, Entry]]]:
-        """By sheet, the pictures of one kind that are on it, and where."""
+        """By sheet, its pictures of one kind, each with its place."""
         on_sheet: dict[str, list[tuple[SheetPlace, Entry]]] = defaultdict(list)
         for index in self.paged[layer.name]:
             if entry := self.entry(layer.unit(index), kind):
@@ -210,7 +213,7 @@ class Contents:
         return on_sheet
 
     def label(self, layer: Layer, index: int) -> str | None:
-        """The name of a class; other units have none."""
+        """The name of a class, None for other units."""
         named = layer.is_classifier and index < len(self.facts.labels)
         return self.facts.labels[index] if named else None
 

@@ -1,4 +1,4 @@
-"""The atlas for programs: `manifest.json`, each layer's `units.json`, and the search index.
+"""The data files of a site: `manifest.json`, each layer's `units.json`, and the search index.
 
 Their schema: docs/schema/, made by `atlas/site/schema.py` from the types of the records.
 """
@@ -26,7 +26,7 @@ SCHEMA_VERSION = 3
 
 
 def manifest(contents: Contents) -> bytes:
-    """What the atlas holds. Every path in it is relative to the manifest itself."""
+    """The network, layers and counts of an atlas. Paths are relative to the manifest."""
     facts, spec = contents.facts, contents.spec
     preprocessing = dataclasses.asdict(facts.preprocessing)
     return _json(
@@ -67,7 +67,7 @@ def units(contents: Contents, layer: Layer) -> bytes:
 
 
 def search_index(contents: Contents) -> bytes:
-    """A script, not JSON: pages opened from a disk may not fetch."""
+    """The search index as a script, because pages opened from disk may not fetch JSON."""
     classifier = contents.facts.classifier
     index = {
         "layers": [_indexed(contents, layer) for layer in contents.facts.layers],
@@ -78,7 +78,7 @@ def search_index(contents: Contents) -> bytes:
 
 
 def _indexed(contents: Contents, layer: Layer) -> list[Any]:
-    """Name, units, and the runs of units that have a page and that have a picture."""
+    """A layer's name, number of units, and runs of units with a page and with a picture."""
     pictured = (unit.index for unit in contents.pictured(layer))
     return [
         layer.name,
@@ -98,7 +98,7 @@ def _panels(contents: Contents) -> list[Kind[Any]]:
 
 
 def _axes(contents: Contents, layer: Layer) -> dict[str, Any]:
-    """By kind, the lists that numbers of units point into or run along."""
+    """By kind, the lists that per-unit numbers are positions in or are measured along."""
     axes = {
         kind.name: published(record, layer.score_name, "axis")
         for kind in _panels(contents)
@@ -139,7 +139,7 @@ def _dream(contents: Contents, layer: Layer) -> dict[str, Any] | None:
 
 
 def _panel(contents: Contents, layer: Layer, kind: Kind[Any]) -> dict[str, Any] | None:
-    """What was measured with; the numbers themselves are given unit by unit."""
+    """The values that hold for the whole layer; per-unit numbers are in `units.json`."""
     record = contents.layer_record(layer, kind)
     return published(record, layer.score_name, "value") if record else None
 
@@ -158,7 +158,7 @@ def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
 
 
 def _numbers(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
-    """By kind, what was measured on a unit, alone or together with its layer."""
+    """By kind, a unit's numbers, from its own record or from its layer's."""
     numbers: dict[str, Any] = {}
     for kind in contents.kinds:
         if isinstance(kind.scope, SheetOf):

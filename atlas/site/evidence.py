@@ -1,8 +1,7 @@
-"""How far a unit was driven, and by what: all that it was shown on one axis.
+"""The axis of evidence: a unit's responses to pictures, photographs and noise on one scale.
 
-A picture shows nothing by itself. Beside the unit's other responses it shows at least how much
-further it drives the unit. Which kinds of artifacts stand on the axis, and as what, they say
-themselves.
+A response to a synthetic picture means little by itself. The axis compares it with the unit's other
+responses. Kinds of artifacts declare how they appear on the axis in `Kind.evidence`.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import Score, score_of, words_of
 
 Interval = tuple[float, float]
-MARGIN_PERCENT = 3.0  # of the axis, on both sides: marks have a width
-LEAST_PERCENT = 0.8  # of the axis: a narrower band is not seen
+MARGIN_PERCENT = 3.0  # of the axis, left free on both sides for the width of marks
+LEAST_PERCENT = 0.8  # of the axis: narrower bands are widened to this to be visible
 
 
 class Mark(NamedTuple):
-    """Something on the axis; places are percents of its width."""
+    """A point or a band on the axis; positions are percents of its width."""
 
     style: str  # class of the style sheet
     left: str
@@ -36,50 +35,50 @@ class Mark(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """A number of the axis."""
+    """A labelled position on the axis."""
 
-    at: str
+    at: str  # in percent of the axis
     text: str
 
 
 class Answer(NamedTuple):
-    """A line of the list: what the unit was shown, and its response."""
+    """A line of the list below the axis: what the unit was shown, and its response."""
 
     style: str  # of its mark on the axis
     fact: Fact
 
 
 class EvidenceView(NamedTuple):
-    """What there is to hold a unit's picture against."""
+    """The axis of one unit and the list below it."""
 
     ticks: tuple[Tick, ...]
-    zero: str  # where it is on the axis, in percent
+    zero: str  # position of 0 on the axis, in percent
     marks: tuple[Mark, ...]
-    answers: tuple[Answer, ...]  # from the highest source down
+    answers: tuple[Answer, ...]  # in the order of their rows, from high responses to low
     words: str
-    best: str | None  # file name of the photograph
+    best: str | None  # file name of the photograph that drives the unit most
 
 
 def evidence_view(contents: Contents, layer: Layer, unit: Unit) -> EvidenceView | None:
-    """A unit's responses to all it was shown; None where there is one of them or none."""
+    """The axis of a unit, None if fewer than two responses are known."""
     score = score_of(layer)
-    known = _known(contents, unit)
-    if len(known) < 2:
+    intervals = _intervals(contents, unit)
+    if len(intervals) < 2:
         return None
-    all_ends = [0.0, *(end for _, ends in known for end in ends)]
+    all_ends = [0.0, *(end for _, ends in intervals for end in ends)]
     axis = _Axis(min(all_ends), max(all_ends))
     return EvidenceView(
         ticks=axis.ticks(score.suffix),
         zero=axis.percent(0.0),
-        marks=tuple(axis.mark(source, ends) for source, ends in known),
-        answers=tuple(_answers(known, score)),
+        marks=tuple(axis.mark(source, ends) for source, ends in intervals),
+        answers=tuple(_answers(intervals, score)),
         words=score.words,
         best=_best(contents, unit),
     )
 
 
 def comparison(contents: Contents, layer: Layer) -> str | None:
-    """What drives a layer's units how far, as the medians of those that have a picture."""
+    """The median response of a layer's pictured units to each source, in a sentence."""
     score, units = score_of(layer), contents.pictured(layer)
     sources = [(kind, source) for kind, source in _sources(contents) if source.median]
     sources.sort(key=lambda each: each[1].median_order)
@@ -97,27 +96,27 @@ def comparison(contents: Contents, layer: Layer) -> str | None:
 
 
 def _sources(contents: Contents) -> list[tuple[Kind[Any], EvidenceSource]]:
-    """The kinds that stand on the axis, and as what, in the order in which they are drawn."""
+    """The kinds on the axis and how they appear on it, in the order in which they are drawn."""
     sources = [(kind, kind.evidence) for kind in contents.kinds if kind.evidence]
     return sorted(sources, key=lambda each: each[1].order)
 
 
 def _ends(contents: Contents, unit: Unit, kind: Kind[Any]) -> Interval | None:
-    """From where to where a kind of artifact drives a unit; None where that is not known."""
+    """A unit's lowest and highest response to a kind of artifact, None if not measured."""
     whole = contents.facts.layer(unit.layer).whole
     record = contents.record(unit, kind) or contents.record(whole, kind)
     low, high = record.ends(unit.index) if record else (None, None)
     return None if low is None or high is None else (low, high)
 
 
-def _known(contents: Contents, unit: Unit) -> list[tuple[EvidenceSource, Interval]]:
-    """From where to where each source drives a unit, in the order in which they are drawn."""
+def _intervals(contents: Contents, unit: Unit) -> list[tuple[EvidenceSource, Interval]]:
+    """The measured sources, each with the unit's lowest and highest response, in drawing order."""
     ends_of = ((source, _ends(contents, unit, kind)) for kind, source in _sources(contents))
     return [(source, ends) for source, ends in ends_of if ends]
 
 
 def _best(contents: Contents, unit: Unit) -> str | None:
-    """The photograph that drives a unit most."""
+    """File name of the photograph that drives a unit most."""
     whole = contents.facts.layer(unit.layer).whole
     for kind, _ in _sources(contents):
         record = contents.record(whole, kind)
@@ -127,8 +126,10 @@ def _best(contents: Contents, unit: Unit) -> str | None:
     return None
 
 
-def _answers(known: Sequence[tuple[EvidenceSource, Interval]], score: Score) -> Iterator[Answer]:
-    rows = [(row, source, ends) for source, ends in known for row in source.rows]
+def _answers(
+    intervals: Sequence[tuple[EvidenceSource, Interval]], score: Score
+) -> Iterator[Answer]:
+    rows = [(row, source, ends) for source, ends in intervals for row in source.rows]
     for row, source, ends in sorted(rows, key=lambda each: each[0].order):
         yield Answer(source.style, Fact(row.term, _spell(row, ends, score), about=row.about))
 
@@ -153,7 +154,7 @@ class _Axis:
         return Mark(source.style, f"{low - missing / 2:.1f}", f"{high - low + missing:.1f}")
 
     def ticks(self, unit: str) -> tuple[Tick, ...]:
-        """Round numbers, about five of them; the highest names the unit."""
+        """About five round numbers; the highest is followed by the unit of measurement."""
         rough = max(self.high - self.low, 1e-6) / 5
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)

@@ -1,7 +1,7 @@
-"""Work that is all Python, on all cores: processes that share what there is by forking.
+"""Pure Python work on all cores, in forked processes.
 
-Threads take turns at Python, and views of a whole network are too large to be sent to processes.
-A fork has them already.
+Threads would not help, because only one of them runs Python at a time. A site's contents are too
+large to be sent to processes, but a forked process already has them in memory.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 
 from atlas.errors import SiteError
 
-CHUNK = 64  # results that are sent at once
+CHUNK = 64  # results per message
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 def can_fork() -> bool:
-    """Whether this system can, and has cores that make it worth while."""
+    """Whether this system can fork and has more than one core."""
     return "fork" in multiprocessing.get_all_start_methods() and (os.cpu_count() or 1) > 1
 
 
 def forked(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
-    """Do all tasks on all cores; hands out (position, result) in any order.
+    """Do all tasks on all cores; yield (position of the task, result) in any order.
 
     Raises:
         Exception: whatever a task raised.
@@ -38,14 +38,14 @@ def forked(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tu
     context = multiprocessing.get_context("fork")
     workers = []
     for first in range(n_workers):
-        ours, theirs = context.Pipe(duplex=False)
+        reader, writer = context.Pipe(duplex=False)
         positions = range(first, len(tasks), n_workers)
-        process = context.Process(target=_work, args=(work, tasks, positions, theirs), daemon=True)
+        process = context.Process(target=_work, args=(work, tasks, positions, writer), daemon=True)
         process.start()
-        theirs.close()
-        workers.append((process, ours))
+        writer.close()
+        workers.append((process, reader))
     try:
-        yield from _results([ours for _, ours in workers])
+        yield from _results([reader for _, reader in workers])
     finally:
         for process, _ in workers:
             process.terminate()
@@ -53,26 +53,27 @@ def forked(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tu
 
 
 def _results(readers: Sequence[Any]) -> Iterator[Any]:
-    left = list(readers)
-    while left:
-        for reader in wait(left):
-            found = _received(reader)
-            if found is None:
-                left.remove(reader)
+    open_readers = list(readers)
+    while open_readers:
+        for reader in wait(open_readers):
+            results = _receive(reader)
+            if results is None:
+                open_readers.remove(reader)
             else:
-                yield from found
+                yield from results
 
 
-def _received(reader: Any) -> Any:
+def _receive(reader: Any) -> Any:
+    """The next results of a process, None after its last ones."""
     try:
-        found = reader.recv()
+        message = reader.recv()
     except EOFError:
         raise SiteError(
             "a process that makes pages was killed, perhaps for want of memory; build again"
         ) from None
-    if isinstance(found, BaseException):
-        raise found
-    return found
+    if isinstance(message, BaseException):
+        raise message
+    return message
 
 
 def _work(
@@ -81,12 +82,12 @@ def _work(
     positions: Sequence[int],
     writer: Any,
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who forked sees to that
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles interrupts
     try:
         for start in range(0, len(positions), CHUNK):
             chunk = positions[start : start + CHUNK]
             writer.send([(position, work(tasks[position])) for position in chunk])
         writer.send(None)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # nobody is left to hear it
+        with contextlib.suppress(OSError):  # the parent may have closed its end
             writer.send(error)

@@ -41,8 +41,8 @@ class GridUnit:
     index: int
     label: str | None
     cell: Cell | None  # None: no excitatory picture yet
-    values: str  # to sort by, as sortable.py spells them
-    shown: str | None  # the first of them, as people read it
+    values: str  # numbers to sort by, as text from sortable.columns_of
+    shown: str | None  # the peak response, as the page shows it
     dead: bool
 
 
@@ -55,14 +55,14 @@ class LayerPage:
     subtitle: str
     facts: tuple[Fact, ...]
     figure: tuple[SectionView, ...]
-    comparison: str | None  # what drives the units how far, in a sentence
+    comparison: str | None  # median responses of the units, in a sentence
     dead: str | None  # "3 dead units: 4, 17–18"
     below: tuple[SectionView, ...]
     units: tuple[GridUnit, ...]
     absent: tuple[str, ...]  # "48 units not rendered yet: 16–63"
-    columns: str  # what the grid can be sorted by
-    sheets: str  # what it can show: stem, columns, shape of the cells and words of each sheet
-    thumbs: str  # stem of the sheets of thumbnails, which are in the page itself
+    columns: str  # names of the numbers that the grid can be sorted by
+    sheets: str  # the sheets that the grid can show, as `_sheets` lists them
+    thumbs: str  # stem of the thumbnail sheets, whose pictures are in the page itself
     has_labels: bool
     previous: Link | None
     next: Link | None
@@ -102,7 +102,7 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
 
 
 def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:
-    """Which units have no page yet, and which of the others no excitatory picture."""
+    """Lists of the units without a page, and of the other units without an excitatory picture."""
     paged = {unit.index for unit in units}
     unpaged = [index for index in range(layer.n_units) if index not in paged]
     blank = [unit.index for unit in units if not unit.cell]
@@ -116,7 +116,7 @@ def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:
 
 
 def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
-    """What a layer is, in terms and values; rows that would say nothing are left out."""
+    """A layer's settings as terms and values; ungrouped and undilated are not mentioned."""
     per_group = layer.in_channels // layer.groups
     if not layer.is_conv:
         return (
@@ -138,7 +138,7 @@ def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
 
 
 def _reads(contents: Contents, layer: Layer) -> Fact:
-    """What a layer takes in."""
+    """What a layer reads: the image, another layer, or a sum of layers."""
     writers = [contents.facts.layer(name) for name in layer.writers]
     if not writers:
         return Fact("Reads", "the image")
@@ -162,7 +162,7 @@ def _place_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
 
 
 def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:
-    """The units whose pictures stand for a layer: alive, and evenly spread."""
+    """At most `n` evenly spaced units that are not dead, whose pictures represent a layer."""
     alive = (unit.index for unit in contents.pictured(layer) if not contents.is_dead(unit))
     return spread(alive, n)
 
@@ -196,10 +196,10 @@ def _subtitle(layer: Layer) -> str:
 
 
 def _sheets(contents: Contents, layer: Layer) -> str:
-    """`thumbs:6:1:excitatory pictures;filters:5:2:weights`: what the grid can show.
+    """The sheets that the grid can show: `thumbs:6:1:excitatory pictures;filters:5:2:weights`.
 
-    Of each sheet its cells in a row, their width over height, and what it shows. The grid shows
-    the first: excitatory pictures, or photographs or weights as long as there are none.
+    Each has its stem, cells per row, width over height of a cell, and what it shows. The grid
+    begins with the first: excitatory pictures, or photographs or weights as long as there are none.
     """
     kinds = [kind for kind in contents.kinds if kind.sheet and kind.sheet_words]
     kinds.sort(key=lambda kind: kind.order)

@@ -14,8 +14,8 @@ from atlas.site import record
 from atlas.site.forked import can_fork, forked
 from atlas.site.outputs import Output
 
-WORTH_FORKING = 2000  # outputs
-BATCH = 32  # outputs per task: large enough that handing them over costs nothing
+WORTH_FORKING = 2000  # outputs: for fewer, starting processes takes longer than it saves
+BATCH = 32  # outputs per task: enough that starting a task takes a negligible time
 
 Read = Callable[[str], bytes]
 
@@ -25,14 +25,14 @@ class File(NamedTuple):
 
     output: Output
     n_bytes: int
-    written: bool  # its file was not the same before
+    written: bool  # False if the file already had these bytes
 
 
 class Maker:
-    """Produces outputs and writes those that differ from what is there.
+    """Produces outputs and writes those that differ from the existing files.
 
-    `sizes` are those of the files that are there, by path. `read` gets an artifact's bytes, and is
-    called in the caller's thread only.
+    `sizes` gives the sizes of the existing files in bytes, by path. `read` returns an artifact's
+    bytes; it is only called in the thread that calls `make`.
     """
 
     def __init__(self, out_dir: Path, sizes: Mapping[str, int], read: Read) -> None:
@@ -41,7 +41,7 @@ class Maker:
         self._read = read
 
     def make(self, outputs: Sequence[Output]) -> Iterator[File]:
-        """Make outputs: pages in processes if they are many, the rest read here, made in threads.
+        """Make outputs: pages in processes if they are many, everything else in threads.
 
         Raises:
             SiteError: a picture cannot be read.
@@ -49,25 +49,26 @@ class Maker:
         """
         if can_fork() and len(outputs) > WORTH_FORKING:
             pages = [output for output in outputs if not output.artifacts]
-            for position, (n_bytes, written) in forked(self._measured, pages):
+            for position, (n_bytes, written) in forked(self._make_page, pages):
                 yield File(pages[position], n_bytes, written)
             outputs = [output for output in outputs if output.artifacts]
         yield from self._make_in_threads(outputs)
 
-    def _measured(self, output: Output) -> tuple[int, bool]:
-        """What a process has to tell of a page that it made."""
+    def _make_page(self, output: Output) -> tuple[int, bool]:
+        """Make a page in a process; return its size in bytes and whether it was written."""
         file = self._make(output, ())
         return file.n_bytes, file.written
 
     def _make_in_threads(self, outputs: Sequence[Output]) -> Iterator[File]:
-        shelf = _Shelf(outputs, self._read)
+        reader = _ArtifactReader(outputs, self._read)
         n_workers = os.cpu_count() or 1
         pending: deque[Future[list[File]]] = deque()
         with ThreadPoolExecutor(n_workers) as workers:
             try:
                 for start in range(0, len(outputs), BATCH):
                     batch = [
-                        (output, shelf.take(output)) for output in outputs[start : start + BATCH]
+                        (output, reader.read_for(output))
+                        for output in outputs[start : start + BATCH]
                     ]
                     pending.append(workers.submit(self._make_batch, batch))
                     if len(pending) > 2 * n_workers:
@@ -90,24 +91,26 @@ class Maker:
                 "remove damaged pictures with `python build.py clean damaged`, then build again"
             ) from error
         path = self.out_dir / output.path
-        same = self._sizes.get(output.path) == len(produced) and path.read_bytes() == produced
-        if not same:
+        is_unchanged = (
+            self._sizes.get(output.path) == len(produced) and path.read_bytes() == produced
+        )
+        if not is_unchanged:
             record.write_whole(path, produced)
-        return File(output, len(produced), not same)
+        return File(output, len(produced), not is_unchanged)
 
 
-class _Shelf:
-    """Reads every artifact once and keeps it until the last output that needs it has it."""
+class _ArtifactReader:
+    """Reads every artifact once and keeps its bytes until the last output that uses them."""
 
     def __init__(self, outputs: Iterable[Output], read: Read) -> None:
         self._read = read
         self._uses = Counter(key for output in outputs for key in output.artifacts)
         self._kept: dict[str, bytes] = {}
 
-    def take(self, output: Output) -> list[bytes]:
-        return [self._take(key) for key in output.artifacts]
+    def read_for(self, output: Output) -> list[bytes]:
+        return [self._read_once(key) for key in output.artifacts]
 
-    def _take(self, key: str) -> bytes:
+    def _read_once(self, key: str) -> bytes:
         data = self._kept.pop(key, None) or self._read(key)
         self._uses[key] -= 1
         if self._uses[key]:

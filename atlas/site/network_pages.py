@@ -1,4 +1,4 @@
-"""The front page, which draws the network, and the pages about the whole."""
+"""The front page, which draws the network, and the other pages about the whole network."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Block:
     """Layers between two sums of the residual stream, or a layer outside any block."""
 
     name: str | None
-    branch: tuple[Layer, ...]  # in a row, each reading the one before
-    stream: tuple[Layer, ...]  # on the skip path; the layer itself outside a block
-    skips: bool  # the branch is added to what went past it
+    branch: tuple[Layer, ...]  # a chain in which each layer reads the one before
+    stream: tuple[Layer, ...]  # layers on the skip path; outside a block, the layer itself
+    skips: bool  # whether the branch is added to the block's input or its projection
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class IndexPage:
 
     head: Head
     counts: tuple[Fact, ...]
-    progress: str | None  # how much of a partial atlas there is
+    progress: str | None  # what is rendered so far, in a sentence; None if the atlas is complete
     frontispiece: Frontispiece | None
     stages: tuple[StageView, ...]
     made: tuple[Fact, ...]
@@ -122,7 +122,7 @@ class ClassesPage:
 
 @dataclass(frozen=True)
 class RecipeUse:
-    """A recipe, as data, and where it was used."""
+    """The settings of a recipe and the layers that it was used for."""
 
     layers: str
     settings: tuple[Fact, ...]
@@ -142,7 +142,7 @@ class AboutPage:
 
 @dataclass(frozen=True)
 class ComparePage:
-    """View of `compare.html`: a script fills it."""
+    """View of `compare.html`, which a script fills."""
 
     head: Head
 
@@ -155,7 +155,7 @@ class LostPage:
 
 
 def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], ...]:
-    """The network as stages of blocks, read off the layers alone."""
+    """The network's stages, each with its blocks, derived from the layers alone."""
     stages = []
     for stage, members in itertools.groupby(layers, key=lambda layer: layer.stage):
         blocks: list[Block] = []
@@ -169,7 +169,7 @@ def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], .
 
 
 def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Block:
-    """The longest chain of layers is the branch; what else there is is on the skip path."""
+    """A block: its longest chain of layers is the branch, its other layers are on the skip path."""
     branch = max((_chain(first, inside) for first in inside), key=len)
     stream = tuple(layer for layer in inside if layer not in branch)
     readers = [layer for layer in layers if branch[-1].name in layer.writers]
@@ -178,7 +178,7 @@ def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Blo
 
 
 def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Layers that each read the one before alone."""
+    """`first` and the layers after it, each of which reads only the one before."""
     chain = [first]
     while readers := [layer for layer in inside if layer.reads == chain[-1].name]:
         chain.append(readers[0])
@@ -186,7 +186,7 @@ def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 def dream_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """Every layer that has a dream, with its position among the covers."""
+    """The layers that have a dream, each with its position on the sheets of covers."""
     return tuple(
         (layer.index, layer.whole)
         for layer in contents.facts.layers
@@ -195,7 +195,7 @@ def dream_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
 
 
 def mosaic_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """The units that stand for the layers without a dream, with their positions."""
+    """The units whose pictures represent the layers without a dream, with their positions."""
     return tuple(
         (layer.index * PICTURES_PER_MOSAIC + nth, layer.unit(index))
         for layer in contents.facts.layers
@@ -273,7 +273,7 @@ def _count_of_layers(layers: Sequence[Layer]) -> Fact:
 
 
 def _dead(contents: Contents) -> Iterator[Fact]:
-    """Said as soon as there are pictures: that there is none is worth knowing."""
+    """The number of dead units, even if it is zero, as soon as there are pictures."""
     if n_pictured := contents.n_made(EXCITATORY):
         dead = contents.n_dead
         noun = "dead unit" if dead == 1 else "dead units"
@@ -296,18 +296,18 @@ def _progress(contents: Contents) -> str | None:
 
 
 def _kind_facts(contents: Contents) -> Iterator[Fact]:
-    """What kinds of artifacts have to say of the whole."""
+    """The facts about the whole network that kinds of artifacts contribute."""
     for kind in contents.kinds:
         if kind.front_facts:
             yield from load(kind.front_facts)(contents)
 
 
 def _frontispiece(contents: Contents) -> Frontispiece | None:
-    """The deepest layer's surest picture."""
+    """The best picture of the deepest layer that has pictures of live units."""
     for layer in reversed(contents.facts.layers):
         alive = [unit for unit in contents.pictured(layer) if not contents.is_dead(unit)]
         if alive:
-            unit = max(alive, key=lambda unit: _sureness(contents, unit))
+            unit = max(alive, key=lambda unit: _rank_key(contents, unit))
             entry = contents.entry(unit, EXCITATORY)
             width_px = entry.width_px if entry else 0
             picture = PictureView(
@@ -323,8 +323,8 @@ def _frontispiece(contents: Contents) -> Frontispiece | None:
     return None
 
 
-def _sureness(contents: Contents, unit: Unit) -> tuple[float, float, int]:
-    """How well a picture does: by the class's probability, then by the peak."""
+def _rank_key(contents: Contents, unit: Unit) -> tuple[float, float, int]:
+    """A key to rank pictures by: class probability, then peak response, then lowest index."""
     record = contents.excitatory(unit)
     p, peak = (record.p, record.highest) if record else (None, None)
     return p or 0.0, peak or 0.0, -unit.index
@@ -361,7 +361,7 @@ def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
 def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
     short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
     units = wording.count(layer.n_units)
-    kernel = "×".join(str(side) for side in layer.kernel)  # closer set than in running text
+    kernel = "×".join(str(side) for side in layer.kernel)  # without the spaces that running text has
     return Tile(
         name=short,
         href=paths.layer_page(layer.name),
@@ -371,7 +371,7 @@ def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
 
 
 def classes_view(contents: Contents) -> ClassesPage:
-    """All classes by name, like the index of a book."""
+    """The page of all classes in alphabetical order."""
     facts = contents.facts
     named = _named(contents)
     n_classes = len(named)
@@ -392,7 +392,7 @@ def classes_view(contents: Contents) -> ClassesPage:
 
 
 def _named(contents: Contents) -> list[tuple[str, ClassEntry]]:
-    """Every class under its first letter, by name and then by index: labels may repeat."""
+    """Every class with its first letter, sorted by name and then by index, as labels may repeat."""
     classes = [
         (contents.title(layer, index), layer.unit(index))
         for layer in contents.facts.layers
@@ -415,7 +415,7 @@ def _letter(name: str) -> str:
 
 
 def about_view(contents: Contents) -> AboutPage:
-    """The method, the glossary and the limits."""
+    """The page about the method, the glossary and the limits."""
     facts = contents.facts
     return AboutPage(
         head=Head(
@@ -434,7 +434,7 @@ def about_view(contents: Contents) -> AboutPage:
 
 
 def _glossaries(contents: Contents) -> Iterator[str]:
-    """The templates with the entries of kinds, in their order on pages, and of the family."""
+    """The glossary templates of the kinds, in their order on pages, and of the family."""
     for kind in sorted(contents.kinds, key=lambda kind: kind.order):
         if kind.glossary:
             yield f"{kind.name}/{kind.glossary}"
@@ -443,7 +443,7 @@ def _glossaries(contents: Contents) -> Iterator[str]:
 
 
 def _recipes(contents: Contents) -> Iterator[RecipeUse]:
-    """Layers with equal recipes share a row, in forward order."""
+    """The recipes in forward order; layers with equal recipes share one."""
     users: dict[tuple[Fact, ...], list[str]] = {}
     for layer in contents.facts.layers:
         recipe = contents.spec.layers.get(layer.name)
@@ -484,7 +484,7 @@ def compare_view(contents: Contents) -> ComparePage:
 
 
 def lost_view(contents: Contents) -> LostPage:
-    """The page for addresses that lead nowhere."""
+    """The page that is shown for missing addresses."""
     return LostPage(
         Head(
             title=f"Not found · Atlas of {contents.facts.name}",

@@ -1,6 +1,6 @@
-"""What a site consists of: every file, what it depends on, and how to make it.
+"""The files of a site: what each depends on, and how to make it.
 
-Nothing is read, rendered or written here, so the whole plan costs a second or two.
+Planning reads no artifact and renders and writes nothing, so it takes a second or two.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Output:
 def plan_outputs(
     contents: Contents, templates: Templates, static_dir: Path, program: str
 ) -> list[Output]:
-    """Every file of the site, those that share artifacts close together.
+    """Every file of the site; files that use the same artifacts are close together.
 
     Args:
         contents: what to show.
-        templates: of the pages.
-        static_dir: of what is copied.
-        program: the digest of all that makes pages from contents.
+        templates: the templates of the pages.
+        static_dir: the folder of the files that are copied unchanged.
+        program: a digest of the code, templates and static files.
     """
     contents.prepare()
     front = Pages(templates, digest_of(program, contents.digest))
@@ -81,25 +81,25 @@ def digest_of(*parts: object) -> str:
 
 
 class Pages(NamedTuple):
-    """Pages that depend on the same things: on all of a layer, or on the whole atlas.
+    """Makes outputs that share a digest: those of one layer, or those of the whole atlas.
 
-    To see which of them really change, they are made and compared with what is there: that is
-    quicker than asking beforehand what each of them will show.
+    A change of the digest means that some of them may change. All are then made and compared with
+    the existing files, which is faster than a digest of what each one shows.
     """
 
     templates: Templates
-    digest: str  # of all that they depend on
+    digest: str  # of everything that these outputs depend on
 
     def page(self, path: str, template: str, view: Callable[[], object]) -> Output:
-        """One of them."""
+        """A page, rendered from a template with the view that `view` returns."""
         return self.data(path, lambda: self.templates.render(template, view()))
 
     def data(self, path: str, make: Callable[[], bytes]) -> Output:
-        """A file for programs."""
+        """A data file with the bytes that `make` returns."""
         return Output(path, self.digest, (), lambda _: make())
 
 
-def _as_given(path: str, data: bytes) -> Output:
+def _from_bytes(path: str, data: bytes) -> Output:
     digest = hashlib.blake2b(data, digest_size=12).hexdigest()
     return Output(path, digest, (), lambda _: data)
 
@@ -108,8 +108,8 @@ def _static_files(static_dir: Path) -> Iterator[Output]:
     for path in sorted(static_dir.rglob("*")):
         if path.is_file():
             name = path.relative_to(static_dir).as_posix()
-            yield _as_given(paths.static_file(name), path.read_bytes())
-    yield _as_given(".nojekyll", b"")
+            yield _from_bytes(paths.static_file(name), path.read_bytes())
+    yield _from_bytes(".nojekyll", b"")
 
 
 def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
@@ -120,7 +120,7 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
         paths.COMPARE: compare_view,
         paths.LOST: lost_view,
     }
-    for name, view in views.items():  # templates are called as the pages are
+    for name, view in views.items():  # a template has the name of its page
         yield pages.page(name, name, partial(view, contents))
     yield pages.data(paths.MANIFEST, partial(data_files.manifest, contents))
     yield pages.data(paths.SEARCH_INDEX, partial(data_files.search_index, contents))
@@ -130,7 +130,7 @@ def _likes(contents: Contents, pages: Pages) -> Iterator[Output]:
     for entry in contents.likes:
         path = paths.like_page(entry.unit)
         yield pages.page(path, "like.html", partial(like_view, contents, entry))
-        yield _as_it_is(paths.like_picture(entry.unit), entry)
+        yield _from_artifact(paths.like_picture(entry.unit), entry)
 
 
 def _layer_files(
@@ -144,7 +144,7 @@ def _layer_files(
     yield pages.page(paths.layer_page(layer.name), "layer.html", view)
     yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
     if entry := contents.entry(layer.whole, DREAM):
-        yield _as_it_is(paths.layer_cover(layer.name), entry)
+        yield _from_artifact(paths.layer_cover(layer.name), entry)
     yield from _pictures(contents, layer)
     for kind in contents.kinds:
         if kind.sheet:
@@ -155,12 +155,12 @@ def _layer_files(
 
 
 def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
-    """Each sheet of thumbnails right after the pictures it shows: they are read once."""
+    """Each sheet of thumbnails right after its last picture, so that pictures are read once."""
     thumbs = _sheets(contents, layer, EXCITATORY, THUMBS)
     sheets = {sheet.artifacts[-1]: sheet for sheet in thumbs}
     for unit in contents.pictured(layer):
         if entry := contents.entry(unit, EXCITATORY):
-            yield _as_it_is(paths.unit_picture(unit), entry)
+            yield _from_artifact(paths.unit_picture(unit), entry)
             if entry.key in sheets:
                 yield sheets[entry.key]
 
@@ -168,14 +168,14 @@ def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
 def _sheets_of_kind(
     contents: Contents, layer: Layer, kind: Kind[Any], sheets: SheetKind
 ) -> Iterator[Output]:
-    """Sheets of a layer that some page shows; some kinds are made as sheets."""
+    """The sheets of one kind in a layer. Artifacts that are sheets are copied if a page uses them."""
     if not isinstance(kind.scope, SheetOf):
         yield from _sheets(contents, layer, kind, sheets)
         return
     for first in dict.fromkeys(map(kind.scope.first, contents.paged[layer.name])):
         entry = contents.entry(layer.unit(first), kind)
         if entry and entry.width_px:
-            yield _as_it_is(paths.layer_sheet(layer.name, sheets.place(first).sheet), entry)
+            yield _from_artifact(paths.layer_sheet(layer.name, sheets.place(first).sheet), entry)
 
 
 def _sheets(
@@ -185,7 +185,7 @@ def _sheets(
         yield _sheet(paths.layer_sheet(layer.name, name), sheets, pictures)
 
 
-def _as_it_is(path: str, entry: Entry) -> Output:
+def _from_artifact(path: str, entry: Entry) -> Output:
     return Output(path, entry.sha256[:24], (entry.key,), lambda data: data[0])
 
 

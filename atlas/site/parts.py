@@ -1,8 +1,8 @@
-"""Small things that the views of many pages share.
+"""Parts that the views of many pages share.
 
-A view is frozen data of finished words and links: templates only place it. The parts of a unit's
-page are named tuples: a page has a hundred of them, and dataclasses take three times as long to
-make.
+A view is immutable data with finished text and links, which templates only arrange. The parts of a
+unit's page are named tuples, because a page has about a hundred of them and frozen dataclasses take
+three times as long to create.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from atlas.vocabulary import words_of
 
 
 class Site(NamedTuple):
-    """What every page says of the whole: read by templates as `site`."""
+    """What every page shows about the network; templates read it as `site`."""
 
     network: str
     weights: str
@@ -28,8 +28,8 @@ class Site(NamedTuple):
     seed: int
     classifier: str | None  # path of the page of the classes
     has_labels: bool
-    base_url: str  # ends with a slash; empty if nobody said where the site will be
-    layer_page: str = paths.LAYER_PAGE  # patterns, for the scripts
+    base_url: str  # of the published site, with a final slash; empty if unknown
+    layer_page: str = paths.LAYER_PAGE  # path patterns for the scripts, here and below
     unit_page: str = paths.UNIT_PAGE
     unit_picture: str = paths.UNIT_PICTURE
     unit_digits: int = paths.UNIT_DIGITS
@@ -40,10 +40,10 @@ class Site(NamedTuple):
 
 
 class Card(NamedTuple):
-    """What a page that people pass on looks like in a social network."""
+    """How a page looks when it is shared in a social network."""
 
     page: str  # path of the page, relative to the site's root
-    picture: str | None  # and of the picture that stands for it
+    picture: str | None  # path of the picture that represents it
 
 
 class Head(NamedTuple):
@@ -57,7 +57,7 @@ class Head(NamedTuple):
 
 
 class Link(NamedTuple):
-    """Words that lead somewhere, or only words when there is no such page."""
+    """Text with a link, or without one if there is no page to link to."""
 
     text: str
     href: str | None
@@ -88,7 +88,7 @@ class Crop(NamedTuple):
     view_box: str
     sheet_px: Size
     alt: str
-    pixelated: bool  # too small to be shown as it is: enlarged with its pixels kept apart
+    pixelated: bool  # whether it is a small picture, enlarged without smoothing
 
 
 class Companion(NamedTuple):
@@ -103,7 +103,7 @@ class Companion(NamedTuple):
 class Partner(NamedTuple):
     """Another unit that a page names, with its picture."""
 
-    layer: str | None  # where the list names none
+    layer: str | None  # None if the list is of one layer and says so itself
     link: Link
     thumbnail: str | None
     slice: str | None  # where the weights between the two are in the unit's filter picture
@@ -111,7 +111,7 @@ class Partner(NamedTuple):
 
 
 def site_of(contents: Contents, base_url: str = "") -> Site:
-    """The words that all pages share."""
+    """What every page shows about the network."""
     facts = contents.facts
     classifier = facts.classifier
     return Site(
@@ -132,20 +132,20 @@ def layer_link(layer: str, root: str) -> Link:
 
 
 def unit_link(contents: Contents, layer: str, index: int, text: str, root: str) -> Link:
-    """A link to a unit's page, or bare words where the unit has none."""
+    """A link to a unit's page, or only text if the unit has none."""
     page = contents.pages[layer].get(index)
     return Link(text, f"{root}{page}" if page else None)
 
 
 def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
-    """What an excitatory picture is, in words for those who do not see it."""
+    """The alternative text of an excitatory picture."""
     label = contents.label(layer, index)
-    whom = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
-    return f"Synthetic picture that excites {whom}"
+    subject = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
+    return f"Synthetic picture that excites {subject}"
 
 
 def crop_of(sprite: Sprite, alt: str) -> Crop:
-    """A picture of a sheet, for a page of the sheet's layer."""
+    """A picture of a sheet, for a page in the folder of the sheet's layer."""
     (left, top), (width, height) = sprite.corner_px, sprite.size_px
     return Crop(
         src=sprite.place.sheet,
@@ -157,7 +157,7 @@ def crop_of(sprite: Sprite, alt: str) -> Crop:
 
 
 def cell_of(sprite: Sprite, alt: str) -> Cell:
-    """A whole cell of a sheet, for a page of the sheet's layer."""
+    """A whole cell of a sheet, for a page in the folder of the sheet's layer."""
     place = sprite.place
     return Cell(place.sheet, place.column, place.row, alt)
 
@@ -171,7 +171,7 @@ def partner_of(
     *,
     named: bool,
 ) -> Partner:
-    """A unit with its picture and link; with the name of its layer or without."""
+    """A unit with its picture and link, and with the name of its layer if it is `named`."""
     unit = layer.units[index]
     text = contents.label(layer, index) or str(index)
     return Partner(
@@ -190,12 +190,12 @@ def counted_units(layer: Layer, n_units: int) -> str:
 
 
 def own_name(unit: Unit, path: str) -> str:
-    """A file in the folder of a unit's layer, as pages in that folder name it."""
+    """A path in the folder of a unit's layer, relative to that folder."""
     return path.removeprefix(f"{unit.layer}/")
 
 
 def spread(indices: Iterable[int], n: int) -> tuple[int, ...]:
-    """At most `n` of `indices`, evenly spaced, the first always among them."""
-    known = tuple(indices)
-    chosen = min(n, len(known))
-    return tuple(known[position * len(known) // chosen] for position in range(chosen))
+    """At most `n` of `indices`, evenly spaced and including the first."""
+    every = tuple(indices)
+    n_chosen = min(n, len(every))
+    return tuple(every[position * len(every) // n_chosen] for position in range(n_chosen))

@@ -1,4 +1,4 @@
-"""The build record: what the writer wrote, from what, so that it need not be written again."""
+"""The build record: the files of a site and digests of what each was made from."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import NamedTuple
 
 FILE_NAME = ".atlas-files.json"
 VERSION = 2
-PART_PREFIX = ".atlas-part-"  # of files that a killed build may leave behind
+PART_PREFIX = ".atlas-part-"  # of half-written files, which a killed build may leave behind
 
 
 class Made(NamedTuple):
-    """A file of the site. An empty digest: about to be written, so not to be trusted."""
+    """A file of the site; its digest is empty while a build may be writing or removing it."""
 
     digest: str
     n_bytes: int
 
 
 class Record(NamedTuple):
-    """The files of a site, and the digest of all that they were made from, once they are."""
+    """The files of a site, and a digest of everything they were made from once all are made."""
 
     files: Mapping[str, Made]
     inputs: str | None = None
 
 
 def load(out_dir: Path) -> Record:
-    """The record in `out_dir`; empty if there is none that can be read."""
+    """The record in `out_dir`; empty if it is missing or cannot be read."""
     try:
         data = json.loads((out_dir / FILE_NAME).read_bytes())
         if data["version"] != VERSION:
@@ -41,7 +41,7 @@ def load(out_dir: Path) -> Record:
 
 
 def save(out_dir: Path, record: Record) -> None:
-    """Write the record whole or not at all."""
+    """Replace the record in one step."""
     files = {path: [made.digest, made.n_bytes] for path, made in sorted(record.files.items())}
     data = {"version": VERSION, "inputs": record.inputs, "files": files}
     write_whole(out_dir / FILE_NAME, json.dumps(data, separators=(",", ":")).encode())
@@ -50,22 +50,22 @@ def save(out_dir: Path, record: Record) -> None:
 def sizes(out_dir: Path, paths: Iterable[str]) -> dict[str, int]:
     """Size in bytes of every file in the folders that hold `paths`, by path relative to the site.
 
-    One scan per folder: asking for 57,000 files one by one takes seconds.
+    Folders are scanned, because looking up 57,000 files one by one takes seconds.
     """
-    found: dict[str, int] = {}
+    by_path: dict[str, int] = {}
     for folder in sorted({path.rpartition("/")[0] for path in paths}):
         prefix = f"{folder}/" if folder else ""
         with contextlib.suppress(FileNotFoundError), os.scandir(out_dir / folder) as items:
-            found.update(
+            by_path.update(
                 (prefix + item.name, item.stat().st_size) for item in items if item.is_file()
             )
-    return found
+    return by_path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader, or a kill, finds the old bytes or the new."""
+    """Replace a file in one step: it holds either its old or its new bytes, even after a kill."""
     folder, name = os.path.split(path)
-    part = os.path.join(folder, PART_PREFIX + name)  # noqa: PTH118, a Path takes longer than a file
+    part = os.path.join(folder, PART_PREFIX + name)  # noqa: PTH118, a Path is slower to make than a file
     try:
         with open(part, "wb") as file:  # noqa: PTH123
             file.write(data)
@@ -76,6 +76,6 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def _inside(path: str) -> bool:
-    """Whether a recorded path stays inside the site, whoever wrote the record."""
+    """Whether a recorded path stays inside the site; the record may have been tampered with."""
     parts = PurePosixPath(path)
     return not parts.is_absolute() and ".." not in parts.parts

@@ -63,7 +63,7 @@ def units_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
             "layer": {"type": "string"},
             "axes": {
                 **_object(axes, required=()),
-                "description": "lists that numbers of units point into or run along, by kind",
+                "description": "by kind, lists that per-unit numbers are positions in or are measured along",
             },
             "units": {"type": "array", "items": unit},
         },
@@ -88,7 +88,7 @@ def manifest_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
             _object({**_picture()["properties"], "numbers": _record(DREAM.record, "value")})
         ),
         **{kind.name: _nullable(_record(kind.record, "value")) for kind in panels},
-        "recipe": _nullable({"type": "object"}, "complete settings of the excitatory pictures"),
+        "recipe": _nullable({"type": "object"}, "complete recipe of the excitatory pictures"),
     }
     like = {"page": {"type": "string"}, "picture": {"type": "string"}}
     like |= _record(LikeRecord, "value")["properties"]
@@ -148,7 +148,7 @@ def _sprite() -> Schema:
     return _object(
         {
             "sheet": {"type": "string", "description": "path of the sheet"},
-            "cell": {**integer, "description": "in reading order, from 0"},
+            "cell": {**integer, "description": "position on the sheet in reading order, from 0"},
             "columns": integer,
             "rows": integer,
             "cell_px": SIZE,
@@ -158,7 +158,7 @@ def _sprite() -> Schema:
 
 
 def _unit_numbers(kind: Kind[Any]) -> Schema:
-    """What is published of one unit."""
+    """The numbers of a kind that are published for one unit."""
     return _record(kind.record, "per_unit" if has_units(kind.record) else "value")
 
 
@@ -170,7 +170,7 @@ def _record(record_type: type, publication: Publication) -> Schema:
         if info.publication == publication:
             for name in _json_names(info):
                 hint = hints[info.attribute]
-                item = _item(hint) if publication == "per_unit" else hint
+                item = _item_type(hint) if publication == "per_unit" else hint
                 properties[name] = {**_schema_of(item), "description": info.about}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
@@ -183,8 +183,8 @@ def _json_names(info: FieldInfo) -> Iterator[str]:
         yield info.json_name.format(score=score)
 
 
-def _item(hint: Any) -> Any:
-    """What one unit has of a list with an item for each unit; the list itself may be left out."""
+def _item_type(hint: Any) -> Any:
+    """The type of one unit's item, from the type of a list with an item for each unit, or None."""
     (sequence,) = [part for part in _options(hint) if part is not types.NoneType]
     return get_args(sequence)[0]
 
@@ -194,7 +194,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _schema_of(hint: Any) -> Schema:
-    """The schema of a type that records are made of."""
+    """The schema of the type of a record's field."""
     options = _options(hint)
     if len(options) > 1:
         return {"anyOf": [_schema_of(option) for option in options]}

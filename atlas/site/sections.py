@@ -18,7 +18,7 @@ class SectionView(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A section of pages, whichever kind or page it belongs to."""
+    """A section of pages, contributed by a kind or by the page itself."""
 
     order: int
     template: str
@@ -29,7 +29,7 @@ def unit_sections(contents: Contents, more: Mapping[PagePart, Sequence[Placed]])
     """The sections of the pages of units.
 
     Args:
-        contents: and the kinds in it.
+        contents: the contents, whose kinds contribute sections.
         more: sections that belong to the page itself.
     """
     return _table(((kind, kind.unit_sections) for kind in contents.kinds), more)
@@ -41,7 +41,7 @@ def layer_sections(contents: Contents) -> SectionTable:
 
 
 class SectionTable(NamedTuple):
-    """By place on the page, its sections in order."""
+    """The sections at each place of a page, in order."""
 
     by_place: Mapping[PagePart, tuple[Placed, ...]]
 

@@ -1,4 +1,4 @@
-"""The numbers by which a layer's units can be sorted and sifted."""
+"""The numbers by which a layer's units can be sorted and filtered."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of
 
 
-class _Known(NamedTuple):
-    """A column that at least one unit of the layer has a number in."""
+class _FilledColumn(NamedTuple):
+    """A column in which at least one unit of the layer has a number."""
 
     name: str
     values: Sequence[float | None]  # of every unit of the layer
@@ -23,19 +23,19 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Calla
     """What a layer's units can be sorted by, and each unit's values.
 
     Returns:
-        Names, each with the unit of measurement behind a bar where it has one; and a function to
-        a unit's values in that order, separated by spaces, with a hyphen where there is none.
+        The columns' names, each followed by `|` and its unit of measurement if it has one; and a
+        function from a unit to its values in that order, separated by spaces, `-` if missing.
     """
-    columns = list(_known_columns(contents, layer))
+    columns = list(_filled_columns(contents, layer))
 
     def values(unit: Unit) -> str:
-        known = (column.values[unit.index] for column in columns)
-        return " ".join("-" if value is None else f"{value:.4g}" for value in known)
+        row = (column.values[unit.index] for column in columns)
+        return " ".join("-" if value is None else f"{value:.4g}" for value in row)
 
     return tuple(column.name for column in columns), values
 
 
-def _known_columns(contents: Contents, layer: Layer) -> Iterator[_Known]:
+def _filled_columns(contents: Contents, layer: Layer) -> Iterator[_FilledColumn]:
     score = score_of(layer)
     unit = score.suffix.strip()
     ordered = [(kind, column) for kind in contents.kinds for column in kind.columns]
@@ -44,13 +44,13 @@ def _known_columns(contents: Contents, layer: Layer) -> Iterator[_Known]:
         values = _values(contents, layer, kind, column)
         if any(value is not None for value in values):
             name = f"{column.name}|{column.unit}".format(noun=score.noun, unit=unit)
-            yield _Known(name.rstrip("|"), values)
+            yield _FilledColumn(name.rstrip("|"), values)
 
 
 def _values(
     contents: Contents, layer: Layer, kind: Kind[Any], column: Column
 ) -> Sequence[float | None]:
-    """One value for each unit; none at all where it was not measured."""
+    """A column's value for each unit; empty if it was not measured."""
     if not has_units(kind.record):
         records = [contents.record(unit, kind) for unit in layer.units]
         return [getattr(record, column.field) if record else None for record in records]

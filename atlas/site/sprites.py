@@ -1,7 +1,7 @@
-"""Sprite sheets drawn: many small pictures in one file, because a site may have only so many files.
+"""Draws sprite sheets: many small pictures in one file, because hosts limit the number of files.
 
-Thumbnails are fitted to square cells, so that two class names of the style sheet place any of
-them. Other pictures keep their own size up to a limit, each in the upper left of its cell.
+Thumbnails fill square cells, so that two CSS classes, for column and row, can show any of them.
+Other pictures keep their own size up to a limit, each in the upper left of its cell.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from PIL import Image
 from atlas.pixels import Pixels
 from atlas.sheets import SheetKind, Size
 
-LAYOUT_VERSION = 1  # raise it when the same pictures should give other bytes
+LAYOUT_VERSION = 1  # raised when the same pictures give other bytes
 THUMB_PX = 64
-QUALITY_SHARES = (1.0, 0.75, 0.5, 0.3)  # that are tried one after the other
+QUALITY_SHARES = (1.0, 0.75, 0.5, 0.3)  # of a sheet's quality, tried until the sheet is small enough
 
-# Few cells, so that a first screen loads few that it does not show.
+# Few cells per sheet, so that the first screen loads few pictures that it does not show.
 THUMBS = SheetKind("thumbs", columns=6, cell_px=THUMB_PX)
 COVERS = SheetKind("covers", columns=6, cell_px=160, quality=50)
 MOSAICS = SheetKind("mosaics", columns=6, cell_px=96, quality=60)
@@ -53,11 +53,11 @@ def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, Pixels]) -> bytes
     lossless = kind.is_lossless(sizes_px)
     for cell, whole in pictures.items():
         picture = _resize(whole, kind.fitted_px(_size_px(whole)))
-        if not lossless:  # the rest of a block is less seen in the picture if it is like it
+        if not lossless:  # fill the cell, because lossy blocks mix the picture with its surroundings
             _paste(sheet, _resize(picture, cell_px), kind, cell, cell_px)
         _paste(sheet, picture, kind, cell, cell_px)
     if lossless:
-        # More effort makes these few-coloured sheets hardly smaller.
+        # A slower method makes these sheets with few colours hardly smaller.
         return _encode(sheet, lossless=True, quality=20, method=1)
     return _encode_lossy(sheet, kind)
 
@@ -70,7 +70,7 @@ def _paste(sheet: Pixels, picture: Pixels, kind: SheetKind, cell: int, cell_px: 
 
 
 def _thumbnail(picture: Pixels, size_px: int) -> Pixels:
-    """The middle square, (size_px, size_px, 3)."""
+    """The middle square of a picture, resized to (size_px, size_px, 3)."""
     height, width, _ = picture.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -90,7 +90,7 @@ def _size_px(picture: Pixels) -> Size:
 
 
 def _decode(data: bytes) -> Pixels:
-    """Pixels (H, W, 3), BGR as OpenCV has it: it takes half of Pillow's time for WebP."""
+    """Pixels (H, W, 3) in BGR, from OpenCV, which decodes WebP in half of Pillow's time."""
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if picture is None:
         raise OSError("not an image")
@@ -98,7 +98,7 @@ def _decode(data: bytes) -> Pixels:
 
 
 def _encode_lossy(sheet: Pixels, kind: SheetKind) -> bytes:
-    """At the kind's quality, or as much less as it takes to be small enough, within reason."""
+    """Lossy WebP at the kind's quality, or at less if the sheet exceeds `wanted_bytes`."""
     for share in QUALITY_SHARES:
         data = _encode(sheet, quality=round(share * kind.quality), method=2)
         if len(data) <= kind.wanted_bytes:

@@ -1,4 +1,4 @@
-"""The templates: found, digested, rendered."""
+"""Loads, digests and renders the templates of pages."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Templates:
         self._environment = jinja2.Environment(
             loader=loader,
             autoescape=True,
-            auto_reload=False,  # or every page looks whether a template changed
+            auto_reload=False,  # else every page checks whether a template changed
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
-            keep_trailing_newline=True,  # sections that follow each other begin on a line each
+            keep_trailing_newline=True,  # so that each section begins on a new line
             lstrip_blocks=True,
         )
         inlined = {name: _Inlined(static_dir / name) for name in ("js/lost.js", "css/lost.css")}
@@ -59,9 +59,9 @@ class Templates:
 
 
 class _Inlined:
-    """A script or style within 404.html, which is served at any depth and can link to nothing.
+    """A script or style inside 404.html, which is served at any depth and so cannot link to files.
 
-    The page's Content-Security-Policy names it by its digest.
+    The page's Content-Security-Policy allows it by its digest.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,5 +71,5 @@ class _Inlined:
 
 
 def _tidy(html: str) -> str:
-    """Without blank lines and indentation, which are paid for 27,560 times."""
+    """HTML without blank lines and indentation, which would enlarge every page."""
     return re.sub(r"\n\s*", "\n", html)

@@ -15,7 +15,7 @@ from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
 from atlas.units import Layer, Unit
 from atlas.vocabulary import words_of
 
-# What belongs to the page itself, beside the sections of the kinds.
+# Sections of the page itself, in addition to those of the kinds.
 OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
     "notes": (Placed(20, "evidence.html", evidence_view),)
 }
@@ -81,7 +81,7 @@ def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
 
 
 def _card(contents: Contents, layer: Layer, unit: Unit) -> Card | None:
-    """Classes are passed on; the many pages of other units are to stay small."""
+    """Only pages of classes have a card, because the many pages of other units are kept small."""
     if not layer.is_classifier:
         return None
     picture = paths.unit_picture(unit) if contents.has_picture(unit) else None

@@ -21,12 +21,12 @@ def response(score: Score, value: float, digits: int = 2) -> str:
 
 
 def plain(value: float) -> str:
-    """`0.98` or `−0.05`: where a plus would surprise."""
+    """`0.98` or `−0.05`, with a true minus and without a plus."""
     return signed(value).lstrip("+")
 
 
 def round_number(value: float) -> str:
-    """`+0.5`, `0` or `−10`, with no more digits than it has."""
+    """`+0.5`, `0` or `−10`, without trailing zeros."""
     return f"{value:+g}".replace("-", MINUS) if value else "0"
 
 
@@ -36,19 +36,19 @@ def weight(value: float) -> str:
 
 
 def strength(value: float) -> str:
-    """A signed strength to two significant digits, which is as far as it goes: `+0.20`."""
+    """A signed strength to two significant digits: `+0.20`."""
     return f"{value:+#.2g}".rstrip(".").replace("-", MINUS)
 
 
 def percent(share: float) -> str:
-    """`98.2 %`; `< 0.1 %` and `> 99.9 %`, since a softmax is never quite nothing or all."""
+    """`98.2 %`; `< 0.1 %` or `> 99.9 %` at the ends, since a softmax never reaches 0 or 1."""
     if share < 0.001:
         return "< 0.1 %"
     return "> 99.9 %" if share >= 0.9995 else f"{100 * share:.1f} %"
 
 
 def share(part: float) -> str:
-    """`0 %`, `12.3 %`, `100 %`: of things counted, where nothing and all do occur."""
+    """`0 %`, `12.3 %`, `100 %`: a share of counted things, which can be exactly 0 or 1."""
     return f"{part:.0%}".replace("%", " %") if part in (0, 1) else percent(part)
 
 

@@ -18,7 +18,7 @@ INPUT_SIZE_PX = 80
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 WEIGHTS_PATH = Path(__file__).with_name("demo.safetensors")
-# Of photographs the middle 7/8 are seen. No whole number of pixels gives just that share.
+# The middle 7/8 of a photograph is kept, so `resize_px` is not a whole number.
 PREPROCESSING = Preprocessing(INPUT_SIZE_PX, INPUT_SIZE_PX * 8 / 7, MEAN, STD)
 
 

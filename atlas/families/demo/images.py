@@ -1,4 +1,4 @@
-"""Images for the demo network in the place of photographs: new drawings of its own classes."""
+"""Images for the demo network instead of photographs: new drawings of its classes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from atlas.units import Preprocessing
 
 N_PER_CLASS = 16
 SOURCE = Path(__file__).with_name("drawings.py")
-# Of the source, as it read under its first address; a test compares them. It is to change with
-# whatever changes a drawing, so that nothing made from other drawings is taken for this.
+# SHA-256 of drawings.py with the package's earlier name, atlas.demo; a test compares the two. It
+# must change with every change of a drawing, because it is part of the keys of the artifacts that
+# are made from the drawings.
 DRAWINGS_SHA256 = "037628f508ed2e67e00d794b9bc03fb89c698bd4c4c6892bd7e4b4e141e7d4b0"
 
 
 @dataclass(frozen=True)
 class Drawings(ImageSet):
-    """Drawings that the network was not trained on, drawn when they are wanted.
+    """Drawings that the network was not trained on, drawn when they are loaded.
 
-    They have names as files would, in one folder per class.
+    They are named like files in one folder per class.
     """
 
     files: tuple[str, ...]
@@ -32,7 +33,7 @@ class Drawings(ImageSet):
 
     @classmethod
     def new(cls) -> Drawings:
-        """Some of each class, the same always."""
+        """The same `N_PER_CLASS` drawings of each class every time."""
         files = tuple(
             f"{index:02d}/{nth:02d}.png"
             for index in range(len(DRAWINGS))
@@ -42,16 +43,16 @@ class Drawings(ImageSet):
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What is drawn, in the order of the drawings."""
+        """Labels of the drawings' classes, in the order of the classes."""
         return tuple(drawing.label for drawing in DRAWINGS)
 
     def label(self, file: str) -> str:
-        """What a drawing shows."""
+        """The label of a drawing's class."""
         index, _ = _numbers(file)
         return DRAWINGS[index].label
 
     def load(self, file: str, preprocessing: Preprocessing) -> Pixels:
-        """One drawing, which must be wanted in the size they are drawn in."""
+        """One drawing, (size_px, size_px, 3); `size_px` must be the size of the drawings."""
         index, nth = _numbers(file)
         pixels = DRAWINGS[index].draw(np.random.default_rng((index, nth)))
         assert pixels.shape == (preprocessing.size_px, preprocessing.size_px, 3)
@@ -59,6 +60,6 @@ class Drawings(ImageSet):
 
 
 def _numbers(file: str) -> tuple[int, int]:
-    """Of the class and of the drawing in it, from a name such as "07/03.png"."""
+    """Class index and number of a drawing, from a name such as "07/03.png"."""
     folder, _, name = file.partition("/")
     return int(folder), int(name.removesuffix(".png"))

@@ -1,7 +1,8 @@
-"""A residual network small enough to ship, with all the traps of a large one.
+"""A residual network that is small enough for the package and has the structure of a large one.
 
-Named and wired like torchvision's: bottleneck blocks whose one ReLU is reused in place, a strided
-3x3, 1x1 projections on the shortcut, and a block with a plain shortcut.
+Its modules are named and connected like those of torchvision's ResNets: bottleneck blocks whose
+only ReLU is used several times and in place, a strided 3x3 conv, 1x1 projections on the shortcut,
+and a block with an identity shortcut.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1, added to a shortcut."""
+    """A 1x1, a 3x3 and a 1x1 conv, added to a shortcut."""
 
     def __init__(self, in_channels: int, width: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps of `out_channels`, at the stride of the 3x3."""
+        """The block's maps: (B, in_channels, H, W) -> (B, out_channels, H/stride, W/stride)."""
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
@@ -53,7 +54,7 @@ class DemoNetwork(nn.Module):
         self.fc = nn.Linear(96, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of normalised images."""
+        """Logits of normalised images: (B, 3, H, W) -> (B, n_classes)."""
         x = self.relu(self.bn1(self.conv1(images)))  # (B, 16, H/2, W/2)
         x = self.layer1(self.maxpool(x))  # (B, 48, H/4, W/4)
         x = self.layer2(x)  # (B, 96, H/8, W/8)
@@ -62,5 +63,5 @@ class DemoNetwork(nn.Module):
 
 
 def build_demo(n_classes: int) -> nn.Module:
-    """The demo network with fresh weights."""
+    """The demo network with random weights."""
     return DemoNetwork(n_classes)

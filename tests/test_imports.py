@@ -1,0 +1,64 @@
+"""What imports what: torch is there only where something is made, and no module imports back."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "atlas"
+HEAVY = {"torch", "torchvision"}
+
+
+def modules(*patterns: str) -> list[str]:
+    """Dotted names of the modules that match, without those that run something when imported."""
+    paths = (path for pattern in patterns for path in PACKAGE.glob(pattern))
+    names = (path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in paths)
+    return sorted(name.removesuffix(".__init__") for name in names)
+
+
+def test_nothing_but_making_imports_torch():
+    shown = modules(
+        "site/*.py", "kinds/*.py", "kinds/*/__init__.py", "kinds/*/view.py", "likes/v*.py"
+    )
+    others = ["atlas.command", "atlas.pipeline", "atlas.plan", "atlas.families", "atlas.cache"]
+    assert len(shown) > 40
+    code = f"import importlib, sys\nfor name in {shown + others}: importlib.import_module(name)\n"
+    code += f"print(sorted({HEAVY} & sys.modules.keys()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def imported_by(path: Path) -> set[str]:
+    """Modules of the package that a module imports when it is itself imported."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return {name for name in names if name.startswith("atlas")}
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("pictures/*.py", ("atlas.cache", "atlas.engine", "atlas.site", "atlas.pipeline")),
+        ("network/*.py", ("atlas.kinds", "atlas.plan", "atlas.cache", "atlas.site")),
+        ("families/**/*.py", ("atlas.network", "atlas.kinds", "atlas.site")),
+        ("kinds/*/__init__.py", ("atlas.plan", "atlas.engine", "atlas.site", "atlas.pictures")),
+        ("site/*.py", ("atlas.engine", "atlas.renderer", "atlas.pictures", "atlas.pipeline")),
+        ("plan.py", ("atlas.engine", "atlas.renderer", "atlas.site", "atlas.pipeline")),
+    ],
+)
+def test_modules_import_from_their_left_only(left, right):
+    for path in PACKAGE.glob(left):
+        back = [name for name in imported_by(path) if name.startswith(right)]
+        assert not back, (path, back)
