@@ -63,7 +63,8 @@ create table if not exists image_digests (
 """
 _MIGRATIONS = {
     # Facts are deleted so that they are read from the network again. Artifacts of the kind
-    # `similar` are deleted because their keys are computed differently now.
+    # `similar` are deleted because their keys are computed differently now. Keys of the kinds
+    # `natural` and `examples` are listed, so that they can be replaced by new ones.
     3: f"""
 alter table checkpoints add column saved_at real not null default 0;
 update checkpoints set saved_at = cast(strftime('%s', 'now') as real);
@@ -88,7 +89,7 @@ class Artifact:
     numbers_json: str  # the record
     seconds: float  # render time
     data: bytes  # the encoded picture, or arrays that belong to the record
-    slot: str = ""  # artifacts with the same slot are deleted when this is stored; empty: none
+    slot: str = ""  # the artifact stored for this slot before is deleted; empty: none is
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class Cache:
         if hashlib.sha256(data).hexdigest() != digest:
             raise CacheError(
                 f"artifact {key[:12]} in {self.path} is damaged; "
-                "remove it with `python build.py clean damaged`, then build again"
+                "remove it with the command `clean damaged`, then build again"
             )
         return bytes(data)
 
@@ -229,11 +230,11 @@ class Cache:
             self._db.execute("vacuum")
 
     def old_addresses(self) -> set[str]:
-        """Keys of artifacts that an earlier version addressed in another way."""
+        """Keys of artifacts whose address an earlier version computed in another way."""
         return {key for (key,) in self.execute("select key from old_addresses")}
 
     def readdress(self, new_keys: Mapping[str, str]) -> None:
-        """Give artifacts of an earlier version their present keys, by their old ones."""
+        """Replace keys of an earlier version; `new_keys` gives the new key of each old one."""
         pairs = [(new, old) for old, new in new_keys.items()]
         with self._errors_explained(), self._db:
             self._db.executemany("update or ignore artifacts set key = ? where key = ?", pairs)
@@ -294,7 +295,7 @@ class Cache:
             self._db.close()
             raise CacheError(
                 f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
-                "give another folder with --cache, or remove it with `python build.py clean cache`"
+                "give another folder with --cache, or remove it with the command `clean cache`"
             )
         # Commits survive a killed process; a power cut may undo the last transactions.
         self._db.execute("pragma journal_mode = wal")

@@ -1,4 +1,4 @@
-"""From what was asked to units: ranges, layer names and globs, class labels."""
+"""Finds the units that a selection names by ranges, layer names, globs and class labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All kinds of artifacts. Each is a folder: what it is, how it is made, how it is shown."""
+"""All kinds of artifacts, each in a folder with what it is, how it is made and how it is shown."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from atlas.kinds import (
 )
 from atlas.kinds.kind import Kind
 
-# In the order of making: what costs nothing and what people look for comes first, and every kind
-# after those that it is made from.
+# In the order of making: cheap kinds and the main pictures come first, and every kind comes after
+# those that it is made from.
 KINDS: tuple[Kind[Any], ...] = (
     filter.KIND,
     circuit.KIND,
@@ -41,10 +41,10 @@ KINDS: tuple[Kind[Any], ...] = (
 
 
 def find_kinds(names: Sequence[str], kinds: Sequence[Kind[Any]] = KINDS) -> tuple[Kind[Any], ...]:
-    """The kinds of these names, in the order of making; all of them for no names.
+    """The kinds with these names, in the order of making; all kinds if no names are given.
 
     Raises:
-        SpecError: a kind that there is not.
+        SpecError: no kind has one of the names.
     """
     known = [kind.name for kind in kinds]
     for name in names:

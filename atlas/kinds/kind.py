@@ -1,4 +1,4 @@
-"""What there is to know about one kind of artifact: `Kind`, and the data that it is made of."""
+"""`Kind`, the definition of one kind of artifact, and the types of its fields."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from atlas.records import RecordType
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.units import Layer, NetworkFacts, Unit
 
-# Of the page of a unit: on the left the large picture, small ones beneath it, and what follows; on
-# the right notes; below both the rest. Of the page of a layer: figure and below.
+# On a unit's page, the large picture is on the left, with its companions and the gallery under it;
+# the notes are on the right, and `below` is under both. A layer's page has `figure` and `below`.
 PagePart = Literal["picture", "companions", "gallery", "notes", "below", "figure"]
 
 
@@ -23,10 +23,10 @@ class Scope(Protocol):
     """What one artifact is made for: a unit, a sample, several units together, a whole layer."""
 
     def units(self, layer: Layer, chosen: Sequence[Unit]) -> tuple[Unit, ...]:
-        """What artifacts are made for when these units of a layer are chosen."""
+        """The units that artifacts are made for when these units of a layer are chosen."""
 
     def position(self, layer: Layer, index: int) -> int:
-        """Where a unit's picture stands, counted over all sheets of the layer."""
+        """The position of a unit's picture, counted over all sheets of the layer."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class EachUnit:
         return tuple(chosen)
 
     def position(self, layer: Layer, index: int) -> int:
-        """In the order of the units."""
+        """The index of the unit."""
         return index
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An artifact for some units of every layer: evenly spread, always the same ones."""
+    """An artifact for a fixed sample of every layer's units, evenly spaced."""
 
     n_units: int
 
@@ -59,7 +59,7 @@ class Sample:
         return tuple(unit for unit in chosen if unit.index in indices)
 
     def position(self, layer: Layer, index: int) -> int:
-        """In the order of the sample."""
+        """The unit's position in the sample."""
         return self.indices(layer).index(index)
 
 
@@ -78,7 +78,7 @@ class SheetOf:
         return tuple(dict.fromkeys(layer.unit(self.first(unit.index)) for unit in chosen))
 
     def position(self, layer: Layer, index: int) -> int:
-        """In the order of the units."""
+        """The index of the unit."""
         return index
 
 
@@ -91,7 +91,7 @@ class WholeLayer:
         return (layer.whole,)
 
     def position(self, layer: Layer, index: int) -> int:
-        """In the order of the units."""
+        """The index of the unit."""
         return index
 
 
@@ -99,8 +99,8 @@ class WholeLayer:
 class Source:
     """A kind of artifact that another is made from.
 
-    From the artifact of the same layer; or from those of the whole network, as far as they are
-    there: then the artifact is out of date as soon as there are more.
+    It is made from the artifacts of the same layer, or from those of the whole network that exist.
+    In the latter case it is out of date as soon as more of them exist.
     """
 
     kind: str
@@ -109,7 +109,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a picture is stored: lossy WebP, or lossless where it is smaller than some width."""
+    """How a picture is stored: as lossy WebP, or losslessly if it is narrower than a limit."""
 
     quality: int = 78
     lossless_below_px: float = SMALL_PX
@@ -131,17 +131,17 @@ class Column:
 
     name: str  # as people read it
     field: str  # its name in the kind's record
-    unit: str = ""  # that it is counted in
+    unit: str = ""  # of measurement
     selective: str = ""  # field that must be at least `SELECTIVE` for the number to mean anything
     order: int | None = None  # among all columns; that of the kind if left out
 
 
-SELECTIVE = 0.1  # a unit with a lower selectivity prefers no angle
+SELECTIVE = 0.1  # units with a lower selectivity count as preferring no angle
 
 
 @dataclass(frozen=True)
 class EvidenceRow:
-    """A line of the list beside the axis of evidence."""
+    """A line of the list below the axis of evidence."""
 
     term: str
     end: Literal["low", "high", "range"]
@@ -154,10 +154,10 @@ class Evidence:
     """What a kind contributes to the axis of evidence; its records have a method `ends`."""
 
     style: str  # class of the style sheet for its mark and its lines
-    is_point: bool  # one mark, or a band
+    is_point: bool  # whether it is drawn as a point rather than a band
     order: int  # marks are drawn in this order, wide bands first
     rows: tuple[EvidenceRow, ...]
-    median: str = ""  # (contents, layer) -> what the median of the units' peaks is taken on
+    median: str = ""  # (contents, layer) -> what units respond to, for their median response
     median_order: int = 0
 
 
@@ -177,7 +177,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Kind(Generic[RecordType]):
-    """Everything that there is to know about one kind of artifact.
+    """The definition of one kind of artifact.
 
     Functions that import torch, or parts of the site, are given as `package.module:name`.
     """
@@ -191,15 +191,15 @@ class Kind(Generic[RecordType]):
     folder: Path  # of its templates
     order: int = 100  # among other kinds on pages
     possible: Callable[[AtlasSpec, Layer, NetworkFacts], bool] | None = None
-    needs: str = ""  # what is missing where it is not possible
-    needs_images: bool = False  # to be made, photographs must be there
+    needs: str = ""  # what a layer or atlas lacks if it is not possible
+    needs_images: bool = False  # whether making it reads photographs
     sources: Callable[[AtlasSpec], tuple[Source, ...]] | None = None
     steps: Callable[[Any, NetworkFacts], float] | None = None  # full-size steps for one unit
     is_made_on_host: bool = False  # rather than on the device
     is_file: bool = False  # the site has each picture as a file of its own
     encoding: Encoding = Encoding()
     sheet: SheetKind | None = None  # for pictures that the site shows on sprite sheets
-    sheet_words: str = ""  # what the grid of a layer calls them, if it can show them
+    sheet_words: str = ""  # their name in a layer's grid; empty: the grid cannot show them
     columns: tuple[Column, ...] = ()
     evidence: Evidence | None = None
     unit_sections: tuple[Section, ...] = ()
@@ -216,5 +216,5 @@ class Kind(Generic[RecordType]):
         return self.sources(asked) if self.sources else ()
 
     def steps_of(self, spec: ArtifactSpec, facts: NetworkFacts) -> float:
-        """Full-size steps of ascent for one unit; single passes forward count as none."""
+        """Full-size steps of ascent for one unit; forward passes alone do not count."""
         return self.steps(spec, facts) if self.steps else 0.0

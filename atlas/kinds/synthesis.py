@@ -1,4 +1,4 @@
-"""What kinds of synthesised pictures share: their numbers, and what they cost."""
+"""What kinds of synthesised pictures share: their record and their number of steps."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class PictureRecord:
     """What was measured on the finished picture of one unit."""
 
     score: float | None = value(
-        "response: for a channel its mean over all positions, for a class its logit",
+        "response: for a channel the mean over all positions, for a class the logit",
         "{score}",
         default=None,
     )
-    highest: float | None = value("at the strongest position", "{score}_max", default=None)
-    lowest: float | None = value("at the weakest position", "{score}_min", default=None)
-    start: float | None = value("response to the first noise", "{score}_start", default=None)
+    highest: float | None = value("response at the strongest position", "{score}_max", default=None)
+    lowest: float | None = value("response at the weakest position", "{score}_min", default=None)
+    start: float | None = value("response to the noise that the ascent began with", "{score}_start", default=None)
     p: float | None = value("probability of the class", default=None)
-    rank: int | None = value("place of the class among all, from 0", default=None)
+    rank: int | None = value("rank of the class among all classes, from 0", default=None)
     top5: Sequence[tuple[int, float]] | None = value(
         "the classes with the highest probabilities: index and probability", default=None
     )
-    dead: bool = value("nothing that was tried changed the response", default=False)
+    dead: bool = value("whether the unit is dead: no step of the ascent had a gradient", default=False)
     embedding: str | None = internal(
-        "where the picture lies among all pictures: base64 of half-precision numbers", default=None
+        "embedding of the picture: base64 of half-precision numbers", default=None
     )
 
     @property
@@ -44,7 +44,7 @@ class PictureRecord:
 
     @property
     def dead_mark(self) -> int | None:
-        """1 for a dead unit, to sort by."""
+        """1 for a dead unit, else None: a number to sort by."""
         return 1 if self.dead else None
 
 

@@ -116,19 +116,30 @@ class Contents:
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:
-        """By layer, indices of the units that have a page: those with an artifact of their own."""
-        return {
-            layer.name: tuple(unit.index for unit in layer.units if self._has_page(unit))
-            for layer in self.facts.layers
-        }
+        """By layer, indices of the units that have a page."""
+        return {layer.name: self._paged(layer) for layer in self.facts.layers}
 
-    def _has_page(self, unit: Unit) -> bool:
-        """Whether a unit has an artifact of its own.
+    def _paged(self, layer: Layer) -> tuple[int, ...]:
+        """The units with an artifact of their own, or else those on sheets.
 
-        A sheet does not count: it is made for several units even if only one of them was chosen.
+        A sheet is made for several units even if only one of them was chosen.
         """
+        own = [unit.index for unit in layer.units if self._has_own(unit)]
+        return tuple(own or self._on_sheets(layer))
+
+    def _has_own(self, unit: Unit) -> bool:
         made = self.entries.get(unit.id)
         return made is not None and not made.keys() <= self._sheet_kinds
+
+    def _on_sheets(self, layer: Layer) -> list[int]:
+        """The units on sheets that are not empty."""
+        sheets = [(kind, kind.scope) for kind in self.kinds if isinstance(kind.scope, SheetOf)]
+        return [
+            unit.index
+            for unit in layer.units
+            for kind, scope in sheets
+            if (sheet := self.entry(layer.unit(scope.first(unit.index)), kind)) and sheet.width_px
+        ]
 
     @functools.cached_property
     def _sheet_kinds(self) -> frozenset[str]:

@@ -88,7 +88,7 @@ class Maker:
         except OSError as error:
             raise SiteError(
                 f"a picture for {output.path} cannot be read: {error}; "
-                "remove damaged pictures with `python build.py clean damaged`, then build again"
+                "remove damaged pictures with the command `clean damaged`, then build again"
             ) from error
         path = self.out_dir / output.path
         is_unchanged = (

@@ -361,7 +361,7 @@ def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
 def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
     short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
     units = wording.count(layer.n_units)
-    kernel = "×".join(str(side) for side in layer.kernel)  # without the spaces that running text has
+    kernel = "×".join(str(side) for side in layer.kernel)  # without the spaces of running text
     return Tile(
         name=short,
         href=paths.layer_page(layer.name),

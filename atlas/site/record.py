@@ -65,7 +65,7 @@ def sizes(out_dir: Path, paths: Iterable[str]) -> dict[str, int]:
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file in one step: it holds either its old or its new bytes, even after a kill."""
     folder, name = os.path.split(path)
-    part = os.path.join(folder, PART_PREFIX + name)  # noqa: PTH118, a Path is slower to make than a file
+    part = os.path.join(folder, PART_PREFIX + name)  # noqa: PTH118, pathlib is slower than the write
     try:
         with open(part, "wb") as file:  # noqa: PTH123
             file.write(data)

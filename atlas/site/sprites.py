@@ -18,7 +18,7 @@ from atlas.sheets import SheetKind, Size
 
 LAYOUT_VERSION = 1  # raised when the same pictures give other bytes
 THUMB_PX = 64
-QUALITY_SHARES = (1.0, 0.75, 0.5, 0.3)  # of a sheet's quality, tried until the sheet is small enough
+QUALITY_SHARES = (1.0, 0.75, 0.5, 0.3)  # of a sheet's quality, tried until it is small enough
 
 # Few cells per sheet, so that the first screen loads few pictures that it does not show.
 THUMBS = SheetKind("thumbs", columns=6, cell_px=THUMB_PX)
@@ -53,7 +53,7 @@ def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, Pixels]) -> bytes
     lossless = kind.is_lossless(sizes_px)
     for cell, whole in pictures.items():
         picture = _resize(whole, kind.fitted_px(_size_px(whole)))
-        if not lossless:  # fill the cell, because lossy blocks mix the picture with its surroundings
+        if not lossless:  # fill the cell, because lossy blocks mix a picture with what surrounds it
             _paste(sheet, _resize(picture, cell_px), kind, cell, cell_px)
         _paste(sheet, picture, kind, cell, cell_px)
     if lossless:

@@ -90,7 +90,7 @@ def write_site(
     """
     started = time.perf_counter()
     templates = Templates(templates_dir, static_dir, contents, site_of(contents, base_url))
-    program = _program(templates, static_dir)
+    program = _program(templates, static_dir, contents)
     inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
     try:
         _prepare(out_dir)
@@ -186,10 +186,12 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _program(templates: Templates, static_dir: Path) -> str:
-    """The digest of all that makes a site from its contents."""
+def _program(templates: Templates, static_dir: Path, contents: Contents) -> str:
+    """The digest of all that makes a site from its contents, kinds from outside included."""
     state = hashlib.blake2b(templates.digest.encode())
-    for folder, pattern in ((static_dir, "*"), (PACKAGE_DIR, "*.py"), (PACKAGE_DIR, "*.html")):
+    outside = {kind.folder for kind in contents.kinds if PACKAGE_DIR not in kind.folder.parents}
+    parts = [(static_dir, "*"), (PACKAGE_DIR, "*.py"), (PACKAGE_DIR, "*.html")]
+    for folder, pattern in (*parts, *((folder, "*.py") for folder in sorted(outside))):
         for path in sorted(folder.rglob(pattern)):
             if path.is_file():
                 state.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())

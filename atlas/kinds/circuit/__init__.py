@@ -1,4 +1,4 @@
-"""Which units feed a unit, and which it feeds, from the weights alone."""
+"""The strongest inputs and outputs of every unit, from the weights alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CircuitSpec:
     name: ClassVar[str] = "circuit"
     version: ClassVar[int] = 1
 
-    n_partners: int = 5  # of each sign, on each side
+    n_partners: int = 5  # of each sign, among inputs and among outputs
 
 
 _PARTNERS = "each [index of its layer, its channel, strength], strongest first"
@@ -31,34 +31,34 @@ _PARTNERS = "each [index of its layer, its channel, strength], strongest first"
 
 @dataclass(frozen=True)
 class CircuitRecord:
-    """The circuits of a layer's units; what cannot be told from the weights is left out."""
+    """The circuits of a layer's units; what the weights do not determine is left out."""
 
     excited_by: StrongestConnections | None = per_unit(
-        f"inputs that excite it; {_PARTNERS}", default=None
+        f"inputs that excite the unit; {_PARTNERS}", default=None
     )
     inhibited_by: StrongestConnections | None = per_unit(
-        f"inputs that inhibit it; {_PARTNERS}", default=None
+        f"inputs that inhibit the unit; {_PARTNERS}", default=None
     )
     excites: StrongestConnections | None = per_unit(
-        f"units that it excites; {_PARTNERS}", default=None
+        f"units that the unit excites; {_PARTNERS}", default=None
     )
     inhibits: StrongestConnections | None = per_unit(
-        f"units that it inhibits; {_PARTNERS}", default=None
+        f"units that the unit inhibits; {_PARTNERS}", default=None
     )
     speaks_for: StrongestConnections | None = per_unit(
-        f"classes that it raises; {_PARTNERS}", default=None
+        f"classes whose logit the unit raises; {_PARTNERS}", default=None
     )
     speaks_against: StrongestConnections | None = per_unit(
-        f"classes that it lowers; {_PARTNERS}", default=None
+        f"classes whose logit the unit lowers; {_PARTNERS}", default=None
     )
     n_effective: Sequence[float] | None = per_unit(
-        "inputs that would be as concentrated if all counted alike", default=None
+        "effective number of inputs: the participation ratio of their strengths", default=None
     )
-    top_share: Sequence[float] | None = per_unit("share of the five strongest inputs", default=None)
+    top_share: Sequence[float] | None = per_unit("share of the five strongest inputs in the strength of all", default=None)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> CircuitSpec:
-    """The same for all layers."""
+    """The spec, which is the same for all layers."""
     return CircuitSpec()
 
 

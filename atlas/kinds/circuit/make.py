@@ -1,7 +1,8 @@
-"""Circuits, from the weights alone.
+"""Circuits, the strongest inputs and outputs of every unit, computed from the weights alone.
 
-The strength of a connection says by how many of its own sigmas the reading unit moves when the
-writing unit moves by one of its own; for a class, by how much its logit does.
+A connection goes from a unit that writes a channel to a unit that reads it. Its strength is by how
+many of its own sigmas (standard deviations) the reading unit moves when the writing unit moves by
+one of its own; for a class, by how much its logit moves.
 """
 
 from __future__ import annotations
@@ -22,26 +23,26 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 from atlas.units import Layer
 
-N_TOP = 5  # inputs whose share is given
-# By whether classes read, the record's fields for outputs of both signs.
+N_TOP = 5  # strongest inputs whose share is recorded
+# Record fields for outputs of positive and negative strength, by whether the outputs are classes.
 OUTPUTS = {False: ("excites", "inhibits"), True: ("speaks_for", "speaks_against")}
 
-Fields = dict[str, list[Any]]  # of a record
+Fields = dict[str, list[Any]]  # fields of a record by their names
 
 
 class Kernels(NamedTuple):
-    """What a layer makes of its inputs, in its own sigmas: (n_units, in_channels) each.
+    """Summaries of a layer's kernels in sigmas of its units: (n_units, in_channels) each.
 
-    A kernel larger than 1x1 can both excite and inhibit: at different places.
+    A kernel larger than 1x1 can have positive and negative weights at different positions.
     """
 
-    positive: Tensor  # sum of the positive places
-    negative: Tensor  # sum of the negative places, turned over
+    positive: Tensor  # sum of the positive weights
+    negative: Tensor  # minus the sum of the negative weights
     norm: Tensor  # root of the sum of squares
 
 
 class Connections(NamedTuple):
-    """Strengths of all connections into some units, (units, channels) each, none below zero."""
+    """Magnitudes of the connections into a layer's units, (n_units, in_channels) each."""
 
     excitatory: Tensor
     inhibitory: Tensor
@@ -56,8 +57,8 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
 def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec) -> list[Panel]:
     """For each of these layers, the strongest inputs and outputs of every unit.
 
-    An input channel that several layers write is named after the one that moves it most. What
-    cannot be told from the weights is left out of a record.
+    If several layers write an input channel, the one that moves it most is given. Fields that
+    cannot be derived from the weights are left out of a record.
     """
 
     @cache
@@ -71,50 +72,52 @@ def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec)
         fields = _inputs(kernels_of(layer), signal, indices, spec) if signal else {}
         for are_classes, names in OUTPUTS.items():
             if swings := _swings(network, layer, are_classes=are_classes):
-                into = [connections(kernels_of(reader), swing) for reader, swing in swings.items()]
-                fields |= _outputs(tuple(swings), into, names, spec)
+                by_reader = [
+                    connections(kernels_of(reader), swing) for reader, swing in swings.items()
+                ]
+                fields |= _outputs(tuple(swings), by_reader, names, spec)
         panels.append(Panel(layer.whole, CircuitRecord(**fields)))
     return panels
 
 
 def kernels(weight: Tensor, reader: Reader) -> Kernels:
-    """A layer's weights (n_units, in_channels / groups, kh, kw) as they move it, in its sigmas."""
+    """Summaries of a layer's kernels, from weights (n_units, in_channels / groups, kh, kw)."""
     in_sigmas = weight.flatten(2) * (reader.sign / reader.std).view(-1, 1, 1)
     parts = (
         in_sigmas.clamp(min=0).sum(2),
         -in_sigmas.clamp(max=0).sum(2),
         in_sigmas.square().sum(2).sqrt(),
     )
-    return Kernels(*(_over_all_inputs(part, reader.layer) for part in parts))
+    return Kernels(*(_to_all_channels(part, reader.layer) for part in parts))
 
 
 def connections(kernels: Kernels, swing: Tensor) -> Connections:
-    """What input channels do to a layer's units when they swing so far, (in_channels,)."""
-    turned, size = swing < 0, swing.abs()
+    """Connections into a layer's units, from how far its inputs move, `swing` (in_channels,)."""
+    is_negative, size = swing < 0, swing.abs()
     return Connections(
-        torch.where(turned, kernels.negative, kernels.positive) * size,
-        torch.where(turned, kernels.positive, kernels.negative) * size,
+        torch.where(is_negative, kernels.negative, kernels.positive) * size,
+        torch.where(is_negative, kernels.positive, kernels.negative) * size,
     )
 
 
 def spread(sizes: Tensor) -> Fields:
-    """How many inputs count, and what the largest of them carry together.
+    """The effective number of each unit's inputs, and the share of its `N_TOP` largest inputs.
 
     Args:
-        sizes: of what each input does to each unit, (n_units, in_channels).
+        sizes: magnitude of each input's effect on each unit, (n_units, in_channels).
 
     Source: the participation ratio, https://en.wikipedia.org/wiki/Inverse_participation_ratio
     """
-    whole = sizes.sum(1)
-    some = whole.clamp(min=torch.finfo(sizes.dtype).tiny)
+    total = sizes.sum(1)
+    divisor = total.clamp(min=torch.finfo(sizes.dtype).tiny)  # never zero
     top = sizes.topk(min(N_TOP, sizes.shape[1])).values.sum(1)
-    shares = sizes / some[:, None]  # squares of the sizes themselves could vanish
-    n_effective = torch.where(whole > 0, 1 / shares.square().sum(1), 0)
-    return {"n_effective": rounded(n_effective), "top_share": rounded(top / some)}
+    shares = sizes / divisor[:, None]  # squares of the sizes themselves could underflow
+    n_effective = torch.where(total > 0, 1 / shares.square().sum(1), 0)
+    return {"n_effective": rounded(n_effective), "top_share": rounded(top / divisor)}
 
 
-def _over_all_inputs(part: Tensor, layer: Layer) -> Tensor:
-    """From the channels of each unit's group (n_units, in_channels / groups) to all channels."""
+def _to_all_channels(part: Tensor, layer: Layer) -> Tensor:
+    """Values for a group's channels (n_units, in_channels / groups) as (n_units, in_channels)."""
     if layer.groups == 1:
         return part
     n_units, per_group = part.shape
@@ -124,7 +127,7 @@ def _over_all_inputs(part: Tensor, layer: Layer) -> Tensor:
 
 
 def _swings(network: Network, writer: Layer, *, are_classes: bool) -> dict[Layer, Tensor]:
-    """By layer that reads this one, how far this one moves its input channels."""
+    """For each layer that reads `writer`, how far `writer` moves its inputs, (in_channels,)."""
     return {
         reader: signal.swings[writer.name]
         for reader in network.facts.layers
@@ -137,7 +140,7 @@ def _swings(network: Network, writer: Layer, *, are_classes: bool) -> dict[Layer
 def _inputs(
     kernels: Kernels, signal: Signal, indices: Mapping[str, int], spec: CircuitSpec
 ) -> Fields:
-    """Each unit's strongest inputs, their layers given by the `indices` of their names."""
+    """Each unit's strongest inputs; `indices` are the layers' indices by their names."""
     writers = torch.tensor([indices[name] for name in signal.writers], device=kernels.norm.device)
     strongest, swing = signal.strongest()  # (in_channels,)
     writer = writers[strongest]
@@ -151,37 +154,37 @@ def _inputs(
 
 def _outputs(
     readers: Sequence[Layer],
-    into: Sequence[Connections],
+    by_reader: Sequence[Connections],
     names: tuple[str, str],
     spec: CircuitSpec,
 ) -> Fields:
-    """The strongest over all units of all readers."""
-    device = into[0].excitatory.device
-    sizes = torch.tensor([reader.n_units for reader in readers], device=device)
+    """Each unit's strongest outputs among the units of all readers."""
+    device = by_reader[0].excitatory.device
+    n_units = torch.tensor([reader.n_units for reader in readers], device=device)
     layer = torch.tensor([reader.index for reader in readers], device=device)
-    layer = layer.repeat_interleave(sizes)  # (units of all readers,)
+    layer = layer.repeat_interleave(n_units)  # (units of all readers,)
     channel = torch.cat([torch.arange(reader.n_units, device=device) for reader in readers])
     return {
         name: _partners(torch.cat(parts).T, layer, channel, sign, spec)
-        for name, parts, sign in zip(names, zip(*into, strict=True), (1, -1), strict=True)
+        for name, parts, sign in zip(names, zip(*by_reader, strict=True), (1, -1), strict=True)
     }
 
 
 def _partners(
     strengths: Tensor, layer: Tensor, channel: Tensor | None, sign: int, spec: CircuitSpec
 ) -> list[list[Connection]]:
-    """Each unit's strongest partners, none that does nothing.
+    """Each unit's strongest partners, without those of strength 0.
 
     Args:
-        strengths: of P partners for N units, (N, P).
-        layer: indices of the partners' layers, (P,).
-        channel: the partners among the units of their layers, (P,); None: they are in order.
-        sign: of the strengths.
-        spec: how many.
+        strengths: magnitudes of P partners' connections to N units, (N, P).
+        layer: index of each partner's layer, (P,).
+        channel: index of each partner in its layer, (P,); None if partner p is channel p.
+        sign: sign of the strengths.
+        spec: gives the number of partners.
     """
-    values, places = strengths.topk(min(spec.n_partners, strengths.shape[1]))  # (N, n)
-    channels = places if channel is None else channel[places]
-    rows = zip(layer[places].tolist(), channels.tolist(), values.tolist(), strict=True)
+    values, order = strengths.topk(min(spec.n_partners, strengths.shape[1]))  # (N, n)
+    channels = order if channel is None else channel[order]
+    rows = zip(layer[order].tolist(), channels.tolist(), values.tolist(), strict=True)
     return [
         [
             [index, unit, sign * float(f"{value:.4g}")]

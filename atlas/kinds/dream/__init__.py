@@ -20,12 +20,14 @@ class DreamRecord:
     rms: float | None = value(
         "root mean square activation over all units and positions", default=None
     )
-    rms_start: float | None = value("the same on the first noise", default=None)
-    dead: bool = value("nothing that was tried changed the response", default=False)
+    rms_start: float | None = value(
+        "`rms` on the noise that the ascent began with", default=None
+    )
+    dead: bool = value("whether the unit is dead: no step of the ascent had a gradient", default=False)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
-    """All channels of a layer at once, on the largest canvas."""
+    """The recipe: excite all channels of a layer at once, on the largest canvas of the preset."""
     return Fourier(
         stages_for(asked.preset, full_px(asked.preset, facts)),
         0,

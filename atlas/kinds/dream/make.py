@@ -1,4 +1,4 @@
-"""Pictures for whole layers, made by an ascent."""
+"""Pictures for whole layers, made by gradient ascent."""
 
 from __future__ import annotations
 

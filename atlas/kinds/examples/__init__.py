@@ -13,25 +13,25 @@ from atlas.kinds.natural import has_images
 from atlas.sheets import TINY_PX, SheetKind, Size
 from atlas.units import Layer, NetworkFacts
 
-STRIPS_PER_ROW = 3  # of a sheet of examples, and as many rows
+STRIPS_PER_ROW = 3  # of a sheet of examples, which has as many rows
 
 
 @dataclass(frozen=True)
 class StripLayout:
-    """Where examples stand on a strip: three rows of four, in a frame of 17 : 13.
+    """Where a unit's examples are on its strip: three rows of four, in a frame of 17:13.
 
-    That is about the shape of three by four examples with what goes between and around them.
+    This ratio fits three rows of four square examples with the gaps between and around them.
     """
 
     side_px: int  # of an example
 
     rows: ClassVar[int] = 3
     columns: ClassVar[int] = 4
-    top_columns: ClassVar[int] = 3  # on the left: the strongest
+    top_columns: ClassVar[int] = 3  # on the left, with the strongest examples
 
     @property
     def gap_px(self) -> int:
-        """Between two examples."""
+        """The gap between two examples."""
         return max(1, self.side_px // 32)
 
     @property
@@ -42,7 +42,7 @@ class StripLayout:
         return 17 * scale, 13 * scale
 
     def corner_px(self, row: int, column: int) -> tuple[int, int]:
-        """Left and top of an example."""
+        """Left and top of an example on the strip."""
         pitch = self.side_px + self.gap_px
         left, top = (
             (whole - part) // 2 for whole, part in zip(self.size_px, self._content_px, strict=True)
@@ -58,19 +58,19 @@ class StripLayout:
 
     @property
     def _apart_px(self) -> int:
-        """What the strongest are further away from the others."""
+        """The additional gap between the strongest examples and the others."""
         return 2 * self.gap_px
 
 
 @dataclass(frozen=True)
 class ExamplesSpec:
-    """What each unit sees in the photographs that drive it most, and in weaker ones."""
+    """Cuttings of the photographs that drive each unit most, and of some that drive it less."""
 
     name: ClassVar[str] = "examples"
     version: ClassVar[int] = 2
 
     image_px: int  # side of a photograph as the network is given it
-    side_px: int = 56  # of one example, unless its pixels are so few that all are kept
+    side_px: int = 56  # of one example, unless its receptive field is below TINY_PX
 
     def layout(self, layer: Layer) -> StripLayout:
         """How the examples of a layer's units are arranged."""
@@ -80,16 +80,16 @@ class ExamplesSpec:
 
 @dataclass(frozen=True)
 class ExamplesRecord:
-    """Examples have no numbers; what the photographs drive units to is a kind of its own."""
+    """Examples have no numbers: the responses to photographs belong to the kind `natural`."""
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> ExamplesSpec:
-    """The same for all layers."""
+    """The spec, which is the same for all layers."""
     return ExamplesSpec(facts.input_size_px)
 
 
 def sources(asked: AtlasSpec) -> tuple[Source, ...]:
-    """What the layer's units answer to the photographs."""
+    """The responses of the layer's units to the photographs."""
     return (Source("natural"),)
 
 
@@ -106,7 +106,7 @@ KIND = Kind(
     needs="photographs: give a folder with --images",
     needs_images=True,
     sources=sources,
-    # Shown small, as they are in the cache.
+    # The site shows the sheets small and unchanged, so their quality is low.
     encoding=Encoding(
         quality=42, lossless_below_px=STRIPS_PER_ROW * StripLayout(TINY_PX).size_px[0]
     ),

@@ -1,7 +1,7 @@
-"""What units see in photographs: the part of an image in their receptive field, cut out.
+"""Examples: the parts of photographs that units respond to, cropped to the receptive field.
 
-Strips of a fixed layout, as the site shows them: on the left the nine strongest photographs, on the
-right a strong, a middle and a weak one, from top to bottom.
+Each unit has a strip of examples with a fixed layout, as the site shows it: on the left its nine
+strongest photographs, on the right a strong, a middle and a weak one, from top to bottom.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from atlas.renderer import Renderer
 from atlas.units import Layer, Preprocessing, Unit
 
 MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
-GREY = 128  # between examples, and where there are too few of them
+GREY = 128  # level between examples, and where examples are missing
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Picture] | list[Panel]]:
     """Sheets of examples for all jobs, layer after layer.
 
     Raises:
-        CacheError: a photograph is gone.
+        CacheError: a photograph cannot be read any more.
     """
     assert renderer.images, "such jobs are planned only where there are photographs"
     album = Album(renderer.images, renderer.network.facts.preprocessing)
     for job in jobs:
         (entry,) = renderer.entries(job.sources).values()
-        seen = entry.record(NaturalRecord, job.layer.score_name)
-        if seen.n_images:
-            yield example_sheets(job.layer, job.units, seen, album, job.spec)
+        natural = entry.record(NaturalRecord, job.layer.score_name)
+        if natural.n_images:
+            yield example_sheets(job.layer, job.units, natural, album, job.spec)
         else:
             yield [Panel(unit, ExamplesRecord()) for unit in job.units]
 
 
 class Album:
-    """Photographs as the network is given them, the ones used last kept in memory."""
+    """Photographs as the network takes them; those used last are kept in memory."""
 
     def __init__(self, photographs: ImageSet, preprocessing: Preprocessing) -> None:
         self._photographs, self._preprocessing = photographs, preprocessing
@@ -55,7 +55,7 @@ class Album:
         """One photograph, (size_px, size_px, 3).
 
         Raises:
-            CacheError: it could be read when its answers were taken, and cannot be any more.
+            CacheError: it cannot be read any more, though responses to it were measured.
         """
         pixels = self._loaded.pop(file, None)
         if pixels is None:
@@ -71,46 +71,47 @@ class Album:
 def example_sheets(
     layer: Layer,
     firsts: Sequence[Unit],
-    seen: NaturalRecord,
+    natural: NaturalRecord,
     album: Album,
     spec: ExamplesSpec,
 ) -> list[Picture]:
-    """Sheets of examples, a strip for each of nine units.
+    """Sheets of examples, each with the strips of nine units.
 
     Args:
-        layer: of the units.
+        layer: the units' layer.
         firsts: the first unit of each sheet.
-        seen: what the layer's units answer to the photographs.
-        album: of the photographs.
-        spec: sizes.
+        natural: the responses of the layer's units to the photographs.
+        album: loads the photographs.
+        spec: gives the sizes.
 
     Raises:
-        CacheError: a photograph is gone.
+        CacheError: a photograph cannot be read any more.
     """
-    return [_sheet(layer, first, seen, album, spec) for first in firsts]
+    return [_sheet(layer, first, natural, album, spec) for first in firsts]
 
 
 def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int, int]:
-    """The receptive field of a position: top, left and side in pixels of the image.
+    """The receptive field of a map position: top, left and side in pixels of the image.
 
-    One that reaches over the rim is moved inside; one as large as the image is the whole image.
+    A field that reaches over an edge is moved inside the image. A field that is larger than the
+    image is replaced by the whole image.
     """
     side_px = min(layer.receptive_field_px, size_px)
     reach_px = (layer.receptive_field_px - 1) / 2
     top, left = (
         round(
             min(
-                max(layer.field_centre_px + place * layer.total_stride_px - reach_px, 0),
+                max(layer.field_centre_px + position * layer.total_stride_px - reach_px, 0),
                 size_px - side_px,
             )
         )
-        for place in (row, column)
+        for position in (row, column)
     )
     return top, left, side_px
 
 
 def _sheet(
-    layer: Layer, first: Unit, seen: NaturalRecord, album: Album, spec: ExamplesSpec
+    layer: Layer, first: Unit, natural: NaturalRecord, album: Album, spec: ExamplesSpec
 ) -> Picture:
     width, height = spec.layout(layer).size_px
     sheet = np.full((STRIPS_PER_ROW * height, STRIPS_PER_ROW * width, 3), GREY, np.uint8)
@@ -118,31 +119,31 @@ def _sheet(
         row, column = divmod(cell, STRIPS_PER_ROW)
         rows = slice(row * height, (row + 1) * height)
         columns = slice(column * width, (column + 1) * width)
-        sheet[rows, columns] = _strip(layer, unit, seen, album, spec)
+        sheet[rows, columns] = _strip(layer, unit, natural, album, spec)
     return Picture(first, sheet, ExamplesRecord())
 
 
 def _strip(
-    layer: Layer, unit: Unit, seen: NaturalRecord, album: Album, spec: ExamplesSpec
+    layer: Layer, unit: Unit, natural: NaturalRecord, album: Album, spec: ExamplesSpec
 ) -> Pixels:
     layout, size_px = spec.layout(layer), spec.image_px
     width, height = layout.size_px
     strip = np.full((height, width, 3), GREY, np.uint8)
     parts: tuple[tuple[Sightings | None, int, int], ...] = (
-        (seen.top, 0, layout.top_columns),
-        (seen.spread, layout.top_columns, layout.columns - layout.top_columns),
+        (natural.top, 0, layout.top_columns),
+        (natural.spread, layout.top_columns, layout.columns - layout.top_columns),
     )
-    for sightings, first, n_columns in parts:
-        for position, (file, *place, _) in enumerate(sightings[unit.index] if sightings else ()):
-            top, left, side_px = window(layer, size_px, *(int(each) for each in place))
-            crop = album.get(seen.files[int(file)])[top : top + side_px, left : left + side_px]
-            row, column = divmod(position, n_columns)
-            x, y = layout.corner_px(row, first + column)
-            strip[y : y + layout.side_px, x : x + layout.side_px] = _fitted(crop, layout.side_px)
+    for sightings, first_column, n_columns in parts:
+        for nth, (file, *position, _) in enumerate(sightings[unit.index] if sightings else ()):
+            top, left, side_px = window(layer, size_px, *(int(each) for each in position))
+            crop = album.get(natural.files[int(file)])[top : top + side_px, left : left + side_px]
+            row, column = divmod(nth, n_columns)
+            x, y = layout.corner_px(row, first_column + column)
+            strip[y : y + layout.side_px, x : x + layout.side_px] = _resized(crop, layout.side_px)
     return strip
 
 
-def _fitted(crop: Pixels, side_px: int) -> Pixels:
+def _resized(crop: Pixels, side_px: int) -> Pixels:
     if len(crop) == side_px:
         return crop
     method = cv2.INTER_AREA if len(crop) > side_px else cv2.INTER_CUBIC

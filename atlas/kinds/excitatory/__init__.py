@@ -1,4 +1,4 @@
-"""What drives each unit up: the main picture of its page."""
+"""The picture that excites a unit: the main picture of its page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ExcitatoryRecord(PictureRecord):
     """What was measured on an excitatory picture."""
 
     def ends(self, index: int) -> tuple[float | None, float | None]:
-        """Both ends of the mark on the axis of evidence: a point."""
+        """The peak, as both ends of a point on the axis of evidence."""
         return self.peak, self.peak
 
 

@@ -1,4 +1,4 @@
-"""Excitatory pictures, made by an ascent; each knows where it lies among all pictures."""
+"""Excitatory pictures, made by gradient ascent, with their embeddings."""
 
 from __future__ import annotations
 

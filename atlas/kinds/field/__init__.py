@@ -1,4 +1,4 @@
-"""What drives one single position of a unit up, where its receptive field is small."""
+"""The picture that excites one position of a unit, for layers with small receptive fields."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from atlas.units import Layer, NetworkFacts
 class FieldRecord:
     """What was measured on the picture of one receptive field."""
 
-    score: float | None = value("response of the position in the middle", "{score}", default=None)
-    start: float | None = value("response to the first noise", "{score}_start", default=None)
-    dead: bool = value("nothing that was tried changed the response", default=False)
+    score: float | None = value("response at the middle position", "{score}", default=None)
+    start: float | None = value("response to the noise that the ascent began with", "{score}_start", default=None)
+    dead: bool = value("whether the unit is dead: no step of the ascent had a gradient", default=False)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
-    """One position in the middle, on a canvas that holds its field and meets no padding.
+    """The recipe: excite the middle position, on a canvas that holds its field without padding.
 
-    Jitter is small: what there is to see is the place of each thing within the field.
+    Jitter is small, because the picture is to show where in the field each feature is.
     """
     canvas_px = rounded_up(1.25 * layer.receptive_field_px + 4 * layer.total_stride_px, 4)
     steps = 32 if asked.preset == "preview" else 128
@@ -44,7 +44,7 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
 
 
 def has_small_fields(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
-    """Whether a single receptive field is a picture of its own, rather than the whole image."""
+    """Whether a layer's receptive field is at most half as wide as the network's input."""
     return 2 * layer.receptive_field_px <= facts.input_size_px
 
 

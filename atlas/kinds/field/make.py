@@ -1,4 +1,4 @@
-"""Pictures of single receptive fields, made by an ascent."""
+"""Pictures of single receptive fields, made by gradient ascent."""
 
 from __future__ import annotations
 

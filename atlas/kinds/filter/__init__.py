@@ -1,4 +1,4 @@
-"""What a unit is: a picture of its own weights."""
+"""A picture of each unit's weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FilterSpec:
     name: ClassVar[str] = "filter"
     version: ClassVar[int] = 2
 
-    size_px: int = 128  # of the longer side, about; weights are enlarged by whole factors
+    size_px: int = 128  # approximate longer side, since weights are enlarged by whole factors
     n_slices: int = 25  # strongest input slices in a montage
 
 
@@ -29,19 +29,19 @@ class FilterSpec:
 class FilterRecord:
     """How one unit's weights were drawn."""
 
-    style: str = value("rgb, montage or bars", default="")
+    style: str = value("how the weights are drawn: rgb, montage or bars", default="")
     low: float | None = value("the weight drawn in the darkest, or bluest, colour", default=None)
     high: float | None = value("the weight drawn in the lightest, or reddest, colour", default=None)
-    columns: int = value("slices in a row of a montage", default=0)
-    factor: int = value("pixels along a weight of a montage", default=0)
+    columns: int = value("number of slices in a row of a montage", default=0)
+    factor: int = value("side of one weight in a montage, in pixels", default=0)
     inputs: Sequence[int] = value(
         "input channels of a montage's slices, strongest first", default=()
     )
-    n_inputs: int = value("weights that are drawn as bars", default=0)
+    n_inputs: int = value("number of weights that are drawn as bars", default=0)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> FilterSpec:
-    """The same for all layers."""
+    """The spec, which is the same for all layers."""
     return FilterSpec()
 
 
@@ -55,7 +55,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=40,
     is_made_on_host=True,
-    encoding=LOSSLESS,  # flat colours and edges
+    encoding=LOSSLESS,  # because lossy WebP blurs flat colours and edges
     sheet=SheetKind("filters", columns=5, cell_px=None, lossless_below_px=float("inf")),
     sheet_words="weights",
     unit_sections=(Section("notes", "section.html", "atlas.kinds.filter.view:section_view"),),

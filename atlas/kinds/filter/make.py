@@ -1,8 +1,8 @@
-"""What a unit is: pictures of its own weights.
+"""Pictures of units' own weights.
 
 A conv over the image is shown in colour, as the tutorial does. Larger kernels over features are
 shown as a montage of the strongest input slices, 1x1 kernels and class weights as sorted bars.
-Both are signed: orange adds, blue takes away, white is nothing.
+In both, positive weights are orange, negative ones blue, and zero is white.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 from atlas.units import Layer, Unit
 
-BATCH = 512  # units
+BATCH = 512  # units per batch
 Weights = NDArray[np.float32]
 
-# Ends of the diverging scale, chosen to stay apart for colour-blind readers.
+# Ends of the diverging colour scale, chosen so that colour-blind people can tell them apart.
 POSITIVE = np.array([214, 92, 20], dtype=np.float32)
 NEGATIVE = np.array([28, 96, 180], dtype=np.float32)
 NEUTRAL = np.array([255, 255, 255], dtype=np.float32)
@@ -51,9 +51,9 @@ def filter_pictures(
         layer: the units' layer.
         weights: of the whole layer, (n_units, in_channels / groups, kh, kw).
         swings: how far each input usually moves, (in_channels,); the slices of a montage are
-            ordered by what comes of it.
-        units: of that layer.
-        spec: sizes.
+            ordered by their norm times this.
+        units: units of that layer.
+        spec: gives the sizes.
     """
     return [filter_picture(layer, weights[unit.index], swings, unit, spec) for unit in units]
 
@@ -67,8 +67,8 @@ def filter_picture(
         return Picture(unit, *_rgb(kernel, spec))
     if kernel.shape[1:] == (1, 1):
         return Picture(unit, *_bars(kernel[:, 0, 0], spec))
-    own = swings[first_input : first_input + kernel.shape[0]]
-    return Picture(unit, *_montage(kernel, own, first_input, spec))
+    own_swings = swings[first_input : first_input + kernel.shape[0]]
+    return Picture(unit, *_montage(kernel, own_swings, first_input, spec))
 
 
 def diverging(weights: Weights, limit: float) -> Pixels:
@@ -89,7 +89,7 @@ def _rgb(kernel: Weights, spec: FilterSpec) -> tuple[Pixels, FilterRecord]:
 def _montage(
     kernel: Weights, swings: Weights, first_input: int, spec: FilterSpec
 ) -> tuple[Pixels, FilterRecord]:
-    """The strongest slices; in a grouped conv, inputs count from the group's first channel."""
+    """A montage of the strongest slices; `first_input` is the kernel's first input channel."""
     norms = np.sqrt((kernel**2).sum(axis=(1, 2)))
     inputs = np.argsort(-norms * np.abs(swings), kind="stable")[: spec.n_slices]
     limit = float(np.abs(kernel).max())
@@ -114,12 +114,12 @@ def _montage(
 
 
 def _bars(weights: Weights, spec: FilterSpec) -> tuple[Pixels, FilterRecord]:
-    """Weights from most to least, each column one bar from the zero line."""
+    """Weights sorted from highest to lowest, each pixel column one bar from the zero line."""
     ordered = np.sort(weights)[::-1]
     limit = float(np.abs(weights).max())
     width = spec.size_px
     height = spec.size_px // 2
-    # Every column shows the weight at its place in the order, the two ends included.
+    # The columns sample the sorted weights evenly, including the first and the last.
     columns = ordered[np.rint(np.linspace(0, len(ordered) - 1, width)).astype(int)]
     zero = (height - 1) / 2
     tips = zero - (columns / limit if limit else columns * 0) * zero  # (width,)

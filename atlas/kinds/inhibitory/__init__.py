@@ -1,4 +1,4 @@
-"""What drives each unit down: the counterpart of its excitatory picture."""
+"""The picture that inhibits a unit, the counterpart of its excitatory picture."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class InhibitoryRecord(PictureRecord):
     """What was measured on an inhibitory picture."""
 
     def ends(self, index: int) -> tuple[float | None, float | None]:
-        """Both ends of the mark on the axis of evidence: a point."""
+        """The trough, as both ends of a point on the axis of evidence."""
         return self.trough, self.trough
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Recipe:
-    """The recipe of a layer's inhibitory pictures: the excitatory one, downwards."""
+    """The recipe of a layer's inhibitory pictures: the excitatory recipe with another aim."""
     recipe = unit_recipe(asked.recipe, asked.preset, layer, facts, asked.seed)
     return dataclasses.replace(recipe, aim="inhibit")
 
@@ -39,7 +39,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=20,
     steps=ascent_steps,
-    # Reduced: a page that shows one loads nine, and the site must stay below a gigabyte.
+    # Small, because a page that shows one picture loads nine, and a site must stay below 1 GB.
     sheet=SheetKind(
         "inhibitory",
         columns=3,

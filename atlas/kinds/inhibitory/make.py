@@ -1,4 +1,4 @@
-"""Inhibitory pictures, made by an ascent downwards."""
+"""Inhibitory pictures, made by gradient ascent on the negated response."""
 
 from __future__ import annotations
 

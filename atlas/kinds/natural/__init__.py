@@ -1,4 +1,4 @@
-"""What every unit answers to the photographs of a folder."""
+"""The responses of every unit to the photographs of a folder."""
 
 from __future__ import annotations
 
@@ -12,59 +12,71 @@ from atlas.kinds.kind import Column, Evidence, EvidenceRow, Kind, Section, Whole
 from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
-# Of every unit of a layer: each [position in `files`, row, column, response].
+# For every unit of a layer, a list of [position in `files`, row, column, response].
 Sightings = Sequence[Sequence[Sequence[float]]]
 
 
 @dataclass(frozen=True)
 class NaturalSpec:
-    """Photographs, prepared as the weights expect them."""
+    """Responses to photographs that are prepared as the weights expect them."""
 
     name: ClassVar[str] = "natural"
     version: ClassVar[int] = 3
 
     images_sha256: str  # of the names and bytes of all images
     preprocessing: Preprocessing
-    n_top: int = 9  # photographs remembered for each unit
-    n_sampled: int = 512  # photographs, the same for all units, whose responses are all remembered
+    n_top: int = 9  # strongest photographs kept for each unit
+    n_sampled: int = 512  # photographs, the same for all units, whose responses are all kept
 
 
 @dataclass(frozen=True)
 class NaturalRecord:
-    """What the units of a layer answer to photographs; lists are left out where none was read."""
+    """The responses of a layer's units to photographs; lists are left out if none was read."""
 
-    n_images: int = value("photographs that were read")
-    n_skipped: int = value("photographs that could not be read")
-    skipped: Sequence[str] = value("some of their names")
-    n_classes: int = value("classes that the photographs are sorted into")
-    images_sha256: str = value("identity of the folder", "folder_sha256")
-    files: Sequence[str] = axis("names that `top` and `spread` point to", default=())
+    n_images: int = value("number of photographs that were read")
+    n_skipped: int = value("number of photographs that could not be read")
+    skipped: Sequence[str] = value("names of some photographs that could not be read")
+    n_classes: int = value("number of classes that the photographs are sorted into")
+    images_sha256: str = value(
+        "digest of the names and bytes of all photographs", "folder_sha256"
+    )
+    files: Sequence[str] = axis(
+        "names of the photographs in `top` and `spread`", default=()
+    )
     file_classes: Sequence[int] = axis(
-        "their classes, positions in `classes`, -1: none", default=()
+        "class of each photograph in `files`, a position in `classes`, or -1 if it has none", default=()
     )
     classes: Sequence[str] = axis("names of the classes", default=())
     highest: Sequence[float] | None = per_unit("the highest response", "{score}_max", default=None)
     lowest: Sequence[float] | None = per_unit("the lowest response", "{score}_min", default=None)
-    highest_file: Sequence[str] | None = per_unit("its photograph", "highest", default=None)
-    lowest_file: Sequence[str] | None = per_unit("its photograph", "lowest", default=None)
-    fires: Sequence[float] | None = per_unit("share of photographs where it fires", default=None)
+    highest_file: Sequence[str] | None = per_unit(
+        "photograph with the highest response", "highest", default=None
+    )
+    lowest_file: Sequence[str] | None = per_unit(
+        "photograph with the lowest response", "lowest", default=None
+    )
+    fires: Sequence[float] | None = per_unit(
+        "share of photographs in which the unit fires at any position", default=None
+    )
     active: Sequence[float] | None = per_unit(
-        "share of positions where it fires, averaged over all photographs", default=None
+        "share of positions at which the unit fires, averaged over all photographs", default=None
     )
     selectivity: Sequence[float | None] | None = per_unit(
-        "of its favourite class against all others, 0 to 1", default=None
+        "selectivity for the favourite class against all others, 0 to 1", default=None
     )
     favourite: Sequence[int | None] | None = per_unit(
-        "its favourite class, a position in `classes`", "class", default=None
+        "class with the highest mean activation, a position in `classes`", "class", default=None
     )
     top: Sightings | None = per_unit(
-        "its strongest photographs: each [position in `files`, row, column, response]",
+        "strongest photographs: each [position in `files`, row, column, response]",
         default=None,
     )
-    spread: Sightings | None = per_unit("a strong, a middle and a weak one, alike", default=None)
+    spread: Sightings | None = per_unit(
+        "a photograph with a strong, a middle and a weak response, each as in `top`", default=None
+    )
 
     def ends(self, index: int) -> tuple[float | None, float | None]:
-        """Both ends of a unit's band on the axis of evidence."""
+        """The lowest and highest response, as the ends of a band on the axis of evidence."""
         if self.lowest is None or self.highest is None:
             return None, None
         return self.lowest[index], self.highest[index]
@@ -75,12 +87,12 @@ class NaturalRecord:
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> NaturalSpec:
-    """The same for all layers."""
+    """The spec, which is the same for all layers."""
     return NaturalSpec(asked.images_sha256, facts.preprocessing)
 
 
 def has_images(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
-    """Whether there are photographs."""
+    """Whether photographs are or were given."""
     return bool(asked.images_sha256)
 
 

@@ -1,4 +1,4 @@
-"""What every unit answers to plain noise: what a picture must exceed to show anything."""
+"""The responses of every unit to plain noise, which a picture must exceed to show anything."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class NoiseSpec:
     name: ClassVar[str] = "noise"
     version: ClassVar[int] = 1
 
-    size_px: int  # of the pictures that it is compared with
+    size_px: int  # side of the images, that of the pictures that they are compared with
     n_images: int = 16
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class NoiseRecord:
-    """Averages, over images of noise, of what a layer's units answer."""
+    """The responses of a layer's units to noise, averaged over the images."""
 
-    n_images: int = value("images of noise")
+    n_images: int = value("number of images of noise")
     score: Sequence[float] = per_unit("response, averaged over all positions", "{score}")
-    highest: Sequence[float] = per_unit("at the strongest position", "{score}_max")
-    lowest: Sequence[float] = per_unit("at the weakest position", "{score}_min")
+    highest: Sequence[float] = per_unit("response at the strongest position", "{score}_max")
+    lowest: Sequence[float] = per_unit("response at the weakest position", "{score}_min")
 
     def ends(self, index: int) -> tuple[float | None, float | None]:
-        """Both ends of a unit's band on the axis of evidence."""
+        """The lowest and highest response, as the ends of a band on the axis of evidence."""
         return self.lowest[index], self.highest[index]
 
 

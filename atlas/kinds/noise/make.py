@@ -1,4 +1,4 @@
-"""What units answer to plain noise."""
+"""Responses of units to plain noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from atlas.renderer import Renderer
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
-    """What all jobs' layers answer, layer after layer."""
+    """The responses of all jobs' layers, layer after layer."""
     for job in jobs:
         n_images = renderer.batching.noise_images(job.spec.size_px)
         yield [noise_panel(renderer.network.tap(job.layer, "float32"), job.spec, n_images)]
@@ -25,9 +25,9 @@ def noise_panel(tap: Tap, spec: NoiseSpec, batch_size: int) -> Panel:
     """The average, over images of noise, of each unit's mean and extreme responses.
 
     Args:
-        tap: a float32 tap.
-        spec: how much noise.
-        batch_size: images at once.
+        tap: a float32 tap on the units' layer.
+        spec: gives the number, size and seed of the images of noise.
+        batch_size: images per batch.
 
     Raises:
         NetworkError: a response is not finite.

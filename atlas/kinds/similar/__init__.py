@@ -1,4 +1,4 @@
-"""Which units are like which, among those made so far."""
+"""The most similar units of every unit, among those made so far."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCES: dict[Basis, Source] = {
     "photographs": Source("natural", of="network"),
     "pictures": Source("excitatory", of="network"),
 }
-Neighbours = Sequence[Sequence[Sequence[float]]]  # of every unit of a layer
+Neighbours = Sequence[Sequence[Sequence[float]]]  # per unit of a layer, [layer, channel, similarity] each
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class SimilarRecord:
 
     basis: Basis = value("what units are compared by: photographs or pictures")
     within: Neighbours = per_unit(
-        "in the same layer: each [index of its layer, its channel, similarity], most similar first"
+        "neighbours in the same layer: each [index of its layer, its channel, similarity], most similar first"
     )
-    across: Neighbours = per_unit("in other layers, alike")
+    across: Neighbours = per_unit("neighbours in other layers, each as in `within`")
 
 
 def basis_of(asked: AtlasSpec) -> Basis:
@@ -48,12 +48,12 @@ def basis_of(asked: AtlasSpec) -> Basis:
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> SimilarSpec:
-    """The same for all layers."""
+    """The spec, which is the same for all layers."""
     return SimilarSpec(basis_of(asked))
 
 
 def sources(asked: AtlasSpec) -> tuple[Source, ...]:
-    """What is compared."""
+    """The kind of artifact by which units are compared."""
     return (SOURCES[basis_of(asked)],)
 
 

@@ -1,4 +1,4 @@
-"""Neighbours of units, found among everything that was made so far."""
+"""Neighbours of units: the most similar units among those with finished artifacts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 from atlas.units import Layer, Unit
 
-Compared = tuple[list[Unit], Tensor]  # units, and a direction for each: (n_units, n_dims)
+Compared = tuple[list[Unit], Tensor]  # units, and a direction vector for each: (n_units, n_dims)
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
@@ -31,7 +31,7 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
     spec: SimilarSpec = jobs[0].spec
     layers = renderer.network.facts.layers
     by_unit = {entry.unit: entry for entry in renderer.entries(jobs[0].sources).values()}
-    compare = _by_answers if spec.basis == "photographs" else _by_pictures
+    compare = _by_responses if spec.basis == "photographs" else _by_pictures
     units, directions = compare(renderer, layers, by_unit)
     neighbours = nearest_neighbours(layers, units, directions, spec.n_neighbours)
     yield [_panel(job.layer, neighbours, spec) for job in jobs]
@@ -44,23 +44,23 @@ def _panel(
     return Panel(layer.whole, SimilarRecord(spec.basis, list(within), list(across)))
 
 
-def _by_answers(
+def _by_responses(
     renderer: Renderer, layers: Sequence[Layer], by_unit: Mapping[str, Entry]
 ) -> Compared:
-    there = [layer for layer in layers if layer.name in by_unit and by_unit[layer.name].n_bytes]
-    answers = [np.load(io.BytesIO(renderer.read(by_unit[layer.name].key))) for layer in there]
-    whole = np.hstack(answers) if answers else np.zeros((1, 0))  # (n_images, n_units)
-    units = [unit for layer in there for unit in layer.units]
-    return units, alike_in_answers(torch.from_numpy(whole).float().T)
+    made = [layer for layer in layers if layer.name in by_unit and by_unit[layer.name].n_bytes]
+    by_layer = [np.load(io.BytesIO(renderer.read(by_unit[layer.name].key))) for layer in made]
+    responses = np.hstack(by_layer) if by_layer else np.zeros((1, 0))  # (n_images, n_units)
+    units = [unit for layer in made for unit in layer.units]
+    return units, alike_in_answers(torch.from_numpy(responses).float().T)
 
 
 def _by_pictures(_: Renderer, layers: Sequence[Layer], by_unit: Mapping[str, Entry]) -> Compared:
-    points = {}
+    by_picture = {}
     for layer in layers:
         for unit in layer.units:
             if unit.id in by_unit:
                 record = by_unit[unit.id].record(ExcitatoryRecord, layer.score_name)
                 if record.embedding:
-                    points[unit] = unpacked(record.embedding)
-    whole = np.stack([*points.values()]) if points else np.zeros((0, 1), np.float32)
-    return [*points], alike_in_pictures(torch.from_numpy(whole))
+                    by_picture[unit] = unpacked(record.embedding)
+    embeddings = np.stack([*by_picture.values()]) if by_picture else np.zeros((0, 1), np.float32)
+    return [*by_picture], alike_in_pictures(torch.from_numpy(embeddings))

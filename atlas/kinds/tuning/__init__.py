@@ -1,4 +1,4 @@
-"""What every unit answers to gratings, colours and rings: tuning curves and preferences."""
+"""Tuning curves and preferences of every unit for gratings, colours and rings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from atlas.kinds.kind import Column, Kind, Section, WholeLayer
 from atlas.records import axis, per_unit
 from atlas.units import Layer, NetworkFacts
 
-Curves = Sequence[Sequence[float]]  # of every unit of a layer
-Preferences = Sequence[float | None]  # None where a unit answers to none of the stimuli
+Curves = Sequence[Sequence[float]]  # per unit of a layer, the response to each stimulus
+Preferences = Sequence[float | None]  # None where a unit responds to none of the stimuli
 
 
 @dataclass(frozen=True)
 class TuningSpec:
-    """Gratings, hues and rings, drawn on the network's mean colour in its input size."""
+    """Gratings, hues and rings, drawn on the network's mean colour at its input size."""
 
     name: ClassVar[str] = "tuning"
     version: ClassVar[int] = 1
@@ -35,25 +35,29 @@ class TuningSpec:
 class TuningRecord:
     """The tuning of a layer's units."""
 
-    orientations_deg: Sequence[float] = axis("directions of the stripes of `orientation`")
-    periods_px: Sequence[int] = axis("periods of the stripes of `period`")
-    hues_deg: Sequence[float] = axis("hues of `hue`")
-    radii_px: Sequence[int] = axis("radii of the rings of `ring`")
+    orientations_deg: Sequence[float] = axis("orientations at which `orientation` is measured")
+    periods_px: Sequence[int] = axis("periods at which `period` is measured")
+    hues_deg: Sequence[float] = axis("hues at which `hue` is measured")
+    radii_px: Sequence[int] = axis("radii at which `ring` is measured")
     orientation: Curves = per_unit("responses to stripes of each orientation, at the best period")
     period: Curves = per_unit("responses to stripes of each period, at the best orientation")
     hue: Curves = per_unit("responses to each hue")
     ring: Curves = per_unit("responses to rings of each radius")
     blank: Sequence[float] = per_unit("response to the bare background")
     orientation_deg: Preferences = per_unit("preferred orientation, in degrees")
-    orientation_selectivity: Preferences = per_unit("one minus the circular variance, 0 to 1")
+    orientation_selectivity: Preferences = per_unit(
+        "selectivity for orientation: one minus the circular variance, 0 to 1"
+    )
     period_px: Preferences = per_unit("preferred period, in pixels")
     hue_deg: Preferences = per_unit("preferred hue, in degrees")
-    hue_selectivity: Preferences = per_unit("one minus the circular variance, 0 to 1")
-    ring_px: Preferences = per_unit("preferred radius, in pixels")
+    hue_selectivity: Preferences = per_unit(
+        "selectivity for hue: one minus the circular variance, 0 to 1"
+    )
+    ring_px: Preferences = per_unit("preferred radius of a ring, in pixels")
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> TuningSpec:
-    """Periods and radii that rise by about a half each, as far as the input holds them."""
+    """Periods and radii that grow by a third to a half each, as far as they fit into the input."""
     size_px = facts.input_size_px
     return TuningSpec(
         size_px,

@@ -1,4 +1,4 @@
-"""A few units of every layer once more from another seed: what do two pictures have in common?"""
+"""A second picture of a few units per layer from another seed, compared with the first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from atlas.sheets import COMPANION_PX, TINY_PX, SheetKind
 from atlas.units import Layer, NetworkFacts
 
 SAMPLE = Sample(4)
-ASCENTS = 3  # for one twin: the unit twice, and its neighbour
+ASCENTS = 3  # per twin: of the unit with both seeds, and of the next unit
 
 
 @dataclass(frozen=True)
 class TwinSpec:
-    """A unit's picture once more from another seed."""
+    """A unit's picture from a second seed, compared with that from the first."""
 
     name: ClassVar[str] = "twin"
     version: ClassVar[int] = 1
@@ -36,10 +36,10 @@ class TwinRecord(PictureRecord):
     """What was measured on a unit's picture from the second seed."""
 
     similarity: float | None = value(
-        "correlation of what the layer's other units make of both pictures", default=None
+        "correlation of the layer's other units' responses to the two pictures", default=None
     )
     similarity_other: float | None = value(
-        "the same for the second picture and the picture of another unit", default=None
+        "the same correlation for the second picture and the picture of another unit", default=None
     )
 
 
@@ -64,7 +64,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=22,
     steps=steps,
-    sheet=SheetKind(  # all of a layer's on one
+    sheet=SheetKind(  # one sheet holds all twins of a layer
         "twins",
         columns=math.isqrt(SAMPLE.n_units - 1) + 1,
         cell_px=None,

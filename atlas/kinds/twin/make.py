@@ -1,8 +1,8 @@
-"""Pictures from a second seed, and how alike both pictures of a unit are.
+"""Pictures from a second seed (twins), and how similar the two pictures of a unit are.
 
-The same thing may stand elsewhere in the other picture, so pixels are not compared, but the mean
-responses of all other units of the layer. The same number for the pictures of two different units
-is what it must be held against.
+The same feature may be at another position in the second picture, so the mean responses of the
+layer's other units are compared instead of pixels. For comparison, the similarity of the pictures
+of two different units is measured too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 from atlas.units import Unit
 
-IMAGES_PER_UNIT = 2  # a twin is rendered together with its neighbour
+IMAGES_PER_UNIT = 2  # the pictures of a unit and of another unit are rendered together
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[Finished]:
@@ -47,34 +47,35 @@ def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: TwinSpec) 
         spec: the recipe with both seeds.
     """
     layer = exact.layer
-    others = [layer.unit((unit.index + 1) % layer.n_units) for unit in units]
-    first = ascend(fast, [*units, *others], spec.first)
+    other_units = [layer.unit((unit.index + 1) % layer.n_units) for unit in units]
+    first = ascend(fast, [*units, *other_units], spec.first)
     second = ascend(fast, units, spec.second)
-    own, other = profiles(exact, first.final).split(len(units))  # (B, n_units) each
-    twin = profiles(exact, second.final)
-    channels = unit_channels(units, twin.device)
-    alike = {
-        "similarity": similarity(own, twin, channels),
-        "similarity_other": similarity(other, twin, channels),
+    own_profile, other_profile = profiles(exact, first.final).split(len(units))  # (B, n_units)
+    twin_profile = profiles(exact, second.final)
+    channels = unit_channels(units, twin_profile.device)
+    similarities = {
+        "similarity": similarity(own_profile, twin_profile, channels),
+        "similarity_other": similarity(other_profile, twin_profile, channels),
     }
-    return finish(second, units, exact, TwinRecord, more=alike)
+    return finish(second, units, exact, TwinRecord, more=similarities)
 
 
 def profiles(tap: Tap, images: Tensor) -> Tensor:
-    """What all units of a layer make of images (B, 3, H, W), on average: (B, n_units)."""
+    """Mean responses of all units of a layer to images (B, 3, H, W) in 0..1: (B, n_units)."""
     return all_responses(tap, quantise(images) / 255).mean((2, 3))
 
 
 def similarity(one: Tensor, other: Tensor, left_out: Tensor) -> Tensor:
     """Pearson's correlation of profiles (B, n_units), row by row: (B,). NaN for a constant.
 
-    The units themselves, `left_out`, do not count: both pictures were made to drive them.
+    The units that the pictures were made for, `left_out` (B,), are not compared, because both
+    pictures drive them.
     """
-    counts = torch.ones_like(one).scatter(1, left_out[:, None], 0.0)
-    a, b = (_centred(profile, counts) for profile in (one, other))
+    included = torch.ones_like(one).scatter(1, left_out[:, None], 0.0)  # 1 or 0, (B, n_units)
+    a, b = (_centred(profile, included) for profile in (one, other))
     return (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).sqrt()
 
 
-def _centred(profile: Tensor, counts: Tensor) -> Tensor:
-    mean = (profile * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True)
-    return (profile - mean) * counts
+def _centred(profile: Tensor, included: Tensor) -> Tensor:
+    mean = (profile * included).sum(1, keepdim=True) / included.sum(1, keepdim=True)
+    return (profile - mean) * included
