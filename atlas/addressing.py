@@ -33,7 +33,7 @@ def artifact_keys(
 
     Args:
         weights_sha256: digest of the weights file.
-        units: that the artifacts are of.
+        units: the units of the artifacts.
         kind: name of the kind of artifact.
         spec: the complete recipe.
         sources: addresses of the artifacts that each of these is made from.

@@ -1,4 +1,4 @@
-"""What was asked: which network, recipe, preset, kinds and part of the network. Frozen data."""
+"""What the user asks for: network, recipe, preset, kinds and part of the network."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class AtlasSpec:
-    """One atlas, as asked for."""
+    """An atlas as the user asks for it."""
 
-    family: str = ""  # name of the network's family; empty: the first there is
+    family: str = ""  # name of the network's family; empty: the first family
     weights: str = ""  # a published name or a file; empty: the family's default
     labels: Path | None = None
     recipe: RecipeName = "fourier"
@@ -29,4 +29,4 @@ class AtlasSpec:
     seed: int = 0
     selection: Selection = Selection()
     kinds: tuple[str, ...] = ()  # names of the kinds to make; empty: all of them
-    images_sha256: str = ""  # identity of the folder of photographs; empty: none
+    images_sha256: str = ""  # digest of the photographs' names and bytes; empty: none

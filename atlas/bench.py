@@ -1,7 +1,7 @@
-"""How fast this machine is: our recipe against the plain loop, both sides in one run.
+"""Benchmark of this machine: the atlas's recipe against the plain loop, in one run.
 
-Times on a busy machine say little; ratios of times taken next to each other say more. So every
-figure is a median, and the two sides take turns.
+On a busy machine, ratios of times measured next to each other vary less than the times themselves.
+So the two sides take turns, and every figure is a median.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from atlas.recipes import Fourier, Progressive, Recipe, Stage, full_size_steps
 from atlas.selection import select_units
 from atlas.units import Layer, NetworkFacts, Unit
 
-N_ROUNDS = 3  # of which the median counts
-N_STEPS = 2  # timed beyond the first
+N_ROUNDS = 3  # whose median is reported
+N_STEPS = 2  # steps that are timed, in addition to the first
 PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product gives the peak
 SYNTHESISED = tuple(kind for kind in KINDS if kind.steps)
 PREDICTED = {
@@ -52,7 +52,7 @@ Run = Callable[[Stage], None]
 
 @dataclass(frozen=True)
 class Depth:
-    """One layer's figures; seconds are for one unit's whole picture."""
+    """The figures of one layer; seconds are for one unit's whole picture."""
 
     layer: str
     picture_px: int
@@ -71,7 +71,7 @@ class Depth:
 
 @dataclass(frozen=True)
 class Bench:
-    """What this machine can do."""
+    """The results of a benchmark."""
 
     network: str
     device: str
@@ -80,7 +80,7 @@ class Bench:
     preset: str
     peak_flop_per_s: float  # of a matrix product
     depths: tuple[Depth, ...]
-    predicted_seconds: dict[str, float]  # for the whole network, by what is made
+    predicted_seconds: dict[str, float]  # for the whole network, by the set of kinds that is made
 
     def to_json(self) -> dict[str, object]:
         """Everything, ratios and units per second included."""
@@ -100,18 +100,18 @@ def bench(network: Network, spec: AtlasSpec) -> Bench:
     """Measure a machine with some layers of a network.
 
     Args:
-        network: on the device that is measured.
+        network: the network, on the device to measure.
         spec: recipe and preset; its layers, or the first one of every stage if it names none.
 
     Raises:
-        SpecError: the spec names something that is not there.
+        SpecError: the spec names an unknown layer.
     """
     if network.device.type == "cpu":
         keep_freed_memory()
     precision = fastest_precision(network.device)
     peak = _peak_flop_per_s(network.device, precision)
     plain = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
-    plain.requires_grad_(True)  # as it comes; freezing it is one of our savings
+    plain.requires_grad_(True)  # as for a loaded model; freezing the weights is one of our savings
     layers = depths_of(network.facts, spec)
     bar = tqdm(layers, desc="bench", unit=" layers", file=sys.stderr, leave=False)
     rows = tuple(_depth(network, plain, spec, layer, precision, peak) for layer in bar)
@@ -128,7 +128,7 @@ def bench(network: Network, spec: AtlasSpec) -> Bench:
 
 
 def table(result: Bench) -> str:
-    """What was measured, for people."""
+    """The results as a table of text."""
     head = f"{'':24}{'batch':>6}{'units/s':>10}{'plain loop':>12}{'ratio':>8}{'GFLOP/s':>10}"
     lines = [
         f"{result.network} on {result.device}, torch {result.torch}, {result.preset} pictures",
@@ -141,8 +141,8 @@ def table(result: Bench) -> str:
         flop = f"{row.flop_per_s / 1e9:10,.0f}{row.share_of_peak:9.0%}"
         lines.append(f"{row.layer:24}{row.batch:6}{speeds}{flop}")
     lines.append("")
-    for what, seconds in result.predicted_seconds.items():
-        lines.append(f"Whole network, {what}: {tqdm.format_interval(seconds)}")
+    for name, seconds in result.predicted_seconds.items():
+        lines.append(f"Whole network, {name}: {tqdm.format_interval(seconds)}")
     return "\n".join(lines)
 
 
@@ -162,7 +162,7 @@ def predict(spec: AtlasSpec, facts: NetworkFacts, depths: Sequence[Depth]) -> di
     whole = {layer.name: layer.units for layer in facts.layers}
     jobs = jobs_of(spec, facts, SYNTHESISED, whole, ())
     measured = {facts.layer(depth.layer): depth for depth in depths}
-    # Cost per second, where a depth's own cost is that of its excitatory pictures.
+    # Cost per second of each measured layer, from the cost of its excitatory pictures.
     speeds = {
         job.layer: job.unit_cost / measured[job.layer].seconds
         for job in jobs
@@ -198,7 +198,7 @@ def _depth(
         our_step, our_rest, their_step = medians_in_turns(network.device, stage, ours, theirs)
         seconds += our_step * stage.steps / len(units)
         reference_seconds += their_step * stage.steps
-    seconds += our_rest / len(units)  # noise at the beginning, numbers at the end
+    seconds += our_rest / len(units)  # drawing the noise and measuring the pictures
     flop = (
         4 * layer.macs * full_size_steps(recipe, network.facts)
     )  # multiply, add; forward, backward
@@ -217,9 +217,9 @@ def _depth(
 def medians_in_turns(
     device: torch.device, stage: Stage, ours: Run, theirs: Run
 ) -> tuple[float, float, float]:
-    """Seconds of our batch's step, of what else there is to it, and of the plain loop's step."""
+    """Seconds of our batch's step, of our run without its steps, and of the plain loop's step."""
     for run in (ours, theirs):
-        run(dataclasses.replace(stage, steps=1))  # what is slow only once
+        run(dataclasses.replace(stage, steps=1))  # a first run, which is slower
     rounds = []
     for _ in range(N_ROUNDS):
         our_step, our_rest = _step_and_rest(device, stage, ours)
@@ -245,14 +245,14 @@ def _step_and_rest(device: torch.device, stage: Stage, run: Run) -> tuple[float,
 
 
 def run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage: Stage) -> None:
-    """Pictures of some units by one stage of a recipe alone.
+    """Make pictures of some units with only one stage of a recipe.
 
     Args:
         fast: their layer's tap, for the ascent.
-        exact: the same in float32, for the numbers.
-        units: one batch.
-        recipe: whose stage it is.
-        stage: sizes and steps.
+        exact: the layer's tap in float32, for measuring.
+        units: the units of one batch.
+        recipe: the recipe that the stage belongs to.
+        stage: canvas size and number of steps.
     """
     if isinstance(recipe, Fourier):
         part: Recipe = dataclasses.replace(recipe, stages=(stage,))
@@ -271,7 +271,7 @@ def _run_plain(plain: nn.Module, unit: Unit, stage: Stage) -> None:
 
 
 def _peak_flop_per_s(device: torch.device, precision: Precision) -> float:
-    """Of a product of large square matrices, the best of several."""
+    """The speed of a product of large square matrices, the best of several runs."""
     size = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
     matrix = torch.ones(size, size, dtype=getattr(torch, precision), device=device)
     times = []
@@ -285,7 +285,7 @@ def _peak_flop_per_s(device: torch.device, precision: Precision) -> float:
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """Sizes and steps of a recipe."""
+    """The stages of a recipe, with their canvas size and number of steps."""
     if isinstance(recipe, Fourier):
         return recipe.stages
     return tuple(Stage(size_px, recipe.steps) for size_px in recipe.sizes_px[:-1])

@@ -1,4 +1,4 @@
-"""What an atlas can consist of: the kinds of artifacts and the families of networks there are."""
+"""The kinds of artifacts and the families of networks that an atlas can be made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Works on jobs on one device; encodes what is done while the next batch computes."""
+"""Carries out jobs on one device; encodes each batch while the next one computes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Batch = Sequence[Picture | Panel]
 
 
 class Launch(NamedTuple):
-    """A batch that a device was asked for; on a GPU it may not be done yet."""
+    """A batch that was started; on a GPU it may not be finished."""
 
     kind: Kind[Any]
     batch: Finished | Batch
@@ -47,7 +47,7 @@ class Order(NamedTuple):
 
 
 class Engine:
-    """Works on jobs on one device and hands out encoded batches, in order.
+    """Carries out jobs on one device and passes on encoded batches, in order.
 
     Use as a context manager: it owns the encoder's threads.
     """
@@ -55,7 +55,7 @@ class Engine:
     def __init__(self, network: Network, cache: Cache, images: ImageSet | None = None) -> None:
         self.renderer = Renderer(network, cache, images)
         on_gpu = self.renderer.is_on_gpu
-        # A GPU works on one batch while the one before is read; a processor has done it by then.
+        # A GPU computes one batch while the one before is read; a CPU returns finished batches.
         self._n_ahead = 1 if on_gpu else 0
         n_threads = os.cpu_count() if on_gpu else 2
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")
@@ -69,14 +69,14 @@ class Engine:
     def run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
         """Make all jobs' artifacts; `commit` gets each batch once it is encoded, in this thread.
 
-        A batch is encoded while the next one computes. Whatever stops the work, a batch that is
-        done is still committed.
+        A batch is encoded while the next one computes. If the work is stopped by an error or an
+        interrupt, finished batches are still committed.
 
         Raises:
             DeviceError: not even one picture fits into memory.
             NetworkError: a score is not finite.
         """
-        # What is made from other artifacts reads them from the cache, so they are committed first.
+        # Jobs read their sources from the cache, so the sources are committed in an earlier wave.
         for _, wave in groupby(jobs, lambda job: job.kind.name if job.sources else ""):
             self._run(list(wave), commit)
             self.renderer.drop_checkpoints()
@@ -89,10 +89,10 @@ class Engine:
         }
         waiting: list[Future[Artifact]] = []
         try:
-            for kind, batch, seconds in self._done(jobs):
+            for kind, batch, seconds in self._finished_batches(jobs):
                 encoding = [
-                    self._pool.submit(self._encode, orders[kind.name, made.unit], made, seconds)
-                    for made in batch
+                    self._pool.submit(self._encode, orders[kind.name, result.unit], result, seconds)
+                    for result in batch
                 ]
                 waiting, ready = encoding, waiting
                 if ready:
@@ -101,37 +101,37 @@ class Engine:
             if waiting:
                 commit([future.result() for future in waiting])
 
-    def _encode(self, order: Order, made: Picture | Panel, seconds: float) -> Artifact:
+    def _encode(self, order: Order, result: Picture | Panel, seconds: float) -> Artifact:
         """An artifact for the cache; a panel has no picture, only numbers."""
         kind, layer = order.job.kind, order.job.layer
         width_px = height_px = 0
-        if isinstance(made, Picture):
-            height_px, width_px = made.pixels.shape[:2]
+        if isinstance(result, Picture):
+            height_px, width_px = result.pixels.shape[:2]
             quality = kind.encoding.quality_for(width_px)
-            data = encode(made.pixels, quality, self._provenance(order, made))
+            data = encode(result.pixels, quality, self._provenance(order, result))
         else:
-            data = made.data
+            data = result.data
         return Artifact(
             key=order.key,
-            unit=made.unit.id,
+            unit=result.unit.id,
             kind=kind.name,
             width_px=width_px,
             height_px=height_px,
-            numbers_json=to_json(made.record, layer.score_name),
+            numbers_json=to_json(result.record, layer.score_name),
             seconds=round(seconds, 4),
             data=data,
             slot=order.slot,
         )
 
     def _provenance(self, order: Order, picture: Picture) -> bytes:
-        """For pictures that the site has as files; others it shows on sheets with many."""
+        """Metadata for pictures that are files of the site; empty for pictures on sheets."""
         job = order.job
         if not job.kind.is_file:
             return b""
         return provenance(self.renderer.network.facts, job.layer, picture, job.spec)
 
-    def _done(self, jobs: Sequence[Job]) -> Iterator[tuple[Kind[Any], Batch, float]]:
-        """What was made, batch after batch, and the seconds that each artifact took."""
+    def _finished_batches(self, jobs: Sequence[Job]) -> Iterator[tuple[Kind[Any], Batch, float]]:
+        """The kind of each finished batch, the batch, and the seconds per artifact."""
         ahead: deque[Launch] = deque()
         begun = time.perf_counter()
         for launch in chain(self._launches(jobs), [None]):
@@ -147,7 +147,7 @@ class Engine:
                 begun = time.perf_counter()
 
     def _launches(self, jobs: Sequence[Job]) -> Iterator[Launch]:
-        """Batch after batch; a GPU gets its work before the host begins with its own."""
+        """Batches as they are started; a GPU gets its next batch before the host makes its own."""
         if not self._n_ahead:
             yield from self._launches_in_order(jobs)
             return

@@ -1,4 +1,4 @@
-"""Errors a user can mend. Each message is one line: the cause, then the remedy.
+"""Errors that a user can fix. Each message is one line: the cause, then the remedy.
 
 Library code raises these and never exits; only the command turns them into exit code 2.
 """
@@ -17,7 +17,7 @@ class NetworkError(AtlasError):
 
 
 class DeviceError(AtlasError):
-    """The device that was asked for is not there or has too little memory."""
+    """The device that was asked for is missing or has too little memory."""
 
 
 class CacheError(AtlasError):

@@ -1,4 +1,4 @@
-"""Functions named by text, imported when they are called for."""
+"""Imports functions that are named by text, when they are first needed."""
 
 from __future__ import annotations
 

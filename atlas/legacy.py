@@ -1,7 +1,7 @@
-"""Artifacts that earlier versions made, brought to their present addresses.
+"""Gives artifacts of earlier versions their present addresses.
 
-Caches of version 3 addressed what photographs gave by another description of the folder and of
-its preparation. The pictures and numbers are the same, so only their keys change.
+Caches of version 3 described the folder of photographs and its preprocessing differently in the
+addresses of results. The pictures and numbers are the same, so only their keys change.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from atlas.kinds.examples import KIND as EXAMPLES
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.units import Layer, NetworkFacts, Unit
 
-OLD_SHARE = 7 / 8  # of the short side of a photograph that was cut out, whatever the weights
+OLD_SHARE = 7 / 8  # of a photograph's short side that version 3 cut out, for all weights
 
 
 def adopt_old_photographs(cache: Cache, facts: NetworkFacts) -> None:
-    """Readdress what photographs gave of this network in a cache of version 3.
+    """Give this network's results from photographs in a cache of version 3 their present addresses.
 
-    Weights that cut photographs in another way are left out: their pictures would differ.
+    Nothing changes for weights that cut photographs differently, as their pictures would differ.
     """
     old_keys = cache.old_addresses()
     preprocessing = facts.preprocessing
@@ -43,13 +43,13 @@ def adopt_old_photographs(cache: Cache, facts: NetworkFacts) -> None:
 
 
 def _readdressed(entry: Entry, layer: Layer, facts: NetworkFacts) -> Iterator[tuple[str, str]]:
-    """Old and new keys of what a folder gave of a layer, examples included."""
+    """Old and new keys of a layer's results from a folder of photographs, examples included."""
     folder = entry.record(NATURAL.record, layer.score_name).images_sha256
     asked = replace(AtlasSpec(), images_sha256=folder)
     shared = {"folder_sha256": folder, "size_px": facts.input_size_px}
-    seen = {**shared, "n_top": 9, "n_sampled": 512}
-    natural = {"name": "natural", "version": 2, **seen}
-    examples = {"name": "examples", "version": 1, "natural": seen, "side_px": 56}
+    old_fields = {**shared, "n_top": 9, "n_sampled": 512}
+    natural = {"name": "natural", "version": 2, **old_fields}
+    examples = {"name": "examples", "version": 1, "natural": old_fields, "side_px": 56}
     spec = NATURAL.spec(asked, layer, facts)
     (source,) = artifact_keys(facts.sha256, (layer.whole,), NATURAL.name, spec)
     yield _old_key(facts, NATURAL.name, natural, layer.whole), source

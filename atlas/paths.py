@@ -1,7 +1,7 @@
-"""How everything in a site is called: pages, pictures, sheets and the folders they are in.
+"""Paths of the pages, pictures, sheets and folders of a site.
 
-The only place that spells a path of the site. All paths are relative to the site's root, with
-forward slashes. `UNIT_PAGE` and `UNIT_PICTURE` are handed to the scripts of the pages as well.
+No other module spells a path of the site. All paths are relative to the site's root, with forward
+slashes. The scripts of the pages are given the patterns of paths.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def layer_data(layer: str) -> str:
 
 
 def layer_cover(layer: str) -> str:
-    """Path of the picture that stands for a whole layer."""
+    """Path of the picture that represents a whole layer."""
     return f"{layer}/{COVER}"
 
 
@@ -83,7 +83,7 @@ def like_picture(slug: str) -> str:
 
 
 def like_slug(stem: str, sha256: str) -> str:
-    """The name of an image's page: what is safe of its file's stem, and its digest."""
+    """The name of an image's page: letters and digits of its file's stem, and its digest."""
     safe = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40]
     return f"{safe}-{sha256[:8]}".lstrip("-")
 
@@ -99,7 +99,7 @@ def file_name(path: str) -> str:
 
 
 def part_of(path: str) -> str:
-    """The part of the size report that a file counts to; a sheet counts to its stem."""
+    """The part of the size report that includes a file; for a sheet, the sheet's stem."""
     folder, _, name = path.rpartition("/")
     if name.endswith(".html"):
         return "pages"

@@ -1,4 +1,4 @@
-"""From what was asked to a finished site: look up, plan, render what is missing, write."""
+"""From what was asked for to a finished site: plan, render what is missing, write the site."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from atlas.records import to_json
 from atlas.refresh import Refresher
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
 
-if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and its status no site
+if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
     from atlas.engine import Engine
     from atlas.images import ImageSet
     from atlas.network.network import Network
@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # a finished atlas needs no torch, which takes seconds, and i
 
 @dataclass(frozen=True)
 class Places:
-    """Where things are, and on what they are computed. None of it changes a picture."""
+    """Folders, device and address of an atlas. None of them changes a picture."""
 
     out_dir: Path = Path("site")
     cache_dir: Path = Path(".atlas-cache")
@@ -62,7 +62,7 @@ class Places:
 
 @dataclass(frozen=True)
 class LayerStatus:
-    """How far one layer is."""
+    """How many artifacts of one layer are done."""
 
     layer: str
     n_units: int
@@ -72,7 +72,7 @@ class LayerStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """How far an atlas is."""
+    """How many artifacts of an atlas are done."""
 
     facts: NetworkFacts
     layers: tuple[LayerStatus, ...]
@@ -84,7 +84,7 @@ class Status:
 
 @dataclass(frozen=True)
 class SiteSource:
-    """What decides the contents of a site, besides the cache: plain data for another process."""
+    """All that a site is made from except the cache, as data that can be sent to a process."""
 
     asked: AtlasSpec
     places: Places
@@ -99,7 +99,7 @@ class BuildReport:
 
     n_made: int  # artifacts
     n_there: int  # artifacts that were asked for and done before
-    stages: tuple[StageTime, ...]  # of the network, with what was synthesised of them
+    stages: tuple[StageTime, ...]  # of the network, with the times of their synthesised pictures
     site: SiteReport
 
 
@@ -109,11 +109,11 @@ class Atlas:
     Use as a context manager: it keeps the cache open.
 
     Attributes:
-        asked: what was asked, with the identity of the photographs filled in.
+        asked: what was asked, with the digest of the photographs filled in.
         facts: of the network, with the labels that were asked for.
 
     Raises:
-        AtlasError: the family, weights, labels, photographs or the cache cannot be had or read.
+        AtlasError: the family, weights, labels, photographs or the cache cannot be read.
     """
 
     def __init__(self, asked: AtlasSpec, places: Places, catalogue: Catalogue = CATALOGUE) -> None:
@@ -126,10 +126,10 @@ class Atlas:
             self.asked = asked
             self._images = self._find_images()
             self.facts = with_labels(self._find_facts(), asked.labels)
-            if self._images is None:  # else they are looked at anew
+            if self._images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
-            identity = self._images.sha256 if self._images else self._shown_before()
-            self.asked = dataclasses.replace(asked, images_sha256=identity)
+            sha256 = self._images.sha256 if self._images else self._last_images_sha256()
+            self.asked = dataclasses.replace(asked, images_sha256=sha256)
         except BaseException:
             self.cache.close()
             raise
@@ -161,11 +161,11 @@ class Atlas:
         )
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
-        """Render and keep everything that is missing; a bar on stderr shows how far it is.
+        """Render everything that is missing into the cache, with a progress bar on stderr.
 
-        Where that takes long, the site of what is there so far is written now and then.
+        If that takes long, the site of the artifacts so far is written from time to time.
 
-        Returns how long each stage of the network took, where pictures were synthesised.
+        Returns the times of synthesised pictures by stage of the network.
         """
         from atlas.site.writer import prepare_folder
 
@@ -175,7 +175,7 @@ class Atlas:
         seconds: dict[str, float] = {}
         with (
             progress_bar(plan, self._speed(plan)) as bar,
-            self._growing_site(),
+            self._site_refresher(),
             self._engine() as engine,
         ):
 
@@ -192,11 +192,11 @@ class Atlas:
         return _write_site(self._site_source(), self.cache)
 
     def contents(self) -> Contents:
-        """What the site is made from: this selection, and whatever else was rendered before."""
+        """The contents of the site: this selection, and everything that was rendered before."""
         return _contents(self._site_source(), self.cache)
 
     def look_up(self, photo: Path) -> Entry:
-        """Which units an image drives hardest; remembered like everything else.
+        """Find which units an image drives hardest; the result is kept in the cache.
 
         Raises:
             SpecError: the file is no image.
@@ -208,10 +208,10 @@ class Atlas:
         unit = Unit(paths.like_slug(photo.stem, spec.pixels_sha256), WHOLE_LAYER)
         (key,) = artifact_keys(self.facts.sha256, (unit,), LIKE, spec)
         if key not in self.cache.entries([key]):
-            self.cache.put([self._looked_up(photo, pixels, spec, unit, key)])
+            self.cache.put([self._like_artifact(photo, pixels, spec, unit, key)])
         return self.cache.entries([key])[key]
 
-    def _looked_up(
+    def _like_artifact(
         self, photo: Path, pixels: Pixels, spec: LikeSpec, unit: Unit, key: str
     ) -> Artifact:
         from atlas.likes.make import hardest_driven
@@ -255,25 +255,25 @@ class Atlas:
         )
 
     def _find_images(self) -> ImageSet | None:
-        """The photographs that are at hand: those given, or those that the family brings along."""
+        """The photographs that were given, or else those of the family; None if there are none."""
         if self.places.images_dir is None:
             return self._family.images()
         from atlas.images import ImageFolder
 
         return ImageFolder.of(self.places.images_dir, self.cache.image_digests)
 
-    def _shown_before(self) -> str:
-        """The identity of the photographs that this network was shown last, or nothing."""
+    def _last_images_sha256(self) -> str:
+        """The digest of the photographs that this network was shown last; empty if none."""
         layers = {layer.name: layer for layer in self.facts.layers}
         for entry in reversed(self.cache.of_kind(NATURAL.name)):
             layer = layers.get(entry.unit)
             if layer is None:
                 continue
-            identity = entry.record(NATURAL.record, layer.score_name).images_sha256
-            asked = dataclasses.replace(self.asked, images_sha256=identity)
+            sha256 = entry.record(NATURAL.record, layer.score_name).images_sha256
+            asked = dataclasses.replace(self.asked, images_sha256=sha256)
             spec = NATURAL.spec(asked, layer, self.facts)
             if (entry.key,) == artifact_keys(self.facts.sha256, (layer.whole,), NATURAL.name, spec):
-                return identity
+                return sha256
         return ""
 
     def _site_source(self) -> SiteSource:
@@ -281,8 +281,8 @@ class Atlas:
             self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._family)
         )
 
-    def _growing_site(self) -> AbstractContextManager[object]:
-        """Another process that writes the site so far; none where it cannot be told what to do."""
+    def _site_refresher(self) -> AbstractContextManager[object]:
+        """A process that writes the site so far; none if the site's source cannot be pickled."""
         index = self.places.out_dir / paths.INDEX
         work = functools.partial(_write_site_so_far, self._site_source())
         try:
@@ -290,7 +290,7 @@ class Atlas:
                 work, lambda: tqdm.write(f"The site so far, which will grow: {index}", sys.stderr)
             )
         except (pickle.PicklingError, AttributeError, TypeError):
-            return contextlib.nullcontext()  # a kind from outside that holds a local function
+            return contextlib.nullcontext()  # a kind from outside the package has a local function
 
     def _engine(self) -> Engine:
         from atlas.engine import Engine
@@ -298,7 +298,7 @@ class Atlas:
         return Engine(self._load_network(), self.cache, self._images)
 
     def _speed(self, plan: Plan) -> float | None:
-        """Multiply-accumulates per second, as measured on what this recipe rendered before."""
+        """Multiply-accumulates per second, measured on earlier artifacts of this recipe."""
         keys = (key for job in plan.asked for key in job.keys)
         return measured_speed(plan.asked, self.cache.entries(keys))
 
@@ -326,7 +326,7 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
     from atlas.site.contents import Contents, SpecSummary
 
     asked, facts = source.asked, source.facts
-    jobs = _whole_network(source, cache)
+    jobs = _all_jobs(source, cache)
     entries: dict[str, dict[str, Entry]] = {}
     for entry in cache.entries(key for job in jobs for key in job.keys).values():
         if entry.kind not in source.places.left_out:
@@ -348,8 +348,8 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
     )
 
 
-def _whole_network(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
-    """Every job there could be: what was rendered before is shown, asked for now or not."""
+def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
+    """The jobs for all units, since the site shows earlier artifacts even if not asked for now."""
     facts = source.facts
     whole = {layer.name: layer.units for layer in facts.layers}
     return jobs_of(source.asked, facts, source.kinds, whole, cache.keys(), are_made=False)
@@ -373,7 +373,7 @@ def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
 
 
 def _write_site_so_far(source: SiteSource) -> None:
-    """What a process beside the one that renders does."""
+    """Write the site, in a process beside the one that renders."""
     with Cache(source.places.cache_dir) as cache:
         _write_site(source, cache)
 

@@ -1,4 +1,4 @@
-"""What there is to do: a pure function of what was asked and what is done.
+"""The plan: what is to be made, derived only from what was asked for and what is done.
 
 `status`, `--dry-run`, the progress bar and resuming all read the same plan.
 """
@@ -20,7 +20,7 @@ from atlas.kinds.kind import Kind
 from atlas.selection import select_units
 from atlas.units import Layer, NetworkFacts, Unit
 
-# Drawing, jittering and measuring a picture costs about this much more than the network itself.
+# Drawing, jittering and measuring a picture costs about this much in addition to the network.
 OVERHEAD_MACS = 150_000_000
 
 Kinds = Sequence[Kind[Any]]
@@ -37,7 +37,7 @@ class Job:
     keys: tuple[str, ...]  # of the artifacts, one per unit
     steps: float = 0.0  # full-size steps of ascent for one unit
     sources: tuple[str, ...] = ()  # keys of the artifacts that they are made from
-    slot: tuple[str, ...] = ()  # per unit, the same whatever the sources are; empty: all are kept
+    slot: tuple[str, ...] = ()  # per unit, its key without sources: only the latest is kept
 
     @property
     def keyed(self) -> Iterator[tuple[Unit, str]]:
@@ -48,7 +48,7 @@ class Job:
     def unit_cost(self) -> float:
         """Multiply-accumulates to render one unit: forward and backward through all its steps.
 
-        Single passes forward count as nothing.
+        Forward passes alone count as nothing.
         """
         return 2 * (self.layer.macs + OVERHEAD_MACS) * self.steps
 
@@ -84,21 +84,21 @@ def make_plan(
     *,
     has_images: bool = True,
 ) -> Plan:
-    """Jobs for everything that was asked of the network, less what is done.
+    """The jobs for everything that was asked for, and those of them that are not done.
 
-    Kind after kind, each in forward order of the layers: people look at excitatory pictures of
-    the whole network long before the last inhibitory one is there.
+    Jobs are in order of kinds, then in forward order of layers, so that the excitatory pictures of
+    the whole network are finished long before the last inhibitory one.
 
     Args:
         asked: what was asked.
-        facts: of the network.
+        facts: facts of the network.
         done: keys of the artifacts that exist.
-        kinds: all kinds that there are.
-        has_images: whether the photographs are at hand, rather than only what they gave before.
+        kinds: all known kinds.
+        has_images: whether the photographs can be read, rather than only earlier results of them.
 
     Raises:
-        SpecError: the selection or the kinds name something that is not there, or a kind was
-            asked for that none of the chosen layers can have.
+        SpecError: the selection or the kinds name something unknown, or a kind was asked for that
+            none of the chosen layers can have.
     """
     done = set(done)
     chosen = {
@@ -109,7 +109,7 @@ def make_plan(
     _refuse_impossible(asked, facts, wanted, chosen)
     wanted = with_sources(wanted, asked, kinds)
     jobs = jobs_of(asked, facts, wanted, chosen, done, has_images=has_images)
-    missing = (_without(job, done) for job in jobs)
+    missing = (_missing_part(job, done) for job in jobs)
     return Plan(jobs, tuple(job for job in missing if job.units))
 
 
@@ -131,52 +131,52 @@ def jobs_of(
     facts: NetworkFacts,
     kinds: Kinds,
     chosen: Mapping[str, tuple[Unit, ...]],
-    there: Iterable[str],
+    existing: Iterable[str],
     *,
     are_made: bool = True,
     has_images: bool = True,
 ) -> tuple[Job, ...]:
-    """Every job for the chosen units, kind after kind, each in forward order.
+    """Every job for the chosen units, in order of kinds, then in forward order.
 
     Args:
         asked: what was asked.
-        facts: of the network.
-        kinds: to make, in the order of making, with all that they are made from.
+        facts: facts of the network.
+        kinds: the kinds to make, in the order of making, with all that they are made from.
         chosen: units by the name of their layer.
-        there: keys of the artifacts that exist. What is made from the whole network is made from
-            those, and from what these jobs make.
+        existing: keys of the artifacts that exist. Kinds that are made from the whole network are
+            made from these and from the artifacts of earlier jobs.
         are_made: whether these jobs will be carried out.
-        has_images: whether the photographs are at hand; without them, what needs them to be made
-            is asked for only as far as it is there.
+        has_images: whether the photographs can be read; without them, the jobs of kinds that read
+            them include only artifacts that exist.
     """
-    planner = _Planner(asked, facts, {kind.name: kind for kind in kinds}, set(there))
+    planner = _Planner(asked, facts, {kind.name: kind for kind in kinds}, set(existing))
     jobs: list[Job] = []
     for kind in kinds:
-        of_kind = tuple(planner.jobs(kind, chosen))
+        kind_jobs = tuple(planner.jobs(kind, chosen))
         if kind.needs_images and not has_images:
-            there_only = (_only(job, planner.there) for job in of_kind)
-            of_kind = tuple(job for job in there_only if job.units)
-        jobs += of_kind
+            done_jobs = (_done_part(job, planner.existing) for job in kind_jobs)
+            kind_jobs = tuple(job for job in done_jobs if job.units)
+        jobs += kind_jobs
         if are_made:
-            planner.there.update(key for job in of_kind for key in job.keys)
+            planner.existing.update(key for job in kind_jobs for key in job.keys)
     return tuple(jobs)
 
 
 @dataclass(frozen=True)
 class _Planner:
-    """What jobs are made from: `there` grows as jobs are planned."""
+    """Plans the jobs of kinds; `existing` grows with the artifacts of planned jobs."""
 
     asked: AtlasSpec
     facts: NetworkFacts
     kinds: Mapping[str, Kind[Any]]
-    there: set[str]
+    existing: set[str]
 
     def jobs(self, kind: Kind[Any], chosen: Mapping[str, tuple[Unit, ...]]) -> Iterator[Job]:
         """The jobs of one kind."""
-        of_network = self._sources_in_network(kind)
-        if of_network is not None:  # then it concerns all layers that have any of them
-            layers = [layer for layer in self.facts.layers if of_network[layer.name]]
-            keys = tuple(key for layer in layers for key in of_network[layer.name])
+        network_keys = self._sources_in_network(kind)
+        if network_keys is not None:  # a job for every layer that has a source, chosen or not
+            layers = [layer for layer in self.facts.layers if network_keys[layer.name]]
+            keys = tuple(key for layer in layers for key in network_keys[layer.name])
             for layer in layers:
                 yield self._job(kind, layer, layer.units, keys, keeps_latest=True)
             return
@@ -218,7 +218,7 @@ class _Planner:
         )
 
     def _sources_in_network(self, kind: Kind[Any]) -> Mapping[str, list[str]] | None:
-        """By layer, the keys that are there of what a kind is made from; None for other kinds."""
+        """By layer, existing keys that a kind is made from; None if not made from the network."""
         sources = [each for each in kind.sources_of(self.asked) if each.of == "network"]
         if not sources:
             return None
@@ -227,7 +227,7 @@ class _Planner:
                 key
                 for source in sources
                 for key in self._all_keys(layer, self.kinds[source.kind])
-                if key in self.there
+                if key in self.existing
             ]
             for layer in self.facts.layers
         }
@@ -242,7 +242,7 @@ class _Planner:
 def _refuse_impossible(
     asked: AtlasSpec, facts: NetworkFacts, wanted: Kinds, chosen: Container[str]
 ) -> None:
-    """A kind that was named but that no chosen layer can have is a mistake, not an empty plan."""
+    """Raise SpecError for a kind that was named but that no chosen layer can have."""
     if not asked.kinds:
         return
     layers = [layer for layer in facts.layers if layer.name in chosen]
@@ -262,16 +262,16 @@ class StageTime:
 
     @property
     def flop_per_s(self) -> float:
-        """The network's own work; drawing and jittering pictures comes on top of it."""
+        """Speed of the network's own work, without drawing and jittering pictures."""
         return self.flop / self.seconds if self.seconds else 0.0
 
 
 def stage_times(jobs: Iterable[Job], seconds: Mapping[str, float]) -> tuple[StageTime, ...]:
-    """What was synthesised, stage after stage.
+    """The times of synthesised pictures by stage of the network.
 
     Args:
-        jobs: that were worked on.
-        seconds: of each artifact that was made, by key.
+        jobs: jobs that were carried out.
+        seconds: time for each artifact that was made, by key.
     """
     parts_of: dict[str, list[StageTime]] = {}
     for job in sorted(jobs, key=lambda job: job.layer.index):
@@ -293,7 +293,7 @@ def _sum_of(parts: Sequence[StageTime]) -> StageTime:
 
 
 def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float | None:
-    """Multiply-accumulates per second over what was rendered, None before anything was."""
+    """Multiply-accumulates per second over all rendered artifacts, None if there are none."""
     cost = seconds = 0.0
     for job in jobs:
         if job.steps:
@@ -303,13 +303,13 @@ def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float |
     return cost / seconds if seconds else None
 
 
-def _without(job: Job, done: Container[str]) -> Job:
-    """What of a job is left to do."""
+def _missing_part(job: Job, done: Container[str]) -> Job:
+    """The part of a job that is not done."""
     return _part(job, [nth for nth, key in enumerate(job.keys) if key not in done])
 
 
-def _only(job: Job, done: Container[str]) -> Job:
-    """What of a job is done."""
+def _done_part(job: Job, done: Container[str]) -> Job:
+    """The part of a job that is done."""
     return _part(job, [nth for nth, key in enumerate(job.keys) if key in done])
 
 

@@ -1,4 +1,4 @@
-"""Recipes of synthesised pictures, and the policy that draws them from receptive fields.
+"""Recipes of synthesised pictures, and the rules that derive them from receptive fields.
 
 A recipe is complete: together with the weights and the unit it decides every pixel.
 """
@@ -9,22 +9,23 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from atlas.errors import SpecError
 from atlas.units import Layer, NetworkFacts
 
 RecipeName = Literal["fourier", "progressive"]
 PresetName = Literal["preview", "standard", "fine"]
 Aim = Literal["excite", "inhibit"]
 FINE_PX = 512  # side of the pictures of the fine preset
-MAX_DECAY = 1.4  # of frequencies, where receptive fields are large
+MAX_DECAY = 1.4  # largest exponent of the decay of frequencies, for large receptive fields
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Part of a coarse-to-fine ascent: so many steps on a square canvas."""
+    """Part of a coarse-to-fine ascent: a number of steps on a square canvas."""
 
     size_px: int
     steps: int
-    window_px: int = 0  # side of what one step sees of the canvas; 0 is all of it
+    window_px: int = 0  # side of the part of the canvas that one step sees; 0: all of it
 
     @property
     def seen_px(self) -> int:
@@ -49,10 +50,10 @@ class Fourier:
     decay: float = 1.0  # coefficients are scaled by 1 / frequency ** decay
     lr: float = 0.1
     init_std: float = 0.05
-    rotation_deg: float = 8.0  # jitter per step is uniform in +- these
-    zoom: float = 0.08
-    shift: float = 0.08  # as a share of the canvas
-    roughness: float = 0.0  # what each unit of it costs the score: total variation, squared
+    rotation_deg: float = 8.0  # jitter per step is uniform in +- this value
+    zoom: float = 0.08  # in +- this share
+    shift: float = 0.08  # in +- this share of the canvas
+    roughness: float = 0.0  # weight of the penalty: mean squared difference of neighbouring pixels
     seed: int = 0
 
     @property
@@ -62,12 +63,12 @@ class Fourier:
 
     @property
     def picture_px(self) -> int:
-        """Side of the finished picture; of a `centre` one it is the receptive field's."""
+        """Side of the finished picture; pictures of `centre` are cut to the receptive field."""
         return self.canvas_px - 2 * self.margin_px
 
     @property
     def n_steps(self) -> int:
-        """Steps of all stages."""
+        """Number of steps in all stages."""
         return sum(stage.steps for stage in self.stages)
 
     @property
@@ -131,7 +132,16 @@ def full_size_steps(recipe: Recipe, facts: NetworkFacts) -> float:
 def unit_recipe(
     name: RecipeName, preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int
 ) -> Recipe:
-    """The recipe for the excitatory pictures of a layer's units."""
+    """The recipe for the excitatory pictures of a layer's units.
+
+    Raises:
+        SpecError: the recipe needs images of other sizes than the layer takes.
+    """
+    if name == "progressive" and layer.takes_one_size:
+        raise SpecError(
+            f"the recipe {name} makes pictures grow, but {layer.name} takes images of "
+            f"{facts.input_size_px} px only; use --recipe fourier"
+        )
     if name == "progressive":
         return _progressive(preset, layer, seed)
     if layer.is_classifier:
@@ -147,20 +157,20 @@ def _progressive(preset: PresetName, layer: Layer, seed: int) -> Progressive:
 
 
 def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
-    """One rule for every depth: canvas and margin follow from the receptive field.
+    """One rule for all layers: canvas and margin follow from the receptive field.
 
-    Where receptive fields are small, a small canvas holds enough of them, and those that meet the
-    padding are left out and cut off. Where they cover the image, the whole image counts.
+    A small canvas holds enough small receptive fields; those that meet the padding are left out of
+    the objective and cut off. If receptive fields cover the image, the whole image counts.
     """
     field_px = layer.receptive_field_px
     largest_px = full_px(preset, facts)
     margin_px = max(0, min(field_px // 2, (largest_px - field_px) // 4))
     canvas_px = min(largest_px, rounded_up(4 * field_px + 48))
-    if preset == "fine":  # the finished picture itself is to be full
+    if preset == "fine":  # so that the finished picture has the full size
         canvas_px = largest_px + 2 * margin_px
     return Fourier(
-        stages_for(preset, canvas_px),
-        margin_px,
+        fitting_stages(stages_for(preset, canvas_px), layer, facts),
+        0 if layer.takes_one_size else margin_px,
         "power",
         decay=decay_of(layer),
         lr=learning_rate(preset),
@@ -169,13 +179,13 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
 
 
 def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
-    """Most steps on a small canvas, where a class's object is large; much jitter, little roughness.
+    """Most steps are on a small canvas, where objects are large; jitter and smoothing are strong.
 
-    What was tried, and how well another network names the results:
+    The settings that were compared, and how well another network recognises the results, are in
     docs/decisions/0002-class-pictures.md.
     """
     return Fourier(
-        _class_stages(preset, facts),
+        fitting_stages(_class_stages(preset, facts), layer, facts),
         0,
         "power",
         decay=decay_of(layer),
@@ -211,17 +221,17 @@ def full_px(preset: PresetName, facts: NetworkFacts) -> int:
 
 
 def decay_of(layer: Layer) -> float:
-    """How fast frequencies are to fall off: small receptive fields see only high ones."""
+    """Exponent of the decay: low for small receptive fields, which see only high ones."""
     return min(MAX_DECAY, 0.5 + layer.receptive_field_px / 160)
 
 
 def learning_rate(preset: PresetName) -> float:
-    """Of an ascent: fewer steps are larger."""
+    """The learning rate of an ascent, larger for the few steps of a preview."""
     return 0.25 if preset == "preview" else 0.1
 
 
 def stages_for(preset: PresetName, canvas_px: int) -> tuple[Stage, ...]:
-    """Coarse to fine: coarse steps are cheap, and lead to larger objects."""
+    """The stages of an ascent. It begins coarsely, which is cheap and leads to larger objects."""
     if preset == "preview":
         return (Stage(canvas_px, 12),)
     coarse_px = rounded_up(canvas_px * 4 / 7)
@@ -229,6 +239,15 @@ def stages_for(preset: PresetName, canvas_px: int) -> tuple[Stage, ...]:
     if preset == "fine":
         return (Stage(rounded_up(coarse_px * 4 / 7), 96), *stages)
     return stages
+
+
+def fitting_stages(
+    stages: tuple[Stage, ...], layer: Layer, facts: NetworkFacts
+) -> tuple[Stage, ...]:
+    """The same stages, or all their steps at the input size if a layer takes no other size."""
+    if not layer.takes_one_size:
+        return stages
+    return (Stage(facts.input_size_px, sum(stage.steps for stage in stages)),)
 
 
 def rounded_up(size_px: float, step_px: int = 16) -> int:

@@ -2,7 +2,7 @@
 
 A record is a frozen dataclass. Its fields are declared with the functions below, which say how a
 field is published: `value` once, `per_unit` as a list with an item for each unit of the layer,
-`axis` as a list that per-unit numbers point into or run along, `internal` not at all. A field's
+`axis` as a list that per-unit numbers index or are measured along, `internal` not at all. A field's
 name in JSON may contain `{score}`, which stands for the layer's score: "z", "mean" or "logit".
 """
 
@@ -33,7 +33,7 @@ class FieldInfo(NamedTuple):
 
 
 def value(about: str, json_name: str = "", default: Any = MISSING) -> Any:
-    """A field that holds for the artifact, or for the whole layer."""
+    """A field with one value for the artifact, or for the whole layer."""
     return _field("value", about, json_name, default)
 
 
@@ -43,12 +43,12 @@ def per_unit(about: str, json_name: str = "", default: Any = MISSING) -> Any:
 
 
 def axis(about: str, json_name: str = "", default: Any = MISSING) -> Any:
-    """A field with a list that per-unit numbers point into or run along."""
+    """A field with a list that per-unit numbers index or are measured along."""
     return _field("axis", about, json_name, default)
 
 
 def internal(about: str, json_name: str = "", default: Any = MISSING) -> Any:
-    """A field that only serves to make other artifacts."""
+    """A field that is not published and only used to make other artifacts."""
     return _field("internal", about, json_name, default)
 
 
@@ -86,9 +86,9 @@ def to_json(record: Any, score: ScoreName) -> str:
 def to_numbers(record: Any, score: ScoreName) -> dict[str, Any]:
     """A record as JSON-ready numbers by name; fields at their default are left out."""
     return {
-        info.json_name.format(score=score): given
-        for info, given in _given(record)
-        if info.default is MISSING or given != info.default
+        info.json_name.format(score=score): content
+        for info, content in _contents(record)
+        if info.default is MISSING or content != info.default
     }
 
 
@@ -100,16 +100,16 @@ def from_json(record_type: type[RecordType], text: str, score: ScoreName) -> Rec
     """
     numbers = json.loads(text)
     attributes = _attributes(cast(Any, record_type), score)
-    known = {attributes[name]: each for name, each in numbers.items() if name in attributes}
-    return record_type(**known)
+    fields = {attributes[name]: each for name, each in numbers.items() if name in attributes}
+    return record_type(**fields)
 
 
 def published(record: Any, score: ScoreName, *publications: Publication) -> dict[str, Any]:
-    """The numbers of a record that are published so, by name."""
+    """The numbers of a record with one of these publications, by their name in JSON."""
     return {
-        info.json_name.format(score=score): given
-        for info, given in _given(record)
-        if info.publication in publications and (info.default is MISSING or given != info.default)
+        info.json_name.format(score=score): content
+        for info, content in _contents(record)
+        if info.publication in publications and (info.default is MISSING or content != info.default)
     }
 
 
@@ -123,11 +123,11 @@ def has_units(record_type: type) -> bool:
     return any(info.publication == "per_unit" for info in fields_of(record_type))
 
 
-def _given(record: Any) -> Iterator[tuple[FieldInfo, Any]]:
+def _contents(record: Any) -> Iterator[tuple[FieldInfo, Any]]:
     return ((info, getattr(record, info.attribute)) for info in fields_of(type(record)))
 
 
 @functools.cache
 def _attributes(record_type: Any, score: ScoreName) -> Mapping[str, str]:
-    """By name in JSON, the name of the field."""
+    """The names of the fields by their name in JSON."""
     return {info.json_name.format(score=score): info.attribute for info in fields_of(record_type)}

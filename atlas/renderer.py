@@ -1,7 +1,4 @@
-"""What artifacts are made with: the network on its device, batch sizes, images, checkpoints.
-
-The functions `make` of the kinds are handed a `Renderer`.
-"""
+"""`Renderer`, which gives the `make` functions of kinds the network, images and checkpoints."""
 
 from __future__ import annotations
 
@@ -32,9 +29,9 @@ MakeBatch = Callable[[Tap, Tap, Sequence[Unit]], Finished]
 
 
 class Renderer:
-    """The network and everything around it that kinds of artifacts are made with.
+    """The network and everything else that is needed to make artifacts.
 
-    Without a cache, kinds that read other artifacts or remember how far they are cannot be made.
+    Without a cache, kinds that read other artifacts or use checkpoints cannot be made.
 
     Attributes:
         network: the network, on its device.
@@ -56,7 +53,7 @@ class Renderer:
 
     @property
     def is_on_gpu(self) -> bool:
-        """Whether batches are worked on while the host does something else."""
+        """Whether the network is on a GPU, which computes batches while the host continues."""
         return self.network.device.type == "cuda"
 
     @property
@@ -66,7 +63,7 @@ class Renderer:
         return self._given_cache
 
     def entries(self, keys: Sequence[str]) -> dict[str, Entry]:
-        """What is known of finished artifacts, by key."""
+        """The cache's entries of finished artifacts, by key."""
         return self._cache.entries(keys)
 
     def read(self, key: str) -> bytes:
@@ -74,28 +71,31 @@ class Renderer:
         return self._cache.read(key)
 
     def checkpoint(self, jobs: Sequence[Job]) -> Checkpoint:
-        """Where a long pass over these jobs is remembered; dropped when they are committed."""
+        """The checkpoint of a long pass over these jobs, dropped when they are committed."""
         checkpoint = self._cache.checkpoint("".join(key for job in jobs for key in job.keys))
         self._checkpoints.append(checkpoint)
         return checkpoint
 
     def drop_checkpoints(self) -> None:
-        """Forget those of passes that are committed."""
+        """Drop the checkpoints of passes whose artifacts are committed."""
         while self._checkpoints:
             self._checkpoints.pop().drop()
 
     @staticmethod
     @contextmanager
     def progress(total: int, noun: str) -> Iterator[Callable[[int], object]]:
-        """A bar on stderr for a pass over images; yields a function that counts more of them."""
+        """A bar on stderr for a pass over images; yields a function that advances it."""
         with tqdm(total=total, desc=noun, unit=" images", file=sys.stderr, leave=False) as bar:
             yield bar.update
 
     @functools.cached_property
     def embedder(self) -> Embedder | None:
-        """Says where pictures lie among all pictures, None where there is no classifier."""
+        """Computes embeddings of pictures, None for a network without a classifier."""
         layer = self.network.facts.classifier
-        return Embedder(self.network.tap(layer, self.precision)) if layer else None
+        if layer is None:
+            return None
+        size_px = self.network.facts.input_size_px if layer.takes_one_size else None
+        return Embedder(self.network.tap(layer, self.precision), size_px)
 
     def ascents(
         self,
@@ -105,14 +105,14 @@ class Renderer:
         measure: Measure = responses,
         embed: Callable[[Tensor], Tensor] | None = None,
     ) -> Iterator[Finished]:
-        """One picture for each unit of a job, batch after batch.
+        """One picture for each unit of a job, in batches.
 
         Args:
             job: the units and their layer.
-            recipe: of the ascent.
-            record: type of the numbers, which has fields for what is measured.
-            measure: what to measure on the finished pictures.
-            embed: to say where the pictures lie among all pictures.
+            recipe: recipe of the ascent.
+            record: type of the record, with a field for each measured number.
+            measure: measures the finished pictures.
+            embed: computes their embeddings, if they are wanted.
         """
 
         def make_batch(fast: Tap, exact: Tap, units: Sequence[Unit]) -> Finished:
@@ -128,10 +128,10 @@ class Renderer:
 
         Args:
             job: the units and their layer.
-            recipe: of the ascents.
+            recipe: recipe of the ascents.
             make_batch: makes the pictures of some units, from a tap to ascend on and a tap in
                 float32 to measure with.
-            images_per_unit: that are in memory at once.
+            images_per_unit: number of images per unit that are in memory at once.
 
         Raises:
             DeviceError: not even one picture fits into memory.
@@ -157,7 +157,7 @@ class Renderer:
             yield finished
 
     def _taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
-        """One to ascend on, one to measure with; the tutorial's recipe takes no short cuts."""
+        """A tap to ascend on and a float32 tap to measure with; `progressive` uses no shortcuts."""
         exact = self.network.tap(layer, "float32")
         if isinstance(recipe, Progressive):
             return self.network.tap(layer), exact

@@ -1,4 +1,4 @@
-"""Layout of sprite sheets: where each picture stands, and how a sheet is encoded.
+"""Layout of sprite sheets: where each picture is, and how a sheet is encoded.
 
 A sheet is a fixed grid, padded where pictures are missing. `atlas/site/sprites.py` draws it.
 """
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from atlas import paths
 
-BLOCK_PX = 16  # lossy WebP works in such blocks: one that two cells share mixes their colours
-SMALL_PX = 48  # pictures smaller than this keep every bit, and are shown with their pixels apart
-TINY_PX = 24  # pictures on a sheet smaller than this keep every bit
-COMPANION_PX = 112  # of a unit's second pictures, which are shown smaller than its first
+BLOCK_PX = 16  # side of a block of lossy WebP; a block in two cells mixes their colours
+SMALL_PX = 48  # smaller pictures are lossless, and are enlarged without smoothing
+TINY_PX = 24  # smaller pictures on a sheet are lossless
+COMPANION_PX = 112  # largest side of a unit's companion pictures, which are shown small
 
 Size = tuple[int, int]  # width and height
 
@@ -28,26 +28,26 @@ class SheetKind:
     columns: int  # and as many rows
     cell_px: int | None  # None: pictures keep their own size, and cells are as large as the largest
     quality: int = 42
-    lossless_below_px: float = 0  # pictures of their own size below this keep every bit
+    lossless_below_px: float = 0  # pictures of their own size below this are lossless
     largest_px: float = math.inf  # pictures of their own size above this are reduced to it
-    wanted_bytes: float = math.inf  # of a sheet: fine textures cost quality before they cost more
+    wanted_bytes: float = math.inf  # of a sheet; the quality of larger sheets is reduced
 
     @property
     def n_cells(self) -> int:
-        """Cells of one sheet."""
+        """Number of cells of one sheet."""
         return self.columns**2
 
     def is_lossless(self, sizes_px: Iterable[Size]) -> bool:
-        """Whether a sheet keeps every bit of pictures of these own sizes."""
+        """Whether a sheet of pictures of these original sizes is lossless."""
         return max(map(max, sizes_px)) < self.lossless_below_px
 
     def fitted_px(self, size_px: Size) -> Size:
-        """The size at which a picture of this own size is kept."""
+        """The size on a sheet of a picture of this original size."""
         scale = min(1.0, self.largest_px / max(size_px))
         return round(size_px[0] * scale), round(size_px[1] * scale)
 
     def cell_size_px(self, sizes_px: Iterable[Size]) -> Size:
-        """Width and height of the cells of a sheet of pictures of these own sizes."""
+        """Width and height of the cells of a sheet of pictures of these original sizes."""
         sizes_px = list(sizes_px)
         block_px = 1 if self.is_lossless(sizes_px) else BLOCK_PX
         fitted_px = (self.fitted_px(size_px) for size_px in sizes_px)
@@ -55,7 +55,7 @@ class SheetKind:
         return math.ceil(width / block_px) * block_px, math.ceil(height / block_px) * block_px
 
     def place(self, position: int) -> SheetPlace:
-        """Where the picture at `position`, counted over all sheets, stands."""
+        """The place of the picture at `position`, counted over all sheets."""
         number, cell = divmod(position, self.n_cells)
         row, column = divmod(cell, self.columns)
         return SheetPlace(paths.sheet_name(self.stem, number), cell, column, row)
@@ -80,10 +80,10 @@ class Sprite(NamedTuple):
 
     @property
     def sheet_px(self) -> Size:
-        """Of the whole sheet."""
+        """Size of the whole sheet."""
         return self.columns * self.cell_px[0], self.columns * self.cell_px[1]
 
     @property
     def corner_px(self) -> Size:
-        """Where the picture begins, from the left and from the top."""
+        """Left and top of the picture on its sheet."""
         return self.place.column * self.cell_px[0], self.place.row * self.cell_px[1]

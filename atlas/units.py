@@ -1,4 +1,4 @@
-"""What exists in a network: its layers and their units, as plain data without torch."""
+"""The layers and units of a network, as plain data without torch."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Layer:
     field_centre_px: float  # of the receptive field of position 0; pixel 0 is at 0
     total_stride_px: int  # image pixels between neighbouring positions of the map
     macs: int  # multiply-accumulates from the image to this layer, for one image
+    takes_one_size: bool = False  # computed for images of the network's input size only
 
     @property
     def reads(self) -> str | None:
@@ -66,14 +67,14 @@ class Layer:
 
     @property
     def score_name(self) -> ScoreName:
-        """What responses are counted in: logits, BatchNorm sigmas, or plain activations."""
+        """The scale of responses: logits, BatchNorm sigmas, or plain activations."""
         if self.is_classifier:
             return "logit"
         return "z" if self.batch_norm else "mean"
 
     @cached_property
     def whole(self) -> Unit:
-        """The layer itself in the place of a unit, for what is made once per layer."""
+        """The layer itself in place of a unit, for artifacts that are made once per layer."""
         return Unit(self.name, WHOLE_LAYER)
 
     @cached_property
@@ -84,7 +85,7 @@ class Layer:
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """A channel of a convolution, an output of a linear layer, or a whole layer in their place."""
+    """A channel of a convolution, an output of a linear layer, or a whole layer."""
 
     layer: str
     index: int
@@ -120,7 +121,7 @@ class NetworkFacts:
     weights: str  # "IMAGENET1K_V1", or the file's name
     sha256: str  # of the weights file
     labels: tuple[str, ...]  # one per class, by index
-    labels_source: str  # where the labels come from, said on the about page
+    labels_source: str  # where the labels come from, for the about page
     preprocessing: Preprocessing
     layers: tuple[Layer, ...]
     label_ids: tuple[str, ...] = ()  # WordNet ids of the classes, by index, where they are known
@@ -132,7 +133,7 @@ class NetworkFacts:
 
     @property
     def n_units(self) -> int:
-        """Units in the whole network."""
+        """Number of units in the whole network."""
         return sum(layer.n_units for layer in self.layers)
 
     @cached_property
@@ -142,7 +143,7 @@ class NetworkFacts:
 
     @cached_property
     def summed_with(self) -> dict[str, tuple[str, ...]]:
-        """By layer, those that write the same channels of a sum, in forward order."""
+        """By layer, the other layers that are added to the same sum, in forward order."""
         groups = [layer.writers for layer in self.layers if len(layer.writers) > 1]
         together: dict[str, set[str]] = {name: set() for group in groups for name in group}
         for group in groups:

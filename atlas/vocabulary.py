@@ -1,4 +1,4 @@
-"""What layers, units and their responses are called on the pages: one vocabulary per layer kind."""
+"""Names of layers, units and responses on the pages: one vocabulary per kind of layer."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from atlas.units import Layer, LayerKind, ScoreName
 
 @dataclass(frozen=True)
 class Score:
-    """What the responses of a layer's units are counted in."""
+    """The scale of the responses of a layer's units, with its words."""
 
     name: ScoreName
-    unit: str  # in the results of the command
-    suffix: str  # as it follows a number on the pages
-    noun: str  # of the response at the strongest position
-    term: str  # of the same, as a heading
+    unit: str  # of measurement, in the results of the command
+    suffix: str  # unit of measurement that follows a number on the pages
+    noun: str  # name of the response at the strongest position
+    term: str  # the same name as a heading
     about: str  # entry of the glossary
-    words: str  # what the numbers of an axis are
+    words: str  # explains the numbers of the axis of evidence
 
 
 SCORES: Mapping[ScoreName, Score] = {
     "z": Score(
         "z",
         "σ",
-        "\N{NO-BREAK SPACE}σ",  # stays on the line of its number
+        "\N{NO-BREAK SPACE}σ",  # keeps σ on the line of its number
         "peak",
         "Peak activation",
         "sigma",
@@ -46,11 +46,11 @@ SCORES: Mapping[ScoreName, Score] = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words for one kind of layer; what stands in braces is filled in by `str.format`."""
+    """The words for one kind of layer; `str.format` fills in the names in braces."""
 
-    layer: str  # what it is
+    layer: str  # its name
     layers: str
-    noun: str  # what one of its units is
+    noun: str  # name of one of its units
     plural: str
     unit: str  # a unit in a sentence, from its {index} and {title}
     unit_subtitle: str  # from {index}, {count} of units and {kernel}
@@ -58,9 +58,9 @@ class Vocabulary:
     size: str  # in the drawing of the network, from {count} and {kernel}
     excited_by: str  # headings of a unit's circuit
     inhibited_by: str
-    excites: str  # headings of the circuit of a unit that one of these reads
+    excites: str  # headings in the circuit of a unit whose output these units read
     inhibits: str
-    strength: str  # what strengths of a unit's inputs are counted in, from {step}
+    strength: str  # unit of measurement of the strengths of inputs, from {step}
     silenced: str  # about the inhibitory picture, from {response} and {rank}
     fires: str  # heading of how often a unit fires
     fires_in: str  # from {share} and {positions}
@@ -126,5 +126,5 @@ def words_of(layer: Layer) -> Vocabulary:
 
 
 def score_of(layer: Layer) -> Score:
-    """What a layer's responses are counted in."""
+    """The scale of a layer's responses."""
     return SCORES[layer.score_name]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Take the README's screenshots: python docs/screenshots.py SITE.
 
-SITE is a finished site of the demo network (`python build.py --demo`). Wants Chromium, and what
-`pip install -e ".[browser]"` brings.
+SITE is a finished site of the demo network (`python build.py --demo`). It needs Chromium and the
+packages of `pip install -e ".[browser]"`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).with_name("screenshots")
-SHOTS = {  # page, how far it is scrolled, height of the window, theme
+SHOTS = {  # page, scroll position and window height in pixels, theme
     "network": ("index.html", 620, 800, "light"),
     "unit": ("layer2.0.conv2/0007.html", 0, 2165, "light"),
     "layer": ("layer2.1.conv2/index.html#sort=orientation", 720, 800, "dark"),

@@ -179,12 +179,15 @@ def test_labels_with_commas_choose_their_classes(folders, tmp_path):
 
 
 def test_a_kind_brings_what_it_is_made_from(folders):
-    asked = ("--demo", "--kinds", "examples", "--layers", "conv1,fc", *folders.options)
-    n_made, n_there = n_rendered(run(*asked))
+    asked = ("--demo", "--layers", "conv1,fc", *folders.options)
+    n_made, n_there = n_rendered(run(*asked, "--kinds", "examples"))
     # Per layer what all of its units answer to the drawings, and a sheet for every nine units.
     assert (n_made, n_there) == (2 + sum(-(-n // 9) for n in (16, len(DRAWINGS))), 0)
+    assert n_rendered(run(*asked, "--kinds", "examples")) == (0, n_made)
+    page = (folders.out / "conv1" / "0003.html").read_text(encoding="utf-8")
+    assert "In photographs" in page and 'src="examples-00.webp"' in page
     assert (folders.out / "conv1" / "examples-00.webp").is_file()
-    assert n_rendered(run(*asked)) == (0, n_made)
+    assert n_rendered(run(*asked, "--kinds", "filter"))[0] == 16 + len(DRAWINGS)
 
 
 def test_a_dry_run_counts_and_makes_nothing(folders):

@@ -10,6 +10,7 @@ from site_reader import read_pages, resolve
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import Catalogue
+from atlas.errors import SpecError
 from atlas.families import FAMILIES
 from atlas.pipeline import Atlas, Places
 
@@ -44,6 +45,23 @@ def test_layers_are_of_three_kinds(built):
     }
     assert facts.classifier == facts.layers[-1]
     assert facts.layer("brain.1").in_channels == 125
+
+
+def test_what_reads_a_flattened_map_takes_images_of_one_size(built):
+    facts, site = built
+    sized = {layer.name for layer in facts.layers if layer.takes_one_size}
+    assert sized == {*HIDDEN, "verdict"}
+    for name in sized:
+        unit = json.loads((site / name / "units.json").read_text())["units"][0]
+        assert unit["pictures"]["excitatory"]["size_px"] == [40, 40]
+
+
+def test_a_recipe_that_changes_the_size_is_refused_there(tmp_path):
+    catalogue = Catalogue(families=(*FAMILIES, own_family(tmp_path)))
+    places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
+    with Atlas(AtlasSpec("toynet", recipe="progressive"), places, catalogue) as atlas:
+        with pytest.raises(SpecError, match=r"brain\.1 takes images of 40 px only; use --recipe"):
+            atlas.plan()
 
 
 def test_every_layer_and_unit_has_its_page_without_a_broken_link(built):

@@ -219,6 +219,54 @@ def test_a_later_build_without_the_photographs_still_compares_by_them(places):
         assert "In photographs" in unit_page(places, index)
 
 
+def put_back_to_version_3(cache_dir: Path, weights_sha256: str) -> None:
+    """A cache as an earlier program left it: other tables, other addresses, other facts."""
+    db = sqlite3.connect(cache_dir / "atlas.sqlite")
+    (numbers,) = db.execute("select numbers from artifacts where kind = 'natural'").fetchone()
+    folder = {"folder_sha256": json.loads(numbers)["folder_sha256"], "size_px": 80}
+    natural = {**folder, "n_top": 9, "n_sampled": 512}
+    recipes = {
+        "natural": {"name": "natural", "version": 2, **natural},
+        "examples": {"name": "examples", "version": 1, "natural": natural, "side_px": 56},
+        "similar": {"name": "similar", "version": 1},
+    }
+    rows = db.execute("select key, kind, unit from artifacts").fetchall()
+    for key, kind, unit in rows:
+        if kind in recipes:
+            shared = {"weights": weights_sha256, "kind": kind, "recipe": recipes[kind]}
+            text = json.dumps(shared, sort_keys=True, separators=(",", ":")) + unit
+            old_key = hashlib.sha256(text.encode()).hexdigest()
+            db.execute("update artifacts set key = ? where key = ?", (old_key, key))
+    db.execute("update networks set facts = '{}'")
+    db.commit()
+    db.executescript(
+        """
+        drop table slots; drop table old_addresses; drop table image_digests;
+        drop table checkpoints;
+        create table checkpoints (key text primary key, data blob not null);
+        pragma user_version = 3;
+        """
+    )
+    db.close()
+
+
+def test_what_an_earlier_version_saw_in_photographs_stays_without_them(places):
+    with Atlas(SHOWN, places, CATALOGUE) as atlas:
+        expected, sha256 = atlas.contents().entries, atlas.facts.sha256
+        n_missing = atlas.plan().n_missing
+    put_back_to_version_3(places.cache_dir, sha256)
+    assert n_missing == 0
+    with Atlas(SHOWN, places, CATALOGUE) as atlas:
+        assert [job.kind.name for job in atlas.plan().missing] == ["similar"]
+        found = atlas.contents().entries
+        assert found["conv1"]["natural"] == expected["conv1"]["natural"]
+        assert found["conv1:0"] == expected["conv1:0"]
+        atlas.render(atlas.plan())
+        assert atlas.contents().layer_record(atlas.facts.layer("conv1"), SIMILAR)
+        atlas.write()
+    assert "In photographs" in unit_page(places, 0) and "Similar units" in unit_page(places, 0)
+
+
 def test_what_is_left_out_takes_nothing_along_that_was_made_from_it(places):
     without = dataclasses.replace(places, left_out=("natural",))
     with Atlas(SHOWN, without, CATALOGUE) as atlas:

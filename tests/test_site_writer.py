@@ -16,6 +16,7 @@ from site_factory import Pictures
 
 from atlas import paths
 from atlas.errors import SiteError
+from atlas.kinds.tuning import KIND as TUNING
 from atlas.site import record, writer
 from atlas.site.contents import Contents
 from atlas.site.writer import write_site
@@ -242,6 +243,24 @@ def test_a_changed_template_renders_pages_but_no_pictures(tmp_path: Path) -> Non
     touched = changed(before, state(tmp_path / "site"))
     assert pictures.n_reads == n_reads
     assert touched == {path for path in before if path.endswith(".html")} | {record.FILE_NAME}
+
+
+def test_a_changed_template_of_a_kind_renders_pages_but_no_pictures(tmp_path: Path) -> None:
+    """Wherever the kind comes from: its folder need not be inside the package."""
+    contents, pictures = small()
+    folder = tmp_path / "tuning"
+    shutil.copytree(TUNING.folder, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    moved = dataclasses.replace(TUNING, folder=folder)
+    kinds = tuple(moved if kind is TUNING else kind for kind in contents.kinds)
+    contents = dataclasses.replace(contents, kinds=kinds)
+    write_site(contents, tmp_path / "site")
+    n_reads, before = pictures.n_reads, state(tmp_path / "site")
+    section = folder / "section.html"
+    section.write_text(section.read_text().replace("<h2>Tuning</h2>", "<h2>Tuned</h2>"))
+    write_site(dataclasses.replace(contents), tmp_path / "site")
+    units = {paths.unit_page(unit) for layer in contents.facts.layers for unit in layer.units}
+    assert pictures.n_reads == n_reads
+    assert changed(before, state(tmp_path / "site")) == units | {record.FILE_NAME}
 
 
 def test_a_damaged_record_costs_time_only(tmp_path: Path) -> None:

@@ -21,13 +21,15 @@ class PictureRecord:
     )
     highest: float | None = value("response at the strongest position", "{score}_max", default=None)
     lowest: float | None = value("response at the weakest position", "{score}_min", default=None)
-    start: float | None = value("response to the noise that the ascent began with", "{score}_start", default=None)
+    start: float | None = value(
+        "response to the noise that the ascent began with", "{score}_start", default=None
+    )
     p: float | None = value("probability of the class", default=None)
     rank: int | None = value("rank of the class among all classes, from 0", default=None)
     top5: Sequence[tuple[int, float]] | None = value(
         "the classes with the highest probabilities: index and probability", default=None
     )
-    dead: bool = value("whether the unit is dead: no step of the ascent had a gradient", default=False)
+    dead: bool = value("whether the gradient was zero at every step of the ascent", default=False)
     embedding: str | None = internal(
         "embedding of the picture: base64 of half-precision numbers", default=None
     )

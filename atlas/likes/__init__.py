@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from atlas.records import value
 
-KIND_NAME = "like"  # of such artifacts in the cache
+KIND_NAME = "like"  # of these artifacts in the cache
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class LikeSpec:
     version: ClassVar[int] = 1
 
     pixels_sha256: str  # of the image as the network is given it
-    n_units: int = 12  # of each layer
+    n_units: int = 12  # per layer
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class LikeRecord:
     """The units that an image drives furthest above their averages."""
 
     weights: str = value("digest of the network's weights")
-    name: str = value("of the image's file")
+    name: str = value("name of the image's file")
     units: Mapping[str, Sequence[Sequence[float]]] = value(
-        "by layer, each [unit, response at its strongest position], strongest first"
+        "units by layer: each [index, response at its strongest position], strongest first"
     )
-    p: Mapping[str, float] = value("probabilities of the classes among them, by index")
+    p: Mapping[str, float] = value("probabilities of the classes among the units, by index")

@@ -16,14 +16,14 @@ def hardest_driven(
     """The units that an image drives furthest above their averages, layer by layer.
 
     Args:
-        watch: of the layers.
+        watch: reads the layers.
         pixels: the image as the network is given it, (size_px, size_px, 3).
-        spec: how many units of each layer.
+        spec: the number of units per layer.
         weights_sha256: digest of the network's weights.
-        file_name: of the image.
+        file_name: name of the image's file.
 
     Raises:
-        NetworkError: an answer is not finite.
+        NetworkError: a response is not finite.
     """
     units: dict[str, list[list[float]]] = {}
     shares: dict[str, float] = {}

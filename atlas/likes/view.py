@@ -17,7 +17,7 @@ SHOWN_PX = 320
 
 
 class Driven(NamedTuple):
-    """A unit and what it answers to the image."""
+    """A unit and its response to the image."""
 
     link: Link
     src: str | None  # of its excitatory picture
@@ -74,7 +74,7 @@ def like_links(contents: Contents) -> tuple[Link, ...]:
 
 
 def like_record(entry: Entry) -> LikeRecord:
-    """What was measured on an image; its numbers have the same names for every network."""
+    """The record of an image, whose field names in JSON do not depend on the score."""
     return entry.record(LikeRecord, "logit")
 
 

@@ -1,7 +1,7 @@
 """Faster ways to compute the same function of a frozen network, exact up to rounding.
 
 BatchNorms are folded into the convs before them. A strided conv over the image is run without its
-stride over more channels. A ReLU before a max pooling is moved behind it. Of the last layer, only
+stride over more channels. A ReLU before a max pooling is moved behind it. Of the read layer, only
 the unit that an image is made for is computed.
 """
 

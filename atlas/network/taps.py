@@ -53,7 +53,7 @@ class Reader(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where images are to be."""
+        """The device that images must be on."""
         return self.mean.device
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class Tap(Reader):
         self._ways = {0: _Way(extractor, module, layer, 0)}
 
     def forward(self, images: Tensor) -> Tensor:
-        """The layer's raw output for images (B, 3, H, W), which are passed on as they are.
+        """The layer's raw output for images (B, 3, H, W), which are not normalised here.
 
         Returns:
             (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a linear layer.
@@ -159,7 +159,7 @@ class Tap(Reader):
         return cut(maps, way.n_cut)
 
     def inputs(self, images: Tensor) -> Tensor:
-        """The layer's input for images (B, 3, H, W), which are passed on as they are."""
+        """The layer's input for images (B, 3, H, W), which are not normalised here."""
         return self._run_extractor(self.extractor, images)
 
     def _run_extractor(self, extractor: nn.Module, images: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class Watch:
 
     @property
     def device(self) -> torch.device:
-        """Where images are to be."""
+        """The device that images must be on."""
         return self.readers[0].device
 
     @torch.inference_mode()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import fx, nn
@@ -23,6 +24,7 @@ from atlas.network.operators import (
 )
 from atlas.units import Layer, LayerKind
 
+OTHER_SIZE_PX = 64  # added to the input size to see which layers take images of other sizes
 # Modules with weights that do not mix channels.
 CHANNELWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.PReLU)
 
@@ -46,7 +48,7 @@ def walk(
     """
     graph = fx.symbolic_trace(model)
     ShapeProp(graph).propagate(torch.zeros(1, 3, size_px, size_px))
-    walker = _Walker(graph, classifier, place)
+    walker = _Walker(graph, classifier, place, _reached_at(graph, size_px + OTHER_SIZE_PX))
     for node in graph.graph.nodes:
         walker.follow(node)
     return tuple(walker.layers)
@@ -79,12 +81,17 @@ class _Walker:
     """Visits the nodes of a graph in forward order and collects the layers."""
 
     def __init__(
-        self, graph: fx.GraphModule, classifier: str, place: Callable[[str, bool], LayerPlace]
+        self,
+        graph: fx.GraphModule,
+        classifier: str,
+        place: Callable[[str, bool], LayerPlace],
+        of_any_size: Container[str],
     ) -> None:
         self.layers: list[Layer] = []
         self._graph = graph
         self._classifier = classifier
         self._place = place
+        self._of_any_size = of_any_size  # names of the layers that take images of other sizes
         self._views: dict[fx.Node, _View] = {}
         self._indices: dict[str, int] = {}  # indices of the layers, by name
         self._macs: list[int] = []  # multiply-accumulates of each layer alone
@@ -168,6 +175,7 @@ class _Walker:
             field_centre_px=view.centre_px,
             total_stride_px=view.stride_px,
             macs=sum(self._macs[index] for index in _layer_indices(view.before)),
+            takes_one_size=name not in self._of_any_size,
         )
 
     def _kind(self, name: str, module: nn.Module) -> LayerKind:
@@ -181,6 +189,32 @@ class _Walker:
         norm = module_of(users[0], self._graph) if len(users) == 1 else None
         has_statistics = isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
         return str(users[0].target) if has_statistics else None
+
+
+class _Reaching(fx.Interpreter):
+    """Runs a graph and remembers the targets of the nodes that could be computed."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph)
+        self.reached: set[str] = set()
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Compute one node."""
+        output = super().run_node(n)
+        self.reached.add(str(n.target))
+        return output
+
+
+def _reached_at(graph: fx.GraphModule, size_px: int) -> set[str]:
+    """Targets of the nodes that can be computed for an image of a certain size.
+
+    A linear layer that reads a flattened map, for example, fits one size of the map only.
+    """
+    interpreter = _Reaching(graph)
+    interpreter.extra_traceback = False
+    with contextlib.suppress(RuntimeError, ValueError, AssertionError), torch.inference_mode():
+        interpreter.run(torch.zeros(1, 3, size_px, size_px))
+    return interpreter.reached
 
 
 def _gives_units(node: fx.Node, module: nn.Conv2d | nn.Linear) -> bool:

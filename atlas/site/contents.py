@@ -72,7 +72,7 @@ class Contents:
         return EXCITATORY.name in self.entries.get(unit.id, {})
 
     def is_dead(self, unit: Unit) -> bool:
-        """Whether the ascent of a unit's excitatory picture never had a gradient."""
+        """Whether the gradient was zero at every step of a unit's excitatory picture."""
         record = self.excitatory(unit)
         return record is not None and record.dead
 

@@ -98,7 +98,7 @@ def _panels(contents: Contents) -> list[Kind[Any]]:
 
 
 def _axes(contents: Contents, layer: Layer) -> dict[str, Any]:
-    """By kind, the lists that per-unit numbers are positions in, or measured along."""
+    """By kind, the lists that per-unit numbers index or are measured along."""
     axes = {
         kind.name: published(record, layer.score_name, "axis")
         for kind in _panels(contents)

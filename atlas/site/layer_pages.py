@@ -116,7 +116,7 @@ def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:
 
 
 def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
-    """A layer's settings as terms and values; ungrouped and undilated are not mentioned."""
+    """A layer's settings as terms and values; groups and dilation of 1 are left out."""
     per_group = layer.in_channels // layer.groups
     if not layer.is_conv:
         return (

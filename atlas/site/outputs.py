@@ -168,7 +168,7 @@ def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
 def _sheets_of_kind(
     contents: Contents, layer: Layer, kind: Kind[Any], sheets: SheetKind
 ) -> Iterator[Output]:
-    """The sheets of one kind in a layer; those that are artifacts are copied if a page uses them."""
+    """A layer's sheets of one kind. Artifacts that are sheets are copied if a page uses them."""
     if not isinstance(kind.scope, SheetOf):
         yield from _sheets(contents, layer, kind, sheets)
         return

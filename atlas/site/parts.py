@@ -103,7 +103,7 @@ class Companion(NamedTuple):
 class Partner(NamedTuple):
     """Another unit that a page names, with its picture."""
 
-    layer: str | None  # None if the list is of one layer and says so itself
+    layer: str | None  # None if the heading of the list names it
     link: Link
     thumbnail: str | None
     slice: str | None  # where the weights between the two are in the unit's filter picture

@@ -63,7 +63,7 @@ def units_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
             "layer": {"type": "string"},
             "axes": {
                 **_object(axes, required=()),
-                "description": "by kind, lists that per-unit numbers are positions in, or measured along",
+                "description": "by kind, lists that per-unit numbers index or are measured along",
             },
             "units": {"type": "array", "items": unit},
         },

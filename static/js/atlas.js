@@ -1,12 +1,12 @@
-// Search, keys and theme. Everything here is a convenience: the pages read without it.
+// Search, keys and theme. The pages can be read without this script.
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
-const spelling = document.currentScript.dataset; // how pages and pictures are called
+const pathSettings = document.currentScript.dataset; // path patterns of pages and pictures
 
 /* The path of a page or picture, from a pattern such as "{layer}/{unit}.html". */
 function pathOf(pattern, layer, index = 0) {
-  const unit = String(index).padStart(Number(spelling.digits), "0");
+  const unit = String(index).padStart(Number(pathSettings.digits), "0");
   return pattern.replace("{layer}", () => layer).replace("{unit}", () => unit);
 }
 
@@ -18,12 +18,12 @@ function element(name, properties = {}, ...children) {
 
 /* Theme ------------------------------------------------------------------------------------- */
 
-// At once, before the page is drawn, so that a chosen theme never flashes the other one.
+// Runs before the page is drawn, so that the other theme never flashes.
 try {
   const theme = localStorage.getItem("atlas-theme");
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  // Storage may be switched off; the system's theme it is.
+  // Storage may be switched off; then the system's theme is used.
 }
 
 const THEMES = ["system", "light", "dark"];
@@ -45,7 +45,7 @@ function addThemeSwitch() {
       if (theme === "system") localStorage.removeItem("atlas-theme");
       else localStorage.setItem("atlas-theme", theme);
     } catch {
-      // Storage may be switched off; the choice lasts for this page.
+      // Storage may be switched off; then the choice lasts for this page.
     }
     show();
   });
@@ -55,8 +55,8 @@ function addThemeSwitch() {
 
 /* Pictures of other units ------------------------------------------------------------------- */
 
-// Browsers fetch lazy pictures from far below the screen. Those of other units would be half of what
-// a page loads, so they wait until they are near, or until the page is printed.
+// Browsers fetch lazy pictures from far below the screen. The pictures of other units would be half
+// of what a page loads, so they are fetched only near the screen, or when the page is printed.
 const OTHERS = ".circuit img, .alike img";
 
 const near = new IntersectionObserver(
@@ -78,7 +78,7 @@ function holdPictures() {
   }
 }
 
-// While the page comes in: once it is laid out, the browser has asked for them.
+// Runs while the page is parsed, because the browser fetches the pictures once it is laid out.
 const arriving = new MutationObserver(holdPictures);
 arriving.observe(document, { childList: true, subtree: true });
 addEventListener("DOMContentLoaded", () => {
@@ -98,10 +98,10 @@ addEventListener("beforeprint", () => {
 const MAX_HITS = 12;
 let loading = null;
 
-// A script rather than a fetch: pages opened from a disk may load the one but not the other.
+// The index is loaded as a script, because pages opened from disk may not fetch files.
 function loadIndex() {
   loading ??= new Promise((resolve, reject) => {
-    const script = element("script", { src: new URL(spelling.index, root).href });
+    const script = element("script", { src: new URL(pathSettings.index, root).href });
     script.onload = () => resolve(self.atlasIndex);
     script.onerror = reject;
     document.head.append(script);
@@ -110,7 +110,7 @@ function loadIndex() {
 }
 
 const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
-const unitHit = (layer, index, text) => ({ text, note: `${layer}:${index}`, path: pathOf(spelling.page, layer, index) });
+const unitHit = (layer, index, text) => ({ text, note: `${layer}:${index}`, path: pathOf(pathSettings.page, layer, index) });
 
 function findClasses(index, words) {
   const layer = index.layers.find(([name]) => name === index.classifier);
@@ -133,7 +133,7 @@ function findLayers(index, words) {
   const names = number === null ? words : words.slice(0, -1);
   for (const [name, size, runs] of index.layers) {
     if (!names.every((word) => name.toLowerCase().includes(word))) continue;
-    if (number === null) hits.push({ text: name, note: `${size} units`, path: pathOf(spelling.layer, name) });
+    if (number === null) hits.push({ text: name, note: `${size} units`, path: pathOf(pathSettings.layer, name) });
     else if (isIn(runs, number)) hits.push(unitHit(name, number, `Unit ${number}`));
   }
   return hits;
@@ -166,14 +166,14 @@ function addSearch() {
       status.textContent = "";
       return close();
     }
-    const found = find(await loadIndex(), query);
-    if (query !== input.value.trim()) return undefined; // typed on meanwhile
-    const items = found.map(({ text, note, path }) =>
+    const matches = find(await loadIndex(), query);
+    if (query !== input.value.trim()) return undefined; // the query has changed meanwhile
+    const items = matches.map(({ text, note, path }) =>
       element("li", {}, element("a", { href: new URL(path, root).href }, element("span", { textContent: text }), " ", element("i", { textContent: note }))),
     );
     hits.replaceChildren(...(items.length ? items : [element("li", { textContent: "Nothing found" })]));
     hits.hidden = false;
-    status.textContent = `${found.length || "no"} results`;
+    status.textContent = `${matches.length || "no"} results`;
     return undefined;
   }
   input.addEventListener("input", update);
@@ -214,7 +214,7 @@ function addKeys(search) {
   addEventListener("keydown", (event) => {
     const typing = event.target.closest?.("input, select, textarea, button");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    // The arrow scrolls a page that can scroll up; only at its top does it lead up.
+    // The up arrow scrolls the page; only at the top of the page does it follow the link up.
     if (event.key === "ArrowUp" && scrollY > 0) return;
     if (!Object.hasOwn(keys, event.key)) return;
     event.preventDefault();

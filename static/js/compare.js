@@ -1,11 +1,11 @@
 // The comparison: units that a reader collects across pages, side by side on compare.html.
-// What is shown there stands in the address, so it can be linked; what is collected, in storage.
+// The units on that page are in its address, so it can be linked; collected units are in storage.
 "use strict";
 
 const COMPARE_KEY = `atlas-compare ${root.pathname}`; // other atlases may share the host
 const MAX_COMPARED = 12;
 
-/* The units that were chosen: [{ id, pictured }], `pictured` where they have an excitatory picture. */
+/* The collected units: [{ id, pictured }], where `pictured` means that there is an excitatory picture. */
 function collected() {
   try {
     const units = JSON.parse(localStorage.getItem(COMPARE_KEY)) ?? [];
@@ -24,12 +24,12 @@ function collect(units) {
   showTray();
 }
 
-const compareLink = (ids) => new URL(`${spelling.compare}#${ids.join(",")}`, root).href;
+const compareLink = (ids) => new URL(`${pathSettings.compare}#${ids.join(",")}`, root).href;
 
 function unitPaths(id) {
   const [layer, index] = id.split(":");
   const href = (pattern) => new URL(pathOf(pattern, layer, index), root).href;
-  return { page: href(spelling.page), picture: href(spelling.picture) };
+  return { page: href(pathSettings.page), picture: href(pathSettings.picture) };
 }
 
 const isUnit = (id) => /^[\w.]+:\d+$/.test(id);
@@ -39,7 +39,7 @@ function pictureOf(id, pictured, properties) {
   return element("img", { src: unitPaths(id).picture, ...properties });
 }
 
-/* The tray, on every page that has something in it */
+/* The tray of collected units, on every page while there are any */
 
 function showTray() {
   document.querySelector(".tray")?.remove();
@@ -62,7 +62,7 @@ function showTray() {
 
 /* On a unit's page: collect, link, cite, download */
 
-const copied = (button, text) => {
+const copyText = (button, text) => {
   const label = button.textContent;
   navigator.clipboard?.writeText(text).then(
     () => {
@@ -70,17 +70,17 @@ const copied = (button, text) => {
       setTimeout(() => (button.textContent = label), 1500);
     },
     () => prompt("Copy this:", text),
-  ) ?? prompt("Copy this:", text); // no clipboard for pages from a disk
+  ) ?? prompt("Copy this:", text); // pages opened from disk have no clipboard
 };
 
 function citation(id) {
   const network = document.querySelector(".brand").textContent.replace("Atlas of ", "");
-  const told = [...document.querySelectorAll(".provenance div")].map((row) => row.textContent.replace(/\s+/g, " ").trim());
+  const provenance = [...document.querySelectorAll(".provenance div")].map((row) => row.textContent.replace(/\s+/g, " ").trim());
   const address = location.protocol === "file:" ? "" : `\n  url = {${location.origin}${location.pathname}},`;
   return `@misc{atlas-${id.replace(/\W+/g, "-")},
   title = {${document.querySelector("h1").textContent}: unit ${id} of ${network}},
   howpublished = {Atlas of ${network}},${address}
-  note = {${told.join("; ")}},
+  note = {${provenance.join("; ")}},
   urldate = {${new Date().toISOString().slice(0, 10)}}
 }`;
 }
@@ -100,14 +100,14 @@ function addTools(main) {
     label();
   });
   const label = () => {
-    const inside = collected().some((each) => each.id === id);
-    compare.textContent = inside ? "Remove from comparison" : "Compare";
-    compare.setAttribute("aria-pressed", inside);
+    const isCollected = collected().some((each) => each.id === id);
+    compare.textContent = isCollected ? "Remove from comparison" : "Compare";
+    compare.setAttribute("aria-pressed", isCollected);
   };
   label();
   const tools = element("p", { className: "tools" }, compare);
-  tools.append(button("Copy link", (pressed) => copied(pressed, location.href.split("#")[0])));
-  tools.append(button("Cite", (pressed) => copied(pressed, citation(id))));
+  tools.append(button("Copy link", (pressed) => copyText(pressed, location.href.split("#")[0])));
+  tools.append(button("Cite", (pressed) => copyText(pressed, citation(id))));
   if (picture) tools.append(element("a", { href: picture.src, download: `${id.replace(":", "-")}.webp`, textContent: "Download picture" }));
   main.querySelector(".lead").after(tools);
 }
@@ -126,9 +126,9 @@ async function showCompared() {
     const remove = element("button", { type: "button", textContent: "Remove" });
     remove.setAttribute("aria-label", `Remove ${id}`);
     remove.addEventListener("click", () => {
-      const left = ids.filter((each) => each !== id);
+      const remaining = ids.filter((each) => each !== id);
       collect(collected().filter((each) => each.id !== id));
-      location.replace(`#${left.join(",")}`);
+      location.replace(`#${remaining.join(",")}`);
     });
     const caption = element("figcaption", {}, element("a", { href: page, textContent: id }), " ", remove);
     return element("li", {}, element("figure", {}, element("a", { href: page }, image), caption));
@@ -138,7 +138,7 @@ async function showCompared() {
   nameClasses(list, index);
 }
 
-// Numbers say little of classes; their names are in the index that the search uses.
+// Show classes by name instead of number; the names are in the index of the search.
 function nameClasses(list, { classifier, labels }) {
   for (const link of list.querySelectorAll("figcaption a")) {
     const [layer, number] = link.textContent.split(":");

@@ -1,9 +1,9 @@
-// The grid of a layer's page: what it shows, how large, in which order and which of it.
-// All of that stands in the address, so a view can be linked.
+// The grid of a layer's page: which pictures it shows, their size, and how units are sorted and
+// filtered. These choices are in the address, so a view can be linked.
 "use strict";
 
 const SIZES = { S: "4rem", M: "", L: "11rem" };
-const { sheet: SHEET, digits: SHEET_DIGITS, thumbs: THUMBS } = document.currentScript.dataset; // thumbs are in the page itself
+const { sheet: SHEET, digits: SHEET_DIGITS, thumbs: THUMBS } = document.currentScript.dataset; // thumbnails are in the page itself
 const DEFAULTS = { size: "M", sort: "", order: "down", by: "", from: "", to: "" };
 
 class Grid {
@@ -19,30 +19,30 @@ class Grid {
         return [stem, { columns: Number(columns), ratio, words }];
       }),
     );
-    const [first = THUMBS] = this.sheets.keys(); // others, as long as there are no excitatory pictures
+    const [first = THUMBS] = this.sheets.keys(); // other sheets, if there are no excitatory pictures
     this.defaults = { show: first, ...DEFAULTS };
     this.labelled = list.classList.contains("labelled");
   }
 
-  // Only when they are asked for: most readers just look, and there may be thousands.
+  // Made on first use, because most readers do not sort or filter, and there may be thousands.
   get units() {
-    this.known ??= [...this.list.children].map((item) => this.unit(item));
-    return this.known;
+    this.cachedUnits ??= [...this.list.children].map((item) => this.unit(item));
+    return this.cachedUnits;
   }
 
   unit(item) {
     const values = (item.dataset.n ?? "").split(" ").map((text) => (text === "-" || text === "" ? null : Number(text)));
     const link = item.querySelector("a");
     const index = Number.parseInt(link.getAttribute("href"), 10);
-    const told = link.querySelector("i") ?? link.appendChild(document.createElement("i"));
-    return { item, index, values, name: item.querySelector("b").textContent, cell: item.querySelector(".cell"), own: item.querySelector(".cell img"), told, said: told.textContent };
+    const note = link.querySelector("i") ?? link.appendChild(document.createElement("i"));
+    return { item, index, values, name: item.querySelector("b").textContent, cell: item.querySelector(".cell"), own: item.querySelector(".cell img"), note, pageText: note.textContent };
   }
 
   column(name) {
     return this.columns.findIndex((column) => column.name === name);
   }
 
-  /* What is shown */
+  /* Pictures */
 
   show(stem) {
     const sheet = this.sheets.get(stem);
@@ -68,28 +68,28 @@ class Grid {
     return image;
   }
 
-  /* Which, in which order */
+  /* Filter and order */
 
   arrange({ sort, order, by, from, to }) {
     const filter = this.column(by);
     let n_shown = 0;
     for (const { item, values } of this.units) {
       const value = values[filter];
-      const out = filter >= 0 && (value === null || (from !== "" && value < Number(from)) || (to !== "" && value > Number(to)));
-      item.hidden = out;
-      if (!out) n_shown += 1;
+      const isHidden = filter >= 0 && (value === null || (from !== "" && value < Number(from)) || (to !== "" && value > Number(to)));
+      item.hidden = isHidden;
+      if (!isHidden) n_shown += 1;
     }
     this.list.replaceChildren(...this.ordered(sort, order).map(({ item }) => item));
-    this.tell(this.column(sort));
+    this.showNumbers(this.column(sort));
     return n_shown;
   }
 
-  // Beside each unit, the number that it is sorted by; else what the page says, its score.
-  tell(column) {
+  // Beside each unit, show the number that units are sorted by, or else the text of the page.
+  showNumbers(column) {
     const unit = this.columns[column]?.unit ?? "";
-    for (const { told, said, values } of this.units) {
-      const asItWas = column < 0 || (column === 0 && said);
-      told.textContent = asItWas ? said : spelled(values[column], unit);
+    for (const { note, pageText, values } of this.units) {
+      const isFromPage = column < 0 || (column === 0 && pageText);
+      note.textContent = isFromPage ? pageText : numberText(values[column], unit);
     }
   }
 
@@ -100,13 +100,13 @@ class Grid {
     if (column < 0) return order === "up" ? [...this.units].reverse() : this.units;
     return [...this.units].sort((a, b) => {
       const [first, second] = [a.values[column], b.values[column]];
-      if (first === null || second === null) return (first === null) - (second === null); // last either way
-      return sign * (first - second); // stable: ties stay in order
+      if (first === null || second === null) return (first === null) - (second === null); // missing values come last in both directions
+      return sign * (first - second); // equal values stay in order, because sorting is stable
     });
   }
 }
 
-const spelled = (value, unit) => (value === null ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim());
+const numberText = (value, unit) => (value === null ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim());
 
 function readState(defaults) {
   return { ...defaults, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
@@ -153,8 +153,8 @@ function addControls(grid) {
     for (const [name, value] of Object.entries(state)) if (form.elements[name]) form.elements[name].value = value;
     for (const name of ["from", "to"]) if (form.elements[name]) form.elements[name].hidden = !form.elements.by?.value;
     grid.list.style.setProperty("--cell", SIZES[state.size] || "");
-    const asItWas = { ...grid.defaults, show: THUMBS, size: state.size };
-    if (!grid.known && agree(state, asItWas)) return;
+    const pageState = { ...grid.defaults, show: THUMBS, size: state.size };
+    if (!grid.cachedUnits && agree(state, pageState)) return;
     grid.show(state.show);
     const n_shown = grid.arrange(state);
     status.textContent = n_shown === grid.units.length ? "" : `${n_shown} of ${grid.units.length}`;

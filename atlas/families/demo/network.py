@@ -1,6 +1,6 @@
 """A residual network that is small enough for the package and has the structure of a large one.
 
-Its modules are named and connected like those of torchvision's ResNets: bottleneck blocks whose
+Its modules are named and connected as in torchvision's residual networks: bottleneck blocks whose
 only ReLU is used several times and in place, a strided 3x3 conv, 1x1 projections on the shortcut,
 and a block with an identity shortcut.
 """

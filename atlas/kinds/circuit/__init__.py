@@ -54,7 +54,9 @@ class CircuitRecord:
     n_effective: Sequence[float] | None = per_unit(
         "effective number of inputs: the participation ratio of their strengths", default=None
     )
-    top_share: Sequence[float] | None = per_unit("share of the five strongest inputs in the strength of all", default=None)
+    top_share: Sequence[float] | None = per_unit(
+        "share of the five strongest inputs in the strength of all", default=None
+    )
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> CircuitSpec:

@@ -1,4 +1,4 @@
-"""The circuit of a unit: who feeds it and whom it feeds, the strongest of either sign."""
+"""The circuit on a unit's page: its strongest inputs and outputs of either sign."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 N_SHOWN = 3
-N_TOP = 5  # inputs that `top_share` is about
+N_TOP = 5  # number of inputs that `top_share` counts
 
 
 class PartnerList(NamedTuple):
@@ -26,17 +26,17 @@ class PartnerList(NamedTuple):
 
 
 class CircuitView(NamedTuple):
-    """What a unit is connected to."""
+    """The strongest connections of a unit."""
 
     lists: tuple[PartnerList, ...]
-    unit: str  # of the strengths
-    spread: str | None  # how many inputs count
-    sum: str | None  # the channel of a sum that it writes
-    summed: tuple[Link, ...]  # the others that write it
+    unit: str  # of measurement of the strengths
+    spread: str | None  # effective number of inputs, in a sentence
+    sum: str | None  # the channel of the residual sum that the unit is added to
+    summed: tuple[Link, ...]  # units of other layers that are added to the same channel
 
 
 class _Side(NamedTuple):
-    """Connections of one sign on one side, before they are spelled."""
+    """Connections of one sign on one side, as numbers."""
 
     title: str
     connections: Sequence[Connection]
@@ -44,7 +44,7 @@ class _Side(NamedTuple):
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | None:
-    """A unit's strongest partners; None where they are not known."""
+    """A unit's strongest partners, None if none are known."""
     record = contents.layer_record(layer, KIND)
     if record is None:
         return None
@@ -80,7 +80,7 @@ def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:
 
 
 def _partner_list(contents: Contents, side: _Side, slices: Mapping[int, str]) -> PartnerList:
-    """One list; a layer that all partners are of is named once."""
+    """A list of partners; if all are of one layer, only the title names it."""
     is_one_layer = len({index for index, _, _ in side.connections}) == 1
     layer = contents.facts.layers[int(side.connections[0][0])]
     title = side.title

@@ -8,7 +8,14 @@ from pathlib import Path
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Kind, Section, WholeLayer
 from atlas.kinds.synthesis import ascent_steps
-from atlas.recipes import Fourier, decay_of, full_px, learning_rate, stages_for
+from atlas.recipes import (
+    Fourier,
+    decay_of,
+    fitting_stages,
+    full_px,
+    learning_rate,
+    stages_for,
+)
 from atlas.records import value
 from atlas.units import Layer, NetworkFacts
 
@@ -20,16 +27,15 @@ class DreamRecord:
     rms: float | None = value(
         "root mean square activation over all units and positions", default=None
     )
-    rms_start: float | None = value(
-        "`rms` on the noise that the ascent began with", default=None
-    )
-    dead: bool = value("whether the unit is dead: no step of the ascent had a gradient", default=False)
+    rms_start: float | None = value("`rms` on the noise that the ascent began with", default=None)
+    dead: bool = value("whether the gradient was zero at every step of the ascent", default=False)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     """The recipe: excite all channels of a layer at once, on the largest canvas of the preset."""
+    stages = stages_for(asked.preset, full_px(asked.preset, facts))
     return Fourier(
-        stages_for(asked.preset, full_px(asked.preset, facts)),
+        fitting_stages(stages, layer, facts),
         0,
         "layer",
         decay=decay_of(layer),

@@ -26,7 +26,7 @@ class DreamView(NamedTuple):
 
 
 def figure_view(contents: Contents, layer: Layer) -> DreamView | None:
-    """The picture with its caption."""
+    """The picture with its caption, None if it was not made."""
     entry, record = contents.entry(layer.whole, KIND), contents.layer_record(layer, KIND)
     if entry is None or record is None:
         return None
@@ -40,7 +40,7 @@ def figure_view(contents: Contents, layer: Layer) -> DreamView | None:
 
 
 def dream_alt(layer: Layer) -> str:
-    """What a layer's dream is, in words for those who do not see it."""
+    """The alternative text of a layer's dream."""
     return f"Synthetic picture that excites all of {layer.name} at once"
 
 

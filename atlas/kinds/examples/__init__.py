@@ -64,7 +64,7 @@ class StripLayout:
 
 @dataclass(frozen=True)
 class ExamplesSpec:
-    """Cuttings of the photographs that drive each unit most, and of some that drive it less."""
+    """Crops of the photographs that drive each unit most, and of some that drive it less."""
 
     name: ClassVar[str] = "examples"
     version: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""The excitatory picture on the page of a unit, its numbers, and what a class's is taken for."""
+"""The excitatory picture on a unit's page, its numbers, and the classes that it is taken for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of
 
 COLUMN_PX = 538
-LEAST_PX = 256  # however small a picture is, it is the largest on its page
+LEAST_PX = 256  # least shown width, so that it is the largest picture of its page
 
 
 class ScaleBar(NamedTuple):
     """The receptive field at the scale of the picture, like the bar of a map."""
 
     words: str
-    percent: str | None  # of the picture's width; None: larger than the picture
+    percent: str | None  # of the picture's width; None if the field is larger
 
 
 class PictureView(NamedTuple):
@@ -37,7 +37,7 @@ class PictureView(NamedTuple):
 
 
 class MainPicture(NamedTuple):
-    """The picture of a unit's page, None as long as it is not rendered."""
+    """The picture of a unit's page, None until it is rendered."""
 
     picture: PictureView | None
 
@@ -55,23 +55,23 @@ class Guess(NamedTuple):
 
     link: Link
     share: str
-    bar: str  # percent of the bar's width, as SVG wants it
-    own: bool
+    bar: str  # its length in percent, as text for SVG
+    own: bool  # whether it is the class of the picture
 
 
 def median_words(contents: Contents, layer: Layer) -> str:
-    """What the median of a layer's responses is taken on."""
+    """What a layer's units responded to, for their median response."""
     return "their own pictures"
 
 
 def picture_view(contents: Contents, layer: Layer, unit: Unit) -> MainPicture:
-    """The picture, or that there is none yet."""
+    """The picture of a unit's page."""
     entry = contents.entry(unit, KIND)
     return MainPicture(_picture(contents, layer, unit, entry) if entry else None)
 
 
 def response_view(contents: Contents, layer: Layer, unit: Unit) -> Response | None:
-    """How far the picture drives the unit."""
+    """The numbers of a unit's picture, None if it was not made."""
     record = contents.excitatory(unit)
     if record is None:
         return None
@@ -79,7 +79,7 @@ def response_view(contents: Contents, layer: Layer, unit: Unit) -> Response | No
 
 
 def guesses_view(contents: Contents, layer: Layer, unit: Unit) -> tuple[Guess, ...] | None:
-    """What the network takes a class's picture for."""
+    """The most probable classes of a class's picture, None for other units."""
     record = contents.excitatory(unit)
     if record is None or not record.top5:
         return None
@@ -107,7 +107,7 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
 
 
 def _shown_px(width_px: int) -> int:
-    """Small pictures grow to the width of their column, but hardly more than fourfold."""
+    """The shown width: small pictures are enlarged to their column, but about fourfold at most."""
     return max(width_px, min(max(4 * width_px, LEAST_PX), COLUMN_PX))
 
 
@@ -131,7 +131,7 @@ def _facts(layer: Layer, record: ExcitatoryRecord) -> tuple[Fact, ...]:
 
 
 def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
-    """What the mean over the picture, or the logit, was before and after."""
+    """The response (mean over the picture, or logit) after the ascent and before it, in words."""
     score, start = score_of(layer), record.start
     if record.score is None:
         return None

@@ -19,8 +19,10 @@ class FieldRecord:
     """What was measured on the picture of one receptive field."""
 
     score: float | None = value("response at the middle position", "{score}", default=None)
-    start: float | None = value("response to the noise that the ascent began with", "{score}_start", default=None)
-    dead: bool = value("whether the unit is dead: no step of the ascent had a gradient", default=False)
+    start: float | None = value(
+        "response to the noise that the ascent began with", "{score}_start", default=None
+    )
+    dead: bool = value("whether the gradient was zero at every step of the ascent", default=False)
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
@@ -45,7 +47,7 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
 
 def has_small_fields(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
     """Whether a layer's receptive field is at most half as wide as the network's input."""
-    return 2 * layer.receptive_field_px <= facts.input_size_px
+    return not layer.takes_one_size and 2 * layer.receptive_field_px <= facts.input_size_px
 
 
 KIND = Kind(

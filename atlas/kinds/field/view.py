@@ -11,7 +11,7 @@ from atlas.vocabulary import score_of
 
 
 def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | None:
-    """The picture with its caption."""
+    """The picture with its caption, None if it was not made."""
     entry, record = contents.entry(unit, KIND), contents.record(unit, KIND)
     sprite = contents.sprite(layer, unit.index, KIND)
     if entry is None or record is None or sprite is None:

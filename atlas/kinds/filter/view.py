@@ -22,7 +22,7 @@ class FilterView(NamedTuple):
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> FilterView | None:
-    """What there is to see of a unit's weights."""
+    """The picture of a unit's weights, None if it was not made."""
     record = contents.record(unit, KIND)
     sprite = contents.sprite(layer, unit.index, KIND)
     if record is None or sprite is None:

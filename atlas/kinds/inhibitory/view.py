@@ -11,7 +11,7 @@ from atlas.vocabulary import score_of, words_of
 
 
 def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | None:
-    """The picture with its caption."""
+    """The picture with its caption, None if it was not made."""
     record = contents.record(unit, KIND)
     sprite = contents.sprite(layer, unit.index, KIND)
     if record is None or sprite is None:

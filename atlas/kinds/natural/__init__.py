@@ -37,14 +37,11 @@ class NaturalRecord:
     n_skipped: int = value("number of photographs that could not be read")
     skipped: Sequence[str] = value("names of some photographs that could not be read")
     n_classes: int = value("number of classes that the photographs are sorted into")
-    images_sha256: str = value(
-        "digest of the names and bytes of all photographs", "folder_sha256"
-    )
-    files: Sequence[str] = axis(
-        "names of the photographs in `top` and `spread`", default=()
-    )
+    images_sha256: str = value("digest of the names and bytes of all photographs", "folder_sha256")
+    files: Sequence[str] = axis("names of the photographs in `top` and `spread`", default=())
     file_classes: Sequence[int] = axis(
-        "class of each photograph in `files`, a position in `classes`, or -1 if it has none", default=()
+        "class of each photograph in `files`, a position in `classes`, or -1 if it has none",
+        default=(),
     )
     classes: Sequence[str] = axis("names of the classes", default=())
     highest: Sequence[float] | None = per_unit("the highest response", "{score}_max", default=None)

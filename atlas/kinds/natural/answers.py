@@ -1,4 +1,4 @@
-"""What is kept of the responses of a layer's units to many images, however many there are."""
+"""Summaries of a layer's responses to images, of a size that does not grow with the images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HALF_MAX = 65504.0  # the largest number in half precision
 
 
 class Top:
-    """Per unit of one layer the largest answers so far, where in which images they were."""
+    """The largest responses so far of each unit of a layer, with their images and map positions."""
 
     def __init__(self, n_kept: int, n_units: int, device: torch.device) -> None:
         self.values = torch.full((n_kept, n_units), -torch.inf, device=device)
@@ -26,18 +26,18 @@ class Top:
         self.places = torch.zeros((n_kept, n_units), dtype=torch.long, device=device)
 
     def update(self, values: Tensor, images: Tensor, places: Tensor) -> None:
-        """Take in answers of the images at these positions.
+        """Add the responses to a batch of images.
 
         Args:
-            values: (B, n_units).
-            images: positions among the files, (B,).
-            places: of the answers, counted along the rows of the map, (B, n_units).
+            values: responses, (B, n_units).
+            images: indices of the images in the files, (B,).
+            places: map positions of the responses, counted row by row, (B, n_units).
         """
         n_kept = len(self.values)
         if not (values > self.values[-1]).any():
             return
         images = images[:, None].expand_as(places)
-        # What was there first stays first among equals.
+        # The sort is stable, so earlier images stay first among equal responses.
         best = torch.cat([self.values, values]).sort(stable=True, dim=0, descending=True)
         self.values, order = best.values[:n_kept], best.indices[:n_kept]
         self.images = torch.cat([self.images, images]).gather(0, order)
@@ -45,13 +45,13 @@ class Top:
 
 
 class LayerAnswers:
-    """All that is kept of what the units of one layer answer."""
+    """All that is kept of one layer's responses."""
 
     def __init__(self, reader: Reader, spec: NaturalSpec, n_sampled: int, n_classes: int) -> None:
         n_units, device = reader.layer.n_units, reader.device
         self.reader = reader
         self.highest = Top(spec.n_top, n_units, device)
-        self.lowest = Top(1, n_units, device)  # of the answers turned over
+        self.lowest = Top(1, n_units, device)  # of the negated responses
         self.n_fired = torch.zeros(n_units, dtype=torch.long, device=device)
         self.active = torch.zeros(n_units, dtype=torch.float64, device=device)
         self.sums = torch.zeros(n_classes, n_units, device=device)  # activations by class
@@ -59,13 +59,16 @@ class LayerAnswers:
         self.sampled_places = torch.zeros(n_sampled, n_units, dtype=torch.short, device=device)
 
     def update(self, z: Tensor, images: Tensor, rows: Tensor, classes: Tensor) -> None:
-        """Take in answers (B, n_units, h, w) to the images at these positions.
+        """Add the responses to a batch of images.
 
         Args:
-            z: the answers.
-            images: positions among the files, (B,).
-            rows: of the sample, (B,); -1 for images that are not in it.
-            classes: (B,); -1 for images without a class.
+            z: responses, (B, n_units, h, w).
+            images: indices of the images in the files, (B,).
+            rows: rows of the images in the sample, (B,); -1 for images that are not in it.
+            classes: class indices, (B,); -1 for images without a class.
+
+        Raises:
+            NetworkError: a response is not finite.
         """
         flat = z.permute(0, 2, 3, 1).flatten(1, 2)  # (B, h * w, n_units)
         peaks, places = flat.max(1)  # (B, n_units)
@@ -77,15 +80,15 @@ class LayerAnswers:
         self.n_fired += fired.sum(0)
         self.active += active.sum(0)
         if len(self.sums):
-            known = classes >= 0
-            self.sums.index_add_(0, classes[known], self._activations(peaks)[known])
-        inside = rows >= 0
-        self.sampled[rows[inside]] = peaks[inside].clamp(-HALF_MAX, HALF_MAX).half()
-        self.sampled_places[rows[inside]] = places[inside].short()
+            has_class = classes >= 0
+            self.sums.index_add_(0, classes[has_class], self._activations(peaks)[has_class])
+        is_sampled = rows >= 0
+        self.sampled[rows[is_sampled]] = peaks[is_sampled].clamp(-HALF_MAX, HALF_MAX).half()
+        self.sampled_places[rows[is_sampled]] = places[is_sampled].short()
 
     def _firing(self, flat: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each unit fires, and at what share of positions: both (B, n_units)."""
-        if self.reader.layer.is_classifier:  # a class fires where it is the answer
+        if self.reader.layer.is_classifier:  # a class fires where its logit is the highest
             fired = functional.one_hot(peaks.argmax(1), peaks.shape[1])
             return fired, fired.double()
         fired = peaks > -self.reader.offset
@@ -93,17 +96,17 @@ class LayerAnswers:
         return fired, active / flat.shape[1]
 
     def _activations(self, peaks: Tensor) -> Tensor:
-        """What a unit passes on at its peak; of a class its probability: (B, n_units)."""
+        """Activations after the ReLU at the peaks; for classes, probabilities: (B, n_units)."""
         if self.reader.layer.is_classifier:
             return peaks.softmax(1)
         return (peaks + self.reader.offset).relu()
 
     def arrays(self) -> Arrays:
-        """The state, for a checkpoint."""
+        """The state as arrays, for a checkpoint."""
         return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """The state of a checkpoint."""
+        """Set the state from the arrays of a checkpoint."""
         for name, tensor in self._tensors().items():
             tensor.copy_(torch.from_numpy(arrays[name]))
 

@@ -1,7 +1,7 @@
-"""What units answer to photographs: one pass over a folder, all layers watched at once.
+"""Responses of units to photographs, from one pass over a folder that reads all layers at once.
 
-What is kept of it does not grow with the folder: for each unit its strongest photographs, counts,
-and a sum per class; and its answers to a sample of the photographs that is the same for all units.
+What is kept of each unit does not grow with the folder: its strongest photographs, counts, a sum
+per class, and its responses to a sample of the photographs that is the same for all units.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from atlas.pixels import Pixels
 from atlas.plan import Job
 from atlas.renderer import Renderer
 
-CPU_BATCH, GPU_BATCH = 8, 64  # all maps of all layers are in memory at once
-N_NAMED = 20  # of the files that cannot be read
-MAX_CLASSES = 2000  # a sum is kept for every class and unit
-SAVE_EVERY_S = 60.0
+CPU_BATCH, GPU_BATCH = 8, 64  # images per batch; all maps of all layers are in memory at once
+N_NAMED = 20  # unreadable files whose names are recorded
+MAX_CLASSES = 2000  # with more, no classes are recorded, since each unit has a sum for every class
+SAVE_EVERY_S = 60.0  # time between checkpoints
 QUANTILES = (0.9, 0.5, 0.1)  # of the sampled photographs: a strong, a middle and a weak one
 
 
-# Answers, positions of their images among the files, and places on the map: (n, n_units) each.
-Seen = tuple[Tensor, Tensor, Tensor]
+# Responses, indices of their images in the files, and their map positions: (n, n_units) each.
+Responses = tuple[Tensor, Tensor, Tensor]
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
-    """What all jobs' layers answer to the photographs, in one pass over them."""
+    """The responses of all jobs' layers to the photographs, from one pass over them."""
     images = renderer.images
     assert images, "such jobs are planned only where there are photographs"
     checkpoint = renderer.checkpoint(jobs)
@@ -49,79 +49,79 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
 
 @dataclass(frozen=True)
 class Roll:
-    """What a pass needs to know of each file: its row in the sample, and its class."""
+    """For each file of an image set, its row in the sample and its class."""
 
-    rows: Tensor  # (n_files,)
+    rows: Tensor  # (n_files,), -1 for files that are not in the sample
     n_sampled: int
-    classes: Tensor  # (n_files,)
+    classes: Tensor  # (n_files,), -1 for files without a class
     labels: tuple[str, ...]
 
     @classmethod
     def of(cls, photographs: ImageSet, spec: NaturalSpec) -> Roll:
-        """The sample is drawn from the files, the same for equal folders."""
+        """Draw a sample with a fixed seed, so that it is the same for equal folders."""
         n_files = len(photographs.files)
-        drawn = torch.randperm(n_files, generator=torch.Generator().manual_seed(0))
+        shuffled = torch.randperm(n_files, generator=torch.Generator().manual_seed(0))
         n_sampled = min(spec.n_sampled, n_files)
         rows = torch.full((n_files,), -1)
-        rows[drawn[:n_sampled].sort().values] = torch.arange(n_sampled)
+        rows[shuffled[:n_sampled].sort().values] = torch.arange(n_sampled)
         labels = photographs.labels
         if not 2 <= len(labels) <= MAX_CLASSES:
             labels = ()
-        number: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
-        classes = [number.get(photographs.label(file), -1) for file in photographs.files]
+        indices: dict[str | None, int] = {label: index for index, label in enumerate(labels)}
+        classes = [indices.get(photographs.label(file), -1) for file in photographs.files]
         return cls(rows, n_sampled, torch.tensor(classes), labels)
 
 
 class Pass:
-    """One pass over the photographs, which can be interrupted and taken up."""
+    """One pass over the photographs, which can be interrupted and resumed."""
 
     def __init__(self, watch: Watch, photographs: ImageSet, spec: NaturalSpec) -> None:
         self.roll = Roll.of(photographs, spec)
         self.photographs, self.spec, self._watch = photographs, spec, watch
         n_sampled, n_classes = self.roll.n_sampled, len(self.roll.labels)
         self.answers = [LayerAnswers(each, spec, n_sampled, n_classes) for each in watch.readers]
-        self.n_done = 0  # files
-        self.skipped: list[int] = []  # positions of the files that cannot be read
-        self._is_whole = True  # no batch is counted for some layers only
+        self.n_done = 0  # files that were processed
+        self.skipped: list[int] = []  # indices of the files that cannot be read
+        self._is_consistent = True  # False while a batch is counted for some of the layers only
 
     @property
     def sampled_images(self) -> Tensor:
-        """Positions of the files of the sample that could be read, in order."""
-        there = self.roll.rows >= 0
-        there[self.skipped] = False
-        return there.nonzero()[:, 0]
+        """Indices of the files in the sample that could be read, in order."""
+        is_readable = self.roll.rows >= 0
+        is_readable[self.skipped] = False
+        return is_readable.nonzero()[:, 0]
 
     @property
     def class_sizes(self) -> Tensor:
         """How many images of each class could be read: (n_classes,)."""
-        there = self.roll.classes >= 0
-        there[self.skipped] = False
-        return torch.bincount(self.roll.classes[there], minlength=len(self.roll.labels))
+        is_readable = self.roll.classes >= 0
+        is_readable[self.skipped] = False
+        return torch.bincount(self.roll.classes[is_readable], minlength=len(self.roll.labels))
 
     def run(self, checkpoint: Checkpoint | None, progress: Callable[[int], object]) -> None:
-        """Take in all files that were not taken in yet; what is done is saved, come what may."""
+        """Process all files that are not done yet; the state is saved even if there is an error."""
         if checkpoint and (data := checkpoint.load()):
             self._restore(data)
             progress(self.n_done)
-        saved = time.monotonic()
+        last_save_s = time.monotonic()
         try:
             for batch in self._batches():
-                self._take(batch)
+                self._process(batch)
                 progress(len(batch))
-                if checkpoint and time.monotonic() - saved > SAVE_EVERY_S:
+                if checkpoint and time.monotonic() - last_save_s > SAVE_EVERY_S:
                     checkpoint.save(self._state())
-                    saved = time.monotonic()
+                    last_save_s = time.monotonic()
         finally:
-            if checkpoint and self._is_whole:
+            if checkpoint and self._is_consistent:
                 checkpoint.save(self._state())
 
     def _batches(self) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
         n_images = GPU_BATCH if self._watch.device.type == "cuda" else CPU_BATCH
         return self.photographs.batches(self.spec.preprocessing, n_images, first=self.n_done)
 
-    def _take(self, batch: Sequence[tuple[int, Pixels | None]]) -> None:
+    def _process(self, batch: Sequence[tuple[int, Pixels | None]]) -> None:
         readable = {index: pixels for index, pixels in batch if pixels is not None}
-        self._is_whole = False
+        self._is_consistent = False
         if readable:
             device, images = self._watch.device, torch.tensor(list(readable))
             rows, classes = self.roll.rows[images].to(device), self.roll.classes[images].to(device)
@@ -130,7 +130,7 @@ class Pass:
                 answers.update(z, images.to(device), rows, classes)
         self.skipped += [index for index, pixels in batch if pixels is None]
         self.n_done += len(batch)
-        self._is_whole = True
+        self._is_consistent = True
 
     def _state(self) -> bytes:
         arrays: dict[str, Any] = {
@@ -147,13 +147,13 @@ class Pass:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             self.n_done, self.skipped = int(arrays["n_done"]), arrays["skipped"].tolist()
             for answers in self.answers:
-                start = f"{answers.reader.layer.name}/"
-                own = {
-                    name.removeprefix(start): arrays[name]
+                prefix = f"{answers.reader.layer.name}/"
+                of_layer = {
+                    name.removeprefix(prefix): arrays[name]
                     for name in arrays.files
-                    if name.startswith(start)
+                    if name.startswith(prefix)
                 }
-                answers.restore(own)
+                answers.restore(of_layer)
 
 
 def natural_panels(
@@ -163,31 +163,34 @@ def natural_panels(
     checkpoint: Checkpoint | None = None,
     progress: Callable[[int], object] = lambda n_images: None,
 ) -> list[Panel]:
-    """What every unit of the watched layers answers to a folder of photographs.
+    """The responses of every unit of the watched layers to a folder of photographs.
 
     Args:
-        watch: of the layers.
-        photographs: to show the network; unreadable ones are counted and named.
-        spec: what to keep.
-        checkpoint: where an interrupted pass is remembered.
-        progress: told how many more files were taken in.
+        watch: reads the layers.
+        photographs: images to show the network; unreadable ones are counted, and some named.
+        spec: how many photographs and responses to keep.
+        checkpoint: stores the state of an interrupted pass.
+        progress: called with the number of files in each batch that is done.
+
+    Returns:
+        A panel for each layer.
 
     Raises:
-        NetworkError: an answer is not finite.
+        NetworkError: a response is not finite.
 
     Source of the class selectivity: Morcos et al. 2018, https://arxiv.org/abs/1803.06959
     """
-    shown = Pass(watch, photographs, spec)
-    shown.run(checkpoint, progress)
-    skipped = [photographs.files[index] for index in shown.skipped]
+    finished = Pass(watch, photographs, spec)
+    finished.run(checkpoint, progress)
+    skipped = [photographs.files[index] for index in finished.skipped]
     counts = {
-        "n_images": shown.n_done - len(skipped),
+        "n_images": finished.n_done - len(skipped),
         "n_skipped": len(skipped),
         "skipped": skipped[:N_NAMED],
-        "n_classes": len(shown.roll.labels),
+        "n_classes": len(finished.roll.labels),
         "images_sha256": spec.images_sha256,
     }
-    return [_panel(answers, shown, counts) for answers in shown.answers]
+    return [_panel(answers, finished, counts) for answers in finished.answers]
 
 
 def as_images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
@@ -195,49 +198,53 @@ def as_images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
     return torch.from_numpy(np.stack(batch)).to(device).permute(0, 3, 1, 2) / 255
 
 
-def _panel(answers: LayerAnswers, shown: Pass, counts: dict[str, Any]) -> Panel:
-    layer, roll = answers.reader.layer, shown.roll
+def _panel(answers: LayerAnswers, finished: Pass, counts: dict[str, Any]) -> Panel:
+    layer, roll = answers.reader.layer, finished.roll
     if not counts["n_images"]:
         return Panel(layer.whole, NaturalRecord(**counts))
-    top, spread = _strongest(answers), _spread(answers, shown)
-    named = {index for _, images, _ in (top, spread) for index in images.unique().tolist()}
-    files = sorted(index for index in named if index >= 0)
+    top, spread = _strongest(answers), _spread(answers, finished)
+    indices = {index for _, images, _ in (top, spread) for index in images.unique().tolist()}
+    files = sorted(index for index in indices if index >= 0)
     record = NaturalRecord(
         **counts,
-        files=[shown.photographs.files[index] for index in files],
+        files=[finished.photographs.files[index] for index in files],
         file_classes=[int(roll.classes[index]) for index in files],
         classes=list(roll.labels),
-        **_extremes(answers, shown.photographs.files),
+        **_extremes(answers, finished.photographs.files),
         **_frequencies(answers, counts["n_images"]),
-        **_selectivity(answers, shown.class_sizes),
-        top=_listed(layer.output_px[1], files, *top),
-        spread=_listed(layer.output_px[1], files, *spread),
+        **_selectivity(answers, finished.class_sizes),
+        top=_as_lists(layer.output_px[1], files, *top),
+        spread=_as_lists(layer.output_px[1], files, *spread),
     )
     buffer = io.BytesIO()
-    np.save(buffer, _sample(answers, shown)[0].half().cpu().numpy())
+    np.save(buffer, _sample(answers, finished)[0].half().cpu().numpy())
     return Panel(layer.whole, record, buffer.getvalue())
 
 
-def _strongest(answers: LayerAnswers) -> Seen:
+def _strongest(answers: LayerAnswers) -> Responses:
     top = answers.highest
     return top.values, top.images, top.places
 
 
-def _sample(answers: LayerAnswers, shown: Pass) -> Seen:
-    """All that is known of the sampled images that could be read: (n_images, n_units) each."""
-    images = shown.sampled_images.to(answers.sampled.device)
-    rows = shown.roll.rows.to(images.device)[images]
+def _sample(answers: LayerAnswers, finished: Pass) -> Responses:
+    """The responses to the images of the sample that could be read: (n_images, n_units) each."""
+    images = finished.sampled_images.to(answers.sampled.device)
+    rows = finished.roll.rows.to(images.device)[images]
     values = answers.sampled[rows].float()
     return values, images[:, None].expand_as(values), answers.sampled_places[rows].long()
 
 
-def _spread(answers: LayerAnswers, shown: Pass) -> Seen:
-    """Of the sample what lies at the quantiles."""
-    values, images, places = _sample(answers, shown)
+def _spread(answers: LayerAnswers, finished: Pass) -> Responses:
+    """Each unit's responses in the sample at the quantiles: (len(QUANTILES), n_units) each."""
+    values, images, positions = _sample(answers, finished)
     order = values.argsort(stable=True, dim=0)
     rows = [round(quantile * (len(order) - 1)) for quantile in QUANTILES]
-    picked = order[rows]
-    return values.gather(0, picked), images.gather(0, picked), places.gather(0, picked)
+    at_quantiles = order[rows]
+    return (
+        values.gather(0, at_quantiles),
+        images.gather(0, at_quantiles),
+        positions.gather(0, at_quantiles),
+    )
 
 
 def _extremes(answers: LayerAnswers, files: Sequence[str]) -> dict[str, Any]:
@@ -251,7 +258,7 @@ def _extremes(answers: LayerAnswers, files: Sequence[str]) -> dict[str, Any]:
 
 
 def _frequencies(answers: LayerAnswers, n_images: int) -> dict[str, Any]:
-    """In what share of the images a unit fires, and at what share of all positions."""
+    """The share of images in which each unit fires, and the share of positions where it does."""
     return {
         "fires": rounded(answers.n_fired / n_images, 4),
         "active": rounded(answers.active / n_images, 4),
@@ -259,34 +266,42 @@ def _frequencies(answers: LayerAnswers, n_images: int) -> dict[str, Any]:
 
 
 def _selectivity(answers: LayerAnswers, class_sizes: Tensor) -> dict[str, Any]:
-    """How far the class that a unit answers to most stands out, 0 to 1, and which it is."""
+    """The class that drives each unit most, and how selective the unit is for it, 0 to 1."""
     sizes = class_sizes.to(answers.sums.device)
-    there = sizes.nonzero()[:, 0]  # classes with any readable image
-    if len(there) < 2:
+    classes = sizes.nonzero()[:, 0]  # classes with any readable image
+    if len(classes) < 2:
         return {}
-    means = answers.sums[there] / sizes[there, None]  # (n_classes, n_units)
-    best, place = means.max(0)
-    rest = (means.sum(0) - best) / (len(means) - 1)
-    selectivity = rounded((best - rest) / (best + rest))
+    means = answers.sums[classes] / sizes[classes, None]  # (n_classes, n_units)
+    best, best_row = means.max(0)
+    others = (means.sum(0) - best) / (len(means) - 1)
+    selectivity = rounded((best - others) / (best + others))
     silent = (best <= 0).tolist()
     return {
         "selectivity": [None if silent[unit] else each for unit, each in enumerate(selectivity)],
         "favourite": [
-            None if silent[unit] else each for unit, each in enumerate(there[place].tolist())
+            None if silent[unit] else each for unit, each in enumerate(classes[best_row].tolist())
         ],
     }
 
 
-def _listed(
-    width: int, files: Sequence[int], values: Tensor, images: Tensor, places: Tensor
+def _as_lists(
+    width: int, files: Sequence[int], values: Tensor, images: Tensor, positions: Tensor
 ) -> list[list[list[float]]]:
-    """For each unit, strongest first, [position in `files`, row, column, answer]."""
-    position = {index: nth for nth, index in enumerate(files)}
-    units = zip(values.T.tolist(), images.T.tolist(), places.T.tolist(), strict=True)
+    """For each unit, strongest first, [position in `files`, row, column, response].
+
+    Args:
+        width: positions in a row of the layer's map.
+        files: indices of the files that are named in the record.
+        values: the responses, (n, n_units).
+        images: indices of their images, (n, n_units); -1 where there is none.
+        positions: their map positions, counted row by row, (n, n_units).
+    """
+    nth_of = {index: nth for nth, index in enumerate(files)}
+    units = zip(values.T.tolist(), images.T.tolist(), positions.T.tolist(), strict=True)
     return [
         [
-            [position[image], place // width, place % width, round(value, 2)]
-            for value, image, place in zip(*unit, strict=True)
+            [nth_of[image], position // width, position % width, round(value, 2)]
+            for value, image, position in zip(*unit, strict=True)
             if image >= 0
         ]
         for unit in units

@@ -1,4 +1,4 @@
-"""Photographs on the pages: what they drive a unit to, and how many there were."""
+"""Photographs on the pages: the responses of units to them, and their number."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ N_NAMED = 3  # classes named for the strongest examples
 
 
 class PhotographsView(NamedTuple):
-    """A strip of examples and what there is to say of it."""
+    """A strip of examples with its caption and numbers."""
 
-    strip: Cell | None  # None: the photographs were counted, but not cut
-    pixelated: bool  # too small to be shown as it is
+    strip: Cell | None  # None if no examples were cut from the photographs
+    pixelated: bool  # whether it is small and enlarged without smoothing
     strongest: str
     others: str
     facts: tuple[Fact, ...]
 
 
 def median_words(contents: Contents, layer: Layer) -> str:
-    """What the median of a layer's highest responses is taken on."""
+    """What a layer's units responded to, for their median response."""
     record = contents.layer_record(layer, KIND)
     return f"the best of {_n_photographs(record)}" if record else ""
 
 
 def front_facts(contents: Contents) -> Iterator[Fact]:
-    """How many photographs there were; all layers were shown the same ones."""
+    """The number of photographs, which is the same for all layers."""
     records = (contents.layer_record(layer, KIND) for layer in contents.facts.layers)
     record = next((record for record in records if record), None)
     if record:
@@ -48,7 +48,7 @@ def front_facts(contents: Contents) -> Iterator[Fact]:
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsView | None:
-    """What photographs showed of a unit; None where none were shown to it."""
+    """A unit's responses to photographs, None if it was shown none."""
     record = contents.layer_record(layer, KIND)
     if record is None or not record.top or not record.spread or not record.top[unit.index]:
         return None
@@ -66,12 +66,12 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
 
 
 def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
-    """The classes of the photographs, by the network's labels where folders are named so."""
-    return _matched(tuple(record.classes), facts.labels, facts.label_ids)
+    """Names of the photographs' classes: the network's labels if the folders match them."""
+    return _cached_class_names(tuple(record.classes), facts.labels, facts.label_ids)
 
 
-@functools.lru_cache(maxsize=8)  # asked for on the page of every unit
-def _matched(
+@functools.lru_cache(maxsize=8)  # called with the same arguments for every unit's page
+def _cached_class_names(
     classes: tuple[str, ...], labels: tuple[str, ...], label_ids: tuple[str, ...]
 ) -> tuple[str, ...]:
     return class_names(classes, labels, label_ids)
@@ -97,7 +97,7 @@ def _strongest(
 
 
 def _others(score: Score, spread: Sequence[Sequence[float]]) -> str:
-    """The three on the right, from top to bottom."""
+    """The caption of the three examples on the right, from top to bottom."""
     values = [wording.signed(example[-1], 1) for example in spread]
     return f"Right: a strong, a middle and a weak one, {', '.join(values)}{score.suffix}"
 

@@ -7,5 +7,5 @@ from atlas.units import Layer
 
 
 def median_words(contents: Contents, layer: Layer) -> str:
-    """What the median of a layer's responses to noise is taken on."""
+    """What a layer's units responded to, for their median response."""
     return "plain noise"

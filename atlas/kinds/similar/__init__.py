@@ -17,7 +17,8 @@ SOURCES: dict[Basis, Source] = {
     "photographs": Source("natural", of="network"),
     "pictures": Source("excitatory", of="network"),
 }
-Neighbours = Sequence[Sequence[Sequence[float]]]  # per unit of a layer, [layer, channel, similarity] each
+# For every unit of a layer, a list of [index of a layer, channel, similarity].
+Neighbours = Sequence[Sequence[Sequence[float]]]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class SimilarRecord:
 
     basis: Basis = value("what units are compared by: photographs or pictures")
     within: Neighbours = per_unit(
-        "neighbours in the same layer: each [index of its layer, its channel, similarity], most similar first"
+        "in the same layer: each [index of its layer, its channel, similarity], most similar first"
     )
-    across: Neighbours = per_unit("neighbours in other layers, each as in `within`")
+    across: Neighbours = per_unit("in other layers: each as in `within`")
 
 
 def basis_of(asked: AtlasSpec) -> Basis:

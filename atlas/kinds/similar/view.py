@@ -26,7 +26,7 @@ class SimilarView(NamedTuple):
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> SimilarView | None:
-    """The neighbours of a unit; None where it has none."""
+    """The neighbours of a unit, None if it has none."""
     record = contents.layer_record(layer, KIND)
     if record is None:
         return None

@@ -1,8 +1,9 @@
-"""What units answer to gratings, colours and rings: their tuning curves.
+"""Tuning curves: the responses of units to gratings, colours and rings.
 
-Source: Cammarata et al. 2020, https://distill.pub/2020/circuits/curve-detectors/, for asking units
-of a network so; Ringach et al. 2002, https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002, for
-selectivity as one minus the circular variance.
+Sources: Cammarata et al. 2020, https://distill.pub/2020/circuits/curve-detectors/, for tuning
+curves of a network's units; Ringach et al. 2002,
+https://doi.org/10.1523/JNEUROSCI.22-13-05639.2002, for selectivity as one minus the circular
+variance.
 """
 
 from __future__ import annotations
@@ -21,34 +22,34 @@ from atlas.pictures.panel import Panel
 from atlas.plan import Job
 from atlas.renderer import Renderer
 
-BATCH = 8  # all maps of all layers are in memory at once
-BORDER = 6  # this part of a map is left out on each side
-LEAST = 0.25  # above the blank, in sigmas or logits; less is no answer, or rounding
+BATCH = 8  # images per batch; all maps of all layers are in memory at once
+BORDER = 6  # 1 / BORDER of a map's positions are left out at each side
+LEAST = 0.25  # least response above that to the blank, in sigmas or logits, that is not rounding
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
     """The tuning of all jobs' layers, in one batch."""
     spec = jobs[0].spec
     with renderer.progress(n_stimuli(spec), "stimuli") as progress:
-        # In half precision, a few units in a hundred would prefer something else.
+        # In half precision, a few per cent of the units would get other preferences.
         watch = renderer.network.watch([job.layer for job in jobs])
         yield tuning_panels(watch, spec, progress)
 
 
 def n_stimuli(spec: TuningSpec) -> int:
-    """Images that `tuning_panels` shows."""
+    """Number of images that `tuning_panels` shows."""
     return sum(_counts(spec))
 
 
 def tuning_panels(
     watch: Watch, spec: TuningSpec, progress: Callable[[int], object] = lambda n_images: None
 ) -> list[Panel]:
-    """For each watched layer, what every unit answers to each stimulus.
+    """The responses of every unit of the watched layers to each stimulus, and its preferences.
 
     Args:
-        watch: of the layers.
-        spec: which stimuli.
-        progress: told how many stimuli more have been shown.
+        watch: reads the layers.
+        spec: describes the stimuli.
+        progress: called with the number of stimuli in each batch that was shown.
 
     Returns:
         A panel for each layer.
@@ -69,20 +70,20 @@ def tuning_panels(
 
 
 def middle_peaks(maps: Tensor) -> Tensor:
-    """The strongest position in the middle of maps: (B, n_units, h, w) -> (B, n_units).
+    """The highest response in the middle of maps: (B, n_units, h, w) -> (B, n_units).
 
-    Positions at the border see the padding, and some units answer more to that than to any of
-    the stimuli.
+    Receptive fields at the border include padding, and some units respond more to that than to
+    any of the stimuli.
     """
     height, width = maps.shape[2:]
     top, left = height // BORDER, width // BORDER
     middle = maps[:, :, top : height - top, left : width - left]
-    # Channels last, and one axis after the other: with both at once it takes ten times as long.
+    # Channels last and one axis after the other is ten times as fast as both axes at once.
     return middle.permute(0, 2, 3, 1).amax(1).amax(1).float()
 
 
 class StimulusAnswers(NamedTuple):
-    """What N units answer, the strongest of all phases and of both polarities."""
+    """Responses of N units, the highest of all phases and of both polarities."""
 
     gratings: Tensor  # (n_periods, n_orientations, N)
     hues: Tensor  # (n_hues, N)
@@ -91,7 +92,7 @@ class StimulusAnswers(NamedTuple):
 
     @classmethod
     def of(cls, answers: Tensor, spec: TuningSpec) -> StimulusAnswers:
-        """From answers to single images in their order, (n_stimuli, N)."""
+        """Group the responses to single images in their order, (n_stimuli, N)."""
         gratings, hues, rings, blank = answers.split(_counts(spec))
         by_phase = gratings.unflatten(0, (len(spec.periods_px), spec.n_orientations, spec.n_phases))
         by_polarity = rings.unflatten(0, (len(spec.radii_px), 2))
@@ -99,10 +100,11 @@ class StimulusAnswers(NamedTuple):
 
 
 def tuning_record(answers: Tensor, spec: TuningSpec) -> TuningRecord:
-    """Curves and preferences, from answers (n_stimuli, n_units) in the stimuli's order.
+    """Curves and preferences, from responses (n_stimuli, n_units) in the stimuli's order.
 
-    A unit's orientation curve is taken at the period that it prefers, its period curve at the
-    orientation that it answers most to. Preferences count what exceeds the answer to the blank.
+    A unit's orientation curve is taken at the period of its highest response, its period curve at
+    the orientation of its highest response. Preferences are computed from what exceeds the
+    response to the blank.
     """
     gratings, hues, rings, blank = StimulusAnswers.of(answers, spec)
     units = torch.arange(len(blank))
@@ -123,51 +125,52 @@ def tuning_record(answers: Tensor, spec: TuningSpec) -> TuningRecord:
         hue=_rounded(hues.T),
         ring=_rounded(rings.T),
         blank=_rounded(blank),
-        orientation_deg=_where(to_gratings, orientation_deg),
-        orientation_selectivity=_where(to_gratings, orientation_selectivity),
-        period_px=_where(to_gratings, _at_peak(period, spec.periods_px)),
-        hue_deg=_where(to_hues, hue_deg),
-        hue_selectivity=_where(to_hues, hue_selectivity),
-        ring_px=_where(to_rings, _at_peak(rings.T, spec.radii_px)),
+        orientation_deg=_if_responding(to_gratings, orientation_deg),
+        orientation_selectivity=_if_responding(to_gratings, orientation_selectivity),
+        period_px=_if_responding(to_gratings, _at_peak(period, spec.periods_px)),
+        hue_deg=_if_responding(to_hues, hue_deg),
+        hue_selectivity=_if_responding(to_hues, hue_selectivity),
+        ring_px=_if_responding(to_rings, _at_peak(rings.T, spec.radii_px)),
     )
 
 
 def _counts(spec: TuningSpec) -> list[int]:
-    """Images with gratings, hues, rings of both polarities, and the blank."""
+    """Numbers of images with gratings, hues, rings of both polarities, and the blank."""
     n_gratings = len(spec.periods_px) * spec.n_orientations * spec.n_phases
     return [n_gratings, spec.n_hues, 2 * len(spec.radii_px), 1]
 
 
-def _preferred_angles(above: Tensor, whole_deg: int) -> tuple[list[float], list[float]]:
-    """The vector average over evenly spaced angles, and how selective it is.
+def _preferred_angles(above: Tensor, period_deg: int) -> tuple[list[float], list[float]]:
+    """The vector average over evenly spaced angles, and the selectivity for it.
 
     Args:
-        above: answers above the blank, (N, n_angles).
-        whole_deg: after which angles repeat.
+        above: responses above that to the blank, (N, n_angles).
+        period_deg: the period of the angles.
 
     Returns:
-        Degrees to one decimal, and one minus the circular variance, (N,), within 0..1.
+        The average in degrees to one decimal, and one minus the circular variance, within 0..1:
+        N of each.
     """
     n_angles = above.shape[1]
-    turns = 2 * math.pi * torch.arange(n_angles) / n_angles
-    vector = (above * torch.polar(torch.ones(n_angles), turns)).sum(1)
-    degrees = _rounded(vector.angle() * whole_deg / (2 * math.pi) % whole_deg, 1)
+    angles_rad = 2 * math.pi * torch.arange(n_angles) / n_angles
+    vector = (above * torch.polar(torch.ones(n_angles), angles_rad)).sum(1)
+    degrees = _rounded(vector.angle() * period_deg / (2 * math.pi) % period_deg, 1)
     selectivity = _rounded(vector.abs() / above.sum(1).clamp(min=1e-6))
-    return [angle % whole_deg for angle in degrees], selectivity  # rounding gives the whole, too
+    return [angle % period_deg for angle in degrees], selectivity  # rounding can give period_deg
 
 
 def _at_peak(curves: Tensor, values: Sequence[int]) -> list[int]:
     return [values[index] for index in curves.argmax(1).tolist()]
 
 
-def _where(above: Tensor, values: Sequence[Any]) -> list[Any]:
-    """The values of units that answer; None for others."""
-    answering = (above.amax(1) >= LEAST).tolist()
-    return [value if there else None for value, there in zip(values, answering, strict=True)]
+def _if_responding(above: Tensor, values: Sequence[Any]) -> list[Any]:
+    """The values of the units that respond; None for the others."""
+    responding = (above.amax(1) >= LEAST).tolist()
+    return [value if responds else None for value, responds in zip(values, responding, strict=True)]
 
 
 def _rounded(values: Tensor, digits: int = 2) -> list[Any]:
     """A tensor's (N,) or (N, K) values as lists of short numbers."""
-    exact = (values.double() * 10**digits).round() / 10**digits
-    short: list[Any] = (exact + 0.0).tolist()  # no negative zeros
-    return short
+    rounded = (values.double() * 10**digits).round() / 10**digits
+    lists: list[Any] = (rounded + 0.0).tolist()  # + 0.0 turns -0.0 into 0.0
+    return lists

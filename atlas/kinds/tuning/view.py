@@ -1,4 +1,4 @@
-"""A unit's tuning: four curves on one scale, and what it prefers."""
+"""The tuning curves of a unit on one scale, and the stimuli that it prefers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Curve(NamedTuple):
 
     name: str
     style: str  # class of the style sheet, or empty
-    points: str  # as SVG wants them
-    first: str  # what the ends of the axis stand for
-    last: str
+    points: str  # as text for SVG
+    first: str  # label of the left end of the axis
+    last: str  # label of the right end
     preferred: str
 
 
@@ -30,20 +30,20 @@ class TuningView(NamedTuple):
     """All plots of a unit; they share one vertical scale."""
 
     curves: tuple[Curve, ...]
-    blank: str  # height of the answer to the bare background
+    blank: str  # vertical position of the response to the bare background
     words: str
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | None:
-    """What gratings, colours and rings drive a unit to; None where they were not shown."""
+    """A unit's responses to gratings, colours and rings, None if it was not shown any."""
     record = contents.layer_record(layer, KIND)
     if record is None:
         return None
-    nth = unit.index
-    orientation, period = record.orientation[nth], record.period[nth]
-    hue, ring, blank = record.hue[nth], record.ring[nth], record.blank[nth]
-    ends = [blank, *orientation, *period, *hue, *ring]
-    low, high = min(ends), max(ends)
+    index = unit.index
+    orientation, period = record.orientation[index], record.period[index]
+    hue, ring, blank = record.hue[index], record.ring[index], record.blank[index]
+    responses = [blank, *orientation, *period, *hue, *ring]
+    low, high = min(responses), max(responses)
     heights = _Heights(low, high)
     return TuningView(
         curves=(
@@ -53,14 +53,14 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
                 heights.points([*orientation, orientation[0]]),
                 "0°",
                 "180°",
-                _angle(record.orientation_deg[nth], record.orientation_selectivity[nth]),
+                _angle(record.orientation_deg[index], record.orientation_selectivity[index]),
             ),
             Curve(
                 "Period",
                 "",
                 heights.points(period),
                 *_ends(record.periods_px),
-                _length(record.period_px[nth]),
+                _length(record.period_px[index]),
             ),
             Curve(
                 "Hue",
@@ -68,14 +68,14 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
                 heights.points([*hue, hue[0]]),
                 "0°",
                 "360°",
-                _angle(record.hue_deg[nth], record.hue_selectivity[nth]),
+                _angle(record.hue_deg[index], record.hue_selectivity[index]),
             ),
             Curve(
                 "Ring radius",
                 "",
                 heights.points(ring),
                 *_ends(record.radii_px),
-                _length(record.ring_px[nth]),
+                _length(record.ring_px[index]),
             ),
         ),
         blank=heights.of(blank),
@@ -84,7 +84,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
 
 
 class _Heights:
-    """Answers as heights in a plot, which SVG counts from the top."""
+    """Responses as vertical positions in a plot, which SVG counts from the top."""
 
     def __init__(self, low: float, high: float) -> None:
         self._high, self._span = high, (high - low) or 1.0
@@ -114,7 +114,7 @@ def _ends(sizes_px: Sequence[float]) -> tuple[str, str]:
 
 
 def _words(score: Score, low: float, high: float) -> str:
-    """What the plots have in common."""
+    """The range that all plots of a unit have in common."""
     return (
         f"all from {wording.signed(low, 1)} to {wording.response(score, high, 1)}; "
         "dotted: the bare background."

@@ -1,4 +1,4 @@
-"""Twins: on the page of a unit, and the pairs of a layer on its page."""
+"""The second picture on a unit's page, and the pairs of pictures on a layer's page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
 
 def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | None:
-    """The second picture with its caption."""
+    """The second picture with its caption, None if it was not made."""
     record = contents.record(unit, KIND)
     sprite = contents.sprite(layer, unit.index, KIND)
     if record is None or sprite is None:
@@ -38,21 +38,21 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
 
 
 def pairs_view(contents: Contents, layer: Layer) -> tuple[Pair, ...] | None:
-    """The pairs of a layer's sample."""
+    """The pairs of a layer's sample, None if there are none."""
     units = (layer.unit(index) for index in SAMPLE.indices(layer))
     pairs = tuple(pair for unit in units if (pair := _pair(contents, layer, unit)))
     return pairs or None
 
 
 def agreement(record: TwinRecord) -> str | None:
-    """How alike a unit's two pictures are, against what two units' pictures are."""
+    """How similar a unit's two pictures are, and how similar the pictures of two units are."""
     if record.similarity is None:
         return None
-    against = ""
+    comparison = ""
     if record.similarity_other is not None:
         other = wording.plain(record.similarity_other)
-        against = f", against {other} with another unit’s picture"
-    return f"similarity {wording.plain(record.similarity)}{against}"
+        comparison = f", against {other} with another unit’s picture"
+    return f"similarity {wording.plain(record.similarity)}{comparison}"
 
 
 def _words(contents: Contents, layer: Layer, unit: Unit, record: TwinRecord) -> str:
