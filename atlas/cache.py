@@ -128,9 +128,14 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=60)
-            self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise self._cache_error(error) from error
+        try:
+            with self._errors_explained():
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Cache:
         return self
@@ -287,27 +292,38 @@ class Cache:
         return sum(path.stat().st_size for path in self.path.parent.glob(FILE_NAME + "*"))
 
     def _prepare(self) -> None:
+        is_current = self._checked_version() == SCHEMA_VERSION
+        # Commits survive a killed process; a power cut may undo the last transactions.
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        if not is_current:
+            self._upgrade()
+
+    def _checked_version(self) -> int:
+        """The version of the tables; 0 if there are none.
+
+        Raises:
+            CacheError: the tables are of a version that cannot be brought to this one.
+        """
         (version,) = self._db.execute("pragma user_version").fetchone()
         (n_tables,) = self._db.execute("select count(*) from sqlite_master").fetchone()
-        if n_tables and version in _MIGRATIONS:
-            self._run_script(_MIGRATIONS[version])
-        elif n_tables and version != SCHEMA_VERSION:
-            self._db.close()
+        if n_tables and version not in (SCHEMA_VERSION, *_MIGRATIONS):
             raise CacheError(
                 f"{self.path} is a cache of version {version}, this is version {SCHEMA_VERSION}; "
                 "give another folder with --cache, or remove it with the command `clean cache`"
             )
-        # Commits survive a killed process; a power cut may undo the last transactions.
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
-        if not n_tables:
-            self._run_script(_SCHEMA)
+        return version if n_tables else 0
 
-    def _run_script(self, script: str) -> None:
+    def _upgrade(self) -> None:
         """Create the tables or bring them to this version, in one transaction."""
-        self._db.executescript(
-            f"begin immediate; {script} pragma user_version = {SCHEMA_VERSION}; commit;"
-        )
+        with self._db:
+            self._db.execute("begin immediate")
+            version = self._checked_version()
+            if version == SCHEMA_VERSION:  # another process has upgraded them in the meantime
+                return
+            for statement in _MIGRATIONS.get(version, _SCHEMA).split(";"):
+                self._db.execute(statement)
+            self._db.execute(f"pragma user_version = {SCHEMA_VERSION}")
 
     @contextlib.contextmanager
     def _errors_explained(self) -> Iterator[None]:

@@ -19,9 +19,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return stream_sha256(file)
     except OSError as error:
-        raise NetworkError(
-            f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
-        ) from error
+        raise NetworkError.unreadable(path, error) from error
 
 
 def stream_sha256(file: BinaryIO) -> str:

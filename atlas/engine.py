@@ -126,9 +126,10 @@ class Engine:
     def _provenance(self, order: Order, picture: Picture) -> bytes:
         """Metadata for pictures that are files of the site; empty for pictures on sheets."""
         job = order.job
-        if not job.kind.is_file:
+        if not job.kind.file_title:
             return b""
-        return provenance(self.renderer.network.facts, job.layer, picture, job.spec)
+        facts, title = self.renderer.network.facts, job.kind.file_title
+        return provenance(facts, job.layer, picture, job.spec, title)
 
     def _finished_batches(self, jobs: Sequence[Job]) -> Iterator[tuple[Kind[Any], Batch, float]]:
         """The kind of each finished batch, the batch, and the seconds per artifact."""

@@ -3,6 +3,10 @@
 Library code raises these and never exits; only the command turns them into exit code 2.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class AtlasError(Exception):
     """Base of every error whose message is meant for the user."""
@@ -14,6 +18,18 @@ class SpecError(AtlasError):
 
 class NetworkError(AtlasError):
     """The network or its weights cannot be loaded or give numbers that are not finite."""
+
+    @classmethod
+    def unreadable(cls, path: Path, error: OSError) -> NetworkError:
+        """A weights file that cannot be opened or read."""
+        return cls(
+            f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
+        )
+
+    @classmethod
+    def not_finite(cls, layer: str) -> NetworkError:
+        """A layer whose output has infinite values or NaN."""
+        return cls(f"{layer} gives values that are not finite; check the weights")
 
 
 class DeviceError(AtlasError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 import pytest
 from conftest import Planted, make_network
@@ -113,6 +114,10 @@ def with_classes(facts: NetworkFacts, *labels: str, ids: tuple[str, ...] = ()) -
     return dataclasses.replace(facts, labels=labels, label_ids=ids)
 
 
+def names_of(folders: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
+    return class_names(folders, facts.labels, facts.label_ids)
+
+
 @pytest.mark.parametrize(
     ("folder", "name"),
     [
@@ -133,20 +138,23 @@ def test_a_folder_named_after_a_class_is_called_by_its_label(facts, folder, name
     known = with_classes(
         facts, "tench, Tinca tinca", "great white shark", ids=("n01440764", "n01484850")
     )
-    assert class_names(["other", folder], known.labels, known.label_ids) == ("other", name)
+    assert names_of(["other", folder], known) == ("other", name)
 
 
 def test_a_name_that_fits_several_labels_matches_none(facts):
     known = with_classes(
         facts, "maillot", "crane, a bird", "crane, a machine", "maillot, tank suit"
     )
-    assert class_names(["crane", "maillot"], known.labels, known.label_ids) == ("crane", "maillot")
+    assert names_of(["crane", "maillot"], known) == ("crane", "maillot")
     twice = with_classes(facts, "crane", "crane", ids=("n02012849", "n03126707"))
-    assert class_names(["n03126707", "n02012849", "crane"], twice.labels, twice.label_ids) == ("crane",) * 3
+    assert names_of(["n03126707", "n02012849", "crane"], twice) == ("crane",) * 3
 
 
 def test_the_folders_of_imagenet_are_called_by_their_labels(facts):
     labels = find_family("").labels()
     known = with_classes(facts, *labels.names, ids=labels.wordnet_ids)
-    assert class_names(labels.wordnet_ids, known.labels, known.label_ids) == labels.names
-    assert class_names(["n02123045", "n01440764"], known.labels, known.label_ids) == ("tabby", "tench")
+    assert names_of(labels.wordnet_ids, known) == labels.names
+    assert names_of(["n02123045", "n01440764"], known) == (
+        "tabby",
+        "tench",
+    )

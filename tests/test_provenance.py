@@ -72,6 +72,8 @@ def test_names_are_escaped_and_pixels_untouched(planted: Network):
     spec = unit_recipe("fourier", "standard", layer, facts, seed=0)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
     picture = Picture(layer.unit(0), pixels, ExcitatoryRecord())
-    data = encode(pixels, None, provenance(facts, layer, picture, spec))
+    data = encode(
+        pixels, None, provenance(facts, layer, picture, spec, "What excites {unit} of {network}")
+    )
     assert told(data)["weights"] == '<a & "b">.pth'
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), pixels)

@@ -196,7 +196,7 @@ class Kind(Generic[RecordType]):
     sources: Callable[[AtlasSpec], tuple[Source, ...]] | None = None
     steps: Callable[[Any, NetworkFacts], float] | None = None  # full-size steps for one unit
     is_made_on_host: bool = False  # rather than on the device
-    is_file: bool = False  # the site has each picture as a file of its own
+    file_title: str = ""  # of pictures that are files of their own, with {unit} and {network}
     encoding: Encoding = Encoding()
     sheet: SheetKind | None = None  # for pictures that the site shows on sprite sheets
     sheet_words: str = ""  # their name in a layer's grid; empty: the grid cannot show them

@@ -70,3 +70,8 @@ def argument(node: fx.Node, position: int, name: str, default: Any = None) -> An
     if position < len(node.args):
         return node.args[position]
     return node.kwargs.get(name, default)
+
+
+def pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of what torch gives as one number, one for both, or two."""
+    return (size, size) if isinstance(size, int) else (size[0], size[-1])

@@ -81,9 +81,7 @@ class Reader(nn.Module):
             NetworkError: a value is not finite.
         """
         if not raw.isfinite().all():
-            raise NetworkError(
-                f"{self.layer.name} gives values that are not finite; check the weights"
-            )
+            raise NetworkError.not_finite(self.layer.name)
         return raw
 
 

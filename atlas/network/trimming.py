@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from atlas.network.operators import RECTIFIERS, SUMS, module_of, operation_of
+from atlas.network.operators import RECTIFIERS, SUMS, module_of, operation_of, pair
 from atlas.network.shortcuts import UnstridedConv
 
 POINTWISE: frozenset[Any] = RECTIFIERS | SUMS | {nn.Identity, nn.BatchNorm2d, nn.Dropout}
@@ -69,7 +69,7 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
         return module, NOTHING
     rows, columns = (
         n_unread * stride - padding
-        for stride, padding in zip(_pair(module.stride), _pair(module.padding), strict=True)
+        for stride, padding in zip(pair(module.stride), pair(module.padding), strict=True)
     )
     if rows != columns or rows < 0:
         return module, NOTHING
@@ -99,7 +99,3 @@ def _trim_node(model: fx.GraphModule, node: fx.Node, n_unread: int) -> Trim:
         node.target = f"{node.name}_trimmed"
         model.add_submodule(node.target, trimmed_module)
     return trim
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])

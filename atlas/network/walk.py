@@ -21,6 +21,7 @@ from atlas.network.operators import (
     argument,
     module_of,
     operation_of,
+    pair,
 )
 from atlas.units import Layer, LayerKind
 
@@ -161,10 +162,10 @@ class _Walker:
             kind=self._kind(name, module),
             n_units=module.weight.shape[0],
             in_channels=conv.in_channels if conv else cast(nn.Linear, module).in_features,
-            kernel=_pair(conv.kernel_size if conv else 1),
-            stride=_pair(conv.stride if conv else 1),
+            kernel=pair(conv.kernel_size if conv else 1),
+            stride=pair(conv.stride if conv else 1),
             padding=_padding(conv) if conv else (0, 0),
-            dilation=_pair(conv.dilation if conv else 1),
+            dilation=pair(conv.dilation if conv else 1),
             groups=conv.groups if conv else 1,
             stage=place.stage,
             block=place.block,
@@ -237,9 +238,9 @@ def _window(node: fx.Node, module: nn.Module | None) -> _Window:
 
 def _module_pool(pool: nn.Module) -> _Window:
     pool = cast("nn.MaxPool2d | nn.AvgPool2d", pool)
-    dilation = max(_pair(pool.dilation)) if isinstance(pool, nn.MaxPool2d) else 1
-    size = dilation * (max(_pair(pool.kernel_size)) - 1) + 1
-    return _Window(size, max(_pair(pool.stride)), max(_pair(pool.padding)))
+    dilation = max(pair(pool.dilation)) if isinstance(pool, nn.MaxPool2d) else 1
+    size = dilation * (max(pair(pool.kernel_size)) - 1) + 1
+    return _Window(size, max(pair(pool.stride)), max(pair(pool.padding)))
 
 
 def _function_pool(node: fx.Node) -> _Window | None:
@@ -251,8 +252,8 @@ def _function_pool(node: fx.Node) -> _Window | None:
     numbers = [*_as_tuple(kernel), *_as_tuple(stride), *_as_tuple(padding), *_as_tuple(dilation)]
     if not all(isinstance(number, int) for number in numbers):
         return None
-    size = max(_pair(dilation)) * (max(_pair(kernel)) - 1) + 1
-    return _Window(size, max(_pair(stride)), max(_pair(padding)))
+    size = max(pair(dilation)) * (max(pair(kernel)) - 1) + 1
+    return _Window(size, max(pair(stride)), max(pair(padding)))
 
 
 def _window_by_size(node: fx.Node, is_pool: bool) -> _Window:
@@ -285,7 +286,7 @@ def _padding(conv: nn.Conv2d) -> tuple[int, int]:
             d * (k - 1) // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)
         )
         return height, width
-    return _pair(cast("int | tuple[int, int]", conv.padding))
+    return pair(cast("int | tuple[int, int]", conv.padding))
 
 
 def _macs(node: fx.Node, module: nn.Conv2d | nn.Linear) -> int:
@@ -326,10 +327,6 @@ def _map_px(node: fx.Node) -> tuple[int, int] | None:
 def _longer_side(node: fx.Node) -> int:
     """The longer side of a node's maps; 1 if it gives none."""
     return max(_map_px(node) or (1, 1))
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:

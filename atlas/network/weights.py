@@ -69,9 +69,7 @@ def _read(path: Path) -> Any:
         with path.open("rb") as file:
             first_bytes = file.read(9)
     except OSError as error:
-        raise NetworkError(
-            f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
-        ) from error
+        raise NetworkError.unreadable(path, error) from error
     try:
         if first_bytes[8:] == b"{":
             return safetensors.torch.load_file(path)

@@ -72,7 +72,7 @@ class Finished:
     def _record_of(self, unit: Unit, row: dict[str, Any]) -> Any:
         """The record of one picture, from its row of the measured numbers."""
         if not row.pop("finite"):
-            raise NetworkError(f"{unit.layer} gives values that are not finite; check the weights")
+            raise NetworkError.not_finite(unit.layer)
         moved = row.pop("moved")
         embedding = row.pop("embedding", None)
         fields = {name: _rounded(value, DIGITS.get(name, 3)) for name, value in row.items()}

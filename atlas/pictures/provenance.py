@@ -29,7 +29,9 @@ xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:atlas="{namespace}" {attributes}>
 <?xpacket end="r"?>"""
 
 
-def provenance(facts: NetworkFacts, layer: Layer, picture: Picture, spec: ArtifactSpec) -> bytes:
+def provenance(
+    facts: NetworkFacts, layer: Layer, picture: Picture, spec: ArtifactSpec, title: str
+) -> bytes:
     """An XMP packet that says which unit a picture is of, and how it was made.
 
     Args:
@@ -37,6 +39,7 @@ def provenance(facts: NetworkFacts, layer: Layer, picture: Picture, spec: Artifa
         layer: the layer of the picture's unit.
         picture: the picture with its record.
         spec: the complete recipe.
+        title: of the picture, with `{unit}` and `{network}` in it.
     """
     unit, numbers = picture.unit, to_numbers(picture.record, layer.score_name)
     measured = {name: numbers[name] for name in MEASURED if name in numbers}
@@ -50,5 +53,5 @@ def provenance(facts: NetworkFacts, layer: Layer, picture: Picture, spec: Artifa
         "atlas:measured": canonical_json(measured),
     }
     attribute_text = " ".join(f"{name}={quoteattr(value)}" for name, value in attributes.items())
-    title = escape(f"What excites {unit.id} of {facts.name}")
-    return _PACKET.format(namespace=NAMESPACE, attributes=attribute_text, title=title).encode()
+    text = escape(title.format(unit=unit.id, network=facts.name))
+    return _PACKET.format(namespace=NAMESPACE, attributes=attribute_text, title=text).encode()

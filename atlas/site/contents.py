@@ -133,12 +133,11 @@ class Contents:
 
     def _on_sheets(self, layer: Layer) -> list[int]:
         """The units on sheets that are not empty."""
-        sheets = [(kind, kind.scope) for kind in self.kinds if isinstance(kind.scope, SheetOf)]
+        sheets = [kind for kind in self.kinds if kind.name in self._sheet_kinds]
         return [
-            unit.index
-            for unit in layer.units
-            for kind, scope in sheets
-            if (sheet := self.entry(layer.unit(scope.first(unit.index)), kind)) and sheet.width_px
+            index
+            for index in range(layer.n_units)
+            if any(self.sprite(layer, index, kind) for kind in sheets)
         ]
 
     @functools.cached_property

@@ -36,7 +36,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=10,
     steps=ascent_steps,
-    is_file=True,
+    file_title="What excites {unit} of {network}",
     columns=(
         Column("{noun}", "peak", "{unit}"),
         Column("dead", "dead_mark", order=1000),
