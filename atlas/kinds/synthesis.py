@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atlas.recipes import Recipe, full_size_steps
 from atlas.records import internal, value
-from atlas.units import NetworkFacts
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,3 @@ class PictureRecord:
     def dead_mark(self) -> int | None:
         """1 for a dead unit, else None: a number to sort by."""
         return 1 if self.dead else None
-
-
-def ascent_steps(recipe: Recipe, facts: NetworkFacts) -> float:
-    """Full-size steps of the ascent of one picture."""
-    return full_size_steps(recipe, facts)

@@ -15,6 +15,8 @@ from atlas.units import Layer, NetworkFacts
 Connection = Sequence[float]  # index of the partner's layer, its channel, strength
 StrongestConnections = Sequence[Sequence[Connection]]  # of every unit of a layer, strongest first
 
+N_STRONGEST = 5  # inputs whose share of all is given
+
 
 @dataclass(frozen=True)
 class CircuitSpec:

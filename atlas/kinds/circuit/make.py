@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from atlas.kinds.circuit import CircuitRecord, CircuitSpec, Connection
+from atlas.kinds.circuit import N_STRONGEST, CircuitRecord, CircuitSpec, Connection
 from atlas.network.network import Network
 from atlas.network.taps import Reader
 from atlas.network.wiring import Signal
@@ -23,7 +23,6 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 from atlas.units import Layer
 
-N_TOP = 5  # strongest inputs whose share is recorded
 # Record fields for outputs of positive and negative strength, by whether the outputs are classes.
 OUTPUTS = {False: ("excites", "inhibits"), True: ("speaks_for", "speaks_against")}
 
@@ -101,7 +100,7 @@ def connections(kernels: Kernels, swing: Tensor) -> Connections:
 
 
 def spread(sizes: Tensor) -> Fields:
-    """The effective number of each unit's inputs, and the share of its `N_TOP` largest inputs.
+    """The effective number of each unit's inputs, and the share of its `N_STRONGEST` largest inputs.
 
     Args:
         sizes: magnitude of each input's effect on each unit, (n_units, in_channels).
@@ -110,7 +109,7 @@ def spread(sizes: Tensor) -> Fields:
     """
     total = sizes.sum(1)
     divisor = total.clamp(min=torch.finfo(sizes.dtype).tiny)  # never zero
-    top = sizes.topk(min(N_TOP, sizes.shape[1])).values.sum(1)
+    top = sizes.topk(min(N_STRONGEST, sizes.shape[1])).values.sum(1)
     shares = sizes / divisor[:, None]  # squares of the sizes themselves could underflow
     n_effective = torch.where(total > 0, 1 / shares.square().sum(1), 0)
     return {"n_effective": rounded(n_effective), "top_share": rounded(top / divisor)}

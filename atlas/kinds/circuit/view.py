@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from atlas.kinds.circuit import KIND, CircuitRecord, Connection
+from atlas.kinds.circuit import KIND, N_STRONGEST, CircuitRecord, Connection
 from atlas.kinds.filter import KIND as FILTER
 from atlas.kinds.filter.montage import Montage
 from atlas.site import wording
@@ -15,7 +15,6 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 N_SHOWN = 3
-N_TOP = 5  # number of inputs that `top_share` counts
 
 
 class PartnerList(NamedTuple):
@@ -140,6 +139,6 @@ def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
     n_inputs = layer.in_channels // layer.groups
     effective = wording.count(round(record.n_effective[index]))
     words = f"{effective} of {wording.count(n_inputs, 'input')}"
-    if n_inputs <= N_TOP:
+    if n_inputs <= N_STRONGEST:
         return f"{words}."
     return f"{words}; the five strongest carry {100 * record.top_share[index]:.0f} %."

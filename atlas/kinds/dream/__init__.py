@@ -7,12 +7,12 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Kind, Section, WholeLayer
-from atlas.kinds.synthesis import ascent_steps
 from atlas.recipes import (
     Fourier,
     decay_of,
     fitting_stages,
     full_px,
+    full_size_steps,
     learning_rate,
     stages_for,
 )
@@ -53,7 +53,7 @@ KIND = Kind(
     make="atlas.kinds.dream.make:make",
     folder=Path(__file__).parent,
     order=25,
-    steps=ascent_steps,
+    steps=full_size_steps,
     layer_sections=(Section("figure", "figure.html", "atlas.kinds.dream.view:figure_view"),),
     glossary="glossary.html",
 )

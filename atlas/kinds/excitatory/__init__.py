@@ -7,8 +7,8 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Column, EachUnit, Evidence, EvidenceRow, Kind, Section
-from atlas.kinds.synthesis import PictureRecord, ascent_steps
-from atlas.recipes import Recipe, unit_recipe
+from atlas.kinds.synthesis import PictureRecord
+from atlas.recipes import Recipe, full_size_steps, unit_recipe
 from atlas.units import Layer, NetworkFacts
 
 
@@ -35,7 +35,7 @@ KIND = Kind(
     make="atlas.kinds.excitatory.make:make",
     folder=Path(__file__).parent,
     order=10,
-    steps=ascent_steps,
+    steps=full_size_steps,
     file_title="What excites {unit} of {network}",
     columns=(
         Column("{noun}", "peak", "{unit}"),

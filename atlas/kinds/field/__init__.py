@@ -7,8 +7,7 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import EachUnit, Kind, Section
-from atlas.kinds.synthesis import ascent_steps
-from atlas.recipes import Fourier, Stage, rounded_up
+from atlas.recipes import Fourier, Stage, full_size_steps, rounded_up
 from atlas.records import value
 from atlas.sheets import TINY_PX, SheetKind
 from atlas.units import Layer, NetworkFacts
@@ -61,7 +60,7 @@ KIND = Kind(
     order=21,
     possible=has_small_fields,
     needs="layers whose receptive field is at most half of the image",
-    steps=ascent_steps,
+    steps=full_size_steps,
     sheet=SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX),
     unit_sections=(
         Section("companions", "companion.html", "atlas.kinds.field.view:companion_view"),

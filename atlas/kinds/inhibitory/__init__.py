@@ -8,8 +8,8 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import EachUnit, Evidence, EvidenceRow, Kind, Section
-from atlas.kinds.synthesis import PictureRecord, ascent_steps
-from atlas.recipes import Recipe, unit_recipe
+from atlas.kinds.synthesis import PictureRecord
+from atlas.recipes import Recipe, full_size_steps, unit_recipe
 from atlas.sheets import COMPANION_PX, SheetKind
 from atlas.units import Layer, NetworkFacts
 
@@ -38,7 +38,7 @@ KIND = Kind(
     make="atlas.kinds.inhibitory.make:make",
     folder=Path(__file__).parent,
     order=20,
-    steps=ascent_steps,
+    steps=full_size_steps,
     # Small, because a page that shows one picture loads nine, and a site must stay below 1 GB.
     sheet=SheetKind(
         "inhibitory",
