@@ -100,7 +100,7 @@ def connections(kernels: Kernels, swing: Tensor) -> Connections:
 
 
 def spread(sizes: Tensor) -> Fields:
-    """The effective number of each unit's inputs, and the share of its `N_STRONGEST` largest inputs.
+    """The effective number of each unit's inputs, and the share of the `N_STRONGEST` largest ones.
 
     Args:
         sizes: magnitude of each input's effect on each unit, (n_units, in_channels).
