@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.errors import SiteError
+from atlas.paths import INDEX
 from atlas.site import record
 from atlas.site.budget import Part, parts_of
 from atlas.site.contents import Contents
@@ -95,7 +96,7 @@ def write_site(
     try:
         _prepare(out_dir)
         recorded = record.load(out_dir)
-        sizes = record.sizes(out_dir, {"index.html", *recorded.files})
+        sizes = record.sizes(out_dir, {INDEX, *recorded.files})
         _refuse_foreign(out_dir, recorded, sizes)
         if recorded.inputs == inputs and _all_there(recorded, sizes):
             made, n_written, n_removed = recorded.files, 0, 0
@@ -130,7 +131,7 @@ def prepare_folder(out_dir: Path) -> None:
     """
     try:
         _prepare(out_dir)
-        _refuse_foreign(out_dir, record.load(out_dir), record.sizes(out_dir, ["index.html"]))
+        _refuse_foreign(out_dir, record.load(out_dir), record.sizes(out_dir, [INDEX]))
         tempfile.TemporaryFile(dir=out_dir).close()
     except OSError as error:
         raise _explain(out_dir, error) from error
@@ -233,9 +234,9 @@ def _prepare(out_dir: Path) -> None:
 
 def _refuse_foreign(out_dir: Path, recorded: Record, sizes: Mapping[str, int]) -> None:
     """Another site's front page would be lost; everything else there is left alone."""
-    if recorded.files or "index.html" not in sizes:
+    if recorded.files or INDEX not in sizes:
         return
-    if GENERATOR not in (out_dir / "index.html").read_bytes():
+    if GENERATOR not in (out_dir / INDEX).read_bytes():
         raise SiteError(
             f"{out_dir} has an index.html that is not an atlas; "
             "give an empty folder with --out, or move that file away"
