@@ -165,7 +165,7 @@ class Evidence:
 class Section:
     """A piece of a page: a template of the kind's folder and the function that makes its view.
 
-    `view` names a function (contents, layer, unit) for the page of a unit, (contents, layer) for
+    The template defines a macro `section(view)`. `view` names a function (contents, layer, unit) for the page of a unit, (contents, layer) for
     the page of a layer; where it returns None, there is no such section on the page.
     """
 

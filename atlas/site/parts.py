@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from atlas import paths
 from atlas.sheets import SMALL_PX, Size, Sprite
 from atlas.site import wording
@@ -29,14 +31,8 @@ class Site(NamedTuple):
     classifier: str | None  # path of the page of the classes
     has_labels: bool
     base_url: str  # of the published site, with a final slash; empty if unknown
-    layer_page: str = paths.LAYER_PAGE  # path patterns for the scripts, here and below
-    unit_page: str = paths.UNIT_PAGE
-    unit_picture: str = paths.UNIT_PICTURE
-    unit_digits: int = paths.UNIT_DIGITS
-    sheet: str = paths.SHEET
-    compare_page: str = paths.COMPARE
-    search_index: str = paths.SEARCH_INDEX
-    sheet_digits: int = paths.SHEET_DIGITS
+    path_settings: Markup  # how pages and pictures are called, as data attributes for the scripts
+    sheet_settings: Markup  # how sprite sheets are called
 
 
 class Card(NamedTuple):
@@ -123,6 +119,22 @@ def site_of(contents: Contents, base_url: str = "") -> Site:
         classifier=paths.layer_page(classifier.name) if classifier else None,
         has_labels=bool(facts.labels),
         base_url=f"{base_url.rstrip('/')}/" if base_url else "",
+        path_settings=_data_attributes(
+            layer=paths.LAYER_PAGE,
+            page=paths.UNIT_PAGE,
+            picture=paths.UNIT_PICTURE,
+            digits=paths.UNIT_DIGITS,
+            compare=paths.COMPARE,
+            index=paths.SEARCH_INDEX,
+        ),
+        sheet_settings=_data_attributes(sheet=paths.SHEET, digits=paths.SHEET_DIGITS),
+    )
+
+
+def _data_attributes(**settings: str | int) -> Markup:
+    """`data-layer="..." data-page="..."`, escaped."""
+    return Markup(" ").join(
+        Markup('data-{}="{}"').format(name, setting) for name, setting in settings.items()
     )
 
 
