@@ -165,8 +165,9 @@ class Evidence:
 class Section:
     """A piece of a page: a template of the kind's folder and the function that makes its view.
 
-    The template defines a macro `section(view)`. `view` names a function (contents, layer, unit) for the page of a unit, (contents, layer) for
-    the page of a layer; where it returns None, there is no such section on the page.
+    The template defines a macro `section(view)`. `view` names a function (contents, layer, unit)
+    for the page of a unit, (contents, layer) for the page of a layer; where it returns None, there
+    is no such section on the page.
     """
 
     place: PagePart
