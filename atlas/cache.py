@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -54,7 +55,7 @@ create table if not exists checkpoints (
     saved_at real not null default 0
 );
 create table if not exists image_digests (
-    path text not null,
+    path blob not null,
     n_bytes integer not null,
     mtime_ns integer not null,
     sha256 text not null,
@@ -281,7 +282,7 @@ class Cache:
         with self._errors_explained(), self._db:
             return self._db.execute(statement, values).fetchall()
 
-    def execute_many(self, statement: str, rows: Iterable[Sequence[str | int]]) -> None:
+    def execute_many(self, statement: str, rows: Iterable[Sequence[str | bytes | int]]) -> None:
         """Run one statement for many rows, and commit them together."""
         with self._errors_explained(), self._db:
             self._db.executemany(statement, rows)
@@ -375,7 +376,7 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
         self._cache = cache
         rows = cache.execute("select path, n_bytes, mtime_ns, sha256 from image_digests")
         self._known: dict[tuple[str, int, int], str] = {
-            (path, n_bytes, mtime_ns): sha for path, n_bytes, mtime_ns, sha in rows
+            (os.fsdecode(path), n_bytes, mtime_ns): sha for path, n_bytes, mtime_ns, sha in rows
         }
 
     def __getitem__(self, key: tuple[str, int, int]) -> str:
@@ -386,8 +387,11 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
 
     def __delitem__(self, key: tuple[str, int, int]) -> None:
         del self._known[key]
+        path, *state = key
         self._cache.execute(
-            "delete from image_digests where path = ? and n_bytes = ? and mtime_ns = ?", *key
+            "delete from image_digests where path = ? and n_bytes = ? and mtime_ns = ?",
+            os.fsencode(path),
+            *state,
         )
 
     def __iter__(self) -> Iterator[tuple[str, int, int]]:
@@ -402,7 +406,7 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
         self._known |= added
         self._cache.execute_many(
             "insert or replace into image_digests values (?,?,?,?)",
-            [(*key, sha256) for key, sha256 in added.items()],
+            [(os.fsencode(path), *state, sha256) for (path, *state), sha256 in added.items()],
         )
 
 

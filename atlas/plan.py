@@ -16,7 +16,7 @@ from atlas.asked import AtlasSpec
 from atlas.cache import Entry
 from atlas.errors import SpecError
 from atlas.kinds import KINDS, find_kinds
-from atlas.kinds.kind import Kind
+from atlas.kinds.kind import Kind, Source, WholeLayer
 from atlas.selection import select_units
 from atlas.units import Layer, NetworkFacts, Unit
 
@@ -105,9 +105,9 @@ def make_plan(
         name: tuple(units)
         for name, units in groupby(select_units(asked.selection, facts), lambda unit: unit.layer)
     }
-    wanted = find_kinds(asked.kinds, kinds)
-    _refuse_impossible(asked, facts, wanted, chosen)
-    wanted = with_sources(wanted, asked, kinds)
+    named = find_kinds(asked.kinds, kinds)
+    wanted = with_sources(named, asked, kinds)
+    _refuse_impossible(asked, facts, (*named, *wanted), chosen)
     jobs = jobs_of(asked, facts, wanted, chosen, done, has_images=has_images)
     missing = (_missing_part(job, done) for job in jobs)
     return Plan(jobs, tuple(job for job in missing if job.units))
@@ -143,8 +143,8 @@ def jobs_of(
         facts: facts of the network.
         kinds: the kinds to make, in the order of making, with all that they are made from.
         chosen: units by the name of their layer.
-        existing: keys of the artifacts that exist. Kinds that are made from the whole network are
-            made from these and from the artifacts of earlier jobs.
+        existing: keys of the artifacts that exist. What is made from other artifacts is made from
+            these and from the artifacts of earlier jobs.
         are_made: whether these jobs will be carried out.
         has_images: whether the photographs can be read; without them, the jobs of kinds that read
             them include only artifacts that exist.
@@ -162,87 +162,97 @@ def jobs_of(
     return tuple(jobs)
 
 
-@dataclass(frozen=True)
 class _Planner:
     """Plans the jobs of kinds; `existing` grows with the artifacts of planned jobs."""
 
-    asked: AtlasSpec
-    facts: NetworkFacts
-    kinds: Mapping[str, Kind[Any]]
-    existing: set[str]
+    def __init__(
+        self,
+        asked: AtlasSpec,
+        facts: NetworkFacts,
+        kinds: Mapping[str, Kind[Any]],
+        existing: set[str],
+    ) -> None:
+        self.existing = existing
+        self._asked, self._facts, self._kinds = asked, facts, kinds
+        self._available: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._recipe_keys: dict[tuple[str, str], str] = {}
 
     def jobs(self, kind: Kind[Any], chosen: Mapping[str, tuple[Unit, ...]]) -> Iterator[Job]:
-        """The jobs of one kind."""
-        network_keys = self._sources_in_network(kind)
-        if network_keys is not None:  # a job for every layer that has a source, chosen or not
-            layers = [layer for layer in self.facts.layers if network_keys[layer.name]]
-            keys = tuple(key for layer in layers for key in network_keys[layer.name])
-            for layer in layers:
-                yield self._job(kind, layer, layer.units, keys, keeps_latest=True)
-            return
-        for layer in self.facts.layers:
-            if layer.name in chosen and kind.is_possible(self.asked, layer, self.facts):
-                job = self._job(kind, layer, chosen[layer.name], self._sources_in(layer, kind))
-                if job.units:
-                    yield job
+        """The jobs of one kind: in the chosen layers, or in all that a network source has.
 
-    def _job(
-        self,
-        kind: Kind[Any],
-        layer: Layer,
-        chosen: Sequence[Unit],
-        sources: tuple[str, ...] = (),
-        *,
-        keeps_latest: bool = False,
-    ) -> Job:
-        spec = kind.spec(self.asked, layer, self.facts)
+        A layer that lacks one of the kind's sources has no job.
+        """
+        from_network = any(source.of == "network" for source in kind.sources_of(self._asked))
+        for layer in self._facts.layers:
+            units = layer.units if from_network else chosen.get(layer.name, ())
+            if units and (job := self._job(kind, layer, units)) and job.units:
+                yield job
+
+    def _job(self, kind: Kind[Any], layer: Layer, chosen: Sequence[Unit]) -> Job | None:
+        if not kind.is_possible(self._asked, layer, self._facts):
+            return None
+        sources = kind.sources_of(self._asked)
+        if not all(self._available_in(self._kinds[source.kind], layer) for source in sources):
+            return None
+        spec = kind.spec(self._asked, layer, self._facts)
         units = kind.scope.units(layer, chosen)
-        sha256 = self.facts.sha256
+        keys = tuple(key for source in sources for key in self._source_keys(source, layer))
         return Job(
             layer,
             kind,
             spec,
             units,
-            artifact_keys(sha256, units, kind.name, spec, sources),
-            kind.steps_of(spec, self.facts),
-            sources,
-            artifact_keys(sha256, units, kind.name, spec) if keeps_latest else (),
+            artifact_keys(self._facts.sha256, units, kind.name, spec, keys),
+            kind.steps_of(spec, self._facts),
+            keys,
+            self._slots(kind, layer, units) if any(map(self._can_grow, sources)) else (),
         )
 
-    def _sources_in(self, layer: Layer, kind: Kind[Any]) -> tuple[str, ...]:
-        """Keys of the artifacts of the same layer that a kind is made from."""
-        return tuple(
-            key
-            for source in kind.sources_of(self.asked)
-            for key in self._all_keys(layer, self.kinds[source.kind])
-        )
+    def _source_keys(self, source: Source, layer: Layer) -> Iterator[str]:
+        """Keys of the artifacts that a layer's artifact is made from, as far as they exist."""
+        kind = self._kinds[source.kind]
+        for each in self._facts.layers if source.of == "network" else (layer,):
+            yield from self._available_in(kind, each)
 
-    def _sources_in_network(self, kind: Kind[Any]) -> Mapping[str, list[str]] | None:
-        """By layer, existing keys that a kind is made from; None if not made from the network."""
-        sources = [each for each in kind.sources_of(self.asked) if each.of == "network"]
-        if not sources:
-            return None
-        return {
-            layer.name: [
-                key
-                for source in sources
-                for key in self._all_keys(layer, self.kinds[source.kind])
-                if key in self.existing
-            ]
-            for layer in self.facts.layers
-        }
+    def _available_in(self, kind: Kind[Any], layer: Layer) -> tuple[str, ...]:
+        """Keys of the artifacts of one kind that exist in a layer; asked for after its jobs."""
+        known = self._available.get((kind.name, layer.name))
+        if known is None:
+            job = self._job(kind, layer, layer.units)
+            keys = job.keys if job else ()
+            known = tuple(key for key in keys if key in self.existing)
+            self._available[kind.name, layer.name] = known
+        return known
 
-    def _all_keys(self, layer: Layer, kind: Kind[Any]) -> tuple[str, ...]:
-        """Keys of all artifacts of one kind that a layer can have."""
-        if not kind.is_possible(self.asked, layer, self.facts):
-            return ()
-        return self._job(kind, layer, layer.units, self._sources_in(layer, kind)).keys
+    def _can_grow(self, source: Source) -> bool:
+        """Whether more artifacts of a source can come to be later."""
+        return source.of == "network" or not isinstance(self._kinds[source.kind].scope, WholeLayer)
+
+    def _slots(self, kind: Kind[Any], layer: Layer, units: Sequence[Unit]) -> tuple[str, ...]:
+        """Addresses that depend on the recipes of all sources, but not on how many there are."""
+        spec = kind.spec(self._asked, layer, self._facts)
+        recipes = tuple(self._recipes_of_sources(kind, layer))
+        return artifact_keys(self._facts.sha256, units, kind.name, spec, recipes)
+
+    def _recipes_of_sources(self, kind: Kind[Any], layer: Layer) -> Iterator[str]:
+        for source in kind.sources_of(self._asked):
+            for each in self._facts.layers if source.of == "network" else (layer,):
+                yield self._recipe_key(self._kinds[source.kind], each)
+
+    def _recipe_key(self, kind: Kind[Any], layer: Layer) -> str:
+        """An address for the recipe of one kind in a layer, sources included."""
+        if (kind.name, layer.name) not in self._recipe_keys:
+            spec = kind.spec(self._asked, layer, self._facts)
+            recipes = tuple(self._recipes_of_sources(kind, layer))
+            (key,) = artifact_keys(self._facts.sha256, (layer.whole,), kind.name, spec, recipes)
+            self._recipe_keys[kind.name, layer.name] = key
+        return self._recipe_keys[kind.name, layer.name]
 
 
 def _refuse_impossible(
     asked: AtlasSpec, facts: NetworkFacts, wanted: Kinds, chosen: Container[str]
 ) -> None:
-    """Raise SpecError for a kind that was named but that no chosen layer can have."""
+    """Raise SpecError for a named kind, or one of its sources, that no chosen layer can have."""
     if not asked.kinds:
         return
     layers = [layer for layer in facts.layers if layer.name in chosen]

@@ -9,9 +9,10 @@ import pytest
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Entry
+from atlas.catalogue import Catalogue
 from atlas.errors import SpecError
-from atlas.kinds import KINDS, natural, twin
-from atlas.kinds.kind import Kind
+from atlas.kinds import KINDS, filter, natural, noise, twin
+from atlas.kinds.kind import Kind, Source
 from atlas.network.network import Network
 from atlas.plan import Job, Plan, StageTime, make_plan, measured_speed, stage_times
 from atlas.units import NetworkFacts
@@ -335,3 +336,74 @@ def test_where_photographs_are_gone_only_what_they_gave_is_asked_for(planted: Ne
     assert not {"natural", "examples"} & set(kinds_of(plan.missing))
     (comparison,) = jobs["similar"]  # of what is there
     assert (comparison.layer, comparison.sources) == (answers.layer, answers.keys)
+
+
+def layer_kind(name: str, *sources: Source) -> Kind:
+    """A kind of one number for each layer, made from others."""
+    return dataclasses.replace(noise.KIND, name=name, sources=lambda asked: sources)
+
+
+def planned(facts, kinds, existing=(), **fields) -> dict[tuple[str, str], Job]:
+    asked = dataclasses.replace(SPEC, **fields)
+    jobs = make_plan(asked, facts, existing, (*KINDS, *kinds)).asked
+    return {(job.kind.name, job.layer.name): job for job in jobs}
+
+
+def test_a_kind_is_made_from_what_is_made_from_the_whole_network(planted: Network):
+    own = layer_kind("own", Source("similar"))
+    jobs = planned(planted.facts, (own,))
+    for layer in planted.facts.layers:
+        assert jobs["own", layer.name].sources == jobs["similar", layer.name].keys
+    from_network = layer_kind("own", Source("similar", of="network"))
+    jobs = planned(planted.facts, (from_network,))
+    keys = [key for layer in planted.facts.layers for key in jobs["similar", layer.name].keys]
+    assert jobs["own", "conv1"].sources == tuple(keys)
+
+
+def test_sources_in_the_layer_and_in_the_network_are_both_there(planted: Network):
+    own = layer_kind("own", Source("noise"), Source("excitatory", of="network"))
+    job = planned(planted.facts, (own,))["own", "conv1"]
+    jobs = planned(planted.facts, ())
+    assert job.sources[0] == jobs["noise", "conv1"].keys[0]
+    assert len(job.sources) == 1 + planted.facts.n_units
+
+
+def test_what_is_made_from_units_is_made_again_when_there_are_more(planted: Network):
+    own = layer_kind("own", Source("excitatory"))
+    some = Selection(layers=("conv1",), units=(range(2),))
+    first = planned(planted.facts, (own,), selection=some)
+    done = [key for job in first.values() for key in job.keys]
+    more = Selection(layers=("conv1",), units=(range(4),))
+    second = planned(planted.facts, (own,), done, selection=more)
+    old, new = first["own", "conv1"], second["own", "conv1"]
+    assert (len(old.sources), len(new.sources)) == (2, 4)
+    assert old.keys != new.keys
+    assert old.slot == new.slot  # so that the new one takes the place of the old one
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"preset": "standard"}, {"recipe": "progressive"}])
+def test_comparisons_of_other_pictures_do_not_take_each_others_place(planted: Network, change):
+    one, other = planned(planted.facts, ()), planned(planted.facts, (), **change)
+    assert one["similar", "conv1"].slot != other["similar", "conv1"].slot
+
+
+def test_a_source_that_a_layer_cannot_have_leaves_it_out(planted: Network):
+    own = layer_kind("own", Source("field"))
+    jobs = planned(planted.facts, (own,))
+    with_fields = {name for kind, name in jobs if kind == "field"}
+    assert {name for kind, name in jobs if kind == "own"} == with_fields
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ((layer_kind("own", Source("nope")), *KINDS), "'own' is made from 'nope'"),
+        ((layer_kind("own", Source("noise")), *KINDS), "'noise', which does not come before it"),
+        ((*KINDS, layer_kind("own", Source("own"))), "'own' is made from 'own'"),
+        ((*KINDS, layer_kind("noise")), "2 of the kind 'noise'"),
+        ((*KINDS, dataclasses.replace(filter.KIND, name="own")), "kind of sheet 'filters'"),
+    ],
+)
+def test_a_catalogue_that_cannot_work_is_refused(kinds, message):
+    with pytest.raises(SpecError, match=message):
+        Catalogue(kinds=kinds)
