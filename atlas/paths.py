@@ -57,6 +57,11 @@ def layer_data(layer: str) -> str:
     return f"{layer}/units.json"
 
 
+def layer_picture(layer: str, name: str) -> str:
+    """Path of a picture of a whole layer, from the picture's file name."""
+    return f"{layer}/{name}"
+
+
 def layer_cover(layer: str) -> str:
     """Path of the picture that represents a whole layer."""
     return f"{layer}/{COVER}"
@@ -105,8 +110,8 @@ def part_of(path: str) -> str:
         return "pages"
     if folder == LIKE_DIR:
         return "looked up"
-    if name == COVER or re.fullmatch(r"\d+\.webp", name):
-        return "pictures"
     if sheet := re.fullmatch(r"([a-z][a-z-]*)-\d+\.webp", name):
         return sheet[1]
+    if name.endswith(".webp"):
+        return "pictures"
     return "data" if name.endswith(".json") or name == SEARCH_INDEX else "other"

@@ -197,6 +197,8 @@ class Kind(Generic[RecordType]):
     sources: Callable[[AtlasSpec], tuple[Source, ...]] | None = None
     steps: Callable[[Any, NetworkFacts], float] | None = None  # full-size steps for one unit
     is_made_on_host: bool = False  # rather than on the device
+    layer_file: str = ""  # name of the file of a layer's picture; a "cover" represents the layer
+    layer_alt: str = ""  # text for those who do not see it, with {layer}
     file_title: str = ""  # of pictures that are files of their own, with {unit} and {network}
     encoding: Encoding = Encoding()
     sheet: SheetKind | None = None  # for pictures that the site shows on sprite sheets

@@ -63,6 +63,15 @@ class Contents:
         """The record of a layer's artifact of one kind, None if it was not made."""
         return self.record(layer.whole, kind)
 
+    @functools.cached_property
+    def cover_kind(self) -> Kind[Any] | None:
+        """The kind whose pictures represent whole layers."""
+        return next((kind for kind in self.kinds if kind.layer_file == paths.COVER), None)
+
+    def has_cover(self, layer: Layer) -> bool:
+        """Whether there is a picture that represents a layer."""
+        return self.cover_kind is not None and self.entry(layer.whole, self.cover_kind) is not None
+
     def excitatory(self, unit: Unit) -> ExcitatoryRecord | None:
         """The record of a unit's excitatory picture, None if it was not made."""
         return self.record(unit, EXCITATORY)

@@ -11,9 +11,8 @@ from typing import Any
 from atlas import paths
 from atlas.cache import Entry
 from atlas.canonical import canonical_json
-from atlas.kinds.dream import KIND as DREAM
 from atlas.kinds.excitatory import KIND as EXCITATORY
-from atlas.kinds.kind import Kind, SheetOf
+from atlas.kinds.kind import Kind, SheetOf, WholeLayer
 from atlas.likes.view import like_record
 from atlas.records import has_units, published, unit_numbers
 from atlas.sheets import Sprite
@@ -92,16 +91,16 @@ def _json(value: Any) -> bytes:
     return f"{canonical_json(value)}\n".encode()
 
 
-def _panels(contents: Contents) -> list[Kind[Any]]:
-    """The kinds that are measured on a whole layer at once, with numbers for each unit."""
-    return [kind for kind in contents.kinds if has_units(kind.record)]
+def _layer_kinds(contents: Contents) -> list[Kind[Any]]:
+    """The kinds that are made for a whole layer at once."""
+    return [kind for kind in contents.kinds if isinstance(kind.scope, WholeLayer)]
 
 
 def _axes(contents: Contents, layer: Layer) -> dict[str, Any]:
     """By kind, the lists that per-unit numbers index or are measured along."""
     axes = {
         kind.name: published(record, layer.score_name, "axis")
-        for kind in _panels(contents)
+        for kind in _layer_kinds(contents)
         if (record := contents.layer_record(layer, kind))
     }
     return {name: lists for name, lists in axes.items() if lists}
@@ -124,24 +123,21 @@ def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:
         "page": paths.layer_page(layer.name),
         "units": paths.layer_data(layer.name),
         "n_pages": len(contents.paged[layer.name]),
-        DREAM.name: _dream(contents, layer),
-        **{kind.name: _panel(contents, layer, kind) for kind in _panels(contents)},
+        **{kind.name: _of_layer(contents, layer, kind) for kind in _layer_kinds(contents)},
         "recipe": contents.spec.layers.get(layer.name),
     }
 
 
-def _dream(contents: Contents, layer: Layer) -> dict[str, Any] | None:
-    entry, record = contents.entry(layer.whole, DREAM), contents.layer_record(layer, DREAM)
+def _of_layer(contents: Contents, layer: Layer, kind: Kind[Any]) -> dict[str, Any] | None:
+    """What is published of a whole layer; the numbers of its units are given unit by unit."""
+    entry, record = contents.entry(layer.whole, kind), contents.layer_record(layer, kind)
     if entry is None:
         return None
     numbers = published(record, layer.score_name, "value")
-    return {**_picture(paths.layer_cover(layer.name), entry), "numbers": numbers}
-
-
-def _panel(contents: Contents, layer: Layer, kind: Kind[Any]) -> dict[str, Any] | None:
-    """The values that hold for the whole layer; per-unit numbers are in `units.json`."""
-    record = contents.layer_record(layer, kind)
-    return published(record, layer.score_name, "value") if record else None
+    if not kind.layer_file:
+        return numbers
+    path = paths.layer_picture(layer.name, kind.layer_file)
+    return {**_picture(path, entry), "numbers": numbers}
 
 
 def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:

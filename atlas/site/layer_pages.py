@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atlas import paths
-from atlas.kinds.dream import KIND as DREAM
 from atlas.kinds.kind import PagePart
 from atlas.sheets import Sprite
 from atlas.site import wording
@@ -177,7 +176,7 @@ def _dead(units: Sequence[GridUnit]) -> str | None:
 def _head(contents: Contents, layer: Layer) -> Head:
     network = contents.facts.name
     units = counted_units(layer, layer.n_units)
-    cover = paths.layer_cover(layer.name) if contents.entry(layer.whole, DREAM) else None
+    cover = paths.layer_cover(layer.name) if contents.has_cover(layer) else None
     return Head(
         title=f"{layer.name} · {network}",
         description=f"What the {units} of {layer.name} in {network} want to see.",

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from atlas import paths
-from atlas.kinds.dream import KIND as DREAM
-from atlas.kinds.dream.view import dream_alt
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory.view import PictureView
 from atlas.lazily import load
@@ -51,7 +49,7 @@ class Tile:
     name: str  # short: without its block's name
     href: str
     size: str
-    covers: tuple[Cell, ...]  # the layer's dream, or a few of its units
+    covers: tuple[Cell, ...]  # the layer's cover, or a few of its units
 
 
 @dataclass(frozen=True)
@@ -185,21 +183,19 @@ def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
     return tuple(chain)
 
 
-def dream_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """The layers that have a dream, each with its position on the sheets of covers."""
+def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
+    """The layers that have a cover, each with its position on the sheets of covers."""
     return tuple(
-        (layer.index, layer.whole)
-        for layer in contents.facts.layers
-        if contents.entry(layer.whole, DREAM)
+        (layer.index, layer.whole) for layer in contents.facts.layers if contents.has_cover(layer)
     )
 
 
 def mosaic_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """The units whose pictures represent the layers without a dream, with their positions."""
+    """The units whose pictures represent the layers without a cover, with their positions."""
     return tuple(
         (layer.index * PICTURES_PER_MOSAIC + nth, layer.unit(index))
         for layer in contents.facts.layers
-        if not contents.entry(layer.whole, DREAM)
+        if not contents.has_cover(layer)
         for nth, index in enumerate(cover_units(contents, layer, PICTURES_PER_MOSAIC))
     )
 
@@ -238,8 +234,8 @@ def index_view(contents: Contents) -> IndexPage:
 
 def _covers(contents: Contents) -> dict[str, tuple[Cell, ...]]:
     cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
-    for position, unit in dream_picks(contents):
-        alt = dream_alt(contents.facts.layer(unit.layer))
+    for position, unit in cover_picks(contents):
+        alt = contents.cover_kind.layer_alt.format(layer=unit.layer) if contents.cover_kind else ""
         cells[unit.layer].append(_cover(COVERS, position, alt))
     for position, unit in mosaic_picks(contents):
         alt = contents.title(contents.facts.layer(unit.layer), unit.index)

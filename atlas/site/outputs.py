@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from atlas import paths
 from atlas.cache import Entry
-from atlas.kinds.dream import KIND as DREAM
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf
 from atlas.likes.view import like_view
@@ -28,7 +27,7 @@ from atlas.site.network_pages import (
     about_view,
     classes_view,
     compare_view,
-    dream_picks,
+    cover_picks,
     index_view,
     lost_view,
     mosaic_picks,
@@ -37,7 +36,7 @@ from atlas.site.sections import SectionTable, layer_sections
 from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
 from atlas.site.unit_pages import sections_of, unit_view
-from atlas.units import Layer, Unit
+from atlas.units import Layer
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,9 @@ def _layer_files(
     view = partial(layer_view, contents, of_layers, layer)
     yield pages.page(paths.layer_page(layer.name), "layer.html", view)
     yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
-    if entry := contents.entry(layer.whole, DREAM):
-        yield _from_artifact(paths.layer_cover(layer.name), entry)
+    for kind in contents.kinds:
+        if kind.layer_file and (entry := contents.entry(layer.whole, kind)):
+            yield _from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)
     yield from _pictures(contents, layer)
     for kind in contents.kinds:
         if kind.sheet:
@@ -191,10 +191,9 @@ def _from_artifact(path: str, entry: Entry) -> Output:
 
 def _covers(contents: Contents) -> Iterator[Output]:
     """The sheets of the front page."""
-    picks: tuple[tuple[SheetKind, Kind[Any], tuple[tuple[int, Unit], ...]], ...] = (
-        (COVERS, DREAM, dream_picks(contents)),
-        (MOSAICS, EXCITATORY, mosaic_picks(contents)),
-    )
+    picks = [(MOSAICS, EXCITATORY, mosaic_picks(contents))]
+    if contents.cover_kind:
+        picks.insert(0, (COVERS, contents.cover_kind, cover_picks(contents)))
     for sheets, kind, units in picks:
         on_sheet: dict[str, list[tuple[SheetPlace, Entry]]] = defaultdict(list)
         for position, unit in units:

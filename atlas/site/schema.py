@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from atlas.kinds import KINDS
-from atlas.kinds.dream import KIND as DREAM
 from atlas.kinds.excitatory import KIND as EXCITATORY
-from atlas.kinds.kind import Kind, SheetOf
+from atlas.kinds.kind import Kind, SheetOf, WholeLayer
 from atlas.likes import LikeRecord
 from atlas.records import FieldInfo, Publication, fields_of, has_units
 from atlas.site.data_files import SCHEMA_VERSION
@@ -78,16 +77,13 @@ def manifest_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
         **{name: {"type": "string"} for name in ("name", "weights", "sha256", "labels_source")},
         **preprocessing,
     }
-    panels = [kind for kind in kinds if has_units(kind.record)]
+    layer_kinds = [kind for kind in kinds if isinstance(kind.scope, WholeLayer)]
     layer = {
         **_fields_of_dataclass(Layer),
         "page": {"type": "string"},
         "units": {"type": "string", "description": "path of the layer's units.json"},
         "n_pages": {"type": "integer"},
-        DREAM.name: _nullable(
-            _object({**_picture()["properties"], "numbers": _record(DREAM.record, "value")})
-        ),
-        **{kind.name: _nullable(_record(kind.record, "value")) for kind in panels},
+        **{kind.name: _nullable(_of_layer(kind)) for kind in layer_kinds},
         "recipe": _nullable({"type": "object"}, "complete recipe of the excitatory pictures"),
     }
     like = {"page": {"type": "string"}, "picture": {"type": "string"}}
@@ -129,6 +125,14 @@ def _object(properties: Schema, required: Sequence[str] | None = None) -> Schema
 def _nullable(schema: Schema, description: str = "") -> Schema:
     either: Schema = {"anyOf": [schema, {"type": "null"}]}
     return {**either, "description": description} if description else either
+
+
+def _of_layer(kind: Kind[Any]) -> Schema:
+    """What is published of a whole layer."""
+    numbers = _record(kind.record, "value")
+    if not kind.layer_file:
+        return numbers
+    return _object({**_picture()["properties"], "numbers": numbers})
 
 
 def _pictures(kinds: Sequence[Kind[Any]]) -> Iterator[tuple[str, Schema]]:

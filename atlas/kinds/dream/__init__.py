@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from atlas import paths
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Kind, Section, WholeLayer
 from atlas.recipes import (
@@ -53,6 +54,8 @@ KIND = Kind(
     make="atlas.kinds.dream.make:make",
     folder=Path(__file__).parent,
     order=25,
+    layer_file=paths.COVER,
+    layer_alt="Synthetic picture that excites all of {layer} at once",
     steps=full_size_steps,
     layer_sections=(Section("figure", "figure.html", "atlas.kinds.dream.view:figure_view"),),
     glossary="glossary.html",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from atlas import paths
 from atlas.kinds.dream import KIND, DreamRecord
 from atlas.sheets import SMALL_PX
 from atlas.site import wording
@@ -31,17 +30,12 @@ def figure_view(contents: Contents, layer: Layer) -> DreamView | None:
     if entry is None or record is None:
         return None
     return DreamView(
-        src=paths.file_name(paths.layer_cover(layer.name)),
-        alt=dream_alt(layer),
+        src=KIND.layer_file,
+        alt=KIND.layer_alt.format(layer=layer.name),
         shown_px=SHOWN_PX,
         pixelated=entry.width_px < SMALL_PX,
         words=_words(layer, record),
     )
-
-
-def dream_alt(layer: Layer) -> str:
-    """The alternative text of a layer's dream."""
-    return f"Synthetic picture that excites all of {layer.name} at once"
 
 
 def _words(layer: Layer, record: DreamRecord) -> str:
