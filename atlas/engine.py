@@ -21,7 +21,7 @@ from atlas.pictures.panel import Panel
 from atlas.pictures.picture import Picture
 from atlas.pictures.provenance import provenance
 from atlas.plan import Job
-from atlas.records import to_json
+from atlas.records import check, to_json
 from atlas.renderer import Renderer
 
 Batch = Sequence[Picture | Panel]
@@ -104,6 +104,7 @@ class Engine:
     def _encode(self, order: Order, result: Picture | Panel, seconds: float) -> Artifact:
         """An artifact for the cache; a panel has no picture, only numbers."""
         kind, layer = order.job.kind, order.job.layer
+        check(result.record, kind.record, layer.n_units)
         width_px = height_px = 0
         if isinstance(result, Picture):
             height_px, width_px = result.pixels.shape[:2]

@@ -32,6 +32,15 @@ class FieldInfo(NamedTuple):
     default: Any
 
 
+def _metadata(record_type: Any, field: dataclasses.Field[Any]) -> Mapping[str, Any]:
+    if "publication" not in field.metadata:
+        raise TypeError(
+            f"{record_type.__name__}.{field.name} is declared without value(), per_unit(), axis() "
+            "or internal()"
+        )
+    return field.metadata
+
+
 def value(about: str, json_name: str = "", default: Any = MISSING) -> Any:
     """A field with one value for the artifact, or for the whole layer."""
     return _field("value", about, json_name, default)
@@ -69,7 +78,7 @@ def _fields_of(record_type: Any) -> tuple[FieldInfo, ...]:
     return tuple(
         FieldInfo(
             each.name,
-            each.metadata["json_name"] or each.name,
+            _metadata(record_type, each)["json_name"] or each.name,
             each.metadata["publication"],
             each.metadata["about"],
             each.default,
@@ -116,6 +125,28 @@ def published(record: Any, score: ScoreName, *publications: Publication) -> dict
 def unit_numbers(record: Any, score: ScoreName, index: int) -> dict[str, Any]:
     """One unit's part of a whole layer's record."""
     return {name: each[index] for name, each in published(record, score, "per_unit").items()}
+
+
+def check(record: Any, record_type: type, n_units: int) -> None:
+    """Refuse a record that the pages could not show.
+
+    Args:
+        record: what a kind has measured.
+        record_type: the type that the kind promises.
+        n_units: of the layer.
+
+    Raises:
+        TypeError: it is of another type.
+        ValueError: a field for every unit has another number of items.
+    """
+    if type(record) is not record_type:
+        raise TypeError(f"expected a {record_type.__name__}, got {type(record).__name__}")
+    for info, content in _contents(record):
+        if info.publication == "per_unit" and content is not None and len(content) != n_units:
+            raise ValueError(
+                f"{record_type.__name__}.{info.attribute} has {len(content)} items for "
+                f"{n_units} units"
+            )
 
 
 def has_units(record_type: type) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
-from own_family import own_family
+from own_family import Toy, own_family
 from site_reader import read_pages, resolve
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import Catalogue
 from atlas.errors import SpecError
 from atlas.families import FAMILIES
+from atlas.labels import ClassLabels
 from atlas.pipeline import Atlas, Places
 
 UNITS = Selection(units=(range(3),))
@@ -117,3 +119,27 @@ def test_what_a_concatenation_hides_is_not_told(built):
     assert facts.layer("squeeze").writers == ()
     units = json.loads((site / "squeeze" / "units.json").read_text())["units"]
     assert all("excited_by" not in unit["numbers"].get("circuit", {}) for unit in units)
+
+
+def test_a_family_may_have_no_classifier(tmp_path):
+    """Then every linear layer is hidden, there are no classes, and nothing else is missing."""
+    family = dataclasses.replace(
+        own_family(tmp_path), classifier="", labels=no_labels, build=encoder
+    )
+    places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
+    asked = AtlasSpec("toynet", preset="preview", selection=Selection(units=(range(1),)))
+    with Atlas(asked, places, Catalogue(families=(family,))) as atlas:
+        report = atlas.build()
+        assert atlas.facts.classifier is None
+        assert atlas.facts.labels == ()
+    assert report.site.n_pages > len(atlas.facts.layers)
+    assert "classes.html" not in (tmp_path / "site" / "index.html").read_text()
+
+
+def encoder(n_classes: int) -> Toy:
+    assert n_classes == 0
+    return Toy(3)
+
+
+def no_labels() -> ClassLabels:
+    return ClassLabels((), "no classes")

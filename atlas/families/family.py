@@ -63,7 +63,7 @@ class Family:
     title: str  # on pages and in messages, such as "VGG-16"
     about: str  # one line for the command's help
     build: Callable[[int], nn.Module]  # builds the network from the number of classes
-    classifier: str  # dotted name of the layer that gives the logits
+    classifier: str  # dotted name of the layer that gives the logits; empty if there is none
     weights: Mapping[str, PublishedWeights]  # by the name they are published under
     default_weights: str  # one of these names
     labels: Callable[[], ClassLabels]  # names of the published weights' classes

@@ -43,7 +43,8 @@ def load_network(
     model = _build_with_weights(family, state, path)
     published = published_name(asked, family)
     preprocessing = family.weights[published or family.default_weights].preprocessing()
-    n_classes = state[f"{family.classifier}.weight"].shape[0]
+    layers = walk(model.eval(), preprocessing.size_px, family.classifier, family.place)
+    n_classes = sum(layer.n_units for layer in layers if layer.is_classifier)
     labels = _labels(family, n_classes, is_published=bool(published))
     facts = NetworkFacts(
         name=family.title,
@@ -53,7 +54,7 @@ def load_network(
         labels=labels.names,
         labels_source=labels.source,
         preprocessing=preprocessing,
-        layers=walk(model.eval(), preprocessing.size_px, family.classifier, family.place),
+        layers=layers,
         label_ids=labels.wordnet_ids,
     )
     return Network(model, facts, device)

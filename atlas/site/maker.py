@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import jinja2
+
 from atlas.errors import SiteError
 from atlas.site import record
 from atlas.site.forked import can_fork, forked
@@ -85,6 +87,8 @@ class Maker:
     def _make(self, output: Output, data: Sequence[bytes]) -> File:
         try:
             produced = output.produce(data)
+        except jinja2.TemplateError:
+            raise  # some of them are an OSError as well
         except OSError as error:
             raise SiteError(
                 f"a picture for {output.path} cannot be read: {error}; "

@@ -57,7 +57,7 @@ function addThemeSwitch() {
 
 // Browsers fetch lazy pictures from far below the screen. The pictures of other units would be half
 // of what a page loads, so they are fetched only near the screen, or when the page is printed.
-const OTHERS = ".circuit img, .alike img";
+const OTHERS = ".unit section a img";
 
 const near = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => fetchPicture(target)),

@@ -32,7 +32,7 @@ function unitPaths(id) {
   return { page: href(pathSettings.page), picture: href(pathSettings.picture) };
 }
 
-const isUnit = (id) => /^[\w.]+:\d+$/.test(id);
+const isUnit = (id) => /^[^:,\s]+:\d+$/.test(id);
 
 function pictureOf(id, pictured, properties) {
   if (!pictured) return element("span", { className: "blank", title: `${id} has no picture yet` });
@@ -116,7 +116,8 @@ function addTools(main) {
 
 async function showCompared() {
   const list = document.querySelector(".compared");
-  const ids = decodeURIComponent(location.hash.slice(1)).split(",").filter(isUnit);
+  const asked = decodeURIComponent(location.hash.slice(1)) || collected().map(({ id }) => id).join(",");
+  const ids = asked.split(",").filter(isUnit);
   const index = await loadIndex();
   const figures = ids.map((id) => {
     const { page } = unitPaths(id);

@@ -112,4 +112,5 @@ KIND = Kind(
     ),
     sheet=SheetKind("examples", columns=STRIPS_PER_ROW, cell_px=None),
     sheet_words="photographs",
+    glossary="glossary.html",
 )
