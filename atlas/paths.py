@@ -1,6 +1,6 @@
 """Paths of the pages, pictures, sheets and folders of a site.
 
-No other module spells a path of the site. All paths are relative to the site's root, with forward
+No other module of the package spells one; templates link to the front pages by their names. All paths are relative to the site's root, with forward
 slashes. The scripts of the pages are given the patterns of paths.
 """
 
@@ -34,7 +34,7 @@ FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
 
 def unit_slug(unit: Unit) -> str:
     """`0117`, the stem of a unit's page and picture."""
-    return f"{unit.index:0{UNIT_DIGITS}d}"
+    return str(unit.index).zfill(UNIT_DIGITS)
 
 
 def unit_page(unit: Unit) -> str:
