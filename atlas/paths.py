@@ -1,7 +1,8 @@
 """Paths of the pages, pictures, sheets and folders of a site.
 
-No other module of the package spells one; templates link to the front pages by their names. All paths are relative to the site's root, with forward
-slashes. The scripts of the pages are given the patterns of paths.
+No other module of the package spells one; templates link to the front pages by their names. All
+paths are relative to the site's root, with forward slashes. The scripts of the pages are given the
+patterns of paths.
 """
 
 from __future__ import annotations

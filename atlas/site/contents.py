@@ -16,7 +16,7 @@ from atlas.canonical import canonical_json
 from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory import ExcitatoryRecord
-from atlas.kinds.kind import Kind, SheetOf
+from atlas.kinds.kind import Evidence, Kind, SheetOf
 from atlas.records import RecordType
 from atlas.sheets import SheetKind, SheetPlace, Size, Sprite
 from atlas.units import Layer, NetworkFacts, Unit
@@ -62,6 +62,22 @@ class Contents:
     def layer_record(self, layer: Layer, kind: Kind[RecordType]) -> RecordType | None:
         """The record of a layer's artifact of one kind, None if it was not made."""
         return self.record(layer.whole, kind)
+
+    @functools.cached_property
+    def response_unit(self) -> str:
+        """What responses of units that are not classes are counted in."""
+        has_norm = {
+            bool(layer.batch_norm) for layer in self.facts.layers if not layer.is_classifier
+        }
+        if len(has_norm) > 1:
+            return "σ (activations where no BatchNorm follows)"
+        return "σ" if has_norm == {True} else "activation"
+
+    @functools.cached_property
+    def evidence(self) -> tuple[tuple[Kind[Any], Evidence], ...]:
+        """The kinds on the axis of evidence and how they appear on it, in drawing order."""
+        sources = [(kind, kind.evidence) for kind in self.kinds if kind.evidence]
+        return tuple(sorted(sources, key=lambda each: each[1].order))
 
     @functools.cached_property
     def cover_kind(self) -> Kind[Any] | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from atlas.kinds.kind import Evidence as EvidenceSource
-from atlas.kinds.kind import EvidenceRow, Kind
+from atlas.kinds.kind import EvidenceRow, Kind, WholeLayer
 from atlas.lazily import load
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -80,7 +80,7 @@ def evidence_view(contents: Contents, layer: Layer, unit: Unit) -> EvidenceView 
 def comparison(contents: Contents, layer: Layer) -> str | None:
     """The median response of a layer's pictured units to each source, in a sentence."""
     score, units = score_of(layer), contents.pictured(layer)
-    sources = [(kind, source) for kind, source in _sources(contents) if source.median]
+    sources = [(kind, source) for kind, source in contents.evidence if source.median]
     sources.sort(key=lambda each: each[1].median_order)
     parts = []
     for kind, source in sources:
@@ -95,32 +95,30 @@ def comparison(contents: Contents, layer: Layer) -> str | None:
     return f"Median {score.noun} of the {words_of(layer).plural}: {', '.join(parts)}."
 
 
-def _sources(contents: Contents) -> list[tuple[Kind[Any], EvidenceSource]]:
-    """The kinds on the axis and how they appear on it, in the order in which they are drawn."""
-    sources = [(kind, kind.evidence) for kind in contents.kinds if kind.evidence]
-    return sorted(sources, key=lambda each: each[1].order)
-
-
 def _ends(contents: Contents, unit: Unit, kind: Kind[Any]) -> Interval | None:
     """A unit's lowest and highest response to a kind of artifact, None if not measured."""
-    whole = contents.facts.layer(unit.layer).whole
-    record = contents.record(unit, kind) or contents.record(whole, kind)
+    record = _record(contents, unit, kind)
     low, high = record.ends(unit.index) if record else (None, None)
     return None if low is None or high is None else (low, high)
 
 
+def _record(contents: Contents, unit: Unit, kind: Kind[Any]) -> Any:
+    """The record of a unit, or of its whole layer if the kind is measured on layers."""
+    if isinstance(kind.scope, WholeLayer):
+        unit = contents.facts.layer(unit.layer).whole
+    return contents.record(unit, kind)
+
+
 def _intervals(contents: Contents, unit: Unit) -> list[tuple[EvidenceSource, Interval]]:
     """The measured sources, each with the unit's lowest and highest response, in drawing order."""
-    ends_of = ((source, _ends(contents, unit, kind)) for kind, source in _sources(contents))
+    ends_of = ((source, _ends(contents, unit, kind)) for kind, source in contents.evidence)
     return [(source, ends) for source, ends in ends_of if ends]
 
 
 def _best(contents: Contents, unit: Unit) -> str | None:
     """File name of the photograph that drives a unit most."""
-    whole = contents.facts.layer(unit.layer).whole
-    for kind, _ in _sources(contents):
-        record = contents.record(whole, kind)
-        if record and hasattr(record, "best"):
+    for kind, _ in contents.evidence:
+        if hasattr(kind.record, "best") and (record := _record(contents, unit, kind)):
             best: str | None = record.best(unit.index)
             return best
     return None

@@ -119,18 +119,12 @@ def _slices(contents: Contents, layer: Layer, unit: Unit) -> Mapping[int, str]:
 
 
 def _strength_unit(contents: Contents, layer: Layer, record: CircuitRecord) -> str:
-    steps = {_step(each) for each in contents.facts.layers if not each.is_classifier}
-    step = steps.pop() if len(steps) == 1 else "σ (activations where no BatchNorm follows)"
+    step = contents.response_unit
     own, classes = words_of(layer), VOCABULARIES["classifier"]
     words = own.strength.format(step=step)
     if record.speaks_for:
         words += f", of {classes.plural} {classes.strength.format(step=step)}"
     return words
-
-
-def _step(layer: Layer) -> str:
-    """What a response of a layer's units is counted in."""
-    return "σ" if layer.batch_norm else "activation"
 
 
 def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
