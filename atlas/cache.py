@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -74,6 +75,7 @@ delete from artifacts where kind = 'similar';
 insert into old_addresses select key from artifacts where kind in ('natural', 'examples');
 """
 }
+_AS_BYTES = "bytes:"  # before paths in hexadecimal digits; other paths are absolute
 _ENTRY_COLUMNS = "key, unit, kind, width_px, height_px, numbers, seconds, sha256, length(data)"
 
 
@@ -375,7 +377,7 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
         self._cache = cache
         rows = cache.execute("select path, n_bytes, mtime_ns, sha256 from image_digests")
         self._known: dict[tuple[str, int, int], str] = {
-            (path, n_bytes, mtime_ns): sha for path, n_bytes, mtime_ns, sha in rows
+            (_path(stored), n_bytes, mtime_ns): sha for stored, n_bytes, mtime_ns, sha in rows
         }
 
     def __getitem__(self, key: tuple[str, int, int]) -> str:
@@ -387,7 +389,9 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
     def __delitem__(self, key: tuple[str, int, int]) -> None:
         del self._known[key]
         self._cache.execute(
-            "delete from image_digests where path = ? and n_bytes = ? and mtime_ns = ?", *key
+            "delete from image_digests where path = ? and n_bytes = ? and mtime_ns = ?",
+            _storable(key[0]),
+            *key[1:],
         )
 
     def __iter__(self) -> Iterator[tuple[str, int, int]]:
@@ -402,8 +406,24 @@ class ImageDigests(MutableMapping[tuple[str, int, int], str]):
         self._known |= added
         self._cache.execute_many(
             "insert or replace into image_digests values (?,?,?,?)",
-            [(*key, sha256) for key, sha256 in added.items()],
+            [(_storable(path), *others, sha256) for (path, *others), sha256 in added.items()],
         )
+
+
+def _storable(path: str) -> str:
+    """A path as text that SQLite can hold; one whose name is not UTF-8 becomes its bytes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _AS_BYTES + os.fsencode(path).hex()
+    return path
+
+
+def _path(stored: str) -> str:
+    """The path that `_storable` stored."""
+    if not stored.startswith(_AS_BYTES):
+        return stored
+    return os.fsdecode(bytes.fromhex(stored.removeprefix(_AS_BYTES)))
 
 
 def remove_cache(folder: Path) -> int:
