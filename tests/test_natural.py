@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +198,46 @@ def test_an_interrupted_pass_goes_on_and_finds_the_same(
     assert again[0] == 9 and sum(again) == 20  # three batches are not shown again
     assert [panel.record for panel in panels] == [panel.record for panel in expected]
     assert [panel.data for panel in panels] == [panel.data for panel in expected]
+
+
+def test_ctrl_c_while_a_batch_is_counted_waits_until_it_counts_for_all_layers(
+    planted: Network, reds: ImageFolder, monkeypatch
+):
+    monkeypatch.setattr(natural, "CPU_BATCH", 3)
+    watch = planted.watch(planted.facts.layers)
+    expected = natural_panels(watch, reds, SPEC)
+    apply, checkpoint = LayerAnswers.apply, Remembered()
+
+    def interrupted_apply(answers, change):
+        if answers.reader.layer.index == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        apply(answers, change)
+
+    for n_done in (3, 6):
+        monkeypatch.setattr(LayerAnswers, "apply", interrupted_apply)
+        with pytest.raises(KeyboardInterrupt):
+            natural_panels(watch, reds, SPEC, checkpoint)
+        with np.load(io.BytesIO(checkpoint.data)) as arrays:
+            assert int(arrays["n_done"]) == n_done
+    monkeypatch.setattr(LayerAnswers, "apply", apply)
+    panels = natural_panels(watch, reds, SPEC, checkpoint)
+    assert [panel.record for panel in panels] == [panel.record for panel in expected]
+
+
+def test_a_checkpoint_that_is_damaged_anywhere_is_dropped_with_a_word(
+    planted: Network, photographs: ImageFolder, capsys
+):
+    expected, checkpoint = first_layer(planted, photographs), Remembered()
+    first_layer(planted, photographs, checkpoint=checkpoint)
+    whole, n_dropped, chance = checkpoint.data, 0, random.Random(0)
+    starts = [chance.randrange(len(whole) - 8) for _ in range(60)]
+    changed = [whole[:start] + chance.randbytes(8) + whole[start + 8 :] for start in starts]
+    for damaged in (b"", b"text", whole[:-30], *changed):
+        checkpoint.data = damaged
+        panel = first_layer(planted, photographs, checkpoint=checkpoint)
+        assert (panel.record, panel.data) == (expected.record, expected.data)
+        n_dropped += "is damaged" in capsys.readouterr().err
+    assert n_dropped > 40
 
 
 def test_the_largest_answers_are_kept_whatever_the_order_of_batches():
