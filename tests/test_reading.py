@@ -118,7 +118,11 @@ def test_too_many_files_and_too_little_memory_are_no_damaged_image(good, starve,
     Image.new("RGB", (size_px, size_px), "red").save(good)
     program = STARVED.format(starve=starve)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(good)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(good)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     first, second = done.stdout.splitlines()[:2]
     assert first == "ndarray", done.stderr
