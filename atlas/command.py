@@ -23,7 +23,7 @@ from atlas.errors import AtlasError, SiteError, SpecError
 from atlas.families import FAMILIES, find_family
 from atlas.kinds import KINDS, find_kinds
 from atlas.likes import KIND_NAME as LIKE
-from atlas.likes import LikeRecord
+from atlas.likes.view import like_record
 from atlas.pipeline import Atlas, Places, Status
 from atlas.selection import parse_ranges
 from atlas.site.resources import IS_CLONE
@@ -272,6 +272,8 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         f"{_spell_parts(report.parts)}\n"
         f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve"
     )
+    for note in built.notes:
+        click.echo(note, err=True)
     _warn(report.parts)
 
 
@@ -436,7 +438,7 @@ def _warn(parts: Sequence[Part]) -> None:
 
 
 def _show_like(entry: Entry, facts: NetworkFacts) -> None:
-    record = entry.record(LikeRecord, "logit")
+    record = like_record(entry)
     click.echo(record.name)
     for layer in facts.layers:
         names = facts.labels if layer.is_classifier else range(layer.n_units)

@@ -36,6 +36,15 @@ class DeviceError(AtlasError):
     """The device that was asked for is missing or has too little memory."""
 
 
+class ImagesError(AtlasError):
+    """Photographs cannot be read now, or none of them can be used."""
+
+    @classmethod
+    def none_of_them(cls, skipped_words: str) -> ImagesError:
+        """Every photograph was skipped."""
+        return cls(f"no photograph can be used: {skipped_words}; give others with --images")
+
+
 class CacheError(AtlasError):
     """The cache cannot be opened, read or written."""
 

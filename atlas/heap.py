@@ -1,7 +1,8 @@
-"""Settings of the C library's memory allocator for making pictures on a CPU."""
+"""Settings of the C library's memory allocator: for speed on a CPU, and for large images."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # options of glibc's mallopt, see malloc.h
@@ -24,3 +25,12 @@ def keep_freed_memory() -> bool:
     options = ((MMAP_MAX, 0), (TRIM_THRESHOLD, LARGEST), (TOP_PAD, PAD_BYTES))
     results = [mallopt(option, value) for option, value in options]  # 0 is an error
     return 0 not in results
+
+
+def return_freed_memory() -> None:
+    """Make glibc return freed memory to the kernel now, in the heaps of all threads.
+
+    Source: https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    """
+    with contextlib.suppress(OSError, AttributeError):  # the system has no glibc
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,47 +1,42 @@
 """Sets of images, and single images cropped and resized for a network.
 
-Image files of any mode and orientation are accepted. Files that cannot be read are skipped and
-counted; they do not stop a build.
+Image files of any mode and orientation are accepted. Files that cannot be decoded are skipped and
+counted; they do not stop a build. Files that cannot be read at the moment do.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import sys
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from atlas.digest import stream_sha256
+from atlas.decoding import Skipped, load, suffixes
 from atlas.errors import SpecError
 from atlas.pixels import Pixels
+from atlas.reading import content_sha256, patiently
+from atlas.text import displayable, unique
+from atlas.tree import FileState, Parts, Tree, classes_of, read_tree
 from atlas.units import Preprocessing
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
-MAX_PIXELS = 100_000_000  # larger images are skipped, as possible decompression bombs
 N_AHEAD = 3  # batches that are decoded in advance
 N_READERS = 4  # threads that read files to compute their digests
 N_PER_CHUNK = 256  # files handed to these threads at once
 PATIENCE_S = 2.0  # reading that takes longer shows a progress bar
-
-FileState = tuple[str, int, int]  # absolute path, size in bytes, time of the last change in ns
 
 
 class ImageSet(ABC):
     """Images in a fixed order, named like files, and perhaps sorted into classes.
 
     Attributes:
-        files: names of the images, as relative paths with forward slashes.
+        files: names of the images, as relative paths with forward slashes, fit to be shown.
         sha256: digest that identifies the whole set.
     """
 
@@ -58,12 +53,21 @@ class ImageSet(ABC):
         """The class of an image, one of `labels`; None if it has no class."""
 
     @abstractmethod
-    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | None:
-        """One image as the network takes it, (size_px, size_px, 3); None if it is unreadable."""
+    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
+        """One image as the network takes it, (size_px, size_px, 3), or why it is skipped.
+
+        Raises:
+            ImagesError: it cannot be read now, though it may be a good image.
+        """
+
+    @property
+    def left_out(self) -> str:
+        """What was found beside the images and is none of them, in words; empty if nothing was."""
+        return ""
 
     def batches(
         self, preprocessing: Preprocessing, n_images: int, first: int = 0
-    ) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
+    ) -> Iterator[Sequence[tuple[int, Pixels | Skipped]]]:
         """All images in order, in batches that are decoded in advance.
 
         Args:
@@ -72,18 +76,23 @@ class ImageSet(ABC):
             first: position in `files` to start at.
 
         Yields:
-            For each image of a batch, its position in `files`, and its pixels or None if it is
-            unreadable.
+            For each image of a batch, its position in `files`, and its pixels or why it is skipped.
+
+        Raises:
+            ImagesError: an image cannot be read now.
         """
         starts = range(first, len(self.files), n_images)
-        with ThreadPoolExecutor(thread_name_prefix="images") as pool:
-            ahead: deque[Iterator[Pixels | None]] = deque()
+        pool = ThreadPoolExecutor(thread_name_prefix="images")
+        try:
+            ahead: deque[Iterator[Pixels | Skipped]] = deque()
             for position, start in enumerate(starts):
                 while len(ahead) < N_AHEAD and position + len(ahead) < len(starts):
                     begin = starts[position + len(ahead)]
                     chunk = self.files[begin : begin + n_images]
                     ahead.append(pool.map(lambda file: self.load(file, preprocessing), chunk))
                 yield list(enumerate(ahead.popleft(), start))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)
@@ -92,111 +101,132 @@ class ImageFolder(ImageSet):
 
     folder: Path
     files: tuple[str, ...]
-    sha256: str  # of the files' names and contents
+    sha256: str  # of the files' names and contents, and of unusual classes
+    paths: Mapping[str, str] = field(default_factory=dict, hash=False)  # of files shown otherwise
+    classes: Mapping[str, str] = field(default_factory=dict, hash=False)  # by file
+    left_out: str = ""
 
     @classmethod
-    def of(cls, folder: Path, known: MutableMapping[FileState, str] | None = None) -> ImageFolder:
+    def of(
+        cls,
+        folder: Path,
+        known: MutableMapping[FileState, str] | None = None,
+        leave_out: Iterable[Path] = (),
+    ) -> ImageFolder:
         """Find the images in a folder and its subfolders.
 
         Args:
             folder: the folder.
             known: digests of files that were read before, by their state; digests of files that
                 are read now are added to it.
+            leave_out: folders that are not entered, such as those of the build.
 
         Raises:
-            SpecError: there is no such folder, it cannot be read, or it holds no image.
+            SpecError: there is no such folder, or it holds no image.
+            ImagesError: a folder or a file in it cannot be read now.
         """
-        if not folder.is_dir():
-            raise SpecError(f"no folder {folder}; give a folder of images with --images")
-        try:
-            states = _image_states(folder)
-        except OSError as error:
-            raise SpecError(f"cannot read {error.filename}: {error.strerror}") from error
-        if not states:
-            raise SpecError(f"no image in {folder}; --images takes {', '.join(sorted(SUFFIXES))}")
-        digests = _digests(tuple(states.values()), {} if known is None else known)
-        contents = [
-            # A file that cannot be read is identified by its size.
-            (name, digests.get(state, f"{state[1]} bytes"))
-            for name, state in states.items()
+        shown = displayable(str(folder))
+        if not _is_folder(folder):
+            raise SpecError(f"no folder {shown}; give a folder of images with --images")
+        tree = read_tree(folder, suffixes(), leave_out)
+        if not tree.files:
+            found = f" (there are {tree.left_out_words})" if tree.left_out else ""
+            raise SpecError(
+                f"no image in {shown}{found}; --images takes {', '.join(sorted(suffixes()))}"
+            )
+        digests = _digests(tuple(tree.files.values()), {} if known is None else known)
+        return cls._of_tree(folder, tree, digests)
+
+    @classmethod
+    def _of_tree(cls, folder: Path, tree: Tree, digests: Mapping[FileState, str]) -> ImageFolder:
+        paths = ["/".join(parts) for parts in tree.files]
+        files = unique([displayable(path) for path in paths])
+        of_folder = classes_of(parts[:-1] for parts in tree.files)
+        classes = {
+            file: of_folder[parts[:-1]]
+            for file, parts in zip(files, tree.files, strict=True)
+            if parts[:-1] in of_folder
+        }
+        identity: object = [
+            (path, digests[state]) for path, state in zip(paths, tree.files.values(), strict=True)
         ]
-        return cls(folder, tuple(states), hashlib.sha256(repr(contents).encode()).hexdigest())
+        if _are_unusual(classes, dict(zip(files, tree.files, strict=True))):
+            identity = (identity, sorted(classes.items()))
+        return cls(
+            folder,
+            tuple(files),
+            hashlib.sha256(repr(identity).encode()).hexdigest(),
+            {file: path for file, path in zip(files, paths, strict=True) if file != path},
+            classes,
+            tree.left_out_words,
+        )
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Names of the subfolders with images, one per class; empty if there are none."""
-        return tuple(sorted({label for label in map(self.label, self.files) if label}))
+        """Names of the folders that are classes; empty if there are none."""
+        return tuple(sorted(set(self.classes.values())))
 
     def label(self, file: str) -> str | None:
-        """The class of an image: the first folder in its path; None if it is in no subfolder."""
-        return file.partition("/")[0] if "/" in file else None
+        """The class of an image: the folder that it is in; None if that is no class."""
+        return self.classes.get(file)
 
-    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | None:
-        """One photograph as the network takes it; None if it is unreadable or too large."""
-        try:
-            with Image.open(self.folder / file) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    return None
-                return prepare(image, preprocessing)
-        except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError):
-            return None  # Pillow raises any of these on damaged files
+    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
+        """One photograph as the network takes it, or why it is skipped.
+
+        Raises:
+            ImagesError: it cannot be read now.
+        """
+        return load(self.folder / self.paths.get(file, file), preprocessing)
 
 
 def read_photograph(path: Path, preprocessing: Preprocessing) -> Pixels:
     """One photograph as the network takes it, (size_px, size_px, 3).
 
     Raises:
-        SpecError: it cannot be read.
+        SpecError: there is no such file, or it is no image.
+        ImagesError: it cannot be read now.
     """
-    if not path.is_file():
-        raise SpecError(f"no file {path}; give an image, such as a JPEG or PNG")
-    pixels = ImageFolder(path.parent, (path.name,), "").load(path.name, preprocessing)
-    if pixels is None:
-        raise SpecError(f"cannot read {path} as an image; give a JPEG, PNG, WebP or the like")
+    shown = displayable(str(path))
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise SpecError(f"cannot read {shown}: {error.strerror}; give an image") from error
+    if not is_file:
+        raise SpecError(f"no file {shown}; give an image, such as a JPEG or PNG")
+    pixels = load(path, preprocessing)
+    if isinstance(pixels, Skipped):
+        raise SpecError(
+            f"cannot read {shown} as an image: {pixels.reason}; give a JPEG, PNG, WebP or the like"
+        )
     return pixels
 
 
-def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
-    """The middle of an image as the weights' own transforms crop it: (size_px, size_px, 3), sRGB.
-
-    Those resize the short side to `resize_px` and then crop `size_px`. Here the image is cropped
-    first, so that only the part that is kept is resized.
-    """
-    size_px, resize_px = preprocessing.size_px, preprocessing.resize_px
-    share = min(1.0, size_px / resize_px)  # part of the short side that is kept
-    # Lets Pillow decode a JPEG at a reduced size, which is faster.
-    image.draft("RGB", (round(resize_px), round(resize_px)))
-    upright = _to_rgb(ImageOps.exif_transpose(image))
-    side_px = min(upright.size)
-    margin_x, margin_y = ((length - side_px * share) / 2 for length in upright.size)
-    box = (margin_x, margin_y, upright.width - margin_x, upright.height - margin_y)
-    resampling = Image.Resampling[preprocessing.interpolation.upper()]
-    return np.asarray(upright.resize((size_px, size_px), resampling, box))
-
-
-def _image_states(folder: Path) -> dict[str, FileState]:
-    """The states of the image files below a folder, by relative name, in order."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    states: dict[str, FileState] = {}
-    for path in paths:
-        if status := _regular_file(path):
-            state = (str(path.absolute()), status.st_size, status.st_mtime_ns)
-            states[path.relative_to(folder).as_posix()] = state
-    return states
-
-
-def _regular_file(path: Path) -> os.stat_result | None:
+def _is_folder(path: Path) -> bool:
     try:
-        status = path.stat()
-    except OSError:  # a broken link, or a file in a folder without access rights
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _are_unusual(classes: Mapping[str, str], parts: Mapping[str, Parts]) -> bool:
+    """Whether classes are not just the uppermost folders, as earlier versions took them.
+
+    Only then are they part of an identity, so that what was measured before is still found.
+    """
+    usual = {file: each[0] for file, each in parts.items() if len(each) > 1}
+    if len(set(usual.values())) < 2 and len(set(classes.values())) < 2:
+        return False
+    return usual != classes
 
 
 def _digests(
     states: Sequence[FileState], known: MutableMapping[FileState, str]
 ) -> Mapping[FileState, str]:
-    """Digests of the contents of all readable files; files with a known digest are not read."""
+    """Digests of the contents of all files; files with a known digest are not read.
+
+    Raises:
+        ImagesError: a file cannot be read now.
+    """
     digests = {state: known[state] for state in states if state in known}
     unknown = [state for state in states if state not in digests]
     bar = tqdm(
@@ -210,31 +240,12 @@ def _digests(
     with bar, ThreadPoolExecutor(N_READERS, thread_name_prefix="digests") as pool:
         for start in range(0, len(unknown), N_PER_CHUNK):
             chunk = unknown[start : start + N_PER_CHUNK]
-            for state, digest in zip(chunk, pool.map(_content_sha256, chunk), strict=True):
-                if digest:
-                    known[state] = digests[state] = digest
+            for state, digest in zip(chunk, pool.map(_digest, chunk), strict=True):
+                known[state] = digests[state] = digest
                 bar.update()
     return digests
 
 
-def _content_sha256(state: FileState) -> str | None:
-    path, _, _ = state
-    try:
-        with Path(path).open("rb") as file:
-            return stream_sha256(file)
-    except OSError:
-        return None
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as RGB; transparent parts become white, 16 bits become 8."""
-    if image.mode.startswith("I"):
-        levels = np.asarray(image, dtype=np.float64)
-        white_level = 65535 if levels.max(initial=0) > 255 else 255
-        levels = levels.clip(0, white_level) * (255 / white_level)
-        image = Image.fromarray(levels.astype(np.uint8))
-    if image.has_transparency_data:
-        transparent = image.convert("RGBA")
-        image = Image.new("RGBA", transparent.size, "white")
-        image.alpha_composite(transparent)
-    return image.convert("RGB")
+def _digest(state: FileState) -> str:
+    path = Path(state[0])
+    return patiently(lambda: content_sha256(path), path)

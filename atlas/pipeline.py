@@ -23,11 +23,13 @@ from atlas.addressing import artifact_keys, describe
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.errors import ImagesError
 from atlas.families import find_family
 from atlas.families.family import Family
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
+from atlas.kinds.natural import NaturalRecord
 from atlas.labels import with_labels
 from atlas.legacy import adopt_old_photographs
 from atlas.likes import KIND_NAME as LIKE
@@ -37,6 +39,7 @@ from atlas.plan import Job, Plan, StageTime, jobs_of, make_plan, measured_speed,
 from atlas.progress import progress_bar
 from atlas.records import to_json
 from atlas.refresh import Refresher
+from atlas.text import displayable
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
@@ -101,6 +104,7 @@ class BuildReport:
     n_there: int  # artifacts that were asked for and done before
     stages: tuple[StageTime, ...]  # of the network, with the times of their synthesised pictures
     site: SiteReport
+    notes: tuple[str, ...] = ()  # about photographs that were not used
 
 
 class Atlas:
@@ -148,7 +152,9 @@ class Atlas:
         """
         plan = self.plan()
         stages = self.render(plan)
-        return BuildReport(plan.n_missing, plan.n_asked - plan.n_missing, stages, self.write())
+        notes = self._photograph_notes()
+        n_there = plan.n_asked - plan.n_missing
+        return BuildReport(plan.n_missing, n_there, stages, self.write(), notes)
 
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing."""
@@ -219,7 +225,7 @@ class Atlas:
 
         begun = time.perf_counter()
         watch = self._load_network().watch(self.facts.layers)
-        record = hardest_driven(watch, pixels, spec, self.facts.sha256, photo.name)
+        record = hardest_driven(watch, pixels, spec, self.facts.sha256, displayable(photo.name))
         return Artifact(
             key=key,
             unit=unit.id,
@@ -260,7 +266,34 @@ class Atlas:
             return self._family.images()
         from atlas.images import ImageFolder
 
-        return ImageFolder.of(self.places.images_dir, self.cache.image_digests)
+        own = (self.places.out_dir, self.places.cache_dir)
+        return ImageFolder.of(self.places.images_dir, self.cache.image_digests, own)
+
+    def _photograph_notes(self) -> tuple[str, ...]:
+        """What of the photographs that were given was left out or skipped.
+
+        Raises:
+            ImagesError: every photograph was skipped.
+        """
+        if self._images is None:
+            return ()
+        left_out = self._images.left_out
+        notes = (f"Left out beside the photographs: {left_out}.",) if left_out else ()
+        record = self._natural_record()
+        if record is None or not record.n_skipped:
+            return notes
+        if not record.n_images:
+            raise ImagesError.none_of_them(record.skipped_words)
+        return (*notes, f"{record.skipped_words}.")
+
+    def _natural_record(self) -> NaturalRecord | None:
+        """The answers of any layer of this network to these photographs."""
+        for layer in self.facts.layers:
+            spec = NATURAL.spec(self.asked, layer, self.facts)
+            keys = artifact_keys(self.facts.sha256, (layer.whole,), NATURAL.name, spec)
+            for entry in self.cache.entries(keys).values():
+                return entry.record(NaturalRecord, layer.score_name)
+        return None
 
     def _last_images_sha256(self) -> str:
         """The digest of the photographs that this network was shown last; empty if none."""

@@ -14,9 +14,10 @@ import pytest
 from conftest import seen_as
 from PIL import Image
 
+from atlas.decoding import DAMAGED, TOO_LARGE, Skipped, prepare
 from atlas.errors import SpecError
 from atlas.families import find_family
-from atlas.images import FileState, ImageFolder, prepare, read_photograph
+from atlas.images import FileState, ImageFolder, read_photograph
 from atlas.units import Preprocessing
 
 RED, GREEN, WHITE = (254, 0, 0), (0, 255, 1), (255, 255, 255)
@@ -29,7 +30,7 @@ def save(folder: Path, name: str, image: Image.Image, **options: object) -> Imag
 
 def load(photographs: ImageFolder, size_px: int = 32) -> np.ndarray:
     pixels = photographs.load(photographs.files[0], seen_as(size_px))
-    assert pixels is not None
+    assert not isinstance(pixels, Skipped), pixels
     return pixels
 
 
@@ -112,12 +113,14 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     "data", [b"", b"text", truncated(), bomb()], ids=["empty", "text", "truncated", "bomb"]
 )
-def test_what_cannot_be_read_is_none_and_no_error(tmp_path, data):
+def test_what_cannot_be_decoded_is_skipped_with_its_reason_and_no_error(tmp_path, data):
     (tmp_path / "bad.jpg").write_bytes(data)
-    assert ImageFolder.of(tmp_path).load("bad.jpg", seen_as(32)) is None
+    skipped = ImageFolder.of(tmp_path).load("bad.jpg", seen_as(32))
+    assert isinstance(skipped, Skipped) and skipped.reason
+    assert skipped.group == (TOO_LARGE if data == bomb() else DAMAGED)
 
 
-def test_batches_hold_all_in_order_and_none_for_what_cannot_be_read(tmp_path):
+def test_batches_hold_all_in_order_and_why_one_is_skipped(tmp_path):
     for index in range(10):
         Image.new("RGB", (8, 8), (20 * index,) * 3).save(tmp_path / f"{index}.png")
     (tmp_path / "4.png").write_bytes(b"broken")
@@ -129,7 +132,7 @@ def test_batches_hold_all_in_order_and_none_for_what_cannot_be_read(tmp_path):
         [9],
     ]
     loaded = dict(pair for batch in batches for pair in batch)
-    assert loaded.pop(4) is None
+    assert loaded.pop(4) == Skipped(DAMAGED, "no image of a known format")
     assert all((pixels == 20 * index).all() for index, pixels in loaded.items())
 
 
@@ -196,24 +199,6 @@ def test_a_second_look_reads_nothing(tmp_path, monkeypatch):
     assert len(known) == 2
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("a file was read"))
     assert ImageFolder.of(tmp_path, known) == first
-
-
-def test_a_file_that_cannot_be_read_counts_by_its_name_and_size(tmp_path, monkeypatch):
-    same_size_files(tmp_path)
-    opened = Path.open
-
-    def refused(path: Path, mode: str = "r", **options: object) -> object:
-        if path.name == "a.jpg" and "r" in mode:
-            raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, mode, **options)
-
-    monkeypatch.setattr(Path, "open", refused)
-    known: dict[FileState, str] = {}
-    folder = ImageFolder.of(tmp_path, known)
-    assert folder.files == ("a.jpg", "b/c.jpg")
-    assert [Path(path).name for path, _, _ in known] == ["c.jpg"]
-    (tmp_path / "a.jpg").write_bytes(b"longer")
-    assert ImageFolder.of(tmp_path).sha256 != folder.sha256
 
 
 def test_links_to_nowhere_and_folders_with_the_name_of_an_image_are_no_images(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +14,17 @@ import torch
 from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX, seen_as
 from PIL import Image
 
-from atlas.errors import CacheError
+from atlas.decoding import DAMAGED
+from atlas.errors import CacheError, ImagesError
 from atlas.images import ImageFolder
 from atlas.kinds.examples import ExamplesSpec, StripLayout
 from atlas.kinds.examples.make import Album, example_sheets, window
-from atlas.kinds.natural import NaturalSpec
+from atlas.kinds.natural import NaturalRecord, NaturalSpec
 from atlas.kinds.natural import make as natural
 from atlas.kinds.natural.answers import LayerAnswers, Top
 from atlas.kinds.natural.make import natural_panels
 from atlas.network.network import Network
-from atlas.records import to_numbers
+from atlas.records import from_json, to_json
 
 SIDE_PX = round(IMAGE_PX * 8 / 7)
 SEEN_AS = seen_as(IMAGE_PX)
@@ -78,14 +82,22 @@ def test_the_best_photograph_of_a_unit_is_found(planted: Network, photographs: I
     assert record.lowest_file[RED_UNIT] == "green.png"
     assert record.highest[RED_UNIT] == pytest.approx(4 * (250 - 10) / 255 / 0.25, rel=0.01)
     assert (record.n_images, record.skipped) == (4, ["broken.jpg"])
+    assert len(record.skipped_because) == 1 and record.skipped_counts == {DAMAGED: 1}
+    assert from_json(NaturalRecord, to_json(record, "z"), "z") == record
+
+
+def test_records_of_earlier_versions_say_how_many_were_skipped():
+    text = '{"n_images":3,"n_skipped":1,"skipped":["torn.jpg"],"n_classes":0,"folder_sha256":"0"}'
+    record = from_json(NaturalRecord, text, "z")
+    assert record.skipped_words == "1 of 4 photographs were skipped (torn.jpg)"
 
 
 def test_no_readable_photograph_is_said_and_nothing_made_up(planted: Network, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"no image")
-    panel = first_layer(planted, ImageFolder.of(tmp_path))
-    expected = {"n_images": 0, "n_skipped": 1, "skipped": ["broken.png"], "n_classes": 0}
-    assert to_numbers(panel.record, "z") == {**expected, "folder_sha256": SPEC.images_sha256}
-    assert panel.data == b""
+    with pytest.raises(
+        ImagesError, match=r"no photograph can be used: 1 of 1 .*broken\.png: no im"
+    ):
+        first_layer(planted, ImageFolder.of(tmp_path))
 
 
 def test_the_strongest_nine_come_in_order_with_their_files(planted: Network, reds: ImageFolder):
@@ -153,32 +165,34 @@ class Remembered:
     def save(self, data: bytes) -> None:
         self.data = data
 
+    def drop(self) -> None:
+        self.data = None
+
 
 @pytest.mark.parametrize("where", ["between batches", "inside a batch"])
 def test_an_interrupted_pass_goes_on_and_finds_the_same(
     planted: Network, reds: ImageFolder, monkeypatch, where: str
 ):
     monkeypatch.setattr(natural, "CPU_BATCH", 3)
-    monkeypatch.setattr(natural, "SAVE_EVERY_S", 0.0)
     layers = planted.facts.layers
     expected = natural_panels(planted.watch(layers), reds, SPEC)
     checkpoint, taken = Remembered(), []
-    update = LayerAnswers.update
+    change = LayerAnswers.change
 
-    def interrupted_update(answers, *args):
+    def interrupted_change(answers, *args):
         if where == "inside a batch" and len(taken) == 3 and answers.reader.layer.index == 2:
             raise KeyboardInterrupt
-        update(answers, *args)
+        return change(answers, *args)
 
     def progress(n_files: int) -> None:
         taken.append(n_files)
         if where == "between batches" and len(taken) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(LayerAnswers, "update", interrupted_update)
+    monkeypatch.setattr(LayerAnswers, "change", interrupted_change)
     with pytest.raises(KeyboardInterrupt):
         natural_panels(planted.watch(layers), reds, SPEC, checkpoint, progress)
-    monkeypatch.setattr(LayerAnswers, "update", update)
+    monkeypatch.setattr(LayerAnswers, "change", change)
     again: list[int] = []
     panels = natural_panels(planted.watch(layers), reds, SPEC, checkpoint, again.append)
     assert again[0] == 9 and sum(again) == 20  # three batches are not shown again
@@ -186,12 +200,52 @@ def test_an_interrupted_pass_goes_on_and_finds_the_same(
     assert [panel.data for panel in panels] == [panel.data for panel in expected]
 
 
+def test_ctrl_c_while_a_batch_is_counted_waits_until_it_counts_for_all_layers(
+    planted: Network, reds: ImageFolder, monkeypatch
+):
+    monkeypatch.setattr(natural, "CPU_BATCH", 3)
+    watch = planted.watch(planted.facts.layers)
+    expected = natural_panels(watch, reds, SPEC)
+    apply, checkpoint = LayerAnswers.apply, Remembered()
+
+    def interrupted_apply(answers, change):
+        if answers.reader.layer.index == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        apply(answers, change)
+
+    for n_done in (3, 6):
+        monkeypatch.setattr(LayerAnswers, "apply", interrupted_apply)
+        with pytest.raises(KeyboardInterrupt):
+            natural_panels(watch, reds, SPEC, checkpoint)
+        with np.load(io.BytesIO(checkpoint.data)) as arrays:
+            assert int(arrays["n_done"]) == n_done
+    monkeypatch.setattr(LayerAnswers, "apply", apply)
+    panels = natural_panels(watch, reds, SPEC, checkpoint)
+    assert [panel.record for panel in panels] == [panel.record for panel in expected]
+
+
+def test_a_checkpoint_that_is_damaged_anywhere_is_dropped_with_a_word(
+    planted: Network, photographs: ImageFolder, capsys
+):
+    expected, checkpoint = first_layer(planted, photographs), Remembered()
+    first_layer(planted, photographs, checkpoint=checkpoint)
+    whole, n_dropped, chance = checkpoint.data, 0, random.Random(0)
+    starts = [chance.randrange(len(whole) - 8) for _ in range(60)]
+    changed = [whole[:start] + chance.randbytes(8) + whole[start + 8 :] for start in starts]
+    for damaged in (b"", b"text", whole[:-30], *changed):
+        checkpoint.data = damaged
+        panel = first_layer(planted, photographs, checkpoint=checkpoint)
+        assert (panel.record, panel.data) == (expected.record, expected.data)
+        n_dropped += "is damaged" in capsys.readouterr().err
+    assert n_dropped > 40
+
+
 def test_the_largest_answers_are_kept_whatever_the_order_of_batches():
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(40, 5, generator=generator)
     top = Top(9, 5, torch.device("cpu"))
     for rows in torch.randperm(40, generator=generator).split(7):
-        top.update(values[rows], rows, rows[:, None].expand(-1, 5) * 2)
+        top = top.with_batch(values[rows], rows, rows[:, None].expand(-1, 5) * 2)
     expected = values.sort(0, descending=True)
     assert torch.equal(top.values, expected.values[:9])
     assert torch.equal(top.images, expected.indices[:9])
@@ -248,5 +302,8 @@ def test_a_photograph_that_has_gone_is_named(tmp_path: Path):
     save(tmp_path, "a.png", (1, 2, 3))
     photographs = ImageFolder.of(tmp_path)
     (tmp_path / "a.png").unlink()
-    with pytest.raises(CacheError, match=r"a\.png cannot be read any more"):
+    with pytest.raises(ImagesError, match=r"cannot read .*a\.png now: No such file.*put it back"):
+        Album(photographs, seen_as(32)).get("a.png")
+    (tmp_path / "a.png").write_text("text")
+    with pytest.raises(CacheError, match=r"a\.png was an image .*put it back"):
         Album(photographs, seen_as(32)).get("a.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 from atlas import paths
@@ -10,6 +11,7 @@ from atlas.likes import LikeRecord
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Head, Link, layer_link, picture_alt
+from atlas.text import displayable
 from atlas.units import Layer
 from atlas.vocabulary import score_of
 
@@ -74,8 +76,13 @@ def like_links(contents: Contents) -> tuple[Link, ...]:
 
 
 def like_record(entry: Entry) -> LikeRecord:
-    """The record of an image, whose field names in JSON do not depend on the score."""
-    return entry.record(LikeRecord, "logit")
+    """The record of an image, whose field names in JSON do not depend on the score.
+
+    Earlier versions kept names as they were, which some files cannot hold.
+    """
+    record = entry.record(LikeRecord, "logit")
+    shown = displayable(record.name)
+    return record if shown == record.name else dataclasses.replace(record, name=shown)
 
 
 def _row(contents: Contents, layer: Layer, record: LikeRecord) -> LayerRow:

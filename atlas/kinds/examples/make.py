@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
+from atlas.decoding import Skipped
 from atlas.errors import CacheError
 from atlas.images import ImageSet
 from atlas.kinds.examples import STRIPS_PER_ROW, ExamplesRecord, ExamplesSpec
@@ -21,6 +22,7 @@ from atlas.pictures.picture import Picture
 from atlas.pixels import Pixels
 from atlas.plan import Job
 from atlas.renderer import Renderer
+from atlas.text import displayable
 from atlas.units import Layer, Preprocessing, Unit
 
 MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
@@ -31,7 +33,8 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Picture] | li
     """Sheets of examples for all jobs, layer after layer.
 
     Raises:
-        CacheError: a photograph cannot be read any more.
+        CacheError: a photograph is no image any more.
+        ImagesError: a photograph cannot be read now.
     """
     assert renderer.images, "such jobs are planned only where there are photographs"
     album = Album(renderer.images, renderer.network.facts.preprocessing)
@@ -55,13 +58,18 @@ class Album:
         """One photograph, (size_px, size_px, 3).
 
         Raises:
-            CacheError: it cannot be read any more, though responses to it were measured.
+            CacheError: it is no image any more, though responses to it were measured.
+            ImagesError: it cannot be read now.
         """
         pixels = self._loaded.pop(file, None)
         if pixels is None:
-            pixels = self._photographs.load(file, self._preprocessing)
-        if pixels is None:
-            raise CacheError(f"{file} cannot be read any more; put it back, then build again")
+            loaded = self._photographs.load(file, self._preprocessing)
+            if isinstance(loaded, Skipped):
+                raise CacheError(
+                    f"{displayable(file)} was an image and is none any more ({loaded.reason}); "
+                    "put it back, then build again"
+                )
+            pixels = loaded
         self._loaded[file] = pixels
         if len(self._loaded) > MAX_LOADED:
             self._loaded.popitem(last=False)
@@ -85,7 +93,8 @@ def example_sheets(
         spec: gives the sizes.
 
     Raises:
-        CacheError: a photograph cannot be read any more.
+        CacheError: a photograph is no image any more.
+        ImagesError: a photograph cannot be read now.
     """
     return [_sheet(layer, first, natural, album, spec) for first in firsts]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +14,9 @@ from atlas.units import Layer, NetworkFacts, Preprocessing
 
 # For every unit of a layer, a list of [position in `files`, row, column, response].
 Sightings = Sequence[Sequence[Sequence[float]]]
+
+
+N_SAID = 5  # photographs that are named where it is said how many were skipped
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class NaturalRecord:
     skipped: Sequence[str] = value("names of some photographs that could not be read")
     n_classes: int = value("number of classes that the photographs are sorted into")
     images_sha256: str = value("digest of the names and bytes of all photographs", "folder_sha256")
+    skipped_because: Sequence[str] = value("why each of `skipped` could not be read", default=())
+    skipped_counts: Mapping[str, int] | None = value(
+        "number of photographs that could not be read, by reason", default=None
+    )
     files: Sequence[str] = axis("names of the photographs in `top` and `spread`", default=())
     file_classes: Sequence[int] = axis(
         "class of each photograph in `files`, a position in `classes`, or -1 if it has none",
@@ -77,6 +84,24 @@ class NaturalRecord:
         if self.lowest is None or self.highest is None:
             return None, None
         return self.lowest[index], self.highest[index]
+
+    @property
+    def skipped_words(self) -> str:
+        """How many photographs were not used, and why; empty if all were."""
+        if not self.n_skipped:
+            return ""
+        n_files = self.n_images + self.n_skipped
+        because = [*self.skipped_because, *[""] * len(self.skipped)]
+        named = [
+            f"{name}: {why}" if why else name
+            for name, why in zip(self.skipped, because, strict=False)
+        ]
+        groups = [f"{count:,} {group}" for group, count in (self.skipped_counts or {}).items()]
+        return (
+            f"{self.n_skipped:,} of {n_files:,} photographs were skipped"
+            f"{': ' * bool(groups)}{', '.join(groups)} ({'; '.join(named[:N_SAID])}"
+            f"{'; ...' * (self.n_skipped > N_SAID)})"
+        )
 
     def best(self, index: int) -> str | None:
         """The photograph that drives a unit most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,23 +26,41 @@ class Top:
         self.images = torch.full((n_kept, n_units), -1, device=device)
         self.places = torch.zeros((n_kept, n_units), dtype=torch.long, device=device)
 
-    def update(self, values: Tensor, images: Tensor, places: Tensor) -> None:
-        """Add the responses to a batch of images.
+    def with_batch(self, values: Tensor, images: Tensor, places: Tensor) -> Top:
+        """The largest responses when those to a batch of images are added; this stays as it is.
 
         Args:
             values: responses, (B, n_units).
             images: indices of the images in the files, (B,).
             places: map positions of the responses, counted row by row, (B, n_units).
         """
-        n_kept = len(self.values)
+        n_kept, n_units = self.values.shape
         if not (values > self.values[-1]).any():
-            return
+            return self
         images = images[:, None].expand_as(places)
         # The sort is stable, so earlier images stay first among equal responses.
         best = torch.cat([self.values, values]).sort(stable=True, dim=0, descending=True)
-        self.values, order = best.values[:n_kept], best.indices[:n_kept]
-        self.images = torch.cat([self.images, images]).gather(0, order)
-        self.places = torch.cat([self.places, places]).gather(0, order)
+        order = best.indices[:n_kept]
+        top = Top(0, n_units, values.device)
+        top.values = best.values[:n_kept]
+        top.images = torch.cat([self.images, images]).gather(0, order)
+        top.places = torch.cat([self.places, places]).gather(0, order)
+        return top
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a batch of images adds to the answers of a layer."""
+
+    highest: Top
+    lowest: Top
+    n_fired: Tensor  # (n_units,)
+    active: Tensor  # (n_units,)
+    classes: Tensor  # of the images that have a class, (n,)
+    activations: Tensor  # of these images, (n, n_units)
+    rows: Tensor  # in the sample, of the images that are in it, (m,)
+    sampled: Tensor  # responses to these images, (m, n_units)
+    sampled_places: Tensor  # (m, n_units)
 
 
 class LayerAnswers:
@@ -58,8 +77,10 @@ class LayerAnswers:
         self.sampled = torch.full((n_sampled, n_units), torch.nan, device=device).half()
         self.sampled_places = torch.zeros(n_sampled, n_units, dtype=torch.short, device=device)
 
-    def update(self, z: Tensor, images: Tensor, rows: Tensor, classes: Tensor) -> None:
-        """Add the responses to a batch of images.
+    def change(self, z: Tensor, images: Tensor, rows: Tensor, classes: Tensor) -> Change:
+        """What the responses to a batch of images add, to be passed to `apply`.
+
+        All that may fail or take long is done here, where nothing changes yet.
 
         Args:
             z: responses, (B, n_units, h, w).
@@ -74,17 +95,29 @@ class LayerAnswers:
         peaks, places = flat.max(1)  # (B, n_units)
         peaks, lows = peaks.float(), flat.amin(1).float()
         self.reader.checked(peaks + lows)
-        self.highest.update(peaks, images, places)
-        self.lowest.update(-lows, images, places)
         fired, active = self._firing(flat, peaks)
-        self.n_fired += fired.sum(0)
-        self.active += active.sum(0)
+        has_class, is_sampled = classes >= 0, rows >= 0
+        return Change(
+            highest=self.highest.with_batch(peaks, images, places),
+            lowest=self.lowest.with_batch(-lows, images, places),
+            n_fired=fired.sum(0),
+            active=active.sum(0),
+            classes=classes[has_class],
+            activations=self._activations(peaks)[has_class],
+            rows=rows[is_sampled],
+            sampled=peaks[is_sampled].clamp(-HALF_MAX, HALF_MAX).half(),
+            sampled_places=places[is_sampled].short(),
+        )
+
+    def apply(self, change: Change) -> None:
+        """Add what a batch of images changes."""
+        self.highest, self.lowest = change.highest, change.lowest
+        self.n_fired += change.n_fired
+        self.active += change.active
         if len(self.sums):
-            has_class = classes >= 0
-            self.sums.index_add_(0, classes[has_class], self._activations(peaks)[has_class])
-        is_sampled = rows >= 0
-        self.sampled[rows[is_sampled]] = peaks[is_sampled].clamp(-HALF_MAX, HALF_MAX).half()
-        self.sampled_places[rows[is_sampled]] = places[is_sampled].short()
+            self.sums.index_add_(0, change.classes, change.activations)
+        self.sampled[change.rows] = change.sampled
+        self.sampled_places[change.rows] = change.sampled_places
 
     def _firing(self, flat: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each unit fires, and at what share of positions: both (B, n_units)."""
@@ -106,9 +139,16 @@ class LayerAnswers:
         return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Set the state from the arrays of a checkpoint."""
+        """Set the state from the arrays of a checkpoint.
+
+        Raises:
+            KeyError, ValueError: they are not those of such a layer.
+        """
         for name, tensor in self._tensors().items():
-            tensor.copy_(torch.from_numpy(arrays[name]))
+            saved = torch.from_numpy(arrays[name])
+            if (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(f"{name} has another shape or type")
+            tensor.copy_(saved)
 
     def _tensors(self) -> dict[str, Tensor]:
         tops = {"highest": self.highest, "lowest": self.lowest}

@@ -7,24 +7,31 @@ per class, and its responses to a sample of the photographs that is the same for
 from __future__ import annotations
 
 import io
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from atlas.cache import Checkpoint
+from atlas.decoding import Skipped
+from atlas.errors import AtlasError, ImagesError
 from atlas.images import ImageSet
+from atlas.interrupts import uninterrupted
 from atlas.kinds.natural import NaturalRecord, NaturalSpec
-from atlas.kinds.natural.answers import LayerAnswers
+from atlas.kinds.natural.answers import Change, LayerAnswers
 from atlas.network.taps import Watch
 from atlas.pictures.panel import Panel, rounded
 from atlas.pixels import Pixels
 from atlas.plan import Job
 from atlas.renderer import Renderer
+from atlas.text import displayable
 
 CPU_BATCH, GPU_BATCH = 8, 64  # images per batch; all maps of all layers are in memory at once
 N_NAMED = 20  # unreadable files whose names are recorded
@@ -78,30 +85,35 @@ class Pass:
     def __init__(self, watch: Watch, photographs: ImageSet, spec: NaturalSpec) -> None:
         self.roll = Roll.of(photographs, spec)
         self.photographs, self.spec, self._watch = photographs, spec, watch
+        self._start()
+
+    def _start(self) -> None:
+        """Nothing is done yet."""
         n_sampled, n_classes = self.roll.n_sampled, len(self.roll.labels)
-        self.answers = [LayerAnswers(each, spec, n_sampled, n_classes) for each in watch.readers]
+        self.answers = [
+            LayerAnswers(each, self.spec, n_sampled, n_classes) for each in self._watch.readers
+        ]
         self.n_done = 0  # files that were processed
-        self.skipped: list[int] = []  # indices of the files that cannot be read
+        self.skipped: dict[int, Skipped] = {}  # files that cannot be read, by their indices
         self._is_consistent = True  # False while a batch is counted for some of the layers only
 
     @property
     def sampled_images(self) -> Tensor:
         """Indices of the files in the sample that could be read, in order."""
         is_readable = self.roll.rows >= 0
-        is_readable[self.skipped] = False
+        is_readable[list(self.skipped)] = False
         return is_readable.nonzero()[:, 0]
 
     @property
     def class_sizes(self) -> Tensor:
         """How many images of each class could be read: (n_classes,)."""
         is_readable = self.roll.classes >= 0
-        is_readable[self.skipped] = False
+        is_readable[list(self.skipped)] = False
         return torch.bincount(self.roll.classes[is_readable], minlength=len(self.roll.labels))
 
     def run(self, checkpoint: Checkpoint | None, progress: Callable[[int], object]) -> None:
         """Process all files that are not done yet; the state is saved even if there is an error."""
-        if checkpoint and (data := checkpoint.load()):
-            self._restore(data)
+        if checkpoint and self._resume(checkpoint):
             progress(self.n_done)
         last_save_s = time.monotonic()
         try:
@@ -109,28 +121,64 @@ class Pass:
                 self._process(batch)
                 progress(len(batch))
                 if checkpoint and time.monotonic() - last_save_s > SAVE_EVERY_S:
-                    checkpoint.save(self._state())
+                    self._save(checkpoint)
                     last_save_s = time.monotonic()
         finally:
-            if checkpoint and self._is_consistent:
-                checkpoint.save(self._state())
+            if checkpoint:
+                self._save(checkpoint)
 
-    def _batches(self) -> Iterator[Sequence[tuple[int, Pixels | None]]]:
+    def _batches(self) -> Iterator[Sequence[tuple[int, Pixels | Skipped]]]:
         n_images = GPU_BATCH if self._watch.device.type == "cuda" else CPU_BATCH
         return self.photographs.batches(self.spec.preprocessing, n_images, first=self.n_done)
 
-    def _process(self, batch: Sequence[tuple[int, Pixels | None]]) -> None:
-        readable = {index: pixels for index, pixels in batch if pixels is not None}
-        self._is_consistent = False
-        if readable:
-            device, images = self._watch.device, torch.tensor(list(readable))
-            rows, classes = self.roll.rows[images].to(device), self.roll.classes[images].to(device)
-            responses = self._watch.sigmas(as_images(list(readable.values()), device))
-            for answers, (_, z) in zip(self.answers, responses, strict=True):
-                answers.update(z, images.to(device), rows, classes)
-        self.skipped += [index for index, pixels in batch if pixels is None]
-        self.n_done += len(batch)
-        self._is_consistent = True
+    def _process(self, batch: Sequence[tuple[int, Pixels | Skipped]]) -> None:
+        """Show a batch to the network; it counts for all layers or, if that is stopped, for none.
+
+        Ctrl-C waits only while what has been found is added.
+        """
+        readable = {index: each for index, each in batch if not isinstance(each, Skipped)}
+        changes = self._changes(readable) if readable else []
+        with uninterrupted():
+            self._is_consistent = False
+            for answers, change in zip(self.answers, changes, strict=False):
+                answers.apply(change)
+            self.skipped |= {index: each for index, each in batch if isinstance(each, Skipped)}
+            self.n_done += len(batch)
+            self._is_consistent = True
+
+    def _changes(self, readable: Mapping[int, Pixels]) -> list[Change]:
+        """What a batch of images adds to the answers of each layer."""
+        device, images = self._watch.device, torch.tensor(list(readable))
+        rows, classes = self.roll.rows[images].to(device), self.roll.classes[images].to(device)
+        responses = self._watch.sigmas(as_images(list(readable.values()), device))
+        return [
+            answers.change(z, images.to(device), rows, classes)
+            for answers, (_, z) in zip(self.answers, responses, strict=True)
+        ]
+
+    def _save(self, checkpoint: Checkpoint) -> None:
+        if self._is_consistent:
+            with uninterrupted():
+                checkpoint.save(self._state())
+
+    def _resume(self, checkpoint: Checkpoint) -> bool:
+        """Go on from a checkpoint, if there is one; one that is damaged is dropped."""
+        try:
+            if not (data := checkpoint.load()):
+                return False
+            self._restore(data)
+        except AtlasError:
+            raise
+        except Exception as error:  # damage shows in any way
+            tqdm.write(
+                "The saved state of the pass over the photographs is damaged "
+                f"({displayable(str(error), 80)}); they are shown from the first again.",
+                sys.stderr,
+            )
+            checkpoint.drop()
+            self._start()
+            return False
+        return True
 
     def _state(self) -> bytes:
         arrays: dict[str, Any] = {
@@ -138,14 +186,24 @@ class Pass:
             for answers in self.answers
             for name, array in answers.arrays().items()
         }
-        arrays |= {"n_done": self.n_done, "skipped": np.array(self.skipped, dtype=int)}
+        skipped = self.skipped.values()
+        arrays |= {
+            "n_done": self.n_done,
+            "skipped": np.array(list(self.skipped), dtype=int),
+            "groups": np.array([each.group for each in skipped], dtype=str),
+            "reasons": np.array([each.reason for each in skipped], dtype=str),
+        }
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         return buffer.getvalue()
 
     def _restore(self, data: bytes) -> None:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            self.n_done, self.skipped = int(arrays["n_done"]), arrays["skipped"].tolist()
+            n_done, indices = int(arrays["n_done"]), arrays["skipped"].tolist()
+            if not all(0 <= index < n_done <= len(self.photographs.files) for index in indices):
+                raise ValueError("it is of other photographs")
+            reasons = map(Skipped, arrays["groups"].tolist(), arrays["reasons"].tolist())
+            self.n_done, self.skipped = n_done, dict(zip(indices, reasons, strict=True))
             for answers in self.answers:
                 prefix = f"{answers.reader.layer.name}/"
                 of_layer = {
@@ -177,19 +235,25 @@ def natural_panels(
 
     Raises:
         NetworkError: a response is not finite.
+        ImagesError: a photograph cannot be read now, or none of them is an image.
 
     Source of the class selectivity: Morcos et al. 2018, https://arxiv.org/abs/1803.06959
     """
     finished = Pass(watch, photographs, spec)
     finished.run(checkpoint, progress)
-    skipped = [photographs.files[index] for index in finished.skipped]
-    counts = {
+    skipped = finished.skipped
+    named = list(skipped.items())[:N_NAMED]
+    counts: dict[str, Any] = {
         "n_images": finished.n_done - len(skipped),
         "n_skipped": len(skipped),
-        "skipped": skipped[:N_NAMED],
+        "skipped": [photographs.files[index] for index, _ in named],
+        "skipped_because": [each.reason for _, each in named] or (),
+        "skipped_counts": dict(Counter(each.group for each in skipped.values())) or None,
         "n_classes": len(finished.roll.labels),
         "images_sha256": spec.images_sha256,
     }
+    if not counts["n_images"]:
+        raise ImagesError.none_of_them(NaturalRecord(**counts).skipped_words)
     return [_panel(answers, finished, counts) for answers in finished.answers]
 
 
@@ -200,8 +264,6 @@ def as_images(batch: Sequence[Pixels], device: torch.device) -> Tensor:
 
 def _panel(answers: LayerAnswers, finished: Pass, counts: dict[str, Any]) -> Panel:
     layer, roll = answers.reader.layer, finished.roll
-    if not counts["n_images"]:
-        return Panel(layer.whole, NaturalRecord(**counts))
     top, spread = _strongest(answers), _spread(answers, finished)
     indices = {index for _, images, _ in (top, spread) for index in images.unique().tolist()}
     files = sorted(index for index in indices if index >= 0)

@@ -1,0 +1,60 @@
+"""Text from outside, such as names of files, in a form that is safe to show anywhere."""
+
+from __future__ import annotations
+
+import unicodedata
+
+NAME_LENGTH = 300  # characters of the name of a file that are shown
+MARK = "\ufffd"  # stands where something was that cannot be shown
+ELLIPSIS = "…"
+SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
+# Characters that turn the direction of what follows, and a mark of byte order in mid-text.
+TURNING = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
+def displayable(text: str, max_length: int = NAME_LENGTH) -> str:
+    """A text that can be written as UTF-8 to a page, a terminal or JSON, and harms none of them.
+
+    Line breaks and tabs become spaces. Bytes that are not UTF-8 (lone surrogates), control
+    characters, characters that turn the direction of writing and code points that are no
+    characters become the replacement character. A longer text loses its middle. Any other text
+    stays as it is.
+    """
+    if len(text) > max_length:
+        n_last = max_length // 3
+        n_first = max_length - n_last - len(ELLIPSIS)
+        text = text[:n_first] + ELLIPSIS + text[len(text) - n_last :]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def unique(texts: list[str]) -> list[str]:
+    """Texts of which no two are equal: later ones among equals get a number, `cat (2)`."""
+    seen = set(texts)
+    if len(seen) == len(texts):
+        return texts
+    result: list[str] = []
+    taken: set[str] = set()
+    for text in texts:
+        candidate, number = text, 1
+        while candidate in taken or (number > 1 and candidate in seen):
+            number += 1
+            candidate = f"{text} ({number})"
+        taken.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def _shown(character: str) -> str:
+    if character in SPACES:
+        return " "
+    if character in TURNING or unicodedata.category(character) in ("Cc", "Cs"):
+        return MARK
+    return MARK if _is_noncharacter(ord(character)) else character
+
+
+def _is_noncharacter(code: int) -> bool:
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
