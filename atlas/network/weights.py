@@ -20,6 +20,7 @@ from torch import Tensor
 from atlas.digest import MAX_WEIGHTS_BYTES
 from atlas.errors import NetworkError
 from atlas.files import is_regular, open_regular
+from atlas.memory import is_out_of_memory
 from atlas.network.checkpoint import open_checkpoint
 from atlas.network.unpickle import MALFORMED, HoldsCodeError, StoredStorage, StoredTensor
 from atlas.text import displayable
@@ -172,6 +173,8 @@ def _explained(path: Path) -> Iterator[None]:
             "never executed; save the weights alone with torch.save(model.state_dict(), FILE)"
         ) from error
     except _DAMAGE as error:
+        if is_out_of_memory(error):
+            raise
         raise NetworkError(
             f"{path} is truncated or damaged ({_first_line(error)}); copy or download it again"
         ) from error
