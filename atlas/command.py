@@ -155,7 +155,6 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--weights",
-            default="",
             metavar="NAME|FILE",
             help="Published weights "
             f"({', '.join(name for family in FAMILIES for name in family.weights)}), or your own "
@@ -240,7 +239,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_atlas(
         *args: Any,
         model: str | None,
-        weights: str,
+        weights: str | None,
         labels: Path | None,
         layers: tuple[str, ...],
         units: tuple[str, ...],
@@ -257,6 +256,8 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         cache: Path,
         **others: Any,
     ) -> Any:
+        if weights is not None and not weights.strip():
+            raise SpecError("--weights is empty; give a name or a file, or leave it out")
         flags = {family.name: others.pop(_flag_name(family)) for family in FAMILIES if family.flag}
         selection = Selection(
             layers=_parts("--layers", layers),
@@ -265,7 +266,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         spec = AtlasSpec(
             family=_model(model, flags),
-            weights=weights,
+            weights=weights or "",
             labels=labels,
             recipe=recipe,
             preset=preset,
@@ -393,10 +394,9 @@ def serve(out: Path, port: int) -> None:
     """Serve the finished site on this machine only, to look at it."""
     if not is_regular(out / paths.INDEX):
         raise SiteError(f"no site in {out}; build one first with {PROGRAM}")
-    with Server(out, port) as server:
+    with Server(out, port) as server, contextlib.suppress(KeyboardInterrupt):
         say(f"http://{ADDRESS}:{server.server_port}/  (Ctrl-C ends)")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
 
 
 @main.command(short_help="Remove the site, the cache, or some of what is in it.")
@@ -489,11 +489,12 @@ def _refuse_idle(ctx: click.Context, names: Collection[str], command: str) -> No
 
 
 def _given(ctx: click.Context) -> dict[str, Any]:
-    """The options that were written on the command line."""
+    """The options that were written on the command line, before a sub-command or after it."""
+    written = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     return {
         name: value
         for name, value in ctx.params.items()
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if ctx.get_parameter_source(name) in written
     }
 
 

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from atlas.text import displayable
 
 MAX_MESSAGE = 4000
@@ -53,12 +51,14 @@ def prepare_streams() -> None:
 
 def say(text: str, *, err: bool = False) -> None:
     """Print lines; what is no text in them is removed."""
-    click.echo("".join(_visible(part) for part in _BLANKS.split(text)), err=err)
+    line = "".join(_visible(part) for part in _BLANKS.split(text))
+    # Not by `click.echo`, which takes a console of ASCII to be one of UTF-8.
+    print(line, file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def say_line(text: str) -> None:
     """Print a message on stderr, in one line whatever is in it."""
-    click.echo(displayable(text, MAX_MESSAGE), err=True)
+    say(displayable(text, MAX_MESSAGE), err=True)
 
 
 @contextmanager

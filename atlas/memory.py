@@ -35,8 +35,8 @@ def too_little(error: BaseException) -> DeviceError | None:
     reason = displayable(str(error), 120) or type(error).__name__
     if is_out_of_threads(error):
         return DeviceError(
-            f"the system lets no more threads be started ({reason}); end other programs or raise "
-            "the limit (ulimit -u); what is done is kept"
+            f"the system has no threads or memory left for this ({reason}); end other programs, or "
+            "raise the limits (ulimit -u, ulimit -v); what is done is kept"
         )
     if is_out_of_memory(error):
         return DeviceError(

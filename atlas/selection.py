@@ -39,6 +39,8 @@ def select_units(selection: Selection, facts: NetworkFacts) -> tuple[Unit, ...]:
     Raises:
         SpecError: an unknown layer or class (the closest are suggested), a unit out of range.
     """
+    if selection.classes and facts.classifier is None:
+        raise SpecError(f"{facts.name} has no classes to choose from; leave --classes out")
     layers = _select_layers(selection, facts)
     chosen: list[Unit] = []
     for layer in facts.layers:

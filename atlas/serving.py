@@ -165,6 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Say in plain text what is wrong, without anything that was asked."""
         self.close_connection = True
+        self.request_version = "HTTP/1.0"  # with a status and headers, whatever was asked
         text = f"{int(code)} {HTTPStatus(code).phrase}\n".encode()
         self.send_response(code, HTTPStatus(code).phrase)
         self.send_header("Content-Type", TYPES[".txt"])
