@@ -146,9 +146,10 @@ def _load(model: nn.Module, weights: Weights) -> str:
             if key not in weights.tensors:
                 continue
             target.copy_(weights.read(key))
-            if not target.isfinite().all():
+            lowest, highest = target.aminmax()  # NaN if there is any, and no copy as large
+            if not (lowest.isfinite() and highest.isfinite()):
                 not_finite.append(key)
-            elif key.endswith("running_var") and (target < 0).any():
+            elif key.endswith("running_var") and lowest < 0:
                 negative.append(key)
     return _spelled({"not finite": not_finite, "negative variances": negative})
 

@@ -54,14 +54,13 @@ class Weights:
     _read: Callable[[StoredTensor], Tensor]
 
     def read(self, key: str) -> Tensor:
-        """The numbers of a tensor that can be used, in float32 unless they are whole.
+        """The numbers of a tensor that can be used, in the type that they are stored in.
 
         Raises:
             NetworkError: they cannot be read.
         """
         with _explained(self.path):
-            tensor = self._read(self.tensors[key])
-            return tensor.float() if tensor.is_floating_point() else tensor.contiguous()
+            return self._read(self.tensors[key])
 
 
 def download(url: str, other_ways: str) -> Path:
@@ -124,7 +123,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                     f"{path} has a tensor that is {tensor.type_name}: {displayable(key, 80)}; "
                     "save plain tensors"
                 )
-        return {key: weights.read(key) for key in weights.tensors}
+        return {key: _float32(weights.read(key)) for key in weights.tensors}
+
+
+def _float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor.contiguous()
 
 
 def _open(path: Path, file: BinaryIO) -> tuple[Any, Callable[[StoredTensor], Tensor]]:
