@@ -78,9 +78,3 @@ def one_step(recipe: Recipe) -> Recipe:
         largest = max(recipe.stages, key=lambda stage: stage.seen_px)
         return dataclasses.replace(recipe, stages=(dataclasses.replace(largest, steps=1),))
     return dataclasses.replace(recipe, n_scales=1, start_px=recipe.canvas_px, steps=1)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device or the host ran out of memory."""
-    is_of_host = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return isinstance(error, torch.OutOfMemoryError) or is_of_host

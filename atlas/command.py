@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import http.server
 import json
 import re
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 from click.core import ParameterSource
@@ -19,13 +21,19 @@ from tqdm import tqdm
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Cache, Entry, remove_cache
+from atlas.console import Terminated, prepare_streams, say, say_line, terminable
 from atlas.errors import AtlasError, SiteError, SpecError
 from atlas.families import FAMILIES, find_family
+from atlas.families.family import Family
+from atlas.files import is_regular
 from atlas.kinds import KINDS, find_kinds
 from atlas.likes import KIND_NAME as LIKE
 from atlas.likes.view import like_record
+from atlas.memory import too_little
 from atlas.pipeline import Atlas, Places, Status
+from atlas.plan import with_sources
 from atlas.selection import parse_ranges
+from atlas.serving import ADDRESS, Server
 from atlas.site.resources import IS_CLONE
 from atlas.units import NetworkFacts
 from atlas.vocabulary import score_of
@@ -36,10 +44,12 @@ if TYPE_CHECKING:  # --help and status load no image library
 
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_SHOWN = 5  # units of a layer that `like` prints
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 FAMILY_TABLE = "\n".join(f"  {family.name:12} {family.about}" for family in FAMILIES)
 DEFAULT_FAMILY = FAMILIES[0]
+BENCH_OPTIONS = {"model", "weights", "layers", "preset", "device", "as_json"}
+INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for family in FAMILIES for example in family.examples),
     ("--weights mine.pth --labels names.txt", "your own weights"),
@@ -60,22 +70,57 @@ Examples:
 """
 
 
-class Command(click.Group):
+def _flag_name(family: Family) -> str:
+    return f"is_{family.name}"
+
+
+class OnceEach(click.Command):
+    """Refuses an option that is given twice where only the last would count."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, after counting."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for parameter, count in Counter(order).items():
+            is_single = isinstance(parameter, click.Option) and not (
+                parameter.multiple or parameter.is_flag
+            )
+            if count > 1 and is_single:
+                raise SpecError(f"{parameter.opts[0]} is given {count} times; give it once")
+        return super().parse_args(ctx, args)
+
+
+class Command(OnceEach, click.Group):
     """Turns errors that the user can mend into one line and exit code 2."""
+
+    command_class = OnceEach
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run on any console, and explain what cannot be understood."""
+        prepare_streams()
+        try:
+            return super().main(*args, **options)
+        except AtlasError as error:
+            say_line(f"Error: {error}")
+            sys.exit(2)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and explain what went wrong."""
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except AtlasError as error:
-            click.echo(f"Error: {error}", err=True)
+            say_line(f"Error: {error}")
             ctx.exit(2)
-        except KeyboardInterrupt:
-            click.echo(
-                "Stopped. Everything rendered so far is kept; run the same command again to go on.",
-                err=True,
+        except (MemoryError, RuntimeError, OSError, ImportError) as error:
+            if (known := too_little(error)) is None:
+                raise
+            say_line(f"Error: {known}")
+            ctx.exit(2)
+        except KeyboardInterrupt as error:
+            say_line(
+                "Stopped. Everything rendered so far is kept; run the same command again to go on."
             )
-            ctx.exit(INTERRUPTED)
+            ctx.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)
 
 
 out_option = click.option(
@@ -100,18 +145,16 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--model",
             type=click.Choice([family.name for family in FAMILIES]),
-            default=DEFAULT_FAMILY.name,
-            show_default=True,
+            show_default=DEFAULT_FAMILY.name,
             help="The network, explained below.",
         ),
         *(
-            click.option(family.flag, "model", flag_value=family.name, help=f"{family.about}")
+            click.option(family.flag, _flag_name(family), is_flag=True, help=family.about)
             for family in FAMILIES
             if family.flag
         ),
         click.option(
             "--weights",
-            default="",
             metavar="NAME|FILE",
             help="Published weights "
             f"({', '.join(name for family in FAMILIES for name in family.weights)}), or your own "
@@ -124,12 +167,15 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--layers",
-            default="",
+            multiple=True,
             metavar="GLOBS",
             help='Only these layers, such as "conv1,layer3.*,fc".',
         ),
         click.option(
-            "--units", default="", metavar="RANGES", help="Only these units, such as 0-15,40."
+            "--units",
+            multiple=True,
+            metavar="RANGES",
+            help="Only these units, such as 0-15,40.",
         ),
         click.option(
             "--classes",
@@ -153,7 +199,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--kinds",
-            default="",
+            multiple=True,
             metavar="KINDS",
             help="Only these of what a unit can have, explained below; all of them if left out.",
         ),
@@ -181,7 +227,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--leave-out",
-            default="",
+            multiple=True,
             metavar="KINDS",
             help="Kinds that were made but are not to be in the site, to make it smaller.",
         ),
@@ -192,40 +238,45 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_atlas(
         *args: Any,
-        model: str,
-        weights: str,
+        model: str | None,
+        weights: str | None,
         labels: Path | None,
-        layers: str,
-        units: str,
+        layers: tuple[str, ...],
+        units: tuple[str, ...],
         classes: tuple[str, ...],
         recipe: Any,
         preset: Any,
-        kinds: str,
+        kinds: tuple[str, ...],
         images: Path | None,
         seed: int,
         device: str,
         base_url: str,
-        leave_out: str,
+        leave_out: tuple[str, ...],
         out: Path,
         cache: Path,
         **others: Any,
     ) -> Any:
+        if weights is not None and not weights.strip():
+            raise SpecError("--weights is empty; give a name or a file, or leave it out")
+        flags = {family.name: others.pop(_flag_name(family)) for family in FAMILIES if family.flag}
         selection = Selection(
-            layers=_parts(layers),
-            units=parse_ranges(units) if units else (),
-            classes=classes,
+            layers=_parts("--layers", layers),
+            units=parse_ranges(",".join(_parts("--units", units))) if units else (),
+            classes=_parts("--classes", classes) and classes,
         )
         spec = AtlasSpec(
-            family=model,
-            weights=weights,
+            family=_model(model, flags),
+            weights=weights or "",
             labels=labels,
             recipe=recipe,
             preset=preset,
             seed=seed,
             selection=selection,
-            kinds=_kinds(kinds),
+            kinds=_kinds("--kinds", kinds),
         )
-        places = Places(out, cache, device, _checked_url(base_url), _kinds(leave_out), images)
+        _refuse_idle_images(images, spec)
+        left_out = _kinds("--leave-out", leave_out)
+        places = Places(out, cache, device, published_at(base_url), left_out, images)
         return command(*args, spec=spec, places=places, **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
@@ -250,6 +301,9 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     While it works, the site of what is there so far is written now and then.
     """
     if ctx.invoked_subcommand:  # options given before a sub-command are its defaults
+        sub_command = main.commands[ctx.invoked_subcommand]
+        names = {parameter.name for parameter in sub_command.params if parameter.name}
+        _refuse_idle(ctx, names, ctx.invoked_subcommand)
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
         return
     begun = time.perf_counter()
@@ -259,13 +313,13 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
             return
         built = atlas.build()
     report = built.site
-    click.echo(
+    say(
         f"{built.n_made:,} pictures and panels made, {built.n_there:,} were there; "
         f"{tqdm.format_interval(time.perf_counter() - begun)} in all."
     )
     if built.stages:
-        click.echo(_spell_stages(built.stages))
-    click.echo(
+        say(_spell_stages(built.stages))
+    say(
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB: "
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
@@ -295,8 +349,11 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     """Measure this machine: our recipe against the plain loop, one image at a time.
 
     Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
-    stage is measured, or those of --layers. Takes the options of a build, and about two minutes.
+    stage is measured, or those of --layers. Takes about two minutes, and of the options of a build
+    --model, --weights, --layers, --preset and --device.
     """
+    flags = {_flag_name(family) for family in FAMILIES}
+    _refuse_idle(click.get_current_context(), BENCH_OPTIONS | flags, "bench")
     from atlas.bench import bench as measure
     from atlas.bench import table
     from atlas.devices import find_device
@@ -322,8 +379,8 @@ def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
         report = atlas.write()
         for entry in entries:
             _show_like(entry, atlas.facts)
-            click.echo(f"Page: {places.out_dir / paths.like_page(entry.unit)}")
-    click.echo(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
+            say(f"Page: {places.out_dir / paths.like_page(entry.unit)}")
+    say(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
 
 
 @main.command()
@@ -337,17 +394,11 @@ def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
 )
 def serve(out: Path, port: int) -> None:
     """Serve the finished site on this machine only, to look at it."""
-    if not (out / paths.INDEX).is_file():
+    if not is_regular(out / paths.INDEX):
         raise SiteError(f"no site in {out}; build one first with {PROGRAM}")
-    handler = functools.partial(QuietHandler, directory=str(out))
-    try:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except OSError as error:
-        raise SiteError(f"cannot listen on port {port}: {error.strerror}; try --port") from error
-    with server:
-        click.echo(f"http://127.0.0.1:{server.server_port}/  (Ctrl-C ends)")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+    with Server(out, port) as server, contextlib.suppress(KeyboardInterrupt):
+        say(f"http://{ADDRESS}:{server.server_port}/  (Ctrl-C ends)")
+        server.serve_forever()
 
 
 @main.command(short_help="Remove the site, the cache, or some of what is in it.")
@@ -367,7 +418,7 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
             keys = open_cache.damaged() if what == "damaged" else list(likes)
             open_cache.remove(keys)
         noun = "damaged pictures" if what == "damaged" else "images that were looked up"
-        click.echo(f"{len(keys):,} {noun} removed.")
+        say(f"{len(keys):,} {noun} removed.")
         return
     from atlas.site.writer import remove_site
 
@@ -375,40 +426,77 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
     if not yes:
         click.confirm(f"Remove the {what} in {folder}?", abort=True)
     n_files = remove_site(out) if what == "site" else remove_cache(cache)
-    click.echo(f"{n_files:,} files removed from {folder}.")
+    say(f"{n_files:,} files removed from {folder}.")
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files and says nothing about each of them."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Stay silent: stdout is for results."""
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _model(model: str | None, flags: Mapping[str, bool]) -> str:
+    """The network that was asked for, by its name or by its own flag."""
+    asked = [*([model] if model else []), *(name for name, is_set in flags.items() if is_set)]
+    if len(set(asked)) > 1:
+        raise SpecError(f"{' and '.join(asked)} are two networks; ask for one of them")
+    return asked[0] if asked else DEFAULT_FAMILY.name
 
 
-def _kinds(text: str) -> tuple[str, ...]:
+def _parts(option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The parts of lists with commas, of an option that may be given several times."""
+    parts = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    if texts and not parts:
+        raise SpecError(f"{option} names nothing; leave it out to mean everything")
+    return parts
+
+
+def _kinds(option: str, texts: Sequence[str]) -> tuple[str, ...]:
     """`excitatory,filter` as names of kinds."""
-    names = _parts(text)
+    names = _parts(option, texts)
     return tuple(kind.name for kind in find_kinds(names)) if names else ()
 
 
-def _checked_url(text: str) -> str:
-    if text and not re.fullmatch(r"https?://[^\s\"<>]+", text):
+def _refuse_idle_images(images: Path | None, spec: AtlasSpec) -> None:
+    """Refuse photographs where only kinds are asked for that do not look at any."""
+    wanted = with_sources(find_kinds(spec.kinds), spec)
+    if images and not any(kind.needs_images for kind in wanted):
+        known = " or ".join(kind.name for kind in KINDS if kind.needs_images)
+        raise SpecError(f"--images is for {known}, which --kinds leaves out; add them, or drop it")
+
+
+def published_at(text: str) -> str:
+    """The address of a site, without what belongs to one page of it.
+
+    Raises:
+        SpecError: it is no address that can be published.
+    """
+    try:
+        parts = urlsplit(text)
+        is_plain = not re.search(r"[\s\x00-\x20\x7f\"<>\\\\^`{|}]", text)
+        is_usable = parts.scheme in ("http", "https") and parts.hostname and is_plain
+        is_usable = is_usable and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # a port that is none, brackets that do not match
+        is_usable = False
+    if text and not is_usable:
         raise SpecError(
             f"cannot use {text!r} as --base-url; write it like https://name.github.io/atlas/"
         )
-    return text
+    return urlunsplit((parts.scheme, parts.netloc, INDEX_PAGE.sub("", parts.path), "", ""))
+
+
+def _refuse_idle(ctx: click.Context, names: Collection[str], command: str) -> None:
+    """Refuse options that were given but that a command has no use for."""
+    idle = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name in _given(ctx) and parameter.name not in names
+    ]
+    if idle:
+        raise SpecError(f"{command} has no use for {', '.join(idle)}; leave it out")
 
 
 def _given(ctx: click.Context) -> dict[str, Any]:
-    """The options that were written on the command line."""
+    """The options that were written on the command line, before a sub-command or after it."""
+    written = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     return {
         name: value
         for name, value in ctx.params.items()
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if ctx.get_parameter_source(name) in written
     }
 
 
@@ -434,28 +522,28 @@ def _warn(parts: Sequence[Part]) -> None:
     from atlas.site.budget import warnings
 
     for warning in warnings(parts):
-        click.echo(f"Warning: {warning}.", err=True)
+        say(f"Warning: {warning}.", err=True)
 
 
 def _show_like(entry: Entry, facts: NetworkFacts) -> None:
     record = like_record(entry)
-    click.echo(record.name)
+    say(record.name)
     for layer in facts.layers:
         names = facts.labels if layer.is_classifier else range(layer.n_units)
         strongest = record.units[layer.name][:N_SHOWN]
         shown = ", ".join(f"{names[int(index)]} {response:+.1f}" for index, response in strongest)
-        click.echo(f"  {layer.name:24} {shown} {score_of(layer).unit}".rstrip())
+        say(f"  {layer.name:24} {shown} {score_of(layer).unit}".rstrip())
 
 
 def _show_status(status: Status) -> None:
     facts = status.facts
-    click.echo(f"{facts.name}, weights {facts.weights} (sha256 {facts.sha256[:12]})")
+    say(f"{facts.name}, weights {facts.weights} (sha256 {facts.sha256[:12]})")
     for layer in status.layers:
         state = (
             "done" if layer.n_done == layer.n_asked else f"{layer.n_asked - layer.n_done:,} missing"
         )
-        click.echo(f"  {layer.layer:24} {layer.n_done:6,} of {layer.n_asked:6,}  {state}")
-    click.echo(
+        say(f"  {layer.layer:24} {layer.n_done:6,} of {layer.n_asked:6,}  {state}")
+    say(
         f"{status.n_done:,} of {status.n_asked:,} pictures and panels are done, "
         f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
     )
@@ -465,4 +553,4 @@ def _show_status(status: Status) -> None:
             if status.seconds_left is None
             else tqdm.format_interval(status.seconds_left)
         )
-        click.echo(f"Time left at the speed measured so far: {left}")
+        say(f"Time left at the speed measured so far: {left}")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from atlas.heap import return_freed_memory
-from atlas.memory import MemoryBudget, TooMuchError
+from atlas.memory_budget import MemoryBudget, TooMuchError
 from atlas.pixels import Pixels
 from atlas.reading import contents, patiently
 from atlas.text import displayable

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 
 import torch
 
 from atlas.errors import DeviceError
+from atlas.memory import is_out_of_memory, too_little
 from atlas.network.network import Precision
 from atlas.pictures.fourier import Canvas, jittered
 
@@ -25,9 +27,13 @@ def find_device(name: str) -> torch.device:
         usable = torch.backends.mps.is_available() and what_it_lacks(mac) is None
         return mac if usable else torch.device("cpu")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            device = torch.device(name)
+            torch.zeros(1, device=device).item()
+    except Exception as error:  # PyTorch raises any kind for the backends that it is built without
+        if too_little(error):
+            raise
         available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         raise DeviceError(
             f"no device {name!r} on this machine; there is {', '.join(available)}; "
@@ -53,7 +59,9 @@ def what_it_lacks(device: torch.device) -> str | None:
         images = jittered(canvas.image(spectrum), torch.zeros(1, 4, device=device), 8)
         torch.nn.functional.max_pool2d(images, 2).sum().backward()
         optimiser.step()
-    except RuntimeError as error:  # NotImplementedError is a subclass
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         return str(error).partition(".")[0]
     return None
 

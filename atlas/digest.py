@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from atlas.errors import NetworkError
+from atlas.files import open_regular
+
+MAX_WEIGHTS_BYTES = 32_000_000_000  # a digest of more would take minutes
 
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 digest of a weights file, as `sha256sum` prints it.
 
     Raises:
-        NetworkError: the file cannot be read.
+        NetworkError: the file cannot be read, is no regular file, or is far too large.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, MAX_WEIGHTS_BYTES) as file:
             return stream_sha256(file)
     except OSError as error:
         raise NetworkError.unreadable(path, error) from error

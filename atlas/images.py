@@ -22,7 +22,7 @@ from atlas.decoding import Skipped, load, suffixes
 from atlas.errors import SpecError
 from atlas.pixels import Pixels
 from atlas.reading import content_sha256, patiently
-from atlas.text import displayable, unique
+from atlas.text import displayable_name, unique
 from atlas.tree import FileState, Parts, Tree, classes_of, read_tree
 from atlas.units import Preprocessing
 
@@ -125,7 +125,7 @@ class ImageFolder(ImageSet):
             SpecError: there is no such folder, or it holds no image.
             ImagesError: a folder or a file in it cannot be read now.
         """
-        shown = displayable(str(folder))
+        shown = displayable_name(str(folder))
         if not _is_folder(folder):
             raise SpecError(f"no folder {shown}; give a folder of images with --images")
         tree = read_tree(folder, suffixes(), leave_out)
@@ -140,7 +140,7 @@ class ImageFolder(ImageSet):
     @classmethod
     def _of_tree(cls, folder: Path, tree: Tree, digests: Mapping[FileState, str]) -> ImageFolder:
         paths = ["/".join(parts) for parts in tree.files]
-        files = unique([displayable(path) for path in paths])
+        files = unique([displayable_name(path) for path in paths])
         of_folder = classes_of(parts[:-1] for parts in tree.files)
         classes = {
             file: of_folder[parts[:-1]]
@@ -186,7 +186,7 @@ def read_photograph(path: Path, preprocessing: Preprocessing) -> Pixels:
         SpecError: there is no such file, or it is no image.
         ImagesError: it cannot be read now.
     """
-    shown = displayable(str(path))
+    shown = displayable_name(str(path))
     try:
         is_file = path.is_file()
     except OSError as error:  # a folder that may not be entered, a name that is too long

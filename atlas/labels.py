@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import re
@@ -12,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from atlas.errors import SpecError
+from atlas.files import open_regular
+from atlas.text import displayable
 from atlas.units import NetworkFacts
 
-WORDNET_ID = re.compile(r"n\d{8}")
+WORDNET_ID = re.compile(r"n\d{8}", re.ASCII)
+MAX_LABELS_BYTES = 20_000_000  # 200 for each of the most classes that a network may have
+MAX_LABEL_LENGTH = 200  # the longest of ImageNet has 121 characters
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,13 @@ def with_labels(facts: NetworkFacts, path: Path | None) -> NetworkFacts:
     """The network's facts with the labels of a file, if one is given.
 
     Raises:
-        SpecError: the file cannot be read, or does not have one label per class.
+        SpecError: the file cannot be read or does not have one label per class, or the network
+            has no classes.
     """
     if path is None:
         return facts
+    if facts.classifier is None:
+        raise SpecError(f"{facts.name} has no classes that --labels could name; leave it out")
     labels = read_labels(path, len(facts.labels))
     return dataclasses.replace(
         facts,
@@ -48,28 +57,27 @@ def read_labels(path: Path, n_classes: int) -> ClassLabels:
 
     The file holds one label per line, a JSON list, or a JSON dict from index to label. Where a
     label is itself a list (`["n01440764", "tench"]`), its last item is taken, and its first if
-    that is a WordNet id.
+    that is a WordNet id. Labels are cleaned of what cannot be shown.
 
     Raises:
-        SpecError: the file cannot be read, or has not exactly `n_classes` labels.
+        SpecError: the file cannot be read, or has not exactly `n_classes` labels with text.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(
-            f"cannot read the labels {path}: {getattr(error, 'strerror', None) or error}; "
-            "give a UTF-8 text file"
-        ) from error
-    items = _parse(text, path)
+    items = _parse(_text(path), path)
     if len(items) != n_classes:
         raise SpecError(
             f"{path} has {len(items)} labels, the weights have {n_classes} classes; "
             "give one label per class, in the order of the classes"
         )
+    names = tuple(_label(item) for item in items)
+    if None in names:
+        raise SpecError(
+            f"cannot read the labels {path}: the label of class {names.index(None)} is empty or "
+            "no text; give every class a name"
+        )
     ids = tuple(wordnet_id for wordnet_id in map(_wordnet_id, items) if wordnet_id)
     return ClassLabels(
-        names=tuple(_label(item) for item in items),
-        source=path.name,
+        names=tuple(name for name in names if name),
+        source=displayable(path.name),
         wordnet_ids=ids if len(ids) == len(items) else (),
     )
 
@@ -103,9 +111,22 @@ def _match_key(name: str) -> str:
     return name.replace("_", " ").strip().lower()
 
 
+def _text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 if it begins with its mark."""
+    try:
+        with open_regular(path, MAX_LABELS_BYTES) as file:
+            data = file.read(MAX_LABELS_BYTES + 1)
+        return data.decode("utf-16" if data.startswith(_UTF16_MARKS) else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(
+            f"cannot read the labels {path}: {getattr(error, 'strerror', None) or error}; "
+            "give a UTF-8 text file"
+        ) from error
+
+
 def _parse(text: str, path: Path) -> tuple[Any, ...]:
     if not text.lstrip().startswith(("[", "{")):
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
+        return tuple(line for line in re.split("\r\n?|\n", text) if line.strip())
     try:
         data = json.loads(text)
         if isinstance(data, dict):
@@ -114,20 +135,28 @@ def _parse(text: str, path: Path) -> tuple[Any, ...]:
         raise SpecError(
             f"cannot read the labels {path}: no key {error} in it; give one for each of 0, 1, ..."
         ) from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, a number of 5,000 digits, too deep
         raise SpecError(
-            f"cannot read the labels {path}: {error}; give a JSON list, or a dict from 0, 1, ..."
+            f"cannot read the labels {path}: {_first_sentence(error)}; "
+            "give a JSON list, or a dict from 0, 1, ..."
         ) from error
     return tuple(data)
 
 
-def _label(item: Any) -> str:
-    return str(item[-1] if isinstance(item, list) and item else item).strip()
+def _first_sentence(error: Exception) -> str:
+    return str(error).partition(";")[0]
+
+
+def _label(item: Any) -> str | None:
+    """The text of a label, fit to be shown; None if it has none."""
+    text = item[-1] if isinstance(item, list) and item else item
+    is_text = isinstance(text, str | int | float) and not isinstance(text, bool)
+    return (displayable(str(text), MAX_LABEL_LENGTH) or None) if is_text else None
 
 
 def _wordnet_id(item: Any) -> str | None:
     """The WordNet id in a label that is a list; None if there is none."""
     if not isinstance(item, list) or len(item) < 2:
         return None
-    first = str(item[0]).strip()
+    first = item[0].strip() if isinstance(item[0], str) else ""
     return first if WORDNET_ID.fullmatch(first) else None

@@ -1,85 +1,53 @@
-"""A share of the memory that several threads use in turns."""
+"""Tells errors that mean too little memory, or too few threads, from all others."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from atlas.errors import DeviceError
+from atlas.text import displayable
+
+_MEMORY_SIGNS = (
+    "out of memory",  # of a GPU
+    "can't allocate memory",  # of PyTorch on the host
+    "cannot allocate memory",
+    "not enough memory",
+    "unable to allocate",
+    "could not create a primitive",  # of oneDNN, which needs memory for it
+    "bad_alloc",
+    "bad allocation",
+    "alloc_failed",  # of cuBLAS and cuDNN
+    "failed to map segment",  # of a library that is loaded
+)
+_THREAD_SIGNS = ("can't start new thread", "resource temporarily unavailable")
 
 
-class TooMuchError(Exception):
-    """More memory than there is in the whole budget."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device or the host ran out of memory."""
+    return isinstance(error, MemoryError) or _has_sign(error, _MEMORY_SIGNS)
 
 
-class MemoryBudget:
-    """Bytes that threads reserve before they use them; who asks first is served first."""
-
-    def __init__(self, n_bytes: int) -> None:
-        self.n_bytes = n_bytes
-        self._n_used = 0
-        self._changed = threading.Condition()
-        self._waiting: deque[object] = deque()
-
-    @contextmanager
-    def reserve(self, n_bytes: int) -> Iterator[Reserved]:
-        """Wait until so many bytes are free, and hold them inside the context.
-
-        A thread that holds bytes must not reserve others, or two could wait for each other.
-
-        Raises:
-            TooMuchError: the budget is smaller.
-        """
-        self._check(n_bytes)
-        reserved = Reserved(self)
-        with self._changed:
-            self._waiting.append(reserved)
-            try:
-                self._changed.wait_for(
-                    lambda: self._waiting[0] is reserved and self._n_used + n_bytes <= self.n_bytes
-                )
-                self._n_used += n_bytes
-                reserved.n_bytes = n_bytes
-            finally:
-                self._waiting.remove(reserved)
-                self._changed.notify_all()
-        try:
-            yield reserved
-        finally:
-            with self._changed:
-                self._n_used -= reserved.n_bytes
-                self._changed.notify_all()
-
-    def grow(self, reserved: Reserved, n_bytes: int) -> bool:
-        """Make a reservation as large as `n_bytes` if so many are free now, without waiting.
-
-        Raises:
-            TooMuchError: the budget is smaller.
-        """
-        self._check(n_bytes)
-        with self._changed:
-            more = n_bytes - reserved.n_bytes
-            if more > 0 and self._n_used + more > self.n_bytes:
-                return False
-            self._n_used += max(0, more)
-            reserved.n_bytes += max(0, more)
-            return True
-
-    def _check(self, n_bytes: int) -> None:
-        if n_bytes > self.n_bytes:
-            raise TooMuchError(
-                f"needs {n_bytes / 1e9:,.2f} GB of memory, more than the {self.n_bytes / 1e9:.2f} "
-                "GB for photographs"
-            )
+def is_out_of_threads(error: BaseException) -> bool:
+    """Whether an error says that the system lets no more threads or processes be started."""
+    return _has_sign(error, _THREAD_SIGNS)
 
 
-class Reserved:
-    """Bytes that one thread holds."""
+def too_little(error: BaseException) -> DeviceError | None:
+    """The message for an error that means too little memory or too few threads; None for others."""
+    reason = displayable(str(error), 120) or type(error).__name__
+    if is_out_of_threads(error):
+        return DeviceError(
+            f"the system has no threads or memory left for this ({reason}); end other programs, or "
+            "raise the limits (ulimit -u, ulimit -v); what is done is kept"
+        )
+    if is_out_of_memory(error):
+        return DeviceError(
+            f"not enough memory ({reason}); end other programs, raise the limit, or use --preset "
+            "preview or another --device; what is done is kept"
+        )
+    return None
 
-    def __init__(self, budget: MemoryBudget) -> None:
-        self.n_bytes = 0
-        self._budget = budget
 
-    def grow(self, n_bytes: int) -> bool:
-        """Hold `n_bytes` in all, if so many are free now; returns whether they are held."""
-        return self._budget.grow(self, n_bytes)
+def _has_sign(error: BaseException, signs: tuple[str, ...]) -> bool:
+    if not isinstance(error, RuntimeError | OSError | ImportError):
+        return False
+    text = str(error).lower()
+    return any(sign in text for sign in signs)

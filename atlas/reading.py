@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from atlas.digest import stream_sha256
 from atlas.errors import ImagesError
-from atlas.text import displayable
+from atlas.text import displayable, displayable_name
 
 PAUSES_S = (0.1, 0.5, 1.5)  # before each further try
 AGAIN = "then run the same command again; what is done is kept"
@@ -44,7 +44,7 @@ def patiently(read: Callable[[], Result], path: Path) -> Result:
         cause = displayable(error.strerror or str(error))
         remedy = REMEDIES.get(error.errno or 0, "check the disk or the network")
         raise ImagesError(
-            f"cannot read {displayable(str(path))} now: {cause}; {remedy}, {AGAIN}"
+            f"cannot read {displayable_name(str(path))} now: {cause}; {remedy}, {AGAIN}"
         ) from error
 
 

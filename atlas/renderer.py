@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from torch import Tensor
 from tqdm import tqdm
 
-from atlas.batching import Batching, is_out_of_memory
+from atlas.batching import Batching
 from atlas.cache import Cache, Checkpoint, Entry
 from atlas.devices import fastest_precision
 from atlas.errors import DeviceError, SpecError
 from atlas.heap import keep_freed_memory
 from atlas.images import ImageSet
+from atlas.memory import is_out_of_memory
 from atlas.network.network import Network
 from atlas.network.taps import Tap
 from atlas.pictures.embedding import Embedder
@@ -142,7 +143,7 @@ class Renderer:
             try:
                 n_units = n_units or self.batching.size(fast, waiting, recipe, images_per_unit)
                 finished = make_batch(fast, exact, waiting[:n_units])
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if min(n_units, len(waiting)) <= 1:

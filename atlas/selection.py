@@ -11,6 +11,8 @@ from atlas.asked import Selection
 from atlas.errors import SpecError
 from atlas.units import Layer, NetworkFacts, Unit
 
+MAX_DIGITS = 18  # Python refuses to read numbers of thousands of digits
+
 
 def parse_ranges(text: str) -> tuple[range, ...]:
     """`0-15,40` as ranges, both ends included.
@@ -21,8 +23,9 @@ def parse_ranges(text: str) -> tuple[range, ...]:
     ranges = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise SpecError(f"cannot read units {text!r}; write them like 0-15,40")
+        is_range = first.isdecimal() and (last.isdecimal() or not dash)
+        if not is_range or max(len(first), len(last)) > MAX_DIGITS:
+            raise SpecError(f"cannot read units {text[:80]!r}; write them like 0-15,40")
         start, stop = int(first), int(last if dash else first)
         if stop < start:
             raise SpecError(f"{part.strip()!r} runs backwards; write {stop}-{start}")
@@ -39,6 +42,8 @@ def select_units(selection: Selection, facts: NetworkFacts) -> tuple[Unit, ...]:
     Raises:
         SpecError: an unknown layer or class (the closest are suggested), a unit out of range.
     """
+    if selection.classes and facts.classifier is None:
+        raise SpecError(f"{facts.name} has no classes to choose from; leave --classes out")
     layers = _select_layers(selection, facts)
     chosen: list[Unit] = []
     for layer in facts.layers:

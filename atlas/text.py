@@ -1,7 +1,8 @@
-"""Text from outside, such as names of files, in a form that is safe to show anywhere."""
+"""Text from outside, such as names of files and labels, in a form that is safe to show anywhere."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 NAME_LENGTH = 300  # characters of the name of a file that are shown
@@ -12,10 +13,26 @@ SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 TURNING = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 )
+_SURROGATES = re.compile("[\ud800-\udfff]")
+# Control characters other than white space, marks that turn the direction of text, noncharacters.
+_INVISIBLE = re.compile(
+    "[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
+)
 
 
-def displayable(text: str, max_length: int = NAME_LENGTH) -> str:
-    """A text that can be written as UTF-8 to a page, a terminal or JSON, and harms none of them.
+def displayable(text: str, max_length: int = 200) -> str:
+    """The text in one line that can be shown anywhere; empty if nothing visible is in it.
+
+    Lone surrogates are replaced, control characters and bidi controls are removed, white space is
+    folded, and a text that is too long ends with an ellipsis.
+    """
+    visible = _INVISIBLE.sub("", _SURROGATES.sub(MARK, text))
+    line = " ".join(visible.split())
+    return line if len(line) <= max_length else line[: max_length - 1].rstrip() + "…"
+
+
+def displayable_name(text: str, max_length: int = NAME_LENGTH) -> str:
+    """The name of a file or class that can be written to a page, a terminal or JSON.
 
     Line breaks and tabs become spaces. Bytes that are not UTF-8 (lone surrogates), control
     characters, characters that turn the direction of writing and code points that are no

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from atlas.reading import patiently
-from atlas.text import displayable, unique
+from atlas.text import displayable_name, unique
 
 Parts = tuple[str, ...]  # of a path relative to the folder
 FileState = tuple[str, int, int]  # absolute path, size in bytes, time of the last change in ns
@@ -109,7 +109,7 @@ def _named(keys: Mapping[Parts, Parts]) -> dict[Parts, str]:
     distinct = sorted(set(keys.values()))
     uses = Counter(key[-1] for key in distinct)
     names = [key[-1] if uses[key[-1]] == 1 else "/".join(key) for key in distinct]
-    shown = unique([displayable(name, LABEL_LENGTH) for name in names])
+    shown = unique([displayable_name(name, LABEL_LENGTH) for name in names])
     label = dict(zip(distinct, shown, strict=True))
     return {folder: label[key] for folder, key in keys.items()}
 
@@ -179,7 +179,7 @@ class _Walk:
         return False
 
     def _leave_out(self, suffix: str) -> None:
-        self.left_out[displayable(suffix, 12) or NO_SUFFIX] += 1
+        self.left_out[displayable_name(suffix, 12) or NO_SUFFIX] += 1
 
 
 def _listing(folder: Path) -> list[os.DirEntry[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 
 import pytest
@@ -60,9 +61,26 @@ def test_a_wrong_number_of_labels_is_counted(tmp_path, content):
         b'{"0": "a",',
         b'{"1": "a", "2": "b", "3": "c"}',
         b'{"tench": 0, "shark": 1, "goldfish": 2}',
-        b"\xff\xfe\x00\x80\n\xe9",
+        b"\x80\n\xe9\n\xff",
+        b"\xff\xfe\x00",
+        b"[" * 200_000,
+        b'{"0":' * 200_000,
+        b"[1, 2, " + b"9" * 5000 + b"]",
+        b'[null, "dog", "tench"]',
+        b'["cat", true, "tench"]',
+        b'["cat", {"name": "dog"}, "tench"]',
+        b'["cat", [], "tench"]',
+        b'["cat", ["n1", null], "tench"]',
+        b'["cat", "", "tench"]',
+        b'["cat", " \\t", "tench"]',
+        b'["cat", "\\u202e\\u0000", "tench"]',
+        "cat\n\u202e\ntench".encode(),
     ],
-    ids=["half a list", "half a dict", "from one", "by label", "not UTF-8"],
+    ids=[
+        *("half a list", "half a dict", "from one", "by label", "not UTF-8", "half of UTF-16"),
+        *("deep list", "deep dict", "5,000 digits", "null", "true", "a dict", "empty list"),
+        *("null with an id", "empty", "blank", "nothing to see", "nothing to see in a line"),
+    ],
 )
 def test_an_unreadable_file_gives_one_line_with_its_name(tmp_path, content):
     path = tmp_path / "labels.json"
@@ -72,6 +90,46 @@ def test_an_unreadable_file_gives_one_line_with_its_name(tmp_path, content):
     ) as refused:
         read_labels(path, 3)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_with_its_mark_is_read(tmp_path, encoding):
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    (tmp_path / "a.txt").write_bytes((mark + "\r\n".join(NAMES)).encode(encoding))
+    assert read_labels(tmp_path / "a.txt", 3).names == NAMES
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "lines"])
+def test_labels_are_cleaned_of_what_cannot_be_shown(tmp_path, as_json):
+    given = ("a\x1b[31m\x07 \u202ered\u2066", "two\u2028\x85  words\v", "y" * 10_000)
+    path = tmp_path / "a\x1b[0m\u202e.json"
+    path.write_text(json.dumps(given) if as_json else "\n".join(given), encoding="utf-8")
+    labels = read_labels(path, 3)
+    assert labels.names == ("a[31m red", "two words", "y" * 199 + "…")
+    assert labels.source == "a[0m.json"
+
+
+def test_half_a_character_is_replaced(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('["\\ud800cat", "\\ud83d\\ude00", "line\\nbreak"]')
+    assert read_labels(path, 3).names == ("\ufffdcat", "\U0001f600", "line break")
+
+
+def test_only_regular_files_of_a_sensible_size_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1_000_000_000)
+    for name, words in (("pipe", "Not a regular"), ("zero", "Not a reg"), ("large", "Larger than")):
+        with pytest.raises(SpecError, match=f"cannot read the labels .*{name}: {words}"):
+            read_labels(tmp_path / name, 3)
+
+
+def test_a_network_without_classes_takes_no_labels(tmp_path, facts):
+    convs = dataclasses.replace(facts, layers=facts.layers[:-1], labels=())
+    (tmp_path / "a.txt").write_text("a\nb\nc")
+    with pytest.raises(SpecError, match="Planted has no classes that --labels could name"):
+        with_labels(convs, tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize("name", ["nothing.txt", "."])

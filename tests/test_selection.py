@@ -33,10 +33,18 @@ def test_ranges_include_both_ends():
     assert parse_ranges(" 3 , 7-7 ") == (range(3, 4), range(7, 8))
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "-3", "1,,2", "1-2-3", "0x10", "1.5", "²"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "1-", "-3", "1,,2", "1-2-3", "0x10", "1.5", "²", "9" * 5000, "0-" + "9" * 19]
+)
 def test_unreadable_ranges_show_how_to_write_them(text):
     with pytest.raises(SpecError, match="write them like 0-15,40"):
         parse_ranges(text)
+
+
+def test_a_network_without_classes_has_none_to_choose():
+    convs = dataclasses.replace(FACTS, labels=(), layers=FACTS.layers[:-1])
+    with pytest.raises(SpecError, match="has no classes to choose from; leave --classes out"):
+        select_units(Selection(classes=("3",)), convs)
 
 
 def test_a_backward_range_is_turned_round_in_the_message():

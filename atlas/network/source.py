@@ -8,6 +8,8 @@ from atlas.asked import AtlasSpec
 from atlas.digest import file_sha256
 from atlas.errors import NetworkError
 from atlas.families.family import Family
+from atlas.files import is_regular, is_there
+from atlas.text import displayable
 
 
 def weights_source(asked: AtlasSpec, family: Family) -> str:
@@ -22,13 +24,13 @@ def weights_source(asked: AtlasSpec, family: Family) -> str:
 
 
 def weights_name(asked: AtlasSpec, family: Family) -> str:
-    """The name that the weights are published under, or the name of their file.
+    """The name that the weights are published under, or the name of their file, to be shown.
 
     Raises:
         NetworkError: there are no such weights.
     """
     path = weights_path(asked, family)
-    return published_name(asked, family) or (path.name if path else "")
+    return published_name(asked, family) or (displayable(path.name) if path else "")
 
 
 def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
@@ -40,7 +42,7 @@ def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
     if published := published_name(asked, family):
         return family.weights[published].file
     path = Path(asked.weights)
-    if path.exists() or path.suffix or len(path.parts) > 1:
+    if is_there(path) or path.suffix or len(path.parts) > 1:
         return path
     known = " or ".join(family.weights)
     raise NetworkError(f"no weights called {asked.weights!r}; give {known}, or an existing file")
@@ -53,7 +55,7 @@ def published_name(asked: AtlasSpec, family: Family) -> str | None:
     """
     if not asked.weights:
         return family.default_weights
-    if Path(asked.weights).is_file():
+    if is_regular(Path(asked.weights)):
         return None
     enum, dot, name = asked.weights.rpartition(".")
     is_of_family = not dot or enum.lower() == f"{family.name}_weights"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from atlas.families.family import LayerPlace
+from atlas.memory import is_out_of_memory
 from atlas.network.operators import (
     ADAPTIVE_POOLS,
     AVERAGE_POOLS,
@@ -213,8 +213,12 @@ def _reached_at(graph: fx.GraphModule, size_px: int) -> set[str]:
     """
     interpreter = _Reaching(graph)
     interpreter.extra_traceback = False
-    with contextlib.suppress(RuntimeError, ValueError, AssertionError), torch.inference_mode():
-        interpreter.run(torch.zeros(1, 3, size_px, size_px))
+    try:
+        with torch.inference_mode():
+            interpreter.run(torch.zeros(1, 3, size_px, size_px))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
     return interpreter.reached
 
 

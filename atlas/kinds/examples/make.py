@@ -22,7 +22,7 @@ from atlas.pictures.picture import Picture
 from atlas.pixels import Pixels
 from atlas.plan import Job
 from atlas.renderer import Renderer
-from atlas.text import displayable
+from atlas.text import displayable_name
 from atlas.units import Layer, Preprocessing, Unit
 
 MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
@@ -66,8 +66,8 @@ class Album:
             loaded = self._photographs.load(file, self._preprocessing)
             if isinstance(loaded, Skipped):
                 raise CacheError(
-                    f"{displayable(file)} was an image and is none any more ({loaded.reason}); "
-                    "put it back, then build again"
+                    f"{displayable_name(file)} was an image and is none any more "
+                    f"({loaded.reason}); put it back, then build again"
                 )
             pixels = loaded
         self._loaded[file] = pixels

@@ -14,7 +14,7 @@ from atlas.sheets import SMALL_PX
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Cell, Fact, cell_of
-from atlas.text import displayable
+from atlas.text import displayable_name
 from atlas.units import Layer, NetworkFacts, Unit
 from atlas.vocabulary import Score, score_of, words_of
 
@@ -75,7 +75,7 @@ def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
 def _cached_class_names(
     classes: tuple[str, ...], labels: tuple[str, ...], label_ids: tuple[str, ...]
 ) -> tuple[str, ...]:
-    return tuple(displayable(name) for name in class_names(classes, labels, label_ids))
+    return tuple(displayable_name(name) for name in class_names(classes, labels, label_ids))
 
 
 def _n_photographs(record: NaturalRecord) -> str:
