@@ -24,7 +24,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import atlas.cache
+import atlas.database
 from atlas import __version__
 from atlas.cache import FILE_NAME
 from atlas.families import find_family
@@ -390,7 +390,7 @@ def test_a_disk_that_fills_up_while_rendering_keeps_what_is_done(built, tmp_path
         return db
 
     more = (*DEMO, "--layers", "conv1", *copy.options)
-    monkeypatch.setattr(atlas.cache.sqlite3, "connect", connect_full)
+    monkeypatch.setattr(atlas.database.sqlite3, "connect", connect_full)
     assert_refused(run(*more), "full", "free some space", "what is done is kept")
     monkeypatch.undo()
     rendered, there = n_rendered(run(*more))
@@ -399,12 +399,13 @@ def test_a_disk_that_fills_up_while_rendering_keeps_what_is_done(built, tmp_path
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_disk_that_fills_up_while_writing_the_site_is_one_line(built, tmp_path):
+def test_a_disk_that_fills_up_while_writing_the_site_is_one_line(built, tmp_path, monkeypatch):
     out = tmp_path / "site"
-    out.mkdir()
-    (out / f"{record.PART_PREFIX}{record.FILE_NAME}").symlink_to("/dev/full")
+    new_file = record._new_file
+    monkeypatch.setattr(record, "_new_file", lambda path: os.open("/dev/full", os.O_WRONLY))
     result = run(*DEMO, *PART, "--out", out, "--cache", built.cache)
     assert_refused(result, "No space left", "free some space")
+    monkeypatch.setattr(record, "_new_file", new_file)
     assert n_rendered(run(*DEMO, *PART, "--out", out, "--cache", built.cache)) == (0, 16)
 
 
@@ -464,16 +465,20 @@ def test_clean_asks_first(built, tmp_path, monkeypatch, what):
     assert (copy.cache / FILE_NAME).exists()
 
 
-def test_damaged_pictures_are_refused_then_removed_and_made_again(built, tmp_path):
+def test_damaged_pictures_are_named_and_made_again_within_the_same_build(built, tmp_path):
     copy = built.copied_to(tmp_path)
     picture = (copy.out / "conv1" / "0002.webp").read_bytes()
     whole = bytearray((copy.cache / FILE_NAME).read_bytes())
     whole[whole.index(picture[-40:]) + 20] ^= 0xFF
     (copy.cache / FILE_NAME).write_bytes(whole)
     again = (*DEMO, *PART, "--out", tmp_path / "again", "--cache", copy.cache)
-    assert_refused(run(*again), "damaged", "clean damaged")
-    assert run("clean", "damaged", *copy.options).out == "1 damaged pictures removed.\n"
-    assert n_rendered(run(*again)) == (1, 15)
+    assert run("verify", *copy.options).code == 1
+    result = run(*again)
+    assert n_rendered(result) == (1, 15)
+    (line,) = [line for line in re.split(r"[\r\n]+", result.err) if "Damaged" in line]
+    assert "1 artifacts (excitatory of conv1:2), which count as missing." in line
+    assert run("verify", *copy.options).code == 0
+    assert run("clean", "damaged", *copy.options).out == "0 damaged pictures removed.\n"
     assert (tmp_path / "again" / "conv1" / "0002.webp").read_bytes() == picture
 
 
