@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, cast
 from atlas import paths
 from atlas.database import Database
 from atlas.errors import CacheError, DamagedError
+from atlas.heap import no_garbage_collection
 from atlas.locks import BusyError, Lock
 from atlas.records import RecordType, from_json
 from atlas.seals import seal, sha256_of, spelled
@@ -420,16 +421,20 @@ class Cache:
     def _all(self) -> dict[str, Entry]:
         """All sound rows without their bytes; they are read once and kept until one changes."""
         if not self._is_known or self._known is None:
-            state = self._state()
-            seals = dict(self._database.select("select key, seal from seals"))
-            rows = self._database.select(f"select {_ENTRY_COLUMNS} from artifacts not indexed")
-            self._known = {row[0]: Entry(*row) for row in rows if seals.get(row[0]) == seal(row)}
-            self._damaged = ()
-            if len(self._known) != len(rows):
-                bad = (row for row in rows if seals.get(row[0]) != seal(row))
-                self._damaged = tuple(Damaged(*map(_text, row[:3])) for row in bad)
-            self._known_state = state
+            self._known_state = self._state()
+            with no_garbage_collection():
+                self._known = self._read_all()
         return self._known
+
+    def _read_all(self) -> dict[str, Entry]:
+        seals = dict(self._database.select("select key, seal from seals"))
+        rows = self._database.select(f"select {_ENTRY_COLUMNS} from artifacts not indexed")
+        known = {row[0]: Entry(*row) for row in rows if seals.get(row[0]) == seal(row)}
+        self._damaged = ()
+        if len(known) != len(rows):
+            bad = (row for row in rows if seals.get(row[0]) != seal(row))
+            self._damaged = tuple(Damaged(*map(_text, row[:3])) for row in bad)
+        return known
 
     def _all_damaged(self) -> list[tuple[int, Damaged]]:
         """Damaged rows with their row numbers; this reads all bytes, one after the other."""

@@ -153,7 +153,9 @@ class Database:
     def _journal(self, mode: str) -> str:
         """Ask for a kind of journal; the kind that there is then."""
         try:
-            return str(self.db.execute(f"pragma journal_mode = {mode}").fetchone()[0])
+            found = str(self.db.execute(f"pragma journal_mode = {mode}").fetchone()[0])
+            self.db.execute("select count(*) from sqlite_master").fetchone()  # maps the log's index
+            return found
         except sqlite3.OperationalError as error:
             if "locked" in str(error) or "readonly" in str(error) or not self._leave_wal():
                 raise
@@ -162,6 +164,8 @@ class Database:
     def _leave_wal(self) -> bool:
         """Bring a file back to a plain journal, without shared memory; whether that worked."""
         with contextlib.suppress(sqlite3.Error):
+            self.db.close()  # what has tried to map memory once tries it again
+            self.db = sqlite3.connect(self.path, timeout=TIMEOUT_S)
             self.db.execute("pragma locking_mode = exclusive")
             mode = self.db.execute("pragma journal_mode = truncate").fetchone()[0]
             self.db.execute("pragma locking_mode = normal")

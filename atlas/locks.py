@@ -15,6 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 POLL_S = 0.1
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 CANNOT_MAKE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOSPC, errno.EDQUOT)
@@ -99,8 +104,6 @@ def why_no_locks(folder: Path) -> str:
     with tempfile.TemporaryFile(dir=folder, prefix=".atlas-lock-") as file:
         if sys.platform == "win32":
             return ""
-        import fcntl
-
         try:  # nobody else knows this file, so that any answer but yes means that it never works
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -152,8 +155,6 @@ def _is_at(file: int, path: Path) -> bool:
 
 def _lock(file: int, shared: bool) -> None:
     if sys.platform == "win32":
-        import msvcrt
-
         if shared:  # Windows itself refuses to remove files that are open
             return
         try:
@@ -161,8 +162,6 @@ def _lock(file: int, shared: bool) -> None:
         except OSError as error:
             raise BusyError from error
     else:
-        import fcntl
-
         operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             fcntl.flock(file, operation | fcntl.LOCK_NB)

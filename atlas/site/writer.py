@@ -9,17 +9,16 @@ taken up.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atlas import paths
 from atlas.errors import SiteError, remedy_for
+from atlas.heap import no_garbage_collection
 from atlas.paths import INDEX
 from atlas.site import guard, record
 from atlas.site.budget import Part, parts_of
@@ -89,6 +88,7 @@ def write_site(
         DamagedError: an artifact is damaged; it can be made again.
     """
     started = time.perf_counter()
+    guard.refuse_unsafe(paths.layer_page(layer.name) for layer in contents.facts.layers)
     templates = Templates(templates_dir, static_dir, contents, site_of(contents, base_url))
     program = _program(templates, static_dir, contents)
     inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
@@ -100,7 +100,7 @@ def write_site(
             if recorded.inputs == inputs and _all_there(recorded, sizes):
                 made, n_written, n_removed = recorded.files, 0, 0
             else:
-                with _no_garbage_collection():
+                with no_garbage_collection():
                     outputs = plan_outputs(contents, templates, static_dir, program)
                     sizes |= record.sizes(out_dir, (output.path for output in outputs))
                     unsure = _refuse(out_dir, outputs, recorded, sizes)
@@ -187,18 +187,6 @@ def decide(
         removed=tuple(path for path in obsolete if path in sizes),
         forgotten=bool(obsolete),
     )
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Views are millions of objects without cycles; to look for some takes a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _program(templates: Templates, static_dir: Path, contents: Contents) -> str:
