@@ -283,7 +283,9 @@ class Cache:
         data, digest = rows[0]
         if not isinstance(data, bytes) or sha256_of(data) != digest:
             raise DamagedError(f"artifact {key[:12]} in {self.path} is damaged; build again")
-        if self._known and key in self._known and self._known[key].sha256 != digest:
+        entry = self._known.get(key) if self._known else None
+        entry = entry or self.entries([key]).get(key)
+        if entry is None or entry.sha256 != digest:
             raise DamagedError(f"artifact {key[:12]} in {self.path} has changed; build again")
         return data
 
