@@ -27,6 +27,7 @@ from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.errors import CacheError, DamagedError
 from atlas.families import find_family
 from atlas.families.family import Family
+from atlas.heap import no_garbage_collection
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
@@ -179,14 +180,15 @@ class Atlas:
         """What was asked for, and what of it is missing; damaged artifacts are named on stderr."""
         done = self.cache.keys()
         self._count_as_lost(self.cache.damaged_rows)
-        return make_plan(
-            self.asked,
-            self.facts,
-            done,
-            self.catalogue.kinds,
-            has_images=self._images is not None,
-            lost=self._lost_jobs(),
-        )
+        with no_garbage_collection():
+            return make_plan(
+                self.asked,
+                self.facts,
+                done,
+                self.catalogue.kinds,
+                has_images=self._images is not None,
+                lost=self._lost_jobs(),
+            )
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
         """Render everything that is missing into the cache, with a progress bar on stderr.
@@ -465,8 +467,10 @@ def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
             bar.total = total
             bar.update(done - bar.n)
 
+        with no_garbage_collection():
+            contents = _contents(source, cache)
         return write_site(
-            _contents(source, cache),
+            contents,
             source.places.out_dir,
             base_url=source.places.base_url,
             progress=show,
