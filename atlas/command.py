@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Selection
-from atlas.cache import Cache, Entry, remove_cache
+from atlas.cache import FILE_NAME, Cache, Entry, Findings, remove_cache
 from atlas.console import Terminated, prepare_streams, say, say_line, terminable
 from atlas.errors import AtlasError, SiteError, SpecError
 from atlas.families import FAMILIES, find_family
@@ -32,6 +32,7 @@ from atlas.likes.view import like_record
 from atlas.memory import too_little
 from atlas.pipeline import Atlas, Places, Status
 from atlas.plan import with_sources
+from atlas.seals import spelled
 from atlas.selection import parse_ranges
 from atlas.serving import ADDRESS, Server
 from atlas.site.resources import IS_CLONE
@@ -41,6 +42,7 @@ from atlas.vocabulary import score_of
 if TYPE_CHECKING:  # --help and status load no image library
     from atlas.plan import StageTime
     from atlas.site.budget import Part
+    from atlas.site.checking import SiteFindings
 
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_SHOWN = 5  # units of a layer that `like` prints
@@ -413,12 +415,15 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
     build made are removed.
     """
     if what in ("damaged", "likes"):
-        with Cache(cache, must_exist=True) as open_cache:
-            likes = (entry.key for entry in open_cache.of_kind(LIKE))
-            keys = open_cache.damaged() if what == "damaged" else list(likes)
-            open_cache.remove(keys)
-        noun = "damaged pictures" if what == "damaged" else "images that were looked up"
-        say(f"{len(keys):,} {noun} removed.")
+        with Cache(cache, must_exist=True, alone=True) as open_cache:
+            if what == "damaged":
+                n_removed, noun = len(open_cache.set_aside()), "damaged pictures"
+            else:
+                keys = [entry.key for entry in open_cache.of_kind(LIKE)]
+                open_cache.remove(keys)
+                n_removed, noun = len(keys), "images that were looked up"
+            open_cache.free_space()
+        say(f"{n_removed:,} {noun} removed.")
         return
     from atlas.site.writer import remove_site
 
@@ -427,6 +432,36 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
         click.confirm(f"Remove the {what} in {folder}?", abort=True)
     n_files = remove_site(out) if what == "site" else remove_cache(cache)
     say(f"{n_files:,} files removed from {folder}.")
+
+
+@main.command(short_help="Read the whole cache and site, and say what is damaged.")
+@out_option
+@cache_option
+@click.option("--repair", is_flag=True, help="Let the next build make anew what is damaged.")
+@click.pass_context
+def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
+    """Read everything in the cache and the site, and say what is not as it was made.
+
+    Ends with 0 if all is well, with 1 if anything is damaged. A build notices damage in the cache
+    by itself and makes it anew; pages that were changed by hand are found only here.
+    """
+    from atlas.site.checking import check_site, distrust
+
+    n_bad = 0
+    if (cache / FILE_NAME).exists():
+        with Cache(cache, must_exist=True, alone=repair) as open_cache:
+            found = open_cache.verify()
+            n_bad += _show_findings(cache, found)
+            if repair:
+                open_cache.set_aside()
+    if out.is_dir():
+        site = check_site(out)
+        n_bad += _show_site_findings(out, site)
+        if repair and site.changed:
+            distrust(out, site.changed)
+    if n_bad and repair:
+        say(f"Set aside; the next build with {PROGRAM} makes it anew.")
+    ctx.exit(1 if n_bad else 0)
 
 
 def _model(model: str | None, flags: Mapping[str, bool]) -> str:
@@ -523,6 +558,28 @@ def _warn(parts: Sequence[Part]) -> None:
 
     for warning in warnings(parts):
         say(f"Warning: {warning}.", err=True)
+
+
+def _show_findings(cache: Path, found: Findings) -> int:
+    """What was found in a cache; returns how much of it is damaged."""
+    n_damaged = Counter(spelled(each.kind) for each in found.damaged)
+    say(f"Cache {cache}")
+    for kind in sorted({*found.n_sound, *n_damaged}):
+        damaged = f"  {n_damaged[kind]:,} damaged" if n_damaged[kind] else ""
+        say(f"  {kind:12} {found.n_sound.get(kind, 0):7,} sound{damaged}")
+    for each in (*found.damaged, *found.others):
+        say(f"  damaged: {each}")
+    return len(found.damaged) + len(found.others)
+
+
+def _show_site_findings(out: Path, found: SiteFindings) -> int:
+    """What was found in a site; returns how many files are not as they were written."""
+    unknown = f", {found.n_unknown:,} of an earlier version" if found.n_unknown else ""
+    say(f"Site {out}\n  {found.n_right:,} files as they were written{unknown}")
+    for word, names in (("changed", found.changed), ("missing", found.missing)):
+        for path in names:
+            say(f"  {word}: {spelled(path, 200)}")
+    return len(found.changed) + len(found.missing)
 
 
 def _show_like(entry: Entry, facts: NetworkFacts) -> None:

@@ -10,8 +10,10 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from tqdm import tqdm
 
 from atlas.text import displayable
 
@@ -54,6 +56,14 @@ def say(text: str, *, err: bool = False) -> None:
     line = "".join(_visible(part) for part in _BLANKS.split(text))
     # Not by `click.echo`, which takes a console of ASCII to be one of UTF-8.
     print(line, file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def say_above(text: str) -> None:
+    """Print a line on stderr, above progress bars; nothing happens where it cannot be written."""
+    if sys.stderr is None:
+        return
+    with suppress(OSError, ValueError), tqdm.external_write_mode(sys.stderr):
+        say_line(text)
 
 
 def say_line(text: str) -> None:

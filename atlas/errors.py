@@ -5,6 +5,7 @@ Library code raises these and never exits; only the command turns them into exit
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -51,3 +52,25 @@ class CacheError(AtlasError):
 
 class SiteError(AtlasError):
     """The site cannot be written."""
+
+
+class DamagedError(CacheError):
+    """An artifact in the cache is not what was stored; a build makes it again."""
+
+
+def remedy_for(error: OSError, option: str) -> str:
+    """What to do about a folder or file that cannot be used, whose option is such as `--out`."""
+    known = {
+        errno.ENOSPC: "free some space",
+        errno.EDQUOT: "your quota is used up: free some space",
+        errno.EROFS: "it is on a read-only file system",
+        errno.EMFILE: "close other programs or raise the limit, such as with `ulimit -n 4096`",
+        errno.ENFILE: "close other programs or raise the system's limit",
+        errno.EIO: "its disk or file system has failed: look at the system's log",
+        errno.ENAMETOOLONG: "its path is too long",
+        errno.ELOOP: "it is a link where a file or folder of its own is wanted: remove the link",
+        errno.EFBIG: "files of this size are not allowed there: raise the limit",
+    }
+    if error.errno in known:
+        return f"{known[error.errno]}, or give another folder with {option}; what is done is kept"
+    return f"give a folder that can be written with {option}"

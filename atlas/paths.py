@@ -8,8 +8,9 @@ patterns of paths.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
-from atlas.units import Unit
+from atlas.units import NetworkFacts, Unit
 
 UNIT_DIGITS = 4  # of a unit's index in file names, filled with zeros
 UNIT_PAGE = "{layer}/{unit}.html"
@@ -31,6 +32,59 @@ FAVICON = "favicon.svg"
 COVER = "cover.webp"
 LIKE_DIR = "like"
 FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
+LOCK = ".atlas-lock"  # while a build writes
+NO_JEKYLL = ".nojekyll"
+ROOT_FILES = frozenset(
+    (INDEX, ABOUT, CLASSES, COMPARE, LOST, MANIFEST, SEARCH_INDEX, FAVICON, NO_JEKYLL)
+)
+
+MAX_PART = 200  # bytes of one part of a path; file systems take 255, and a prefix may be added
+MAX_PATH = 1000  # bytes
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]|[\ud800-\udfff]|[. ]$|^\.(?!nojekyll$)|^$')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)  # on Windows
+_IN_ROOT = re.compile(r"[a-z][a-z-]*-\d{2,}\.webp")
+_IN_LAYER = re.compile(
+    r"index\.html|units\.json|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
+)
+_LIKE = re.compile(r"[a-z0-9-]+\.(html|webp)")
+
+
+def is_safe(path: str) -> bool:
+    """Whether a path of the site is inside it on every system, and has no odd characters.
+
+    Paths hold names of layers and units, which come from weights and caches of others.
+    """
+    return len(path.encode("utf-8", "replace")) <= MAX_PATH and all(
+        not _UNSAFE.search(part)
+        and not _RESERVED.match(part)
+        and len(part.encode("utf-8", "replace")) <= MAX_PART
+        for part in path.split("/")
+    )
+
+
+def are_safe(facts: NetworkFacts) -> bool:
+    """Whether all layers of a network have names of folders, each another, and are in order."""
+    names = [layer.name for layer in facts.layers]
+    return (
+        all(is_safe(name) and "/" not in name for name in names)
+        and len({*names}) == len(names)
+        and all(before.index < after.index for before, after in pairwise(facts.layers))
+        and all(0 < layer.n_units < 10**7 for layer in facts.layers)
+    )
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path is one that a build would write: by its name, whatever is in the file."""
+    if not is_safe(path):
+        return False
+    folder, _, name = path.rpartition("/")
+    if not folder:
+        return name in ROOT_FILES or bool(_IN_ROOT.fullmatch(name))
+    if folder == STATIC_DIR or folder.startswith(f"{STATIC_DIR}/"):
+        return True
+    if folder == LIKE_DIR and _LIKE.fullmatch(name):
+        return True
+    return "/" not in folder and bool(_IN_LAYER.fullmatch(name))
 
 
 def unit_slug(unit: Unit) -> str:

@@ -6,26 +6,29 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
 from atlas import paths
 from atlas.addressing import artifact_keys, describe
 from atlas.asked import AtlasSpec
-from atlas.cache import Artifact, Cache, Entry
+from atlas.cache import Artifact, Cache, Damaged, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
-from atlas.errors import ImagesError
+from atlas.console import say_above
+from atlas.errors import CacheError, DamagedError, ImagesError
 from atlas.families import find_family
 from atlas.families.family import Family
+from atlas.heap import no_garbage_collection
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
@@ -35,11 +38,21 @@ from atlas.legacy import adopt_old_photographs
 from atlas.likes import KIND_NAME as LIKE
 from atlas.likes import LikeSpec
 from atlas.network.source import weights_source
-from atlas.plan import Job, Plan, StageTime, jobs_of, make_plan, measured_speed, stage_times
+from atlas.plan import (
+    Job,
+    Plan,
+    StageTime,
+    jobs_for,
+    jobs_of,
+    make_plan,
+    measured_speed,
+    remaining,
+    stage_times,
+)
 from atlas.progress import progress_bar
 from atlas.records import to_json
 from atlas.refresh import Refresher
-from atlas.text import displayable
+from atlas.text import displayable_name
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
@@ -49,6 +62,11 @@ if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not 
     from atlas.pixels import Pixels
     from atlas.site.contents import Contents
     from atlas.site.writer import SiteReport
+
+N_MENDINGS = 3  # times that damage in the cache is mended before it is given up
+N_NAMED = 3  # damaged artifacts that are named
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,9 @@ class Atlas:
         self.catalogue = catalogue
         self._family = find_family(asked.family, catalogue.families)
         self._network: Network | None = None
+        self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
+        self._told: set[Damaged] = set()
+        self._seconds: dict[str, float] = {}  # for each artifact that was made here, by key
         self.cache = Cache(places.cache_dir)
         try:
             self.asked = asked
@@ -151,20 +172,27 @@ class Atlas:
             AtlasError: what was asked for cannot be made, or the site cannot be written.
         """
         plan = self.plan()
-        stages = self.render(plan)
+        self.render(plan)
         notes = self._photograph_notes()
-        n_there = plan.n_asked - plan.n_missing
-        return BuildReport(plan.n_missing, n_there, stages, self.write(), notes)
+        site = self.write()
+        asked = self.plan().asked if self._lost else plan.asked
+        made = [key for job in asked for key in job.keys if key in self._seconds]
+        n_there = sum(len(job.keys) for job in asked) - len(made)
+        return BuildReport(len(made), n_there, stage_times(asked, self._seconds), site, notes)
 
     def plan(self) -> Plan:
-        """What was asked for, and what of it is missing."""
-        return make_plan(
-            self.asked,
-            self.facts,
-            self.cache.keys(),
-            self.catalogue.kinds,
-            has_images=self._images is not None,
-        )
+        """What was asked for, and what of it is missing; damaged artifacts are named on stderr."""
+        done = self.cache.keys()
+        self._count_as_lost(self.cache.damaged_rows)
+        with no_garbage_collection():
+            return make_plan(
+                self.asked,
+                self.facts,
+                done,
+                self.catalogue.kinds,
+                has_images=self._images is not None,
+                lost=self._lost_jobs(),
+            )
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
         """Render everything that is missing into the cache, with a progress bar on stderr.
@@ -172,13 +200,39 @@ class Atlas:
         If that takes long, the site of the artifacts so far is written from time to time.
 
         Returns the times of synthesised pictures by stage of the network.
+
+        Raises:
+            AtlasError: something cannot be made, or the cache does not keep it.
         """
         from atlas.site.writer import prepare_folder
 
-        prepare_folder(self.places.out_dir)
-        if not plan.missing:
-            return ()
-        seconds: dict[str, float] = {}
+        prepare_folder(self.places.out_dir, [layer.name for layer in self.facts.layers])
+        if self.cache.damaged_rows:
+            self._set_aside()
+        asked = plan
+        for _ in range(N_MENDINGS + 1):
+            if not plan.missing:
+                return stage_times(asked.missing, self._seconds)
+            try:
+                self._make(plan)
+            except DamagedError:  # something that others are made from
+                self._set_aside()
+                asked = plan = self.plan()
+            plan = remaining(plan, self.cache.keys())
+        raise CacheError(
+            f"{self.cache.path} does not keep what is stored in it; "
+            "give another folder with --cache"
+        )
+
+    def write(self) -> SiteReport:
+        """Write the site of everything the cache holds for this network and recipe.
+
+        Artifacts that turn out to be damaged are made again.
+        """
+        return self._mending(lambda: _write_site(self._site_source(), self.cache))
+
+    def _make(self, plan: Plan) -> None:
+        """Make what a plan misses."""
         with (
             progress_bar(plan, self._speed(plan)) as bar,
             self._site_refresher(),
@@ -187,15 +241,57 @@ class Atlas:
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
-                seconds.update((artifact.key, artifact.seconds) for artifact in artifacts)
+                self._seconds |= {artifact.key: artifact.seconds for artifact in artifacts}
                 bar.done(artifacts)
 
             engine.run(plan.missing, commit)
-        return stage_times(plan.missing, seconds)
 
-    def write(self) -> SiteReport:
-        """Write the site of everything the cache holds for this network and recipe."""
-        return _write_site(self._site_source(), self.cache)
+    def _mending(self, work: Callable[[], Result]) -> Result:
+        """Do some work that reads artifacts, again if some had to be made again for it."""
+        for _ in range(N_MENDINGS):
+            try:
+                return work()
+            except DamagedError:
+                self._set_aside()
+                jobs = self._lost_jobs()
+                self.render(remaining(Plan(jobs, ()), self.cache.keys()))
+        return work()
+
+    def _set_aside(self) -> None:
+        """Delete what is damaged in the cache, bytes included, and remember what it was."""
+        self._count_as_lost(self.cache.set_aside())
+
+    def _count_as_lost(self, damaged: Iterable[Damaged]) -> None:
+        """Remember damaged artifacts, and name those that were not named before on stderr."""
+        new = [each for each in damaged if each not in self._told]
+        if not new:
+            return
+        self._told.update(new)
+        self._lost |= {each.key: each for each in new}
+        again = {key for job in self._lost_jobs() for key in job.keys}
+        named = ", ".join(map(str, itertools.islice(new, N_NAMED)))
+        more = f" and {len(new) - N_NAMED:,} more" if len(new) > N_NAMED else ""
+        n_gone = sum(each.key not in again for each in new)
+        gone = f"; {n_gone:,} cannot be made again with these options" if n_gone else ""
+        say_above(
+            f"Damaged in {self.cache.path}: {len(new):,} artifacts ({named}{more}), which count "
+            f"as missing{gone}."
+        )
+
+    def _lost_jobs(self) -> tuple[Job, ...]:
+        """The jobs for artifacts that were damaged, as far as they can be made again."""
+        if not self._lost:
+            return ()
+        facts, has_images = self.facts, self._images is not None
+        whole = {layer.name: layer.units for layer in facts.layers}
+        there, kinds = self.cache.keys(), self.catalogue.kinds
+        again = set(self._lost)
+        for _ in range(2):  # what is made from the network depends on what else is there again
+            jobs = jobs_of(self.asked, facts, kinds, whole, there | again, are_made=False)
+            possible = (job for job in jobs if has_images or not job.kind.needs_images)
+            found = jobs_for(possible, self._lost)
+            again = {key for job in found for key in job.keys}
+        return found
 
     def contents(self) -> Contents:
         """The contents of the site: this selection, and everything that was rendered before."""
@@ -225,7 +321,9 @@ class Atlas:
 
         begun = time.perf_counter()
         watch = self._load_network().watch(self.facts.layers)
-        record = hardest_driven(watch, pixels, spec, self.facts.sha256, displayable(photo.name))
+        record = hardest_driven(
+            watch, pixels, spec, self.facts.sha256, displayable_name(photo.name)
+        )
         return Artifact(
             key=key,
             unit=unit.id,
@@ -361,9 +459,14 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
     asked, facts = source.asked, source.facts
     jobs = _all_jobs(source, cache)
     entries: dict[str, dict[str, Entry]] = {}
-    for entry in cache.entries(key for job in jobs for key in job.keys).values():
-        if entry.kind not in source.places.left_out:
-            entries.setdefault(entry.unit, {})[entry.kind] = entry
+    there = cache.entries(key for job in jobs for key in job.keys)
+    shown = [job for job in jobs if job.kind.name not in source.places.left_out]
+    for job in shown:
+        for unit, key in job.keyed:
+            entry = there.get(key)
+            # Seals prevent damage; rows of a forged cache may be of another unit than their key.
+            if entry and (entry.unit, entry.kind) == (unit.id, job.kind.name):
+                entries.setdefault(entry.unit, {})[entry.kind] = entry
     recipes = {
         job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name
     }
@@ -397,8 +500,10 @@ def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
             bar.total = total
             bar.update(done - bar.n)
 
+        with no_garbage_collection():
+            contents = _contents(source, cache)
         return write_site(
-            _contents(source, cache),
+            contents,
             source.places.out_dir,
             base_url=source.places.base_url,
             progress=show,

@@ -83,6 +83,7 @@ def make_plan(
     kinds: Kinds = KINDS,
     *,
     has_images: bool = True,
+    lost: Sequence[Job] = (),
 ) -> Plan:
     """The jobs for everything that was asked for, and those of them that are not done.
 
@@ -95,6 +96,7 @@ def make_plan(
         done: keys of the artifacts that exist.
         kinds: all known kinds.
         has_images: whether the photographs can be read, rather than only earlier results of them.
+        lost: jobs for artifacts that were there and are to be made again, asked for or not.
 
     Raises:
         SpecError: the selection or the kinds name something unknown, or a kind was asked for that
@@ -108,9 +110,31 @@ def make_plan(
     named = find_kinds(asked.kinds, kinds)
     wanted = with_sources(named, asked, kinds)
     _refuse_impossible(asked, facts, (*named, *wanted), chosen)
-    jobs = jobs_of(asked, facts, wanted, chosen, done, has_images=has_images)
-    missing = (_missing_part(job, done) for job in jobs)
-    return Plan(jobs, tuple(job for job in missing if job.units))
+    existing = done.union(*(job.keys for job in lost))
+    jobs = jobs_of(asked, facts, wanted, chosen, existing, has_images=has_images)
+    return remaining(Plan(_with_lost(jobs, lost, kinds), ()), done)
+
+
+def remaining(plan: Plan, done: Container[str]) -> Plan:
+    """What is missing of a plan when some of it is done."""
+    missing = (_missing_part(job, done) for job in plan.asked)
+    return Plan(plan.asked, tuple(job for job in missing if job.units))
+
+
+def jobs_for(jobs: Iterable[Job], keys: Container[str]) -> tuple[Job, ...]:
+    """The parts of jobs that make certain artifacts."""
+    parts = (_done_part(job, keys) for job in jobs)
+    return tuple(job for job in parts if job.units)
+
+
+def _with_lost(jobs: tuple[Job, ...], lost: Sequence[Job], kinds: Kinds) -> tuple[Job, ...]:
+    """Jobs and those of lost artifacts beside them, in the order of making."""
+    asked = {key for job in jobs for key in job.keys}
+    others = tuple(job for job in (_missing_part(job, asked) for job in lost) if job.units)
+    if not others:
+        return jobs
+    order = {kind.name: position for position, kind in enumerate(kinds)}
+    return tuple(sorted(jobs + others, key=lambda job: (order[job.kind.name], job.layer.index)))
 
 
 def with_sources(wanted: Kinds, asked: AtlasSpec, kinds: Kinds = KINDS) -> tuple[Kind[Any], ...]:

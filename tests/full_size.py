@@ -90,11 +90,22 @@ def change_units(cache_dir: Path) -> None:
     with Cache(cache_dir) as cache:
         *_, one, other = cache.of_kind("excitatory")
         data = {entry.key: cache.read(entry.key) for entry in (one, other)}
-        for entry, another in ((one, other), (other, one)):
-            cache.execute(
-                "update artifacts set sha256 = ?, data = ? where key = ?",
-                *(another.sha256, data[another.key], entry.key),
-            )
+        pairs = ((one, other), (other, one))
+        cache.put(
+            [
+                Artifact(
+                    key=entry.key,
+                    unit=entry.unit,
+                    kind=entry.kind,
+                    width_px=another.width_px,
+                    height_px=another.height_px,
+                    numbers_json=entry.numbers_json,
+                    seconds=entry.seconds,
+                    data=data[another.key],
+                )
+                for entry, another in pairs
+            ]
+        )
 
 
 def timed(what: str, *arguments: str) -> None:

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import site_factory
 
-import atlas.cache
+import atlas.database
 from atlas.cache import FILE_NAME, SCHEMA_VERSION, Artifact, Cache, remove_cache
-from atlas.errors import CacheError
+from atlas.errors import CacheError, DamagedError
+from atlas.seals import seal
 
 BATCH = 16
 DAY_S = 24 * 3600
@@ -168,10 +169,10 @@ def test_damaged_bytes_are_found_and_not_handed_out(tmp_path):
     flip(tmp_path / FILE_NAME, batch(0)[3].data)
     with Cache(tmp_path) as cache:
         assert cache.damaged() == [batch(0)[3].key]
-        with pytest.raises(CacheError, match=r"damaged.*clean damaged"):
+        with pytest.raises(DamagedError, match="damaged; build again"):
             cache.read(batch(0)[3].key)
         assert cache.read(batch(0)[4].key) == batch(0)[4].data
-        cache.remove(cache.damaged())
+        assert [each.key for each in cache.set_aside()] == [batch(0)[3].key]
         assert len(cache.entries(one.key for one in batch(0))) == BATCH - 1
 
 
@@ -198,6 +199,21 @@ def test_a_cache_of_another_version_is_refused_and_left_as_it_was(tmp_path):
     with pytest.raises(CacheError, match=f"version {SCHEMA_VERSION + 1}.*--cache"):
         Cache(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+# What version 4 had, beside the artifacts of version 3.
+MORE_OF_4 = """
+create table slots (slot text primary key, key text not null) without rowid;
+create table old_addresses (key text primary key) without rowid;
+create table image_digests (
+    path text not null, n_bytes integer not null, mtime_ns integer not null, sha256 text not null,
+    primary key (path, n_bytes, mtime_ns)
+) without rowid;
+alter table checkpoints add column saved_at real not null default 0;
+insert into slots values ('conv1', 'k');
+insert into image_digests values ('/cat.png', 90, 1, 'aa');
+pragma user_version = 4;
+"""
 
 
 def cache_of_version_3(folder: Path, *artifacts: Artifact) -> sqlite3.Connection:
@@ -250,6 +266,122 @@ def test_what_photographs_gave_an_earlier_version_can_be_given_its_present_addre
         assert cache.keys() == {artifact("picture").key, "a" * 64, strips.key}
 
 
+def test_a_cache_of_version_4_gets_seals_where_its_bytes_are_right(tmp_path):
+    pictures = batch(0)
+    db = cache_of_version_3(tmp_path, *pictures)
+    db.executescript(MORE_OF_4)
+    facts = site_factory.network()
+    db.execute("update networks set facts = ?", (facts.to_json(),))
+    db.execute("update checkpoints set saved_at = ?", (time.time(),))
+    db.execute("update artifacts set data = x'00' where key = ?", (pictures[2].key,))
+    db.execute("update artifacts set unit = cast(x'ff' as text) where key = ?", (pictures[3].key,))
+    db.commit()
+    db.close()
+    for _ in range(2):
+        with Cache(tmp_path, must_exist=True) as cache:
+            sound = [one for one in pictures if one not in pictures[2:4]]
+            assert cache.keys() == {one.key for one in sound}
+            assert [cache.read(one.key) for one in sound] == [one.data for one in sound]
+            assert cache.facts("mine.pth 0123") == facts
+            assert cache.checkpoint("a pass").load() == b"half of it"
+            assert dict(cache.image_digests) == {("/cat.png", 90, 1): "aa"}
+            found = cache.verify()
+    assert {each.key for each in found.damaged} == {one.key for one in pictures[2:4]}
+    assert found.others == ()
+    with Cache(tmp_path) as cache:
+        assert len(cache.set_aside()) == 2
+        assert cache.verify().damaged == ()
+        assert cache.keys() == {one.key for one in sound}
+
+
+COLUMNS = ("key", "unit", "kind", "width_px", "height_px", "numbers", "seconds", "sha256")
+
+
+@pytest.mark.parametrize("column", [*COLUMNS, "data"])
+@pytest.mark.parametrize("value", ["x'ff'", "cast(x'ff' as text)", "'other'", "7", "''", "1.5"])
+def test_a_row_with_another_value_is_not_there(tmp_path, column, value):
+    one, two = artifact("one"), artifact("two")
+    with Cache(tmp_path) as cache:
+        cache.put([one, two])
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.execute(f"update artifacts set {column} = {value} where key = ?", (one.key,))
+    db.close()
+    with Cache(tmp_path) as cache:
+        lookups = set(cache.entries([one.key, two.key]))
+        if column == "data" and value == "x'ff'":  # noticed by its length
+            assert lookups == {two.key}
+        assert cache.read(two.key) == two.data
+        assert cache.keys() == lookups >= {two.key}
+        assert one.key not in lookups or column == "data"
+        assert len(cache.damaged()) == 1
+        with pytest.raises(CacheError):
+            cache.read(one.key)
+        assert len(cache.set_aside()) == 1
+        cache.put([one])
+        assert cache.read(one.key) == one.data and not cache.damaged()
+
+
+def test_damage_of_other_tables_is_named_and_dropped(tmp_path, capsys):
+    with Cache(tmp_path) as cache:
+        cache.save_facts("mine", site_factory.network())
+        cache.checkpoint("a pass").save(b"half of it")
+        cache.image_digests.update({("/cat.png", 90, 1): "aa", ("/dog.png", 9, 2): "bb"})
+        cache.put([dataclasses.replace(artifact("one"), slot="conv1")])
+        assert cache.verify().others == ()
+        cache.execute("update networks set facts = replace(facts, 'tench', 'trench')")
+        cache.execute("update checkpoints set data = x'00'")
+        cache.execute("update image_digests set sha256 = 'cc' where n_bytes = 90")
+        cache.execute("update slots set key = 'others'")
+        assert len(cache.verify().others) == 4
+        assert cache.facts("mine") is None
+        assert cache.checkpoint("a pass").load() is None
+        assert dict(cache.image_digests) == {("/dog.png", 9, 2): "bb"}
+        cache.set_aside()
+        assert cache.verify().others == ()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 and all(line.startswith("Damaged in ") for line in said)
+
+
+def test_rows_that_have_the_same_key_or_are_missing_in_the_index_are_mended(tmp_path):
+    with Cache(tmp_path) as cache:
+        for number in range(8):
+            cache.put(batch(number))
+        pages = cache.select("select rootpage from sqlite_master where name like '%autoindex%'")
+        (size,) = cache.select("pragma page_size")[0]
+        cache.execute("pragma journal_mode = delete")
+    whole = bytearray((tmp_path / FILE_NAME).read_bytes())
+    whole[whole.index(batch(3)[3].key.encode())] ^= 1  # in the table or in its index
+    (tmp_path / FILE_NAME).write_bytes(whole)
+    assert pages and size
+    with Cache(tmp_path) as cache:
+        cache.set_aside()
+        every, there = [one for number in range(8) for one in batch(number)], cache.keys()
+        cache.put([one for one in every if one.key not in there])
+        assert [cache.read(one.key) for one in every] == [one.data for one in every]
+        assert cache.verify().damaged == () and cache.verify().others == ()
+
+
+def test_a_cache_in_use_is_not_removed(tmp_path):
+    with Cache(tmp_path) as cache, Cache(tmp_path):
+        cache.put(batch(0))
+        with pytest.raises(CacheError, match=r"in use; wait for the build"):
+            remove_cache(tmp_path)
+        with pytest.raises(CacheError, match=r"in use; wait for the build"):
+            Cache(tmp_path, alone=True)
+        assert len(cache.keys()) == BATCH
+    (tmp_path / f"{FILE_NAME}.bak").write_text("mine")
+    assert remove_cache(tmp_path) >= 1
+    assert [path.name for path in tmp_path.iterdir()] == [f"{FILE_NAME}.bak"]
+
+
+def test_two_builds_share_a_cache(tmp_path):
+    with Cache(tmp_path) as one, Cache(tmp_path) as other:
+        for number in range(4):
+            (one, other)[number % 2].put(batch(number))
+            assert one.keys() == other.keys()
+            assert len(one.of_kind("excitatory")) == BATCH * (number + 1)
+
+
 def test_an_old_cache_that_cannot_be_brought_to_this_version_stays_as_it_was(tmp_path, monkeypatch):
     old = cache_of_version_3(tmp_path, *batch(0))
     (n_pages,) = old.execute("pragma page_count").fetchone()
@@ -262,7 +394,7 @@ def test_an_old_cache_that_cannot_be_brought_to_this_version_stays_as_it_was(tmp
         db.execute(f"pragma max_page_count = {n_pages}")
         return db
 
-    monkeypatch.setattr(atlas.cache.sqlite3, "connect", connect_full)
+    monkeypatch.setattr(atlas.database.sqlite3, "connect", connect_full)
     with pytest.raises(CacheError, match="free some space"):
         Cache(tmp_path)
     monkeypatch.undo()
@@ -278,7 +410,8 @@ def test_an_old_cache_that_cannot_be_brought_to_this_version_stays_as_it_was(tmp
 def test_facts_that_another_version_wrote_are_read_from_the_network_again(tmp_path):
     with Cache(tmp_path) as cache:
         for text in (FACTS_3, "{}", "not JSON"):
-            cache.execute("insert or replace into networks values (?,?)", "mine", text)
+            row = ("mine", text)
+            cache.execute("insert or replace into networks values (?,?,?)", *row, seal(row))
             assert cache.facts("mine") is None
 
 
@@ -391,8 +524,8 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, place):
 def test_a_full_disk_keeps_what_is_done(tmp_path):
     with Cache(tmp_path) as cache:
         cache.put(batch(0))
-        (n_pages,) = cache._db.execute("pragma page_count").fetchone()
-        cache._db.execute(f"pragma max_page_count = {n_pages + 8}")
+        (n_pages,) = cache._database.db.execute("pragma page_count").fetchone()
+        cache._database.db.execute(f"pragma max_page_count = {n_pages + 8}")
         with pytest.raises(CacheError, match="full; free some space"):
             cache.put(batch(1))
         assert not cache.entries(one.key for one in batch(1))
@@ -404,7 +537,7 @@ def test_a_full_disk_keeps_what_is_done(tmp_path):
 def test_a_writer_waits_for_another_and_says_so_at_last(tmp_path, cache):
     other = sqlite3.connect(cache.path, isolation_level=None)
     other.execute("begin immediate")
-    cache._db.execute("pragma busy_timeout = 50")
+    cache._database.db.execute("pragma busy_timeout = 50")
     with pytest.raises(CacheError, match="another build"):
         cache.put(batch(0))
     other.execute("rollback")
@@ -414,8 +547,8 @@ def test_a_writer_waits_for_another_and_says_so_at_last(tmp_path, cache):
 def test_remove_cache_takes_its_own_files_only(tmp_path):
     with Cache(tmp_path) as cache:
         cache.put(batch(0))
-        (tmp_path / "notes.txt").write_text("mine")
-        assert remove_cache(tmp_path) >= 1
+    (tmp_path / "notes.txt").write_text("mine")
+    assert remove_cache(tmp_path) >= 1
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     assert remove_cache(tmp_path) == 0
     assert remove_cache(tmp_path / "nowhere") == 0

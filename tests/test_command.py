@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import pickle
 import re
@@ -24,11 +25,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import atlas.cache
+import atlas.database
 from atlas import __version__
-from atlas.cache import FILE_NAME
+from atlas.cache import FILE_NAME, Artifact, Cache
 from atlas.families import find_family
 from atlas.families.demo.drawings import DRAWINGS
+from atlas.seals import seal
 from atlas.site import record
 
 ROOT = Path(__file__).parents[1]
@@ -390,7 +392,7 @@ def test_a_disk_that_fills_up_while_rendering_keeps_what_is_done(built, tmp_path
         return db
 
     more = (*DEMO, "--layers", "conv1", *copy.options)
-    monkeypatch.setattr(atlas.cache.sqlite3, "connect", connect_full)
+    monkeypatch.setattr(atlas.database.sqlite3, "connect", connect_full)
     assert_refused(run(*more), "full", "free some space", "what is done is kept")
     monkeypatch.undo()
     rendered, there = n_rendered(run(*more))
@@ -399,12 +401,13 @@ def test_a_disk_that_fills_up_while_rendering_keeps_what_is_done(built, tmp_path
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_disk_that_fills_up_while_writing_the_site_is_one_line(built, tmp_path):
+def test_a_disk_that_fills_up_while_writing_the_site_is_one_line(built, tmp_path, monkeypatch):
     out = tmp_path / "site"
-    out.mkdir()
-    (out / f"{record.PART_PREFIX}{record.FILE_NAME}").symlink_to("/dev/full")
+    new_file = record._new_file
+    monkeypatch.setattr(record, "_new_file", lambda path: os.open("/dev/full", os.O_WRONLY))
     result = run(*DEMO, *PART, "--out", out, "--cache", built.cache)
     assert_refused(result, "No space left", "free some space")
+    monkeypatch.setattr(record, "_new_file", new_file)
     assert n_rendered(run(*DEMO, *PART, "--out", out, "--cache", built.cache)) == (0, 16)
 
 
@@ -464,17 +467,99 @@ def test_clean_asks_first(built, tmp_path, monkeypatch, what):
     assert (copy.cache / FILE_NAME).exists()
 
 
-def test_damaged_pictures_are_refused_then_removed_and_made_again(built, tmp_path):
+def test_damaged_pictures_are_named_and_made_again_within_the_same_build(built, tmp_path):
     copy = built.copied_to(tmp_path)
     picture = (copy.out / "conv1" / "0002.webp").read_bytes()
     whole = bytearray((copy.cache / FILE_NAME).read_bytes())
-    whole[whole.index(picture[-40:]) + 20] ^= 0xFF
+    whole[whole.index(picture[100:160]) + 20] ^= 0xFF
     (copy.cache / FILE_NAME).write_bytes(whole)
     again = (*DEMO, *PART, "--out", tmp_path / "again", "--cache", copy.cache)
-    assert_refused(run(*again), "damaged", "clean damaged")
-    assert run("clean", "damaged", *copy.options).out == "1 damaged pictures removed.\n"
-    assert n_rendered(run(*again)) == (1, 15)
+    assert run("verify", *copy.options).code == 1
+    result = run(*again)
+    assert n_rendered(result) == (1, 15)
+    (line,) = [line for line in re.split(r"[\r\n]+", result.err) if "Damaged" in line]
+    assert "1 artifacts (excitatory of conv1:2), which count as missing." in line
+    assert run("verify", *copy.options).code == 0
+    assert run("clean", "damaged", *copy.options).out == "0 damaged pictures removed.\n"
     assert (tmp_path / "again" / "conv1" / "0002.webp").read_bytes() == picture
+
+
+def test_verify_names_what_is_damaged_and_repair_lets_a_build_mend_it(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    before = {path: path.read_bytes() for path in copy.out.rglob("*.*") if path.is_file()}
+    sound = run("verify", *copy.options)
+    assert sound.code == 0 and "excitatory         8 sound" in sound.out
+    assert "63 files as they were written" in sound.out
+    page = copy.out / "conv1" / "0002.html"
+    page.write_bytes(page.read_bytes().replace(b"Unit 2", b"Eunice", 1))
+    with sqlite3.connect(copy.cache / FILE_NAME) as db:
+        db.execute("update artifacts set numbers = '{}' where unit = 'fc:1' and kind = 'filter'")
+        db.execute("update networks set facts = '{}'")
+    db.close()
+    for options in ((), ("--repair",)):
+        found = run("verify", *options, *copy.options)
+        assert found.code == 1
+        assert "  damaged: filter of fc:1\n" in found.out
+        assert "  damaged: facts of demo" in found.out
+        assert "  changed: conv1/0002.html\n" in found.out
+    assert n_rendered(run(*DEMO, *PART, *copy.options)) == (1, 15)
+    assert run("verify", *copy.options).code == 0
+    assert {path: path.read_bytes() for path in before if path.name != record.FILE_NAME} == {
+        path: data for path, data in before.items() if path.name != record.FILE_NAME
+    }
+
+
+def test_verify_of_nothing_finds_nothing(folders):
+    assert run("verify", *folders.options).code == 0
+    assert not folders.cache.exists()
+
+
+def test_nothing_is_cleaned_while_a_build_runs(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    asked = (*DEMO, *copy.options)
+    process = start("build.py", *asked, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    seen = b""
+    while b"excitatory " not in seen:
+        chunk = os.read(process.stderr.fileno(), 1000)
+        assert chunk, seen.decode()
+        seen += chunk
+    for what in ("cache", "damaged", "likes"):
+        assert_refused(run("clean", what, "--yes", *copy.options), "in use", "wait for the build")
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    (copy.cache / "notes.txt").write_text("mine")
+    assert run("clean", "cache", "--yes", *copy.options).code == 0
+    assert [path.name for path in copy.cache.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/tmp/outside/x", "con", "a\\b", "x" * 300])
+def test_a_cache_of_others_cannot_write_outside(built, tmp_path, name):
+    """Its layers have other names, and all its seals are right."""
+    copy = built.copied_to(tmp_path)
+    with sqlite3.connect(copy.cache / FILE_NAME) as db:
+        ((source, facts, _),) = db.execute("select * from networks").fetchall()
+        row = (source, facts.replace('"name":"conv1"', f'"name":{json.dumps(name)}'))
+        assert row[1] != facts
+        db.execute("update networks set facts = ?, seal = ?", (row[1], seal(row)))
+    db.close()
+    before = {path for path in tmp_path.rglob("*") if "new" not in path.parts}
+    result = run(*DEMO, *PART, "--out", tmp_path / "new", "--cache", copy.cache)
+    assert n_rendered(result) == (0, 16)  # such facts are not used but read anew
+    inside = {path for path in tmp_path.rglob("*") if path.is_relative_to(tmp_path / "new")}
+    assert {*tmp_path.rglob("*")} - inside <= before | {copy.cache / f"{FILE_NAME}-inuse"}
+    assert (tmp_path / "new" / "conv1" / "0001.html").exists()
+
+
+def test_rows_of_a_forged_cache_are_not_shown_for_other_units(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    with Cache(copy.cache) as cache:
+        one = cache.of_kind("excitatory")[0]
+        data = cache.read(one.key)
+        forged = Artifact(one.key, "../../x:1", one.kind, 64, 64, one.numbers_json, 0.0, data)
+        cache.put([forged])
+    result = run(*DEMO, *PART, "--out", tmp_path / "new", "--cache", copy.cache)
+    assert result.code == 0
+    assert not [*tmp_path.rglob("x*")]
 
 
 @pytest.mark.parametrize("what", ["damaged", "likes"])

@@ -237,12 +237,12 @@ def put_back_to_version_3(cache_dir: Path, weights_sha256: str) -> None:
             text = json.dumps(shared, sort_keys=True, separators=(",", ":")) + unit
             old_key = hashlib.sha256(text.encode()).hexdigest()
             db.execute("update artifacts set key = ? where key = ?", (old_key, key))
-    db.execute("update networks set facts = '{}'")
     db.commit()
     db.executescript(
         """
         drop table slots; drop table old_addresses; drop table image_digests;
-        drop table checkpoints;
+        drop table checkpoints; drop table seals; drop table networks;
+        create table networks (source text primary key, facts text not null) without rowid;
         create table checkpoints (key text primary key, data blob not null);
         pragma user_version = 3;
         """

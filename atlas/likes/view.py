@@ -11,7 +11,7 @@ from atlas.likes import LikeRecord
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Head, Link, layer_link, picture_alt
-from atlas.text import displayable
+from atlas.text import displayable_name
 from atlas.units import Layer
 from atlas.vocabulary import score_of
 
@@ -81,7 +81,7 @@ def like_record(entry: Entry) -> LikeRecord:
     Earlier versions kept names as they were, which some files cannot hold.
     """
     record = entry.record(LikeRecord, "logit")
-    shown = displayable(record.name)
+    shown = displayable_name(record.name)
     return record if shown == record.name else dataclasses.replace(record, name=shown)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import jinja2
 from atlas.errors import SiteError
 from atlas.site import record
 from atlas.site.forked import can_fork, forked
+from atlas.site.guard import not_ours
 from atlas.site.outputs import Output
 
 WORTH_FORKING = 2000  # outputs: for fewer, starting processes takes longer than it saves
@@ -27,6 +28,7 @@ class File(NamedTuple):
 
     output: Output
     n_bytes: int
+    of_bytes: str  # digest of its bytes
     written: bool  # False if the file already had these bytes
 
 
@@ -34,13 +36,17 @@ class Maker:
     """Produces outputs and writes those that differ from the existing files.
 
     `sizes` gives the sizes of the existing files in bytes, by path. `read` returns an artifact's
-    bytes; it is only called in the thread that calls `make`.
+    bytes; it is only called in the thread that calls `make`. Files in `unsure` may be somebody
+    else's: they are not overwritten.
     """
 
-    def __init__(self, out_dir: Path, sizes: Mapping[str, int], read: Read) -> None:
+    def __init__(
+        self, out_dir: Path, sizes: Mapping[str, int], read: Read, unsure: Collection[str] = ()
+    ) -> None:
         self.out_dir = out_dir
         self._sizes = sizes
         self._read = read
+        self._unsure = unsure
 
     def make(self, outputs: Sequence[Output]) -> Iterator[File]:
         """Make outputs: pages in processes if they are many, everything else in threads.
@@ -51,15 +57,15 @@ class Maker:
         """
         if can_fork() and len(outputs) > WORTH_FORKING:
             pages = [output for output in outputs if not output.artifacts]
-            for position, (n_bytes, written) in forked(self._make_page, pages):
-                yield File(pages[position], n_bytes, written)
+            for position, made in forked(self._make_page, pages):
+                yield File(pages[position], *made)
             outputs = [output for output in outputs if output.artifacts]
         yield from self._make_in_threads(outputs)
 
-    def _make_page(self, output: Output) -> tuple[int, bool]:
-        """Make a page in a process; return its size in bytes and whether it was written."""
+    def _make_page(self, output: Output) -> tuple[int, str, bool]:
+        """Make a page in a process; return what there is to know of the file."""
         file = self._make(output, ())
-        return file.n_bytes, file.written
+        return file.n_bytes, file.of_bytes, file.written
 
     def _make_in_threads(self, outputs: Sequence[Output]) -> Iterator[File]:
         reader = _ArtifactReader(outputs, self._read)
@@ -89,18 +95,22 @@ class Maker:
             produced = output.produce(data)
         except jinja2.TemplateError:
             raise  # some of them are an OSError as well
-        except OSError as error:
+        except (OSError, ValueError, ArithmeticError) as error:
+            if not output.artifacts:
+                raise
             raise SiteError(
-                f"a picture for {output.path} cannot be read: {error}; "
-                "remove damaged pictures with the command `clean damaged`, then build again"
+                f"a picture for {output.path} cannot be read: {error}; it is not one that this "
+                "program made: give another folder with --cache"
             ) from error
         path = self.out_dir / output.path
         is_unchanged = (
             self._sizes.get(output.path) == len(produced) and path.read_bytes() == produced
         )
         if not is_unchanged:
+            if output.path in self._unsure:
+                raise not_ours(self.out_dir, [output.path])
             record.write_whole(path, produced)
-        return File(output, len(produced), not is_unchanged)
+        return File(output, len(produced), record.digest_of_bytes(produced), not is_unchanged)
 
 
 class _ArtifactReader:

@@ -9,19 +9,18 @@ taken up.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import gc
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atlas.errors import SiteError
+from atlas import paths
+from atlas.errors import SiteError, remedy_for
+from atlas.heap import no_garbage_collection
 from atlas.paths import INDEX
-from atlas.site import record
+from atlas.site import guard, record
 from atlas.site.budget import Part, parts_of
 from atlas.site.contents import Contents
 from atlas.site.maker import Maker
@@ -32,8 +31,6 @@ from atlas.site.resources import PACKAGE_DIR, STATIC_DIR, TEMPLATES_DIR, holds_p
 from atlas.site.templates import Templates
 
 ShowProgress = Callable[[int, int], None]
-
-GENERATOR = b'name="generator" content="network-atlas"'
 
 
 @dataclass(frozen=True)
@@ -86,29 +83,32 @@ def write_site(
         static_dir: style sheet, scripts and favicon.
 
     Raises:
-        SiteError: the folder cannot be written, is full, holds someone else's site, or a
-            picture cannot be read.
+        SiteError: the folder cannot be written, is full, holds files of someone else that would
+            be overwritten, or a picture cannot be read.
+        DamagedError: an artifact is damaged; it can be made again.
     """
     started = time.perf_counter()
+    guard.refuse_unsafe(paths.layer_page(layer.name) for layer in contents.facts.layers)
     templates = Templates(templates_dir, static_dir, contents, site_of(contents, base_url))
     program = _program(templates, static_dir, contents)
     inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
     try:
         _prepare(out_dir)
-        recorded = record.load(out_dir)
-        sizes = record.sizes(out_dir, {INDEX, *recorded.files})
-        _refuse_foreign(out_dir, recorded, sizes)
-        if recorded.inputs == inputs and _all_there(recorded, sizes):
-            made, n_written, n_removed = recorded.files, 0, 0
-        else:
-            with _no_garbage_collection():
-                outputs = plan_outputs(contents, templates, static_dir, program)
-                sizes |= record.sizes(out_dir, (output.path for output in outputs))
-                changes = decide(outputs, recorded.files, sizes)
-                maker = Maker(out_dir, sizes, contents.read)
-                made, n_written = _apply(changes, inputs, maker, progress)
-            n_removed = len(changes.removed)
-        _remove_parts(out_dir, sizes)
+        with guard.site_lock(out_dir):
+            recorded = record.load(out_dir)
+            sizes = record.sizes(out_dir, {INDEX, *recorded.files})
+            if recorded.inputs == inputs and _all_there(recorded, sizes):
+                made, n_written, n_removed = recorded.files, 0, 0
+            else:
+                with no_garbage_collection():
+                    outputs = plan_outputs(contents, templates, static_dir, program)
+                    sizes |= record.sizes(out_dir, (output.path for output in outputs))
+                    unsure = _refuse(out_dir, outputs, recorded, sizes)
+                    changes = decide(outputs, recorded.files, sizes)
+                    maker = Maker(out_dir, sizes, contents.read, unsure)
+                    made, n_written = _apply(changes, inputs, maker, unsure, progress)
+                n_removed = len(changes.removed)
+            _remove_parts(out_dir, sizes)
     except OSError as error:
         raise _explain(out_dir, error) from error
     return SiteReport(
@@ -123,15 +123,24 @@ def write_site(
     )
 
 
-def prepare_folder(out_dir: Path) -> None:
+def prepare_folder(out_dir: Path, layers: Iterable[str] = ()) -> None:
     """Make the site's folder, so that one that cannot hold a site is found before any work.
 
+    Args:
+        out_dir: the folder.
+        layers: names of the layers, which have folders in it.
+
     Raises:
-        SiteError: it cannot be written, or holds someone else's site.
+        SiteError: it cannot be written, or holds files of someone else that would be overwritten.
     """
     try:
         _prepare(out_dir)
-        _refuse_foreign(out_dir, record.load(out_dir), record.sizes(out_dir, [INDEX]))
+        pages = [paths.layer_page(layer) for layer in layers]
+        guard.refuse_unsafe(pages)
+        guard.refuse_links(out_dir, layers)
+        sizes = record.sizes(out_dir, [INDEX, *pages])
+        ours = [path for path in sizes if paths.is_ours(path)]
+        guard.refuse_foreign(out_dir, ours, record.load(out_dir), sizes)
         tempfile.TemporaryFile(dir=out_dir).close()
     except OSError as error:
         raise _explain(out_dir, error) from error
@@ -141,16 +150,20 @@ def remove_site(out_dir: Path) -> int:
     """Remove what earlier builds wrote to a folder, nothing else; returns how many files.
 
     Raises:
-        SiteError: a file cannot be removed.
+        SiteError: a file cannot be removed, or a build is writing the site.
     """
-    made = record.load(out_dir).files
-    there = record.sizes(out_dir, made)
+    if not out_dir.is_dir():
+        return 0
     try:
-        _remove(out_dir, [path for path in made if path in there])
-        (out_dir / record.FILE_NAME).unlink(missing_ok=True)
+        with guard.site_lock_at_once(out_dir):
+            made = record.load(out_dir).files
+            sizes = record.sizes(out_dir, made)
+            there = [path for path in made if sizes.get(path, -1) >= 0]
+            _remove(out_dir, there)
+            (out_dir / record.FILE_NAME).unlink(missing_ok=True)
     except OSError as error:
         raise _explain(out_dir, error) from error
-    return len(there.keys() & made.keys())
+    return len(there)
 
 
 def decide(
@@ -161,7 +174,8 @@ def decide(
     kept = {}
     for output in outputs:
         made = recorded.get(output.path)
-        if made and made == Made(output.digest, sizes.get(output.path, -1)):
+        is_there = made and sizes.get(output.path) == made.n_bytes and made.of_bytes
+        if made and is_there and made.digest == output.digest:
             kept[output.path] = made
         else:
             stale.append(output)
@@ -173,18 +187,6 @@ def decide(
         removed=tuple(path for path in obsolete if path in sizes),
         forgotten=bool(obsolete),
     )
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Views are millions of objects without cycles; to look for some takes a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _program(templates: Templates, static_dir: Path, contents: Contents) -> str:
@@ -204,19 +206,24 @@ def _all_there(recorded: Record, sizes: Mapping[str, int]) -> bool:
 
 
 def _apply(
-    changes: Changes, inputs: str, maker: Maker, progress: ShowProgress
+    changes: Changes,
+    inputs: str,
+    maker: Maker,
+    unsure: Collection[str],
+    progress: ShowProgress,
 ) -> tuple[Mapping[str, Made], int]:
     """Make what is stale and remove what is obsolete; return the record's files and the writes."""
     out_dir, made = maker.out_dir, dict(changes.kept)
     n_written = 0
     if changes.stale or changes.forgotten:
-        unsure = [*(output.path for output in changes.stale), *changes.removed]
-        record.save(out_dir, Record(made | {path: Made("", 0) for path in unsure}))
+        stale = [*(output.path for output in changes.stale), *changes.removed]
+        marked = {path: Made("", 0) for path in stale if path not in unsure}
+        record.save(out_dir, Record(made | marked))
         for folder in sorted({(out_dir / output.path).parent for output in changes.stale}):
             folder.mkdir(parents=True, exist_ok=True)
         total = len(made) + len(changes.stale)
         for file in maker.make(changes.stale):
-            made[file.output.path] = Made(file.output.digest, file.n_bytes)
+            made[file.output.path] = Made(file.output.digest, file.n_bytes, file.of_bytes)
             n_written += file.written
             progress(len(made), total)
         _remove(out_dir, changes.removed)
@@ -232,15 +239,14 @@ def _prepare(out_dir: Path) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
 
 
-def _refuse_foreign(out_dir: Path, recorded: Record, sizes: Mapping[str, int]) -> None:
-    """Another site's front page would be lost; everything else there is left alone."""
-    if recorded.files or INDEX not in sizes:
-        return
-    if GENERATOR not in (out_dir / INDEX).read_bytes():
-        raise SiteError(
-            f"{out_dir} has an index.html that is not an atlas; "
-            "give an empty folder with --out, or move that file away"
-        )
+def _refuse(
+    out_dir: Path, outputs: Sequence[Output], recorded: Record, sizes: Mapping[str, int]
+) -> frozenset[str]:
+    """Refuse what would leave the site or overwrite what is not ours; files that may be ours."""
+    asked = [output.path for output in outputs]
+    guard.refuse_unsafe(asked)
+    guard.refuse_links(out_dir, (path.rpartition("/")[0] for path in asked))
+    return guard.refuse_foreign(out_dir, asked, recorded, sizes)
 
 
 def _remove(out_dir: Path, paths: Iterable[str]) -> None:
@@ -262,11 +268,7 @@ def _remove_parts(out_dir: Path, sizes: Iterable[str]) -> None:
 
 
 def _explain(out_dir: Path, error: OSError) -> SiteError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = "free some space, or give another folder with --out; then build again"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        remedy = "give a folder that can be written with --out"
-    else:
-        remedy = "mend that, or give another folder with --out"
     where = error.filename or out_dir
-    return SiteError(f"cannot write {where}: {error.strerror or error}; {remedy}")
+    return SiteError(
+        f"cannot write {where}: {error.strerror or error}; {remedy_for(error, '--out')}"
+    )
