@@ -228,5 +228,5 @@ def test_a_damaged_checkpoint_is_dropped_with_a_word(folders, many):
         db.execute("update checkpoints set data = ?", (changed,))
     result = run(*asked)
     assert n_rendered(result)[0] == 3
-    assert "saved state of the pass over the photographs is damaged" in result.err
+    assert "an interrupted pass; it begins anew" in result.err
     assert record(folders).n_images == 601
