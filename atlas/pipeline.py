@@ -171,6 +171,7 @@ class Atlas:
         Raises:
             AtlasError: what was asked for cannot be made, or the site cannot be written.
         """
+        self._seconds = {}
         plan = self.plan()
         self.render(plan)
         notes = self._photograph_notes()

@@ -1,0 +1,44 @@
+"""Builds the demo again and again in one process, and prints what the process holds after each.
+
+Run: python tests/soak.py 50 [a layer, or nothing for the whole preview]
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from atlas.asked import AtlasSpec, Selection
+from atlas.pipeline import Atlas, Places
+
+
+def held() -> dict[str, int]:
+    """Memory in use in bytes, open files and threads of this process (Linux)."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return {
+        "memory_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "n_files": len(list(Path("/proc/self/fd").iterdir())),
+        "n_threads": len(list(Path("/proc/self/task").iterdir())),
+        "n_python_threads": threading.active_count(),
+    }
+
+
+def build_once(layers: tuple[str, ...]) -> None:
+    """Build the demo's preview into new folders."""
+    asked = AtlasSpec(family="demo", preset="preview", selection=Selection(layers=layers))
+    with tempfile.TemporaryDirectory() as folder:
+        places = Places(Path(folder, "site"), Path(folder, "cache"), device="cpu")
+        with Atlas(asked, places) as atlas:
+            atlas.build()
+
+
+if __name__ == "__main__":
+    for _ in range(int(sys.argv[1])):
+        build_once(tuple(sys.argv[2:]))
+        print(json.dumps(held()), flush=True)
