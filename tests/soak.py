@@ -18,7 +18,7 @@ from atlas.pipeline import Atlas, Places
 
 
 def held() -> dict[str, int]:
-    """Memory in use in bytes, open files and threads of this process (Linux)."""
+    """Memory in use in bytes, open files, threads and Python objects of this process (Linux)."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return {
@@ -26,6 +26,7 @@ def held() -> dict[str, int]:
         "n_files": len(list(Path("/proc/self/fd").iterdir())),
         "n_threads": len(list(Path("/proc/self/task").iterdir())),
         "n_python_threads": threading.active_count(),
+        "n_objects": len(gc.get_objects()),
     }
 
 

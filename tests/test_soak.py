@@ -12,9 +12,10 @@ import pytest
 
 import atlas
 
-N_BUILDS = int(os.environ.get("ATLAS_TEST_BUILDS", "8"))
+N_BUILDS = int(os.environ.get("ATLAS_TEST_BUILDS", "6"))
 N_FIRST = 3  # builds after which libraries have loaded and kept what they keep
-MAX_GROWTH_BYTES = 2 * 2**20  # for each build
+MAX_OBJECTS = 1000  # more after each build: torch.fx keeps the source of every graph it compiles
+MAX_MORE_BYTES = 100 * 2**20  # the C library takes memory in steps of 64 MiB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -29,5 +30,5 @@ def test_many_builds_in_one_process_hold_no_more_than_the_first():
     assert last["n_files"] <= first["n_files"]
     assert last["n_threads"] <= first["n_threads"] + 1
     assert last["n_python_threads"] <= first["n_python_threads"]
-    n_more = last["memory_bytes"] - first["memory_bytes"]
-    assert n_more < MAX_GROWTH_BYTES * (N_BUILDS - N_FIRST)
+    assert last["n_objects"] - first["n_objects"] < MAX_OBJECTS * (N_BUILDS - N_FIRST)
+    assert last["memory_bytes"] - first["memory_bytes"] < MAX_MORE_BYTES

@@ -18,16 +18,7 @@ DEMO = ("--demo", "--preset", "preview", "--layers", "conv1", "--units", "0-1", 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize(
     "streams",
-    [
-        "2>/dev/full",
-        ">/dev/full",
-        ">/dev/full 2>&1",
-        "2>&-",
-        ">&-",
-        ">&- 2>&-",
-        "| true",
-        "2>&1 | true",
-    ],
+    [">/dev/full 2>&1", ">&- 2>&-", "2>&1 | true"],
 )
 def test_nobody_need_read_what_a_build_prints(tmp_path, streams):
     places = f"--cache {tmp_path / 'cache'} --out {tmp_path / 'site'}"
