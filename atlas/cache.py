@@ -25,11 +25,12 @@ from atlas.errors import CacheError, DamagedError
 from atlas.heap import no_garbage_collection
 from atlas.locks import BusyError, Lock
 from atlas.records import RecordType, from_json
-from atlas.seals import seal, sha256_of, spelled
+from atlas.seals import seal, sha256_of
+from atlas.text import displayable
 from atlas.typed import fits
 from atlas.units import NetworkFacts, ScoreName
 
-SCHEMA_VERSION = 5  # raise it when the tables change, and add to _MIGRATIONS
+SCHEMA_VERSION = 4  # raise it when the tables change, and add to _MIGRATIONS
 FILE_NAME = "atlas.sqlite"
 LOCK_NAME = FILE_NAME + "-inuse"
 FILE_NAMES = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}-journal")
@@ -83,33 +84,18 @@ create table if not exists image_digests (
     primary key (path, n_bytes, mtime_ns)
 ) without rowid;
 """
+# Facts are deleted so that they are read from the network again. Artifacts of the kind `similar`
+# are deleted because their keys are computed differently now. Keys of the kinds `natural` and
+# `examples` are listed, so that they can be replaced by new ones. Rows get their seals after this.
 _MIGRATIONS = {
-    # Facts are deleted so that they are read from the network again. Artifacts of the kind
-    # `similar` are deleted because their keys are computed differently now. Keys of the kinds
-    # `natural` and `examples` are listed, so that they can be replaced by new ones.
-    3: """
+    3: f"""
 alter table checkpoints add column saved_at real not null default 0;
-update checkpoints set saved_at = cast(strftime('%s', 'now') as real);
-delete from networks;
-delete from artifacts where kind = 'similar';
-create table slots (slot text primary key, key text not null) without rowid;
-create table old_addresses (key text primary key) without rowid;
-create table image_digests (
-    path blob not null,
-    n_bytes integer not null,
-    mtime_ns integer not null,
-    sha256 text not null,
-    primary key (path, n_bytes, mtime_ns)
-) without rowid;
-insert into old_addresses select key from artifacts where kind in ('natural', 'examples');
-""",
-    # Rows get their seals after this.
-    4: """
-create table seals (key text primary key, seal text not null) without rowid;
-alter table slots add column seal text not null default '';
-alter table networks add column seal text not null default '';
 alter table checkpoints add column seal text not null default '';
-alter table image_digests add column seal text not null default '';
+update checkpoints set saved_at = cast(strftime('%s', 'now') as real);
+drop table networks;
+delete from artifacts where kind = 'similar';
+{_SCHEMA};
+insert into old_addresses select key from artifacts where kind in ('natural', 'examples');
 """,
 }
 OTHER_TABLES = {  # and what a row of each is called
@@ -164,8 +150,8 @@ class Entry:
             return from_json(record_type, self.numbers_json, score)
         except (TypeError, ValueError, AttributeError, RecursionError) as error:
             raise CacheError(
-                f"the numbers of {spelled(self.kind)} of {spelled(self.unit)} in the cache were "
-                "not made by this program; give another folder with --cache"
+                f"the numbers of {displayable(self.kind, 60)} of {displayable(self.unit, 60)} in "
+                "the cache were not made by this program; give another folder with --cache"
             ) from error
 
 
@@ -177,7 +163,7 @@ class Damaged(NamedTuple):
     kind: str
 
     def __str__(self) -> str:
-        return f"{spelled(self.kind)} of {spelled(self.unit)}"
+        return f"{displayable(self.kind, 60)} of {displayable(self.unit, 60)}"
 
 
 @dataclass(frozen=True)
@@ -278,7 +264,7 @@ class Cache:
         query = "select data, sha256 from artifacts where key = ?"
         rows = self._database.select(query, key)
         if not rows and key in self._all():
-            raise DamagedError(f"the index of {self.path} has lost artifact {spelled(key, 12)}")
+            raise DamagedError(f"the index of {self.path} has lost artifact {displayable(key, 12)}")
         if not rows:
             raise CacheError(f"{self.path} has no artifact {key[:12]}; run the build again")
         data, digest = rows[0]
@@ -385,7 +371,8 @@ class Cache:
         for *row, sealed in self._database.select(query, source):
             if seal(row) != sealed:
                 say_above(
-                    f"Damaged in {self.path}: facts of {spelled(source)}; they are read anew."
+                    f"Damaged in {self.path}: facts of {displayable(source, 60)}; "
+                    "they are read anew."
                 )
                 return None
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
@@ -491,10 +478,10 @@ class Cache:
         for table, noun in OTHER_TABLES.items():
             for row in self._database.select(f"select * from {table}"):
                 if _seal_of(table, row[:-1]) != row[-1]:
-                    yield f"{noun} {spelled(row[0], 40)}"
+                    yield f"{noun} {displayable(str(row[0]), 40)}"
         for (line,) in self.select("pragma quick_check(5)"):
             if line != "ok":
-                yield f"the file itself: {spelled(line, 100)}"
+                yield f"the file itself: {displayable(line, 100)}"
 
     def _prepare(self) -> None:
         is_current = self._checked_version() == SCHEMA_VERSION
@@ -540,21 +527,10 @@ class Cache:
             if _is_text(columns) and self._has_bytes(rowid, columns[7]):
                 seals.append((columns[0], seal(columns)))
         db.executemany("insert or replace into seals values (?,?)", seals)
-        for table, key in (("slots", "slot"), ("networks", "source")):
-            rows = select(f"select * from {table}")
-            db.executemany(
-                f"update {table} set seal = ? where {key} = ?",
-                [(seal(row), row[0]) for *row, _ in rows if _is_text(row)],
-            )
         rows = select("select key, data, saved_at from checkpoints")
         db.executemany(
             "update checkpoints set seal = ? where key = ?",
             [(_checkpoint_seal(*row), row[0]) for row in rows],
-        )
-        rows = [row for *row, _ in select("select * from image_digests") if _is_text(row)]
-        db.executemany(
-            "insert or replace into image_digests values (?,?,?,?,?)",
-            [(*row, seal(row)) for row in rows],
         )
 
 
@@ -738,4 +714,4 @@ def _has_surrogates(text: str) -> bool:
 
 
 def _text(column: object) -> str:
-    return column if isinstance(column, str) else spelled(column)
+    return column if isinstance(column, str) else displayable(str(column), 60)

@@ -32,10 +32,10 @@ from atlas.likes.view import like_record
 from atlas.memory import too_little
 from atlas.pipeline import Atlas, Places, Status
 from atlas.plan import with_sources
-from atlas.seals import spelled
 from atlas.selection import parse_ranges
 from atlas.serving import ADDRESS, Server
 from atlas.site.resources import IS_CLONE
+from atlas.text import displayable
 from atlas.units import NetworkFacts
 from atlas.vocabulary import score_of
 
@@ -562,7 +562,7 @@ def _warn(parts: Sequence[Part]) -> None:
 
 def _show_findings(cache: Path, found: Findings) -> int:
     """What was found in a cache; returns how much of it is damaged."""
-    n_damaged = Counter(spelled(each.kind) for each in found.damaged)
+    n_damaged = Counter(displayable(each.kind) for each in found.damaged)
     say(f"Cache {cache}")
     for kind in sorted({*found.n_sound, *n_damaged}):
         damaged = f"  {n_damaged[kind]:,} damaged" if n_damaged[kind] else ""
@@ -578,7 +578,7 @@ def _show_site_findings(out: Path, found: SiteFindings) -> int:
     say(f"Site {out}\n  {found.n_right:,} files as they were written{unknown}")
     for word, names in (("changed", found.changed), ("missing", found.missing)):
         for path in names:
-            say(f"  {word}: {spelled(path, 200)}")
+            say(f"  {word}: {displayable(path, 200)}")
     return len(found.changed) + len(found.missing)
 
 

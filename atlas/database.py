@@ -11,7 +11,7 @@ from typing import Any
 
 from atlas.errors import CacheError, remedy_for
 from atlas.locks import file_system, is_shared_by_machines, why_no_locks
-from atlas.seals import spelled
+from atlas.text import displayable
 
 TIMEOUT_S = 60.0  # how long to wait for another process that writes
 DAMAGE = (
@@ -121,7 +121,7 @@ class Database:
             said, remedy = "not enough memory", "close other programs, then build again"
         else:
             said, remedy = self._what_writing_says(said)
-        return CacheError(f"cannot use the cache {self.path}: {spelled(said, 200)}; {remedy}")
+        return CacheError(f"cannot use the cache {self.path}: {displayable(said, 200)}; {remedy}")
 
     def _what_writing_says(self, said: str) -> tuple[str, str]:
         """The cause and remedy of an error for which SQLite has no number: try it in the folder."""

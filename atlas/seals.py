@@ -22,9 +22,3 @@ def seal(columns: Sequence[Any]) -> str:
 def sha256_of(data: bytes) -> str:
     """The digest of an artifact's bytes."""
     return hashlib.sha256(data).hexdigest()
-
-
-def spelled(text: object, n_max: int = 60) -> str:
-    """Text from a damaged or foreign file as it can be shown: one short line of ASCII."""
-    shown = ascii(text)[1:-1] if isinstance(text, str) else ascii(text)
-    return shown if len(shown) <= n_max else shown[: n_max - 3] + "..."

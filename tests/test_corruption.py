@@ -243,7 +243,7 @@ def in_facts_and_schema() -> Iterator[tuple[str, Corrupt]]:
         ("{", "["),
     ):
         yield f"facts {old}", sql(f"update networks set facts = replace(facts, '{old}', '{new}')")
-    for version in (0, 1, 2, 3, 4, 6, 99):
+    for version in (0, 1, 2, 3, 5, 6, 99):
         yield f"version {version}", sql(f"pragma user_version = {version}")
     for table in ("artifacts", "seals", "slots", "networks", "checkpoints", "image_digests"):
         yield f"no table {table}", sql(f"drop table {table}")

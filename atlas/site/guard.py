@@ -10,9 +10,9 @@ from atlas import paths
 from atlas.console import say_above
 from atlas.errors import SiteError
 from atlas.locks import BusyError, Lock, patient_lock
-from atlas.seals import spelled
 from atlas.site import record
 from atlas.site.record import Record
+from atlas.text import displayable
 
 GENERATOR = b'name="generator" content="network-atlas"'
 HEAD_BYTES = 4096  # of a page, in which its generator is named
@@ -28,7 +28,7 @@ def refuse_unsafe(asked: Iterable[str]) -> None:
     for path in asked:
         if not paths.is_ours(path):
             raise SiteError(
-                f"the name {spelled(path)} cannot be a file of a site; a cache with such names "
+                f"the name {displayable(path)} cannot be a file of a site; a cache with such names "
                 "was not made by this program: give another folder with --cache"
             )
 
