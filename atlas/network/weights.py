@@ -109,27 +109,6 @@ def open_weights(path: Path) -> Iterator[Weights]:
         yield Weights(path, _without_prefix(_tensors(content, path)), read)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """All tensors of a weights file, in float32 unless they are whole numbers.
-
-    Raises:
-        NetworkError: the file is not a weights file, is damaged, or has code in it; or a tensor is
-            no plain one.
-    """
-    with open_weights(path) as weights:
-        for key, tensor in weights.tensors.items():
-            if tensor.dtype is None:
-                raise NetworkError(
-                    f"{path} has a tensor that is {tensor.type_name}: {displayable(key, 80)}; "
-                    "save plain tensors"
-                )
-        return {key: _float32(weights.read(key)) for key in weights.tensors}
-
-
-def _float32(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor.contiguous()
-
-
 def _open(path: Path, file: BinaryIO) -> tuple[Any, Callable[[StoredTensor], Tensor]]:
     """What is in the file, None if it is no weights file, and how its tensors are read."""
     first_bytes = file.read(9)
