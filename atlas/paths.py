@@ -1,8 +1,7 @@
 """Paths of the pages, pictures, sheets and folders of a site.
 
-No other module of the package spells one; templates link to the front pages by their names. All
-paths are relative to the site's root, with forward slashes. The scripts of the pages are given the
-patterns of paths.
+No other module of the package spells one. Templates see this module as `paths`, and the scripts of
+the pages are given the patterns. All paths are relative to the site's root, with forward slashes.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Templates:
         )
         inlined = {name: _Inlined(static_dir / name) for name in ("js/lost.js", "css/lost.css")}
         sections = _SectionMacros(self._environment)
-        self._environment.globals.update(site=site, inlined=inlined, sections=sections)
+        self._environment.globals.update(site=site, paths=paths, inlined=inlined, sections=sections)
         names = (name for name in loader.list_templates() if name.endswith(".html"))
         sources = [loader.get_source(self._environment, name)[0] for name in names]
         parts = [*sources, repr(site), *(part.source for part in inlined.values())]
