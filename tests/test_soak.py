@@ -14,9 +14,8 @@ import atlas
 
 N_BUILDS = int(os.environ.get("ATLAS_TEST_BUILDS", "6"))
 N_FIRST = 3  # builds after which libraries have loaded and kept what they keep
-# More after each build, since torch.fx keeps the source of every graph that it compiles.
-MAX_OBJECTS = 1000
-MAX_HEAP_BYTES = 2**19
+MAX_OBJECTS = 50  # more after each build
+MAX_HEAP_BYTES = 2**16
 MAX_MORE_BYTES = 100 * 2**20  # the C library takes memory in steps of 64 MiB
 
 
