@@ -232,7 +232,10 @@ def medians_in_turns(
 
 
 def _step_and_rest(device: torch.device, stage: Stage, run: Run) -> tuple[float, float]:
-    """Seconds of one step, and of a run without its steps."""
+    """Seconds of one step, and of a run without its steps.
+
+    On a busy machine fewer steps may take longer; the whole run then counts as steps.
+    """
     times = []
     for n_steps in (1, 1 + N_STEPS):
         wait(device)
@@ -241,7 +244,7 @@ def _step_and_rest(device: torch.device, stage: Stage, run: Run) -> tuple[float,
         wait(device)
         times.append(time.perf_counter() - begun)
     step = (times[1] - times[0]) / N_STEPS
-    return step, times[0] - step
+    return (step, times[0] - step) if step > 0 else (times[1] / (1 + N_STEPS), 0.0)
 
 
 def run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage: Stage) -> None:
