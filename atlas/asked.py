@@ -47,6 +47,7 @@ class AtlasSpec:
 
     family: str = ""  # name of the network's family; empty: the first family
     weights: str = ""  # a published name or a file; empty: the family's default
+    state_key: str = ""  # which of several networks in the file; empty: the one that fits best
     labels: Path | None = None
     recipe: RecipeName = "fourier"
     preset: PresetName = "standard"

@@ -50,7 +50,7 @@ INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 FAMILY_TABLE = "\n".join(f"  {family.name:12} {family.about}" for family in FAMILIES)
 DEFAULT_FAMILY = FAMILIES[0]
-BENCH_OPTIONS = {"model", "weights", "layers", "preset", "device", "as_json"}
+BENCH_OPTIONS = {"model", "weights", "state_key", "layers", "preset", "device", "as_json"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for family in FAMILIES for example in family.examples),
@@ -163,6 +163,12 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "state dict: .pth or .safetensors, any number of classes.",
         ),
         click.option(
+            "--state-key",
+            default="",
+            metavar="KEY",
+            help="Which of several networks in your file, such as state_dict_ema.",
+        ),
+        click.option(
             "--labels",
             type=click.Path(path_type=Path),
             help="Class names for your weights: one per line, or a JSON list or dict.",
@@ -242,6 +248,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any,
         model: str | None,
         weights: str | None,
+        state_key: str,
         labels: Path | None,
         layers: tuple[str, ...],
         units: tuple[str, ...],
@@ -269,6 +276,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         spec = AtlasSpec(
             family=_model(model, flags),
             weights=weights or "",
+            state_key=state_key,
             labels=labels,
             recipe=recipe,
             preset=preset,

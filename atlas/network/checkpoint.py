@@ -14,12 +14,9 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor
 
-from atlas.network.unpickle import (
-    MAX_PICKLE_BYTES,
-    StoredStorage,
-    StoredTensor,
-    read_pickle,
-)
+from atlas.network.foreign import PLAIN_PICKLE, ForeignFileError, about_archive
+from atlas.network.stored import StoredStorage, StoredTensor
+from atlas.network.unpickle import MAX_PICKLE_BYTES, read_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # of files before PyTorch 1.6
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of extra fields
@@ -67,6 +64,7 @@ class Checkpoint:
     file: BinaryIO
     content: Any
     places: Mapping[str, _Place]  # by the key of the storage
+    is_script: bool = False  # whether it is an archive of TorchScript
 
     def read(self, tensor: StoredTensor) -> Tensor:
         """The numbers of a tensor that can be used, in the type that they are stored in.
@@ -97,7 +95,7 @@ def open_checkpoint(file: BinaryIO, n_bytes: int) -> Checkpoint:
         n_bytes: its size.
 
     Raises:
-        HoldsCodeError: it holds Python objects besides tensors.
+        ForeignFileError: it is an archive or a pickle of something else.
         ValueError, zipfile.BadZipFile or others of `MALFORMED`: it is damaged.
         OSError: it cannot be read.
     """
@@ -114,7 +112,7 @@ def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
         _refuse_packed(pickled, n_bytes)
         if pickled.file_size > MAX_PICKLE_BYTES:
             raise ValueError("there is far more in it than tensors")
-        content = read_pickle(io.BytesIO(archive.read(pickled)))
+        content = read_pickle(io.BytesIO(archive.read(pickled))).value
         order = records.get(f"{folder}byteorder")
         if order and order.file_size < 10 and archive.read(order) != sys.byteorder.encode():
             raise ValueError("its numbers are in the byte order of another machine")
@@ -124,14 +122,15 @@ def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
         for name, record in records.items()
         if name.startswith(data)
     }
-    return Checkpoint(file, content, places)
+    is_script = f"{folder}constants.pkl" in records
+    return Checkpoint(file, content, places, is_script)
 
 
 def _folder(names: Sequence[str]) -> str:
     """The folder in the archive that everything is in, with a slash."""
     found = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(found) != 1:
-        raise ValueError("a zip archive, but not one that torch.save wrote")
+        raise ForeignFileError(about_archive(names))
     return found[0].removesuffix("data.pkl")
 
 
@@ -158,40 +157,23 @@ def _place_of(file: BinaryIO, record: zipfile.ZipInfo, n_bytes: int) -> _Place:
 def _open_legacy(file: BinaryIO, n_bytes: int) -> Checkpoint:
     """Four pickles, a list of the keys of storages, and the numbers of each."""
     head = io.BytesIO(file.read(MAX_PICKLE_BYTES))
-    magic = read_pickle(head)
-    if magic != LEGACY_MAGIC:
-        raise ValueError("a pickle, but not one that torch.save wrote")
-    _protocol, system = read_pickle(head), read_pickle(head)
+    if read_pickle(head).value != LEGACY_MAGIC:
+        raise ForeignFileError(PLAIN_PICKLE)
+    _protocol, system = read_pickle(head), read_pickle(head).value
     if isinstance(system, dict) and system.get("little_endian") is not (sys.byteorder == "little"):
         raise ValueError("its numbers are in the byte order of another machine")
-    content = read_pickle(head)
-    keys = read_pickle(head)
-    storages = _storages(content)
+    pickled = read_pickle(head)
+    keys = read_pickle(head).value
     places: dict[str, _Place] = {}
     start = head.tell()
     for key in keys:
         if key in places:
             raise ValueError("it has storages of an unknown form")
-        places[key] = _Place(start + 8, storages[key].n_bytes)
-        start += 8 + storages[key].n_bytes
+        places[key] = _Place(start + 8, pickled.storages[key].n_bytes)
+        start += 8 + places[key].n_bytes
         if start > n_bytes:
             raise ValueError("it ends too soon")
-    return Checkpoint(file, content, places)
-
-
-def _storages(content: Any) -> dict[str, StoredStorage]:
-    """The storages of all tensors in nested containers, by their keys."""
-    found: dict[str, StoredStorage] = {}
-    seen: set[int] = set()
-    waiting = [content]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, StoredTensor) and value.storage:
-            found[value.storage.key] = value.storage
-        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
-            seen.add(id(value))
-            waiting += value.values() if isinstance(value, dict) else value
-    return found
+    return Checkpoint(file, pickled.value, places)
 
 
 def _checked_place(places: Mapping[str, _Place], storage: StoredStorage) -> _Place:

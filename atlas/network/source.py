@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from atlas.asked import AtlasSpec
@@ -9,6 +10,7 @@ from atlas.digest import file_sha256
 from atlas.errors import NetworkError
 from atlas.families.family import Family
 from atlas.files import is_regular, is_there
+from atlas.network.foreign import about_name
 from atlas.text import displayable
 
 
@@ -20,7 +22,19 @@ def weights_source(asked: AtlasSpec, family: Family) -> str:
     """
     path = weights_path(asked, family)
     source = f"{family.name} {weights_name(asked, family)}"
-    return f"{source} {file_sha256(path)}" if path else source
+    return f"{source} {weights_sha256(asked, path)}" if path else source
+
+
+def weights_sha256(asked: AtlasSpec, path: Path) -> str:
+    """A digest that identifies weights: of their file, and of which in it were asked for.
+
+    Raises:
+        NetworkError: the file cannot be read.
+    """
+    digest = file_sha256(path)
+    if not asked.state_key:
+        return digest
+    return hashlib.sha256(f"{digest} {asked.state_key}".encode()).hexdigest()
 
 
 def weights_name(asked: AtlasSpec, family: Family) -> str:
@@ -30,7 +44,10 @@ def weights_name(asked: AtlasSpec, family: Family) -> str:
         NetworkError: there are no such weights.
     """
     path = weights_path(asked, family)
-    return published_name(asked, family) or (displayable(path.name) if path else "")
+    if (name := published_name(asked, family)) or not path:
+        return name or ""
+    key = f" ({displayable(asked.state_key)})" if asked.state_key else ""
+    return displayable(path.name) + key
 
 
 def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
@@ -40,10 +57,17 @@ def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
         NetworkError: the name is neither that of published weights nor looks like a file name.
     """
     if published := published_name(asked, family):
+        if asked.state_key:
+            raise NetworkError(
+                "--state-key chooses in a file of yours; give it with --weights FILE"
+            )
         return family.weights[published].file
     path = Path(asked.weights)
-    if is_there(path) or path.suffix or len(path.parts) > 1:
+    about = about_name(asked.weights)
+    if is_there(path) or (not about and (path.suffix or len(path.parts) > 1)):
         return path
+    if about:
+        raise NetworkError(f"{displayable(asked.weights)} {about}")
     known = " or ".join(family.weights)
     raise NetworkError(f"no weights called {asked.weights!r}; give {known}, or an existing file")
 

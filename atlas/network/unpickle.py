@@ -1,30 +1,36 @@
-"""Reads the pickles in checkpoints; finds descriptions of tensors in them, and runs nothing.
+"""Reads the pickles in checkpoints: nested dicts with descriptions of tensors. Runs nothing.
 
-A pickle is a program for a small machine. This one knows plain values, containers, and the few
-functions of PyTorch that stand for a tensor. It calls none of PyTorch's code, allocates no tensor,
-and refuses every other function by its name. So a file cannot run code or ask for memory, and the
-holes that torch.load had do not matter here.
+A pickle is a program for a small machine with a stack. The machine below knows plain values,
+containers, and the few functions of PyTorch that stand for a tensor. Every other function, class or
+object becomes a `Placeholder`: its name is never looked up, imported or called.
+
+`torch.load` is not used, for three reasons. With `weights_only=True` it refuses what training
+scripts put beside the tensors (an `argparse.Namespace`, a path, a scalar of NumPy), and with
+`weights_only=False` it runs whatever the file says. It takes memory for all tensors in the file,
+those of optimisers too, before anybody can compare them with a network. And a crafted file makes
+Python's own machine take any amount of time or memory (a memo with two thousand million places, the
+hash of a tuple that holds itself many times over) or has got past the restrictions
+(CVE-2025-32434, CVE-2026-24747). This machine takes a bounded time and memory for each step, and
+a bounded number of steps.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import pickletools
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
 import torch
 
-from atlas.text import displayable
+from atlas.network.stored import StoredStorage, StoredTensor, size_of, stored_tensor
 
 MAX_PICKLE_BYTES = 32 << 20  # of a large network with its optimiser there are less than 2 MB
 MAX_OPCODES = 2_000_000  # a few seconds
-MAX_SPREAD = 4  # a tensor may lie in at most this many times its own size
-MAX_PARTS = 16  # arguments of a function, dimensions of a tensor
+MAX_ARGUMENTS = 16  # of a function that stands for a tensor
 MALFORMED = (
     ValueError,
     KeyError,
@@ -38,68 +44,48 @@ MALFORMED = (
 )
 
 
-class HoldsCodeError(ValueError):
-    """A pickle that names a function or class which is no part of a tensor."""
+class Placeholder:
+    """Stands for a class or function that is no part of a tensor, or for an object made by it."""
+
+    __slots__ = ("attributes", "items", "name")
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name  # of the class or function, without its module
+        self.items: dict[str, Any] = {}  # of an object that is a dict
+        self.attributes: Any = None  # what the file says of its state, usually a dict
 
 
 @dataclass(frozen=True)
-class StoredStorage:
-    """A run of numbers in a file, which tensors are views of."""
+class Pickled:
+    """What one pickle holds.
 
-    key: str
-    dtype: torch.dtype
-    n_items: int
+    Attributes:
+        value: of the pickle. Dicts have only keys that are text, and sets are None.
+        storages: all storages that its tensors are views of, by key.
+    """
 
-    @property
-    def n_bytes(self) -> int:
-        """Its size in the file."""
-        return self.n_items * self.dtype.itemsize
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in a file: all that is known of it before its numbers are read."""
-
-    shape: tuple[int, ...] = ()
-    type_name: str = ""  # such as float16, or what makes it unusable, such as "quantised"
-    dtype: torch.dtype | None = None  # None if it cannot be used
-    storage: StoredStorage | None = None
-    offset: int = 0  # of its first item in the storage, in items
-    strides: tuple[int, ...] = ()
-
-    @property
-    def n_items(self) -> int:
-        """Items of the tensor."""
-        return math.prod(self.shape)
-
-    @property
-    def extent(self) -> int:
-        """Items of the storage from the tensor's first to its last."""
-        if not self.n_items:
-            return 0
-        steps = zip(self.shape, self.strides, strict=True)
-        return 1 + sum((size - 1) * stride for size, stride in steps)
+    value: Any
+    storages: Mapping[str, StoredStorage]
 
 
-def read_pickle(stream: io.BytesIO) -> Any:
-    """The value of the pickle that starts at the stream's position; reads it to its end.
-
-    Dicts keep only keys that are text. What is neither a plain value nor a tensor is None.
+def read_pickle(stream: io.BytesIO) -> Pickled:
+    """Read the pickle that starts at the stream's position, to its end.
 
     Raises:
-        HoldsCodeError: it names a function or class that is not known here.
         MALFORMED: it is damaged or too long.
     """
-    return _Machine().run(stream)
+    machine = _Machine()
+    return Pickled(machine.run(stream), machine.storages)
 
 
+@dataclass
 class _Machine:
     """The pickle machine: a stack, marks on it, and a memo of values that are used again."""
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
+    stack: list[Any] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+    storages: dict[str, StoredStorage] = field(default_factory=dict)
 
     def run(self, stream: io.BytesIO) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
@@ -147,38 +133,74 @@ class _Machine:
         self.memo[index] = self.stack[-1]
 
     def append(self, items: Sequence[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, list):
-            target += items
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(items)
+
+    def make_set(self, _: Any) -> None:
+        self.pop_marked()
+        self.stack.append(None)
 
     def set_items(self, items: Sequence[Any]) -> None:
         _set_items(self.stack[-1], items)
 
-    def make_global(self, module: Any, name: Any) -> None:
+    def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("it has a name that is no text")
-        self.stack.append(_global(module, name))
+        self.stack.append(_named(module, name))
 
-    def call(self) -> None:
-        function, arguments = self.pop_last(2)
+    def call(self, function: Any, arguments: Any, *_keywords: Any) -> None:
         self.stack.append(_call(function, arguments))
+
+    def call_named(self, names: str) -> None:
+        arguments = tuple(self.pop_marked())
+        self.name(*names.split(" ", 1))
+        self.call(self.stack.pop(), arguments)
+
+    def call_marked(self, _: Any) -> None:
+        function, *arguments = self.pop_marked()
+        self.call(function, tuple(arguments))
+
+    def build(self, state: Any) -> None:
+        """Keep the state of an object as it is: no method of the object is called."""
+        if isinstance(self.stack[-1], Placeholder):
+            self.stack[-1].attributes = state
+
+    def load_persistent(self, saved_id: Any) -> None:
+        """The storage that ("storage", type, key, location, number of items) stands for.
+
+        Files from before PyTorch 1.6 also have ("module", class, its source) for a class.
+        """
+        word, what, *more = saved_id
+        if word == "module":
+            self.stack.append(what)
+            return
+        key, _location, n_items, *view = more
+        if word != "storage" or any(part is not None for part in view):
+            raise ValueError("it has storages of an unknown form")
+        if not isinstance(what, torch.dtype) or not isinstance(key, str):
+            raise TypeError("it has storages of an unknown form")
+        storage = self.storages[key] = StoredStorage(key, what, size_of(n_items))
+        self.stack.append(storage)
 
 
 def _call(function: Any, arguments: Any) -> Any:
-    """Call one of the functions below; no others are ever on the stack."""
+    """Call one of the functions below; what is made by any other is a placeholder."""
+    if isinstance(function, Placeholder):
+        return Placeholder(function.name)
     if not isinstance(function, FunctionType) or not isinstance(arguments, tuple):
         raise TypeError("it calls what is no function")
-    if len(arguments) > MAX_PARTS:
+    if len(arguments) > MAX_ARGUMENTS:
         raise ValueError("it calls a function with too much")
     return function(*arguments)
 
 
 def _set_items(target: Any, items: Sequence[Any]) -> None:
     """Set keys that are text; others, which could be slow to hash, name no tensor."""
-    if isinstance(target, dict):
+    items_of = target.items if isinstance(target, Placeholder) else target
+    if isinstance(items_of, dict):
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(key, str):
-                target[key] = value
+                items_of[key] = value
 
 
 def _dict_of(items: Sequence[Any]) -> dict[str, Any]:
@@ -190,16 +212,6 @@ def _dict_of(items: Sequence[Any]) -> dict[str, Any]:
 # What stands for tensors. These functions are called with values from the file.
 
 
-def _storage(saved_id: Any) -> StoredStorage:
-    """The storage of a persistent id: ("storage", type, key, location, items, no view)."""
-    word, dtype, key, _location, n_items, *view = saved_id
-    if word != "storage" or any(part is not None for part in view):
-        raise ValueError("it has storages of an unknown form")
-    if not isinstance(dtype, torch.dtype) or not isinstance(key, str):
-        raise TypeError("it has storages of an unknown form")
-    return StoredStorage(key, dtype, _count(n_items))
-
-
 def _tensor(
     storage: Any,
     offset: Any,
@@ -209,7 +221,7 @@ def _tensor(
     _hooks: Any = None,
     metadata: Any = None,
 ) -> StoredTensor:
-    return _view(storage, storage.dtype, offset, size, strides, metadata)
+    return stored_tensor(storage, storage.dtype, offset, size, strides, bool(metadata))
 
 
 def _tensor_of_type(
@@ -222,48 +234,11 @@ def _tensor_of_type(
     dtype: Any,
     metadata: Any = None,
 ) -> StoredTensor:
-    return _view(storage, dtype, offset, size, strides, metadata)
-
-
-def _view(
-    storage: Any, dtype: Any, offset: Any, size: Any, strides: Any, metadata: Any
-) -> StoredTensor:
-    if not isinstance(storage, StoredStorage) or not isinstance(dtype, torch.dtype):
-        raise TypeError("it has tensors of an unknown form")
-    shape = _counts(size)
-    tensor = StoredTensor(
-        shape,
-        str(dtype).removeprefix("torch."),
-        dtype,
-        storage,
-        _count(offset),
-        _counts(strides),
-    )
-    if len(tensor.strides) != len(shape):
-        raise ValueError("it has tensors of an unknown form")
-    if metadata or dtype in _QUANTISED:
-        return StoredTensor(shape, "conjugated or negated" if metadata else "quantised")
-    if (tensor.offset + tensor.extent) * dtype.itemsize > storage.n_bytes:
-        raise ValueError("it has tensors that are larger than what is stored of them")
-    if tensor.n_items > tensor.extent:
-        return StoredTensor(shape, "an expanded view")
-    if tensor.extent > MAX_SPREAD * tensor.n_items:
-        return StoredTensor(shape, "a view of something larger")
-    return tensor
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 62:
-        raise ValueError("it has sizes that are no sizes")
-    return value
-
-
-def _counts(values: Any) -> tuple[int, ...]:
-    return tuple(_count(value) for value in _sized(values))
+    return stored_tensor(storage, dtype, offset, size, strides, bool(metadata))
 
 
 def _first(value: Any, *_: Any) -> Any:
-    """A parameter is its tensor."""
+    """A parameter is its tensor, and a size the tuple that it is made of."""
     return value
 
 
@@ -282,16 +257,6 @@ def _ordered_dict(pairs: Any = None) -> dict[str, Any]:
     return made
 
 
-def _sized(sizes: Any = ()) -> tuple[Any, ...]:
-    if not isinstance(sizes, tuple | list) or len(sizes) > MAX_PARTS:
-        raise ValueError("it has sizes that are no sizes")
-    return tuple(sizes)
-
-
-def _nothing(*_: Any) -> None:
-    """What is no tensor is not looked at."""
-
-
 def _unusable(word: str) -> Callable[..., StoredTensor]:
     """A function for tensors that hold no plain numbers."""
 
@@ -301,8 +266,7 @@ def _unusable(word: str) -> Callable[..., StoredTensor]:
     return tensor
 
 
-_QUANTISED = (torch.qint8, torch.quint8, torch.qint32, torch.quint4x2, torch.quint2x4)
-_STORAGE_TYPES: Mapping[str, torch.dtype] = {
+_STORAGES: Mapping[str, torch.dtype] = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -322,54 +286,36 @@ _STORAGE_TYPES: Mapping[str, torch.dtype] = {
     "QUInt2x4Storage": torch.quint2x4,
     "UntypedStorage": torch.uint8,
 }
-_GLOBALS: Mapping[str, Any] = {
-    **{f"torch.{name}": dtype for name, dtype in _STORAGE_TYPES.items()},
-    "torch.storage.UntypedStorage": torch.uint8,
-    "torch.storage._UntypedStorage": torch.uint8,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_tensor_v3": _tensor_of_type,
-    "torch._utils._rebuild_parameter": _first,
-    "torch._utils._rebuild_parameter_with_state": _first,
-    "torch._tensor._rebuild_from_type_v2": _rebuilt,
-    "torch._utils._rebuild_qtensor": _unusable("quantised"),
-    "torch._utils._rebuild_sparse_tensor": _unusable("sparse"),
-    "torch._utils._rebuild_sparse_csr_tensor": _unusable("sparse"),
-    "torch._utils._rebuild_nested_tensor": _unusable("nested"),
-    "torch._utils._rebuild_meta_tensor_no_storage": _unusable("on the meta device"),
-    "torch._utils._rebuild_wrapper_subclass": _unusable("a wrapped tensor"),
-    "torch._utils._rebuild_device_tensor_from_numpy": _unusable("of another device"),
-    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _unusable("of another device"),
-    "torch.nn.parameter.Parameter": _unusable("without numbers"),
-    "torch.Tensor": _unusable("without numbers"),
-    "collections.OrderedDict": _ordered_dict,
-    "collections.Counter": _nothing,
-    "torch.Size": _sized,
-    "torch.device": _nothing,
-    "torch.serialization._get_layout": _nothing,
-    "torch.per_tensor_affine": None,
-    "torch.per_tensor_symmetric": None,
-    "torch.per_channel_affine": None,
-    "torch.per_channel_symmetric": None,
-    "torch.per_channel_affine_float_qparams": None,
-    **{
-        f"{module}.{name}": _nothing
-        for module in ("builtins", "__builtin__")
-        for name in ("bytearray", "set", "frozenset", "complex")
-    },
-    "_codecs.encode": _nothing,
+_NAMES: Mapping[tuple[str, str], Any] = {
+    **{("torch", name): dtype for name, dtype in _STORAGES.items()},
+    ("torch.storage", "UntypedStorage"): torch.uint8,
+    ("torch.storage", "_UntypedStorage"): torch.uint8,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _tensor_of_type,
+    ("torch._utils", "_rebuild_parameter"): _first,
+    ("torch._utils", "_rebuild_parameter_with_state"): _first,
+    ("torch._tensor", "_rebuild_from_type_v2"): _rebuilt,
+    ("torch._utils", "_rebuild_qtensor"): _unusable("quantised"),
+    ("torch._utils", "_rebuild_sparse_tensor"): _unusable("sparse"),
+    ("torch._utils", "_rebuild_sparse_csr_tensor"): _unusable("sparse"),
+    ("torch._utils", "_rebuild_nested_tensor"): _unusable("nested"),
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _unusable("on the meta device"),
+    ("torch._utils", "_rebuild_wrapper_subclass"): _unusable("a wrapped tensor"),
+    ("torch.nn.parameter", "Parameter"): _unusable("without numbers"),
+    ("collections", "OrderedDict"): _ordered_dict,
+    ("torch", "Size"): _first,
 }
 
 
-def _global(module: str, name: str) -> Any:
+def _named(module: str, name: str) -> Any:
     """What a name in a pickle stands for here."""
-    full_name = f"{module}.{name}"
-    if full_name in _GLOBALS:
-        return _GLOBALS[full_name]
+    if (known := _NAMES.get((module, name))) is not None:
+        return known
+    if module == "torch._utils":  # of tensors on devices that are not there, for example
+        return _unusable("of an unknown kind")
     dtype = vars(torch).get(name) if module == "torch" else None
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    raise HoldsCodeError(displayable(full_name, 80))
+    return dtype if isinstance(dtype, torch.dtype) else Placeholder(name)
 
 
 _VALUES: Mapping[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
@@ -395,7 +341,7 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], object]] = {
     "TUPLE2": lambda machine, _: machine.stack.append(machine.pop_last(2)),
     "TUPLE3": lambda machine, _: machine.stack.append(machine.pop_last(3)),
     "DICT": lambda machine, _: machine.stack.append(_dict_of(machine.pop_marked())),
-    "FROZENSET": lambda machine, _: machine.stack.append(bool(machine.pop_marked())),
+    "FROZENSET": _Machine.make_set,
     "APPEND": lambda machine, _: machine.append(machine.pop_last(1)),
     "APPENDS": lambda machine, _: machine.append(machine.pop_marked()),
     "ADDITEMS": lambda machine, _: machine.pop_marked(),
@@ -408,10 +354,13 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], object]] = {
     "GET": lambda machine, index: machine.stack.append(machine.memo[index]),
     "BINGET": lambda machine, index: machine.stack.append(machine.memo[index]),
     "LONG_BINGET": lambda machine, index: machine.stack.append(machine.memo[index]),
-    "GLOBAL": lambda machine, names: machine.make_global(*names.split(" ", 1)),
-    "STACK_GLOBAL": lambda machine, _: machine.make_global(*machine.pop_last(2)),
-    "REDUCE": lambda machine, _: machine.call(),
-    "NEWOBJ": lambda machine, _: machine.call(),
-    "BUILD": lambda machine, _: machine.pop_last(1),  # such as the versions of a state dict
-    "BINPERSID": lambda machine, _: machine.stack.append(_storage(*machine.pop_last(1))),
+    "GLOBAL": lambda machine, names: machine.name(*names.split(" ", 1)),
+    "STACK_GLOBAL": lambda machine, _: machine.name(*machine.pop_last(2)),
+    "REDUCE": lambda machine, _: machine.call(*machine.pop_last(2)),
+    "NEWOBJ": lambda machine, _: machine.call(*machine.pop_last(2)),
+    "NEWOBJ_EX": lambda machine, _: machine.call(*machine.pop_last(3)),
+    "INST": _Machine.call_named,
+    "OBJ": _Machine.call_marked,
+    "BUILD": lambda machine, _: machine.build(*machine.pop_last(1)),
+    "BINPERSID": lambda machine, _: machine.load_persistent(*machine.pop_last(1)),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -22,12 +23,22 @@ from atlas.errors import NetworkError
 from atlas.files import is_regular, open_regular
 from atlas.memory import is_out_of_memory
 from atlas.network.checkpoint import open_checkpoint
-from atlas.network.unpickle import MALFORMED, HoldsCodeError, StoredStorage, StoredTensor
+from atlas.network.foreign import (
+    HEAD_BYTES,
+    NO_TENSORS,
+    ForeignFileError,
+    about_contents,
+    about_folder,
+    about_foreign,
+)
+from atlas.network.stored import StoredStorage, StoredTensor
+from atlas.network.unpickle import MALFORMED, Placeholder
 from atlas.text import displayable
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "model_ema")
-_MAX_WRAPPERS = 8  # one inside the other
-_PREFIXES = ("module.", "_orig_mod.", "model.")
+MAX_DEPTH = 20  # keys on the way to a tensor
+MAX_PLACES = 4  # of one container
+MAX_KEY_LENGTH = 1000  # of all keys on the way to a tensor
+MAX_TENSORS = 100_000
 _DAMAGE = (*MALFORMED, zipfile.BadZipFile, SafetensorError, RuntimeError, OSError)
 # Other types of safetensors are no types of weights.
 _SAFETENSORS_TYPES = {
@@ -38,6 +49,10 @@ _SAFETENSORS_TYPES = {
     "I64": torch.int64,
     "I32": torch.int32,
 }
+_Way = tuple[str, ...]  # keys of the containers around something
+_CONTAINERS = (dict, list, tuple, Placeholder)
+# Where a module keeps its tensors and modules; these are no part of their names.
+_MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 
 
 @dataclass(frozen=True)
@@ -46,11 +61,14 @@ class Weights:
 
     Attributes:
         path: of the file.
-        tensors: descriptions of its tensors, by key without wrappers and prefixes.
+        tensors: descriptions of its tensors. The key of one is the way to it: the keys of all
+            containers around it and its own, joined with dots.
+        is_script: whether it is an archive of TorchScript, whose code is left alone.
     """
 
     path: Path
     tensors: Mapping[str, StoredTensor]
+    is_script: bool
     _read: Callable[[StoredTensor], Tensor]
 
     def read(self, key: str) -> Tensor:
@@ -91,39 +109,42 @@ def download(url: str, other_ways: str) -> Path:
 def open_weights(path: Path) -> Iterator[Weights]:
     """A `.safetensors` file or a PyTorch checkpoint, open while the context lasts.
 
-    Wrappers (`state_dict`, `model`, ...) and prefixes (`module.`, ...) are removed. Nothing in the
-    file is executed, and no numbers are read before they are asked for.
+    Nothing in the file is executed, and no numbers are read before they are asked for. Tensors are
+    found in containers of any kind and depth, in whole modules too.
 
     Raises:
-        NetworkError: the file is not a weights file, is damaged, or has code in it.
+        NetworkError: the file is something else, is damaged, or has no tensors in it.
     """
     try:
         file = open_regular(path, MAX_WEIGHTS_BYTES)
+    except IsADirectoryError as error:
+        with _explained(path):
+            raise NetworkError(f"{path} {about_folder(path)}") from error
     except OSError as error:
         raise NetworkError.unreadable(path, error) from error
     with file:
         with _explained(path):
-            content, read = _open(path, file)
-        if content is None:
-            raise NetworkError(f"{path} is no weights file; give a .pth or .safetensors state dict")
-        yield Weights(path, _without_prefix(_tensors(content, path)), read)
+            weights = _open(path, file)
+        yield weights
 
 
-def _open(path: Path, file: BinaryIO) -> tuple[Any, Callable[[StoredTensor], Tensor]]:
-    """What is in the file, None if it is no weights file, and how its tensors are read."""
-    first_bytes = file.read(9)
+def _open(path: Path, file: BinaryIO) -> Weights:
+    head = file.read(HEAD_BYTES)
     file.seek(0)
-    if first_bytes[8:] == b"{":
+    if head[8:9] == b"{":
         return _open_safetensors(path)
-    if first_bytes[:2] == b"PK" or first_bytes[:1] == b"\x80":
+    if head[:2] == b"PK" or head[:1] == b"\x80":
         checkpoint = open_checkpoint(file, os.fstat(file.fileno()).st_size)
-        return checkpoint.content if checkpoint.content is not None else {}, checkpoint.read
-    return None, _never
+        tensors = _tensors_in(checkpoint.content)
+        if not tensors:
+            raise ForeignFileError(about_contents(_outer_keys(checkpoint.content)) or NO_TENSORS)
+        return Weights(path, tensors, checkpoint.is_script, checkpoint.read)
+    raise ForeignFileError(about_foreign(head))
 
 
-def _open_safetensors(path: Path) -> tuple[Any, Callable[[StoredTensor], Tensor]]:
+def _open_safetensors(path: Path) -> Weights:
     archive: Any = safe_open(path, framework="pt")  # it checks that all numbers are in the file
-    content = {}
+    tensors = {}
     for key in archive.keys():  # noqa: SIM118, it is no dict
         part = archive.get_slice(key)
         name = part.get_dtype()
@@ -131,29 +152,24 @@ def _open_safetensors(path: Path) -> tuple[Any, Callable[[StoredTensor], Tensor]
         shape = tuple(part.get_shape())
         storage = StoredStorage(key, dtype, math.prod(shape)) if dtype else None
         type_name = str(dtype).removeprefix("torch.") if dtype else name.lower()
-        content[key] = StoredTensor(shape, type_name, dtype, storage)
+        tensors[key] = StoredTensor(shape, type_name, dtype, storage)
+    if not tensors:
+        raise ForeignFileError(NO_TENSORS)
 
     def read(tensor: StoredTensor) -> Tensor:
         assert tensor.storage
         return cast(Tensor, archive.get_tensor(tensor.storage.key))
 
-    return content, read
-
-
-def _never(_: StoredTensor) -> Tensor:
-    raise AssertionError
+    return Weights(path, tensors, is_script=False, _read=read)
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns what a damaged file causes into one line."""
+    """Turns what a damaged or foreign file causes into one line."""
     try:
         yield
-    except HoldsCodeError as error:
-        raise NetworkError(
-            f"{path} is damaged, or holds Python objects besides tensors ({error}), which are "
-            "never executed; save the weights alone with torch.save(model.state_dict(), FILE)"
-        ) from error
+    except ForeignFileError as error:
+        raise NetworkError(f"{path} {error}") from error
     except _DAMAGE as error:
         if is_out_of_memory(error):
             raise
@@ -162,30 +178,56 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _tensors(content: Any, path: Path) -> dict[str, StoredTensor]:
-    """The tensors in the innermost wrapper."""
-    for _ in range(_MAX_WRAPPERS):
-        if not isinstance(content, dict):
-            break
-        wrapped = (content[key] for key in _WRAPPERS if isinstance(content.get(key), dict))
-        inner = next(wrapped, None)
-        if inner is None:
-            break
-        content = inner
-    items = content.items() if isinstance(content, dict) else ()
-    tensors = {key: value for key, value in items if isinstance(value, StoredTensor)}
-    if not tensors:
-        raise NetworkError(
-            f"{path} has no tensors in it; save one with torch.save(model.state_dict(), FILE)"
-        )
-    return tensors
+def _tensors_in(content: Any) -> dict[str, StoredTensor]:
+    """All tensors in nested containers, the least nested first, by the ways to them.
+
+    A container that is in several places is entered in at most `MAX_PLACES` of them, since one may
+    hold itself, or the same one twice, and so on for many levels.
+    """
+    found: dict[str, StoredTensor] = {}
+    n_entered: Counter[int] = Counter()
+    waiting: deque[tuple[_Way, Any]] = deque([((), content)])
+    while waiting:
+        way, container = waiting.popleft()
+        n_entered[id(container)] += 1
+        if n_entered[id(container)] > MAX_PLACES:
+            continue
+        for key, item in _items_of(container):
+            if isinstance(item, StoredTensor):
+                if len(found) < MAX_TENSORS and (path := _path(*way, key)):
+                    found.setdefault(path, item)
+            elif isinstance(item, _CONTAINERS) and len(way) < MAX_DEPTH:
+                waiting.append(((*way, key) if key else way, item))
+    return found
 
 
-def _without_prefix(tensors: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in tensors):
-            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
+def _items_of(container: Any) -> Iterable[tuple[str, Any]]:
+    """What is in a container, by keys; the parts of a module have none."""
+    if isinstance(container, dict):
+        yield from container.items()
+    elif isinstance(container, Placeholder):
+        yield from container.items.items()
+        yield from _attributes(container.attributes)
+    elif isinstance(container, list | tuple):
+        yield from ((str(index), item) for index, item in enumerate(container))
+
+
+def _outer_keys(content: Any) -> list[str]:
+    """The keys of a container, and those one level further in."""
+    outer = list(_items_of(content))
+    return [key for key, _ in outer] + [key for _, item in outer for key, _ in _items_of(item)]
+
+
+def _attributes(state: Any) -> Iterable[tuple[str, Any]]:
+    """The attributes of an object, from its state: a dict, or several in a tuple."""
+    for part in state if isinstance(state, tuple) else (state,):
+        for name, value in part.items() if isinstance(part, dict) else ():
+            yield "" if name in _MODULE_PARTS else name, value
+
+
+def _path(*keys: str) -> str:
+    """Keys joined with dots; empty if that would be too long for a name."""
+    return ".".join(keys) if sum(map(len, keys)) < MAX_KEY_LENGTH else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,218 @@
+"""Loads a weights file into an architecture, or says in one line why the two do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from atlas.errors import NetworkError
+from atlas.network.fitting import OPTIONAL, Architecture, Fit, find_fit
+from atlas.network.foreign import about_contents
+from atlas.network.recognition import recognised
+from atlas.network.stored import StoredTensor
+from atlas.network.weights import Weights, open_weights
+from atlas.text import displayable
+
+MAX_CLASSES = 100_000
+N_NAMED = 3  # tensors that a message names
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A network with the weights of a file.
+
+    Attributes:
+        model: the network.
+        n_classes: as the file has them; None if it has no classifier.
+        absent: names of the layers that the file has no weights for: the classifier, and what
+            leads to it.
+        remarks: what a user should know of the file, each in one line.
+    """
+
+    model: nn.Module
+    n_classes: int | None
+    absent: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def load_weights(
+    build: Callable[[int], nn.Module],
+    classifier: str,
+    path: Path,
+    title: str,
+    usual_classes: int,
+    state_key: str = "",
+) -> FittedModel:
+    """Build a network with as many classes as a file has, and load the file's tensors.
+
+    Whether they fit is known before any memory is taken for them.
+
+    Args:
+        build: builds the network from a number of classes.
+        classifier: name of the layer that gives the logits; empty if there is none.
+        path: of the weights.
+        title: of the network, for messages.
+        usual_classes: the number of classes where the file has no classifier.
+        state_key: which of several networks in the file is meant: a key, or a prefix of keys.
+
+    Raises:
+        NetworkError: the file cannot be read, or does not fit the network.
+    """
+    with open_weights(path) as weights:
+        architecture = Architecture.of(lambda: build(usual_classes), classifier)
+        fit = find_fit(architecture, weights.tensors, state_key)
+        if fit is None:
+            raise NetworkError(f"{path} {_about_others(architecture, weights, title, state_key)}")
+        n_classes = _n_classes(fit, weights) or usual_classes
+        if n_classes != usual_classes:
+            architecture = Architecture.of(lambda: build(n_classes), classifier)
+        if misfits := _misfits(architecture, weights.tensors, fit):
+            way = _way_on(architecture, weights, fit)
+            raise NetworkError(f"{path} does not fit {title}: {_spelled(misfits)}; {way}")
+        model = build(n_classes)
+        if misfits := _load(model, weights, fit):
+            raise NetworkError(
+                f"{path} does not fit {title}: {_spelled(misfits)}; give weights of a finished "
+                "training"
+            )
+    absent = tuple(dict.fromkeys(name.rpartition(".")[0] for name in fit.absent))
+    return FittedModel(
+        model,
+        None if fit.classifier is None else n_classes,
+        () if fit.classifier else absent,
+        tuple(_remarks(architecture, weights, fit)),
+    )
+
+
+def _n_classes(fit: Fit, weights: Weights) -> int | None:
+    """How many classes a file has; None if it has no classifier, or one of unknown size."""
+    if fit.classifier is None or not (shape := weights.tensors[f"{fit.classifier}.weight"].shape):
+        return None
+    if not 0 < shape[0] <= MAX_CLASSES:
+        raise NetworkError(
+            f"{weights.path} has {shape[0]:,} classes (the rows of {_named([fit.classifier])}); "
+            f"give a network of 1 to {MAX_CLASSES:,} classes"
+        )
+    return shape[0]
+
+
+def _misfits(
+    architecture: Architecture, given: Mapping[str, StoredTensor], fit: Fit
+) -> dict[str, Sequence[str]]:
+    """Names of the tensors that do not fit, by what is wrong with them."""
+    expected = architecture.tensors
+    pairs = [(name, given[path]) for name, path in fit.paths.items()]
+    misfits = {
+        "missing": fit.missing,
+        "not in this architecture": [path[len(fit.place) :] for path in fit.unknown],
+        "of another type": [
+            f"{name} ({tensor.type_name})"
+            for name, tensor in pairs
+            if not _fits_type(tensor, expected[name])
+        ],
+        "of another shape": [
+            f"{name} {_shape(tensor.shape)} for {_shape(expected[name].shape)}"
+            for name, tensor in pairs
+            if _fits_type(tensor, expected[name]) and tensor.shape != expected[name].shape
+        ],
+    }
+    return {what: names for what, names in misfits.items() if names}
+
+
+def _fits_type(given: StoredTensor, expected: Tensor) -> bool:
+    """Whether a tensor has plain real numbers, and fractions where fractions are expected."""
+    if given.dtype is None or given.dtype.is_complex or given.dtype == torch.bool:
+        return False
+    return given.dtype.is_floating_point or not expected.dtype.is_floating_point
+
+
+def _about_others(architecture: Architecture, weights: Weights, title: str, state_key: str) -> str:
+    """What a file is of whose tensors none has a name that fits."""
+    given = weights.tensors
+    if state_key and (fit := find_fit(architecture, given)):
+        there = [
+            place.removesuffix(".") or "the keys without a prefix"
+            for place in (fit.place, *fit.rivals)
+        ]
+        return f"has nothing under {displayable(state_key)!r} that fits {title}; it fits {_named(there)}"
+    if about := about_contents(list(given)):
+        return about
+    return f"has no tensor of {title}, but {_named(list(given))}; {_other_model(given)}"
+
+
+def _way_on(architecture: Architecture, weights: Weights, fit: Fit) -> str:
+    given = weights.tensors
+    pairs = ((name, given[path]) for name, path in fit.paths.items())
+    has_shapes = all(architecture.fits(name, tensor) for name, tensor in pairs if tensor.dtype)
+    if has_shapes and not fit.missing and not fit.unknown:
+        return "give weights in floating point"
+    return _other_model(given)
+
+
+def _other_model(given: Mapping[str, StoredTensor]) -> str:
+    if name := recognised(given):
+        return f"it fits torchvision's {name}: use --model {name}"
+    return "give a state dict of this architecture, or its architecture with --model"
+
+
+def _load(model: nn.Module, weights: Weights, fit: Fit) -> dict[str, Sequence[str]]:
+    """Copy the tensors into the model, one by one; returns what is wrong with their numbers."""
+    not_finite, negative = [], []
+    with torch.no_grad():
+        for name, target in model.state_dict().items():  # these share the memory of the model's
+            if name not in fit.paths:
+                if not name.endswith(OPTIONAL):
+                    target.zero_()
+                continue
+            target.copy_(weights.read(fit.paths[name]))
+            lowest, highest = target.aminmax()  # NaN if there is any, and no copy as large
+            if not (lowest.isfinite() and highest.isfinite()):
+                not_finite.append(name)
+            elif name.endswith("running_var") and lowest < 0:
+                negative.append(name)
+    misfits = {"not finite": not_finite, "negative variances": negative}
+    return {what: names for what, names in misfits.items() if names}
+
+
+def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str]:
+    """What is said of a file that fits."""
+    name = displayable(weights.path.name)
+    remarks = []
+    if weights.is_script:
+        remarks.append(
+            f"{name} is an archive of TorchScript: its weights are read, its code is not run"
+        )
+    if fit.place or fit.rivals:
+        place = _named([fit.place.removesuffix(".")]) if fit.place else "the keys without a prefix"
+        remarks.append(f"{name}: the weights are those of {place}{_about_rivals(fit)}")
+    if architecture.classifier and fit.classifier is None:
+        remarks.append(f"{name} has no classifier that fits: an atlas without classes")
+    elif fit.classifier and fit.classifier != fit.place + architecture.classifier:
+        remarks.append(f"{name}: the classifier is {_named([fit.classifier])}")
+    if fit.others:
+        remarks.append(f"{name}: left over and not used: {_named(fit.others)}")
+    return remarks
+
+
+def _about_rivals(fit: Fit) -> str:
+    keys = [rival.removesuffix(".") for rival in fit.rivals if rival]
+    if not keys:
+        return ""
+    return f"; {_named(keys)} would fit too: choose with --state-key, as in --state-key {_named(keys[:1])}"
+
+
+def _spelled(misfits: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{what}: {_named(names)}" for what, names in misfits.items())
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) or "a number"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
+    return ", ".join(displayable(name, 80) for name in names[:N_NAMED]) + more

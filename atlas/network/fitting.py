@@ -1,0 +1,300 @@
+"""Which tensors of a weights file are those of an architecture, wherever they are in the file.
+
+Terms: the *body* of an architecture is all of it but its *head*, which is the classifier and, where
+these make one module, the linear layers that lead to it. A *place* in a file is what comes before
+the names of an architecture's tensors there: keys of containers, and prefixes such as `module.`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os.path import commonprefix
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from atlas.network.stored import StoredTensor
+
+Given = Mapping[str, StoredTensor]  # the tensors of a file, by their keys
+MAX_CANDIDATES = 10  # layers that are looked at as classifiers
+OPTIONAL = ".num_batches_tracked"  # only counts the steps of the training
+# Words for copies that are averaged over the training of another.
+_AVERAGES = {"ema", "swa", "avg", "averaged", "average", "shadow", "momentum", "teacher"}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The tensors that a network has, without their numbers.
+
+    Attributes:
+        tensors: by name, on any device.
+        classifier: name of the layer that gives the logits; empty if there is none.
+    """
+
+    tensors: Mapping[str, Tensor]
+    classifier: str
+
+    @classmethod
+    def of(cls, build: Callable[[], nn.Module], classifier: str) -> Architecture:
+        """The architecture of a network, which is built without memory where that is possible."""
+        try:
+            with _NoMemory():
+                tensors = build().state_dict()
+        except Exception:  # a network may compute with its first weights while it is built
+            tensors = build().state_dict()
+        return cls(tensors, classifier)
+
+    @cached_property
+    def head(self) -> str:
+        """Name of the largest module around the classifier that has no filters but its own."""
+        head = self.classifier
+        while (outer := head.rpartition(".")[0]) and not self._has_filters(outer):
+            head = outer
+        return head
+
+    def _has_filters(self, module: str) -> bool:
+        return any(
+            tensor.ndim > 2
+            for name, tensor in self.tensors.items()
+            if is_inside(name, module) and not is_inside(name, self.classifier)
+        )
+
+    @cached_property
+    def body(self) -> tuple[str, ...]:
+        """Names of the tensors that a file must have."""
+        return tuple(
+            name
+            for name in self.tensors
+            if not is_inside(name, self.head) and not name.endswith(OPTIONAL)
+        )
+
+    def fits(self, name: str, tensor: StoredTensor) -> bool:
+        """Whether a file's tensor has the shape of one of these."""
+        return name in self.tensors and self.tensors[name].shape == tensor.shape
+
+
+class _NoMemory(TorchFunctionMode):
+    """Makes tensors that are filled later, as those of layers are, without memory for numbers.
+
+    `torch.device("meta")` would do so with all tensors, those too that a network's sizes are
+    computed from.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.empty, torch.zeros, torch.ones):
+            kwargs = {**kwargs, "device": "meta"}
+        return func(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a file's tensors fit an architecture.
+
+    Attributes:
+        place: what comes before the names of the body's tensors, with a dot at its end, or empty.
+        rivals: places where others fit as well.
+        paths: keys of the tensors in the file, by their names in the architecture.
+        classifier: name of the classifier in the file; None if it has none that fits.
+        missing: names of tensors that the file lacks.
+        absent: names of tensors of the head that it lacks, which is no error.
+        unknown: keys of tensors inside modules of the body that the architecture does not have.
+        others: keys of tensors that belong to something else beside the network.
+    """
+
+    place: str
+    rivals: tuple[str, ...]
+    paths: Mapping[str, str]
+    classifier: str | None
+    missing: tuple[str, ...]
+    absent: tuple[str, ...]
+    unknown: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> Fit | None:
+    """Find an architecture's tensors in a file; None if not one has a name that fits.
+
+    The place where most tensors of the body have the right shapes wins. Of places that are equal
+    in this, one whose name says that it is an average comes last, then one with a classifier that
+    fits comes first, then the one that the file has first.
+
+    Args:
+        architecture: the network.
+        given: the tensors of the file, by their keys.
+        state_key: a key or prefix in the file; only places inside it count.
+    """
+    places = _places(architecture, given)
+    asked = [place for place in places if not state_key or f".{state_key}." in f".{place}"]
+    if not asked:
+        return None
+
+    def rank(place: str) -> tuple[Any, ...]:
+        has_classifier = _fits_classifier(architecture, given, place + architecture.classifier)
+        n_fitting, n_named = places[place]
+        return -n_fitting, -n_named, _is_average(place), not has_classifier
+
+    best = min(asked, key=rank)
+    rivals = [place for place in places if place != best and places[place] == places[best]]
+    return _fit_at(architecture, given, best, tuple(rivals))
+
+
+def is_inside(name: str, module: str) -> bool:
+    """Whether a tensor or module is in a module; nothing is in the module without a name."""
+    return bool(module) and name.startswith(f"{module}.")
+
+
+def _places(architecture: Architecture, given: Given) -> dict[str, tuple[int, int]]:
+    """Places where names of the body occur: how many have the right shape, and how many occur."""
+    body = set(architecture.body)
+    n_parts = _depth(body)
+    named: Counter[str] = Counter()
+    fitting: Counter[str] = Counter()
+    for path, tensor in given.items():
+        parts = path.rsplit(".", n_parts)
+        for n_last in range(1, len(parts) + 1):
+            name = ".".join(parts[-n_last:])
+            if name in body:
+                place = path[: len(path) - len(name)]
+                named[place] += 1
+                fitting[place] += architecture.fits(name, tensor)
+    return {place: (fitting[place], count) for place, count in named.items()}
+
+
+def _is_average(place: str) -> bool:
+    return not _AVERAGES.isdisjoint(re.split("[^a-z]+", place.lower()))
+
+
+def _fit_at(architecture: Architecture, given: Given, place: str, rivals: tuple[str, ...]) -> Fit:
+    paths = _paths(architecture, given, place)
+    classifier = _find_classifier(architecture, given, place, set(paths.values()))
+    head = [name for name in architecture.tensors if is_inside(name, architecture.head)]
+    optional = {f"{architecture.classifier}.bias"}  # a layer without has zeros
+    if classifier is None:
+        optional.update(head)
+        misfits = (name for name in head if name in paths)
+        for name in [each for each in misfits if not architecture.fits(each, given[paths[each]])]:
+            del paths[name]
+    else:
+        paths.update(_classifier_paths(architecture, given, classifier))
+    lacking = [name for name in architecture.tensors if name not in paths]
+    rest = _rest(given, paths.values(), rivals)
+    unknown = _inside_body(architecture, given, place, rest)
+    return Fit(
+        place=place,
+        rivals=rivals,
+        paths=paths,
+        classifier=classifier,
+        missing=tuple(
+            name for name in lacking if name not in optional and not name.endswith(OPTIONAL)
+        ),
+        absent=tuple(name for name in lacking if name in optional),
+        unknown=tuple(unknown),
+        others=tuple(path for path in rest if path not in unknown),
+    )
+
+
+def _paths(architecture: Architecture, given: Given, place: str) -> dict[str, str]:
+    """Keys of the tensors at a place by their names; other dots in a name make no difference.
+
+    The DenseNets that torchvision publishes have `norm.1` where its code says `norm1`.
+    """
+    inside = {path[len(place) :]: path for path in given if path.startswith(place)}
+    paths = {name: inside.pop(name) for name in architecture.tensors if name in inside}
+    if len(paths) < len(architecture.tensors):
+        plain = {name.replace(".", ""): path for name, path in inside.items()}
+        for name in architecture.tensors:
+            path = plain.get(name.replace(".", ""), "")
+            if name not in paths and path and architecture.fits(name, given[path]):
+                paths[name] = path
+    return paths
+
+
+def _find_classifier(
+    architecture: Architecture, given: Given, place: str, used: Collection[str]
+) -> str | None:
+    """Name of the classifier in the file, if necessary under another name or elsewhere.
+
+    Elsewhere it must be the only layer of its kind: several in a row are a projection head, whose
+    last one reads other numbers than those that the body gives.
+    """
+    own = place + architecture.classifier
+    if _fits_classifier(architecture, given, own):
+        return own
+    names = [path.removesuffix(".weight") for path in given if path not in used]
+    fitting = [name for name in names if _fits_classifier(architecture, given, name)]
+    nearest = sorted(fitting, key=lambda name: -len(commonprefix([name, own])))
+    for name in nearest[:MAX_CANDIDATES]:
+        if given[f"{name}.weight"].dtype and _is_alone(given, name, used):
+            return name
+    return None
+
+
+def _fits_classifier(architecture: Architecture, given: Given, name: str) -> bool:
+    """Whether a layer in the file could be the classifier, of any number of classes.
+
+    A type of numbers that cannot be used is an error, but no sign that it is another layer.
+    """
+    expected = architecture.tensors.get(f"{architecture.classifier}.weight")
+    weight = given.get(f"{name}.weight")
+    if expected is None or weight is None:
+        return False
+    return weight.shape[1:] == expected.shape[1:] if weight.shape else weight.dtype is None
+
+
+def _is_alone(given: Given, name: str, used: Collection[str]) -> bool:
+    """Whether a layer is the only one in the largest module around it without used tensors."""
+    module = name
+    while (outer := module.rpartition(".")[0]) and not any(is_inside(u, outer) for u in used):
+        module = outer
+    own = {f"{name}.weight", f"{name}.bias"}
+    inside = (path for path, tensor in given.items() if tensor.n_items > 1)
+    return all(path in own for path in inside if is_inside(path, module))
+
+
+def _classifier_paths(architecture: Architecture, given: Given, name: str) -> dict[str, str]:
+    """Keys of the classifier's tensors, by their names, where the file calls it so."""
+    own = architecture.classifier
+    names = {
+        each: name + each.removeprefix(own) for each in architecture.tensors if is_inside(each, own)
+    }
+    return {each: path for each, path in names.items() if path in given}
+
+
+def _rest(given: Given, used: Iterable[str], rivals: tuple[str, ...]) -> list[str]:
+    """Keys of the tensors that are neither used nor in another copy of the network."""
+    apart = {*used}
+    copies = tuple(rival for rival in rivals if rival)
+    return [path for path in given if path not in apart and not path.startswith(copies)]
+
+
+def _inside_body(
+    architecture: Architecture, given: Given, place: str, rest: Iterable[str]
+) -> dict[str, None]:
+    """Those of the rest that lie inside modules of the body, without single numbers: counters."""
+    modules = {module for name in architecture.body for module in _around(name, len(name))}
+    depth = _depth(modules) + 1
+    return {
+        path: None
+        for path in rest
+        if path.startswith(place)
+        and given[path].n_items > 1
+        and not modules.isdisjoint(_around(path[len(place) :], depth))
+    }
+
+
+def _around(name: str, depth: int) -> Iterator[str]:
+    """Names of the modules that something is in, the outermost first."""
+    parts = name.split(".", depth)
+    for n_parts in range(1, len(parts)):
+        yield ".".join(parts[:n_parts])
+
+
+def _depth(names: Iterable[str]) -> int:
+    return 1 + max((name.count(".") for name in names), default=0)

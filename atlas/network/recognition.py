@@ -1,0 +1,64 @@
+"""Which of torchvision's architectures a file's tensors are of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+from torchvision import models
+
+from atlas.network.fitting import Architecture, Given, find_fit
+
+MAX_GIVEN = 5000  # tensors of a file that are compared with every architecture
+MIN_SHARE = 0.1  # of an architecture's numbers; the convolutions of a VGG are a tenth of it
+
+
+def recognised(given: Given) -> str:
+    """The name of the architecture of torchvision that a file's tensors fit; empty if none.
+
+    Takes some seconds if none fits, as all of them are built, without memory for their numbers.
+    """
+    if len(given) > MAX_GIVEN:
+        return ""
+    return next((name for name in _nearest(given) if _fits(name, given)), "")
+
+
+def _nearest(given: Given) -> Iterator[str]:
+    """The architectures that the file has enough numbers for, by the difference in numbers."""
+    storages = {tensor.storage.key: tensor.storage for tensor in given.values() if tensor.storage}
+    n_given = sum(storage.n_items for storage in storages.values())
+    sizes = {name: _n_parameters(name) for name in models.list_models(module=models)}
+    for name in sorted(sizes, key=lambda name: abs(sizes[name] - n_given)):
+        if n_given > MIN_SHARE * sizes[name]:
+            yield name
+
+
+def _n_parameters(name: str) -> int:
+    return int(models.get_model_weights(name).DEFAULT.meta["num_params"])
+
+
+def _fits(name: str, given: Given) -> bool:
+    architecture = _architecture(name)
+    fit = find_fit(architecture, given)
+    if fit is None or fit.missing or fit.unknown:
+        return False
+    body = (each for each in architecture.body if each in fit.paths)
+    return all(architecture.fits(each, given[fit.paths[each]]) for each in body)
+
+
+def _architecture(name: str) -> Architecture:
+    def build() -> nn.Module:
+        with warnings.catch_warnings():  # about how first weights are drawn, which are not used
+            warnings.simplefilter("ignore")
+            model: nn.Module = models.get_model_builder(name)()
+        return model
+
+    tensors = Architecture.of(build, "").tensors
+    return Architecture(tensors, _last_layer(tensors))
+
+
+def _last_layer(tensors: Mapping[str, Tensor]) -> str:
+    """The last layer with a matrix or filters, which in all of these gives the logits."""
+    weights = [name for name, tensor in tensors.items() if tensor.ndim > 1]
+    return weights[-1].rpartition(".")[0]
