@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
-import json
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +12,13 @@ from typing import Any
 
 from atlas.errors import SpecError
 from atlas.files import open_regular
+from atlas.label_files import LabelsError, labels_in
 from atlas.text import displayable
 from atlas.units import NetworkFacts
 
-WORDNET_ID = re.compile(r"n\d{8}", re.ASCII)
 MAX_LABELS_BYTES = 20_000_000  # 200 for each of the most classes that a network may have
 MAX_LABEL_LENGTH = 200  # the longest of ImageNet has 121 characters
+_IMAGENET_IDS_PATH = Path(__file__).with_name("families") / "imagenet_wordnet_ids.txt"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -55,31 +54,45 @@ def with_labels(facts: NetworkFacts, path: Path | None) -> NetworkFacts:
 def read_labels(path: Path, n_classes: int) -> ClassLabels:
     """Read one label per class.
 
-    The file holds one label per line, a JSON list, or a JSON dict from index to label. Where a
-    label is itself a list (`["n01440764", "tench"]`), its last item is taken, and its first if
-    that is a WordNet id. Labels are cleaned of what cannot be shown.
+    The file may be text, JSON, a Python literal or a table, with numbers of classes and WordNet ids
+    or without: see `atlas.label_files`. Classes of which it has only WordNet ids are called as
+    ImageNet calls them. Labels are cleaned of what cannot be shown.
 
     Raises:
         SpecError: the file cannot be read, or has not exactly `n_classes` labels with text.
     """
-    items = _parse(_text(path), path)
+    try:
+        items = labels_in(_text(path), n_classes)
+    except LabelsError as error:
+        raise SpecError(f"cannot read the labels {path}: {error}") from error
     if len(items) != n_classes:
         raise SpecError(
             f"{path} has {len(items)} labels, the weights have {n_classes} classes; "
             "give one label per class, in the order of the classes"
         )
-    names = tuple(_label(item) for item in items)
+    ids = tuple(item.wordnet_id.strip() for item in items)
+    names = tuple(_shown(item.name) for item in items)
     if None in names:
         raise SpecError(
             f"cannot read the labels {path}: the label of class {names.index(None)} is empty or "
             "no text; give every class a name"
         )
-    ids = tuple(wordnet_id for wordnet_id in map(_wordnet_id, items) if wordnet_id)
+    if names == ids:
+        known = _imagenet_names()
+        names = tuple(known.get(wordnet_id, wordnet_id) for wordnet_id in ids)
     return ClassLabels(
         names=tuple(name for name in names if name),
         source=displayable(path.name),
-        wordnet_ids=ids if len(ids) == len(items) else (),
+        wordnet_ids=ids if all(ids) else (),
     )
+
+
+def _imagenet_names() -> dict[str, str]:
+    """The names of ImageNet's 1,000 classes by their WordNet ids, as torchvision lists them."""
+    from torchvision.models import ResNet50_Weights  # takes seconds
+
+    ids = _IMAGENET_IDS_PATH.read_text(encoding="ascii").split()
+    return dict(zip(ids, ResNet50_Weights.DEFAULT.meta["categories"], strict=True))
 
 
 def class_names(
@@ -124,39 +137,7 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _parse(text: str, path: Path) -> tuple[Any, ...]:
-    if not text.lstrip().startswith(("[", "{")):
-        return tuple(line for line in re.split("\r\n?|\n", text) if line.strip())
-    try:
-        data = json.loads(text)
-        if isinstance(data, dict):
-            data = [data[str(index)] for index in range(len(data))]
-    except KeyError as error:
-        raise SpecError(
-            f"cannot read the labels {path}: no key {error} in it; give one for each of 0, 1, ..."
-        ) from error
-    except (ValueError, RecursionError) as error:  # no JSON, a number of 5,000 digits, too deep
-        raise SpecError(
-            f"cannot read the labels {path}: {_first_sentence(error)}; "
-            "give a JSON list, or a dict from 0, 1, ..."
-        ) from error
-    return tuple(data)
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).partition(";")[0]
-
-
-def _label(item: Any) -> str | None:
-    """The text of a label, fit to be shown; None if it has none."""
-    text = item[-1] if isinstance(item, list) and item else item
-    is_text = isinstance(text, str | int | float) and not isinstance(text, bool)
-    return (displayable(str(text), MAX_LABEL_LENGTH) or None) if is_text else None
-
-
-def _wordnet_id(item: Any) -> str | None:
-    """The WordNet id in a label that is a list; None if there is none."""
-    if not isinstance(item, list) or len(item) < 2:
-        return None
-    first = item[0].strip() if isinstance(item[0], str) else ""
-    return first if WORDNET_ID.fullmatch(first) else None
+def _shown(name: Any) -> str | None:
+    """The text of a name, fit to be shown; None if it has none."""
+    is_text = isinstance(name, str | int | float) and not isinstance(name, bool)
+    return (displayable(str(name), MAX_LABEL_LENGTH) or None) if is_text else None

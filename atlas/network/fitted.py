@@ -134,11 +134,9 @@ def _about_others(architecture: Architecture, weights: Weights, title: str, stat
     """What a file is of whose tensors none has a name that fits."""
     given = weights.tensors
     if state_key and (fit := find_fit(architecture, given)):
-        there = [
-            place.removesuffix(".") or "the keys without a prefix"
-            for place in (fit.place, *fit.rivals)
-        ]
-        return f"has nothing under {displayable(state_key)!r} that fits {title}; it fits {_named(there)}"
+        there = _named([_place(place) for place in (fit.place, *fit.rivals)])
+        key = displayable(state_key, 80)
+        return f"has nothing for --state-key {key} that fits {title}; what fits is {there}"
     if about := about_contents(list(given)):
         return about
     return f"has no tensor of {title}, but {_named(list(given))}; {_other_model(given)}"
@@ -202,7 +200,11 @@ def _about_rivals(fit: Fit) -> str:
     keys = [rival.removesuffix(".") for rival in fit.rivals if rival]
     if not keys:
         return ""
-    return f"; {_named(keys)} would fit too: choose with --state-key, as in --state-key {_named(keys[:1])}"
+    return f"; {_named(keys)} would fit too, chosen with --state-key {_named(keys[:1])}"
+
+
+def _place(place: str) -> str:
+    return place.removesuffix(".") or "the keys without a prefix"
 
 
 def _spelled(misfits: Mapping[str, Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -229,7 +229,7 @@ def _find_classifier(
         return own
     names = [path.removesuffix(".weight") for path in given if path not in used]
     fitting = [name for name in names if _fits_classifier(architecture, given, name)]
-    nearest = sorted(fitting, key=lambda name: -len(commonprefix([name, own])))
+    nearest = sorted(fitting, key=lambda name: -_n_shared(name, own))
     for name in nearest[:MAX_CANDIDATES]:
         if given[f"{name}.weight"].dtype and _is_alone(given, name, used):
             return name
@@ -246,6 +246,12 @@ def _fits_classifier(architecture: Architecture, given: Given, name: str) -> boo
     if expected is None or weight is None:
         return False
     return weight.shape[1:] == expected.shape[1:] if weight.shape else weight.dtype is None
+
+
+def _n_shared(name: str, other: str) -> int:
+    """How many of the outermost modules of two names are the same."""
+    pairs = zip(name.split("."), other.split("."), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _is_alone(given: Given, name: str, used: Collection[str]) -> bool:

@@ -12,29 +12,33 @@ HEAD_BYTES = 1024  # of a file, which tell what it is
 STATE_DICT = "torch.save(model.state_dict(), FILE)"
 _CONVERT = f"load it where it was made, and save the network as PyTorch has it with {STATE_DICT}"
 _UNPACK = "unpack it and give the .pth or .safetensors file in it"
-_DOWNLOAD = "download it again"
-# By what a file has at an offset. Sources: the formats' specifications, and file(1).
-_MAGIC: Sequence[tuple[int, bytes, str]] = [
-    (0, b"version https://git-lfs", "is a Git LFS pointer, not the file; run `git lfs pull`"),
-    (0, b"\x89HDF\r\n\x1a\n", f"is an HDF5 file, as Keras writes them; {_CONVERT}"),
-    (0, b"\x93NUMPY", f"is an array of NumPy; {_CONVERT}"),
-    (4, b"TFL3", f"is a network of TensorFlow Lite; {_CONVERT}"),
-    (0, b"GGUF", f"is a GGUF file, as llama.cpp reads them; {_CONVERT}"),
-    (0, b"\x1f\x8b", f"is packed with gzip; {_UNPACK}"),
-    (0, b"BZh", f"is packed with bzip2; {_UNPACK}"),
-    (0, b"\xfd7zXZ\0", f"is packed with xz; {_UNPACK}"),
-    (0, b"\x28\xb5\x2f\xfd", f"is packed with zstd; {_UNPACK}"),
-    (0, b"7z\xbc\xaf\x27\x1c", f"is a 7z archive; {_UNPACK}"),
-    (0, b"Rar!", f"is a RAR archive; {_UNPACK}"),
-    (257, b"ustar", f"is a tar archive; {_UNPACK}"),
-    (0, b"\x89PNG", "is an image; give a .pth or .safetensors state dict"),
-    (0, b"\xff\xd8\xff", "is an image; give a .pth or .safetensors state dict"),
-    (0, b"%PDF", "is a PDF; give a .pth or .safetensors state dict"),
+_DOWNLOAD = "download the file itself again"
+_MERGE = "give one file with all of them, such as one .safetensors"
+_GIVE = "give a .pth or .safetensors state dict"
+# By how a file begins. Sources: the formats' specifications, and file(1). An ONNX model begins with
+# its version, then the producer's name, the domain or the graph:
+# https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+_BEGINNINGS: Sequence[tuple[bytes, str]] = [
+    (rb"\Z", f"is empty; {_DOWNLOAD}"),
+    (rb"\0+\Z", f"begins with nothing but zeros, as a broken download does; {_DOWNLOAD}"),
+    (rb"version https://git-lfs", "is a Git LFS pointer, not the file; run `git lfs pull`"),
+    (rb"\s*<(?i:!doctype|html|head|body)", f"is a web page, not the file it links to; {_DOWNLOAD}"),
+    (rb"\s*<\?xml", f"is an XML document, perhaps a server's error message; {_DOWNLOAD}"),
+    (rb"\s*\{.*\"weight_map\"", f"is the index of weights in several files; {_MERGE}"),
+    (rb"\x89HDF\r\n\x1a\n", f"is an HDF5 file, as Keras writes them; {_CONVERT}"),
+    (rb"\x93NUMPY", f"is an array of NumPy; {_CONVERT}"),
+    (rb".{4}TFL3", f"is a network of TensorFlow Lite; {_CONVERT}"),
+    (rb"\x08[\x01-\x20][\x12\x1a\x3a\x42]", f"is an ONNX model; {_CONVERT}"),
+    (rb"GGUF", f"is a GGUF file, as llama.cpp reads them; {_CONVERT}"),
+    (rb"\x1f\x8b", f"is packed with gzip; {_UNPACK}"),
+    (rb"BZh", f"is packed with bzip2; {_UNPACK}"),
+    (rb"\xfd7zXZ\0", f"is packed with xz; {_UNPACK}"),
+    (rb"\x28\xb5\x2f\xfd", f"is packed with zstd; {_UNPACK}"),
+    (rb"7z\xbc\xaf\x27\x1c", f"is a 7z archive; {_UNPACK}"),
+    (rb"Rar!", f"is a RAR archive; {_UNPACK}"),
+    (rb".{257}ustar", f"is a tar archive; {_UNPACK}"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP", f"is an image; {_GIVE}"),
 ]
-_WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
-# Fields of an ONNX model, as protocol buffers number them: its version, then the producer's name,
-# the domain or the graph. Source: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-_ONNX = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x3a\x42]", re.DOTALL)
 # By what the names of an archive's records end with.
 _ARCHIVES: Sequence[tuple[str, str]] = [
     (
@@ -49,7 +53,6 @@ _ARCHIVES: Sequence[tuple[str, str]] = [
 _WEIGHTS_ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".pkl", ".tar", ".th")
 PLAIN_PICKLE = f"is a pickle, but none of torch.save; {_CONVERT}"
 NO_TENSORS = f"has no tensors in it; save a network's with {STATE_DICT}"
-_NOTHING = "is no weights file; give a .pth or .safetensors state dict"
 
 
 class ForeignFileError(ValueError):
@@ -58,20 +61,8 @@ class ForeignFileError(ValueError):
 
 def about_foreign(head: bytes) -> str:
     """What a file is that begins so and is no weights file, and the way on."""
-    if not head:
-        return f"is empty; {_DOWNLOAD}"
-    if not head.strip(b"\0"):
-        return f"begins with nothing but zeros, as a broken download does; {_DOWNLOAD}"
-    for offset, magic, text in _MAGIC:
-        if head[offset:].startswith(magic):
-            return text
-    if _WEB_PAGE.match(head):
-        return "is a web page, not the file it links to; download the file itself"
-    if b'"weight_map"' in head:
-        return "is the index of weights in several files; merge them into one .safetensors file"
-    if _ONNX.match(head):
-        return f"is an ONNX model; {_CONVERT}"
-    return _NOTHING
+    matching = (text for start, text in _BEGINNINGS if re.match(start, head, re.DOTALL))
+    return next(matching, f"is no weights file; {_GIVE}")
 
 
 def about_archive(names: Sequence[str]) -> str:

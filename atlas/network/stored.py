@@ -66,7 +66,7 @@ def stored_tensor(
         is_changed: whether its numbers are not those that are stored but, say, their conjugates.
 
     Raises:
-        TypeError, ValueError: the values describe no tensor, or one that is larger than its storage.
+        TypeError, ValueError: they describe no tensor, or one larger than its storage.
     """
     if not isinstance(storage, StoredStorage) or not isinstance(dtype, torch.dtype):
         raise TypeError("it has tensors of an unknown form")
