@@ -157,8 +157,9 @@ def _place_of(file: BinaryIO, record: zipfile.ZipInfo, n_bytes: int) -> _Place:
 def _open_legacy(file: BinaryIO, n_bytes: int) -> Checkpoint:
     """Four pickles, a list of the keys of storages, and the numbers of each."""
     head = io.BytesIO(file.read(MAX_PICKLE_BYTES))
-    if read_pickle(head).value != LEGACY_MAGIC:
+    if LEGACY_MAGIC.to_bytes(10, "little") not in head.getbuffer()[:32].tobytes():
         raise ForeignFileError(PLAIN_PICKLE)
+    read_pickle(head)
     _protocol, system = read_pickle(head), read_pickle(head).value
     if isinstance(system, dict) and system.get("little_endian") is not (sys.byteorder == "little"):
         raise ValueError("its numbers are in the byte order of another machine")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
-from atlas.network.fitting import OPTIONAL, Architecture, Fit, find_fit
+from atlas.network.fitting import OPTIONAL, Architecture, Fit, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
 from atlas.network.recognition import recognised
 from atlas.network.stored import StoredTensor
@@ -18,6 +18,7 @@ from atlas.network.weights import Weights, open_weights
 from atlas.text import displayable
 
 MAX_CLASSES = 100_000
+_FLOATING_POINT = "give weights in floating point, from before they were quantised or converted"
 N_NAMED = 3  # tensors that a message names
 
 
@@ -65,13 +66,16 @@ def load_weights(
     with open_weights(path) as weights:
         architecture = Architecture.of(lambda: build(usual_classes), classifier)
         fit = find_fit(architecture, weights.tensors, state_key)
+        if fit is None or fit.missing:
+            fit = find_fit_in_order(architecture, weights.tensors, state_key) or fit
         if fit is None:
             raise NetworkError(f"{path} {_about_others(architecture, weights, title, state_key)}")
         n_classes = _n_classes(fit, weights) or usual_classes
         if n_classes != usual_classes:
             architecture = Architecture.of(lambda: build(n_classes), classifier)
         if misfits := _misfits(architecture, weights.tensors, fit):
-            way = _way_on(architecture, weights, fit)
+            has_other_types = "of another type" in misfits
+            way = _FLOATING_POINT if has_other_types else _other_model(weights.tensors)
             raise NetworkError(f"{path} does not fit {title}: {_spelled(misfits)}; {way}")
         model = build(n_classes)
         if misfits := _load(model, weights, fit):
@@ -142,19 +146,10 @@ def _about_others(architecture: Architecture, weights: Weights, title: str, stat
     return f"has no tensor of {title}, but {_named(list(given))}; {_other_model(given)}"
 
 
-def _way_on(architecture: Architecture, weights: Weights, fit: Fit) -> str:
-    given = weights.tensors
-    pairs = ((name, given[path]) for name, path in fit.paths.items())
-    has_shapes = all(architecture.fits(name, tensor) for name, tensor in pairs if tensor.dtype)
-    if has_shapes and not fit.missing and not fit.unknown:
-        return "give weights in floating point"
-    return _other_model(given)
-
-
 def _other_model(given: Mapping[str, StoredTensor]) -> str:
     if name := recognised(given):
         return f"it fits torchvision's {name}: use --model {name}"
-    return "give a state dict of this architecture, or its architecture with --model"
+    return "give a state dict of this architecture, or name its architecture with --model"
 
 
 def _load(model: nn.Module, weights: Weights, fit: Fit) -> dict[str, Sequence[str]]:
@@ -187,6 +182,8 @@ def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str
     if fit.place or fit.rivals:
         place = _named([fit.place.removesuffix(".")]) if fit.place else "the keys without a prefix"
         remarks.append(f"{name}: the weights are those of {place}{_about_rivals(fit)}")
+    if fit.is_renamed:
+        remarks.append(f"{name}: the tensors have other names and are taken in their order")
     if architecture.classifier and fit.classifier is None:
         remarks.append(f"{name} has no classifier that fits: an atlas without classes")
     elif fit.classifier and fit.classifier != fit.place + architecture.classifier:

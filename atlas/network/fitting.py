@@ -23,6 +23,8 @@ from atlas.network.stored import StoredTensor
 
 Given = Mapping[str, StoredTensor]  # the tensors of a file, by their keys
 MAX_CANDIDATES = 10  # layers that are looked at as classifiers
+MAX_DEPTH = 20  # of modules in one another
+MIN_IN_ORDER, MAX_IN_ORDER = 10, 5000  # tensors that are matched by their order
 OPTIONAL = ".num_batches_tracked"  # only counts the steps of the training
 # Words for copies that are averaged over the training of another.
 _AVERAGES = {"ema", "swa", "avg", "averaged", "average", "shadow", "momentum", "teacher"}
@@ -106,6 +108,7 @@ class Fit:
         absent: names of tensors of the head that it lacks, which is no error.
         unknown: keys of tensors inside modules of the body that the architecture does not have.
         others: keys of tensors that belong to something else beside the network.
+        is_renamed: whether the tensors have other names in the file, and follow from their order.
     """
 
     place: str
@@ -116,6 +119,7 @@ class Fit:
     absent: tuple[str, ...]
     unknown: tuple[str, ...]
     others: tuple[str, ...]
+    is_renamed: bool = False
 
 
 def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> Fit | None:
@@ -131,7 +135,7 @@ def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> F
         state_key: a key or prefix in the file; only places inside it count.
     """
     places = _places(architecture, given)
-    asked = [place for place in places if not state_key or f".{state_key}." in f".{place}"]
+    asked = [place for place in places if _is_asked(place, state_key)]
     if not asked:
         return None
 
@@ -145,9 +149,32 @@ def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> F
     return _fit_at(architecture, given, best, tuple(rivals))
 
 
+def find_fit_in_order(architecture: Architecture, given: Given, state_key: str = "") -> Fit | None:
+    """Find an architecture's tensors under other names, as in a Sequential of a network's children.
+
+    All tensors of the body must follow each other in the file, in the same order, with the same
+    shapes and the same last parts of their names. None if they do not, or are too few to be sure.
+    """
+    body = [(_leaf(name), tuple(architecture.tensors[name].shape)) for name in architecture.body]
+    paths = [path for path in given if not path.endswith(OPTIONAL) and _is_asked(path, state_key)]
+    if len(body) < MIN_IN_ORDER or len(paths) > MAX_IN_ORDER:
+        return None
+    stored = [(_leaf(path), given[path].shape) for path in paths]
+    for start in range(len(stored) - len(body) + 1):
+        if stored[start] == body[0] and stored[start : start + len(body)] == body:
+            run = paths[start : start + len(body)]
+            named = dict(zip(architecture.body, run, strict=True))
+            return _fit_at(architecture, given, _common_place(run), (), named)
+    return None
+
+
 def is_inside(name: str, module: str) -> bool:
     """Whether a tensor or module is in a module; nothing is in the module without a name."""
     return bool(module) and name.startswith(f"{module}.")
+
+
+def _is_asked(path: str, state_key: str) -> bool:
+    return not state_key or f".{state_key}." in f".{path}"
 
 
 def _places(architecture: Architecture, given: Given) -> dict[str, tuple[int, int]]:
@@ -171,33 +198,60 @@ def _is_average(place: str) -> bool:
     return not _AVERAGES.isdisjoint(re.split("[^a-z]+", place.lower()))
 
 
-def _fit_at(architecture: Architecture, given: Given, place: str, rivals: tuple[str, ...]) -> Fit:
-    paths = _paths(architecture, given, place)
-    classifier = _find_classifier(architecture, given, place, set(paths.values()))
-    head = [name for name in architecture.tensors if is_inside(name, architecture.head)]
-    optional = {f"{architecture.classifier}.bias"}  # a layer without has zeros
-    if classifier is None:
-        optional.update(head)
-        misfits = (name for name in head if name in paths)
-        for name in [each for each in misfits if not architecture.fits(each, given[paths[each]])]:
-            del paths[name]
-    else:
-        paths.update(_classifier_paths(architecture, given, classifier))
-    lacking = [name for name in architecture.tensors if name not in paths]
-    rest = _rest(given, paths.values(), rivals)
-    unknown = _inside_body(architecture, given, place, rest)
+def _fit_at(
+    architecture: Architecture,
+    given: Given,
+    place: str,
+    rivals: tuple[str, ...],
+    paths: dict[str, str] | None = None,
+) -> Fit:
+    """The fit at a place; `paths` are known where names do not tell them."""
+    found = _paths(architecture, given, place) if paths is None else paths
+    classifier = _find_classifier(architecture, given, place, set(found.values()))
+    found = _with_head(architecture, given, found, classifier)
+    lacking = [
+        name for name in architecture.tensors if name not in found and not name.endswith(OPTIONAL)
+    ]
+    absent = [name for name in lacking if _may_be_absent(architecture, name, classifier)]
+    rest = _rest(given, found.values(), rivals)
+    body = [found[name] for name in architecture.body if name in found]
+    unknown = _inside(given, place, body, rest)
     return Fit(
         place=place,
         rivals=rivals,
-        paths=paths,
+        paths=found,
         classifier=classifier,
-        missing=tuple(
-            name for name in lacking if name not in optional and not name.endswith(OPTIONAL)
-        ),
-        absent=tuple(name for name in lacking if name in optional),
+        missing=tuple(name for name in lacking if name not in absent),
+        absent=tuple(absent),
         unknown=tuple(unknown),
         others=tuple(path for path in rest if path not in unknown),
+        is_renamed=paths is not None,
     )
+
+
+def _with_head(
+    architecture: Architecture, given: Given, paths: Mapping[str, str], classifier: str | None
+) -> dict[str, str]:
+    """The keys of tensors, with those of the classifier; without it, only what fits of the head."""
+    if classifier is None:
+        return {
+            name: path
+            for name, path in paths.items()
+            if not is_inside(name, architecture.head) or architecture.fits(name, given[path])
+        }
+    own = architecture.classifier
+    body = {name: path for name, path in paths.items() if not is_inside(name, own)}
+    renamed = {name: classifier + name.removeprefix(own) for name in architecture.tensors}
+    return body | {
+        name: path for name, path in renamed.items() if is_inside(name, own) and path in given
+    }
+
+
+def _may_be_absent(architecture: Architecture, name: str, classifier: str | None) -> bool:
+    """Whether a file may lack a tensor: of the head without a classifier, else a bias of zeros."""
+    if classifier is None:
+        return is_inside(name, architecture.head)
+    return name == f"{architecture.classifier}.bias"
 
 
 def _paths(architecture: Architecture, given: Given, place: str) -> dict[str, str]:
@@ -229,9 +283,10 @@ def _find_classifier(
         return own
     names = [path.removesuffix(".weight") for path in given if path not in used]
     fitting = [name for name in names if _fits_classifier(architecture, given, name)]
-    nearest = sorted(fitting, key=lambda name: -_n_shared(name, own))
+    nearest = sorted(fitting, key=lambda name: -len(_common_place([name, own])))
     for name in nearest[:MAX_CANDIDATES]:
-        if given[f"{name}.weight"].dtype and _is_alone(given, name, used):
+        weight = given[f"{name}.weight"]
+        if weight.dtype and weight.n_items and _is_alone(given, name, used):
             return name
     return None
 
@@ -248,12 +303,6 @@ def _fits_classifier(architecture: Architecture, given: Given, name: str) -> boo
     return weight.shape[1:] == expected.shape[1:] if weight.shape else weight.dtype is None
 
 
-def _n_shared(name: str, other: str) -> int:
-    """How many of the outermost modules of two names are the same."""
-    pairs = zip(name.split("."), other.split("."), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
 def _is_alone(given: Given, name: str, used: Collection[str]) -> bool:
     """Whether a layer is the only one in the largest module around it without used tensors."""
     module = name
@@ -264,34 +313,26 @@ def _is_alone(given: Given, name: str, used: Collection[str]) -> bool:
     return all(path in own for path in inside if is_inside(path, module))
 
 
-def _classifier_paths(architecture: Architecture, given: Given, name: str) -> dict[str, str]:
-    """Keys of the classifier's tensors, by their names, where the file calls it so."""
-    own = architecture.classifier
-    names = {
-        each: name + each.removeprefix(own) for each in architecture.tensors if is_inside(each, own)
-    }
-    return {each: path for each, path in names.items() if path in given}
-
-
 def _rest(given: Given, used: Iterable[str], rivals: tuple[str, ...]) -> list[str]:
     """Keys of the tensors that are neither used nor in another copy of the network."""
     apart = {*used}
     copies = tuple(rival for rival in rivals if rival)
-    return [path for path in given if path not in apart and not path.startswith(copies)]
+    return [
+        path
+        for path in given
+        if path not in apart and not path.startswith(copies) and not path.endswith(OPTIONAL)
+    ]
 
 
-def _inside_body(
-    architecture: Architecture, given: Given, place: str, rest: Iterable[str]
-) -> dict[str, None]:
+def _inside(given: Given, place: str, body: Iterable[str], rest: Iterable[str]) -> dict[str, None]:
     """Those of the rest that lie inside modules of the body, without single numbers: counters."""
-    modules = {module for name in architecture.body for module in _around(name, len(name))}
-    depth = _depth(modules) + 1
+    modules = {module for path in body for module in _around(path[len(place) :], MAX_DEPTH)}
     return {
         path: None
         for path in rest
         if path.startswith(place)
         and given[path].n_items > 1
-        and not modules.isdisjoint(_around(path[len(place) :], depth))
+        and not modules.isdisjoint(_around(path[len(place) :], MAX_DEPTH))
     }
 
 
@@ -300,6 +341,17 @@ def _around(name: str, depth: int) -> Iterator[str]:
     parts = name.split(".", depth)
     for n_parts in range(1, len(parts)):
         yield ".".join(parts[:n_parts])
+
+
+def _common_place(names: Iterable[str]) -> str:
+    """The outermost modules that all names share, with a dot at the end."""
+    columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    shared = takewhile(lambda column: len(set(column)) == 1, columns)
+    return "".join(f"{column[0]}." for column in shared)
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _depth(names: Iterable[str]) -> int:

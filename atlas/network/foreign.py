@@ -92,8 +92,8 @@ def about_folder(path: Path) -> str:
     return "is a folder; give a .pth or .safetensors file"
 
 
-def about_name(name: str) -> str:
-    """What a name is that is given as weights and is no file here; empty if nobody knows."""
+def about_name(name: str, model: str) -> str:
+    """What a name is that is given as weights of a model and is no file; empty if nobody knows."""
     if re.match(r"[a-z][a-z0-9+.-]+://", name, re.IGNORECASE):
         return "is an address; download the file, and give its path"
     if re.match(r"(hf[-_]hub|hf|timm|torchhub|local-dir):", name, re.IGNORECASE):
@@ -102,8 +102,10 @@ def about_name(name: str) -> str:
             "its path"
         )
     if enum := re.fullmatch(r"(\w+)_Weights\.(\w+)", name, re.ASCII):
-        model, weights = enum[1].lower(), enum[2]
-        return f"are weights of another network; use --model {model} --weights {weights}"
+        other, weights = enum[1].lower(), enum[2]
+        if other == model:
+            return "are no weights that are published; give others, or a file"
+        return f"are weights of another network; use --model {other} --weights {weights}"
     return ""
 
 

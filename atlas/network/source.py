@@ -63,7 +63,7 @@ def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
             )
         return family.weights[published].file
     path = Path(asked.weights)
-    about = about_name(asked.weights)
+    about = about_name(asked.weights, family.name)
     if is_there(path) or (not about and (path.suffix or len(path.parts) > 1)):
         return path
     if about:
