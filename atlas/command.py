@@ -160,7 +160,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME|FILE",
             help="Published weights "
             f"({', '.join(name for family in FAMILIES for name in family.weights)}), or your own "
-            "state dict: .pth or .safetensors, any number of classes.",
+            "checkpoint: .pth or .safetensors, any number of classes.",
         ),
         click.option(
             "--state-key",
@@ -171,7 +171,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--labels",
             type=click.Path(path_type=Path),
-            help="Class names for your weights: one per line, or a JSON list or dict.",
+            help="Class names for your weights: one per line, JSON or CSV.",
         ),
         click.option(
             "--layers",

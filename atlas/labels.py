@@ -18,7 +18,6 @@ from atlas.units import NetworkFacts
 
 MAX_LABELS_BYTES = 20_000_000  # 200 for each of the most classes that a network may have
 MAX_LABEL_LENGTH = 200  # the longest of ImageNet has 121 characters
-_IMAGENET_IDS_PATH = Path(__file__).with_name("families") / "imagenet_wordnet_ids.txt"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -88,11 +87,11 @@ def read_labels(path: Path, n_classes: int) -> ClassLabels:
 
 
 def _imagenet_names() -> dict[str, str]:
-    """The names of ImageNet's 1,000 classes by their WordNet ids, as torchvision lists them."""
-    from torchvision.models import ResNet50_Weights  # takes seconds
+    """The names of ImageNet's classes, which the default network has, by their WordNet ids."""
+    from atlas.families import find_family  # which imports this module
 
-    ids = _IMAGENET_IDS_PATH.read_text(encoding="ascii").split()
-    return dict(zip(ids, ResNet50_Weights.DEFAULT.meta["categories"], strict=True))
+    labels = find_family("").labels()
+    return dict(zip(labels.wordnet_ids, labels.names, strict=True))
 
 
 def class_names(

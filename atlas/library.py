@@ -131,6 +131,7 @@ def open_network(
     labels: str | Path | None = None,
     device: str = "auto",
     catalogue: Catalogue = CATALOGUE,
+    state_key: str = "",
 ) -> Network:
     """A network with its weights loaded; published weights are downloaded if they are not there.
 
@@ -140,6 +141,7 @@ def open_network(
         labels: a file of class names for your own weights.
         device: what to compute on, as after `--device`; auto takes a GPU if there is one.
         catalogue: the families that there are.
+        state_key: which of several networks in your file, such as `state_dict_ema`.
 
     Raises:
         SpecError: there is no such family, or the labels do not fit.
@@ -147,7 +149,7 @@ def open_network(
         DeviceError: the device is not there.
     """
     family = find_family(model, catalogue.families)
-    asked = AtlasSpec(family=family.name, weights=str(weights))
+    asked = AtlasSpec(family=family.name, weights=str(weights), state_key=state_key)
     network = load_network(asked, family, catalogue.families, find_device(device))
     network.facts = with_labels(network.facts, Path(labels) if labels else None)
     return network

@@ -9,6 +9,7 @@ refused in one line, within seconds and with little memory.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import pickle
@@ -151,6 +152,15 @@ def deep(
     return value
 
 
+def whole(state: dict[object, object], rng: random.Random) -> object:
+    """A module with strange things among its parameters."""
+    model = nn.Sequential(Tiny(3))
+    for key, value in state.items():
+        if rng.random() < 0.2:
+            model[0]._parameters[str(key).replace(".", rng.choice([".", "_"]))] = value
+    return rng.choice([model, {"model": model}])
+
+
 def strange_container(state: dict[object, object], rng: random.Random) -> object:
     wrapper = rng.choice(["state_dict", "model", "net", "model_ema", "model_state_dict"])
     choices: list[Callable[[], object]] = [
@@ -168,7 +178,14 @@ def strange_container(state: dict[object, object], rng: random.Random) -> object
         lambda: set(map(str, state)),
         lambda: {wrapper: state, "optimizer": {"state": {0: {"m": torch.ones(3)}}, "lr": 1e-3}},
         lambda: {**state, "code": Code()},
-        lambda: {**state, "namespace": argparse.Namespace(lr=1)},
+        lambda: {**state, "namespace": argparse.Namespace(lr=1, more=state)},
+        lambda: {"args": argparse.Namespace(d=Path("d")), "epoch": 3, "network": state},
+        lambda: {"student": state, "teacher": dict(state)},
+        lambda: {f"backbone.{key}": value for key, value in state.items()},
+        lambda: whole(state, rng),
+        lambda: {"a." * rng.choice([3, 400]) + str(key): value for key, value in state.items()},
+        lambda: {str(key).replace("fc", "head.fc"): value for key, value in state.items()},
+        lambda: {**state, **{f"more{nth}.weight": torch.ones(2, 5) for nth in range(300)}},
         lambda: {key: value for key, value in state.items() if rng.random() < 0.7},
         lambda: {**state, **{f"extra{nth}": torch.ones(1) for nth in range(rng.randrange(300))}},
         lambda: next(iter(state.values()), None),
@@ -385,7 +402,8 @@ def outcome(path: Path, family: Family) -> str:
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LIMIT_S)
     try:
-        load_network(AtlasSpec(weights=str(path)), family, [family])
+        with contextlib.redirect_stderr(io.StringIO()):  # what is said of files that load
+            load_network(AtlasSpec(weights=str(path)), family, [family])
     except NetworkError as error:
         message = str(error)
         assert "\n" not in message and len(message) < 1000, message
