@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
+from pathlib import Path
 
 import pytest
+import torch
+from full_size import broken_links
 from test_command import DEMO, PART, Folders, assert_refused, run
 
 from atlas.command import published_at
 from atlas.errors import SpecError
+from atlas.families import find_family
+from atlas.network.weights import open_weights
 
 
 @pytest.fixture
@@ -168,3 +175,41 @@ def test_classes_of_a_layer_and_ranges_still_work(folders):
     demo = ("--demo", "--kinds", "filter", *folders.options)
     assert n_planned(*demo, "--classes", "1-10") == 10
     assert n_planned(*demo, "--layers", "layer1") > 16
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    """The demo network without its classifier, and an average of it, as a training script saves."""
+    with open_weights(find_family("demo").weights["demo"].file) as weights:
+        encoder = {key: weights.read(key) for key in weights.tensors if "fc." not in key}
+    path = tmp_path_factory.mktemp("weights") / "mine.pth"
+    average = {key: value / 2 for key, value in encoder.items()}
+    args = argparse.Namespace(out=path)
+    torch.save({"model_ema": average, "model": encoder, "args": args}, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "taken", "other"),
+    [((), "model", "model_ema"), (("--state-key", "model_ema"), "model_ema", "model")],
+)
+def test_a_network_in_a_checkpoint_makes_an_atlas_without_classes(
+    folders, checkpoint, options, taken, other
+):
+    asked = ("--demo", "--weights", checkpoint, "--layers", "conv1", "--units", "0-1")
+    kinds = ("--preset", "preview", "--kinds", "filter,circuit", *folders.options)
+    result = run(*asked, *options, *kinds)
+    assert result.code == 0, result.err
+    assert f"the weights are those of {taken}; {other} would fit too, chosen with" in result.err
+    assert "mine.pth has no classifier that fits: an atlas without classes" in result.err
+    manifest = json.loads((folders.out / "manifest.json").read_text())
+    assert "fc" not in json.dumps(manifest["layers"])
+    _, broken = broken_links(folders.out)
+    assert broken == []
+
+
+def test_labels_for_a_network_without_classes_are_refused(folders, checkpoint):
+    labels = ("--labels", checkpoint.with_name("names.txt"))
+    result = run("--demo", "--weights", checkpoint, *labels, *folders.options)
+    assert result.code == 2
+    assert result.err.endswith("DemoNet has no classes that --labels could name; leave it out\n")
