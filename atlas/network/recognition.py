@@ -11,6 +11,7 @@ from torchvision import models
 from atlas.network.fitting import Architecture, Given, find_fit
 
 MAX_GIVEN = 5000  # tensors of a file that are compared with every architecture
+MAX_CLASSES = 100_000
 MIN_SHARE = 0.05  # of an architecture's numbers; the convolutions of a VGG are 7 % of it
 
 
@@ -39,19 +40,21 @@ def _n_parameters(name: str) -> int:
 
 
 def _fits(name: str, given: Given) -> bool:
-    architecture = _architecture(name)
-    fit = find_fit(architecture, given)
+    fit = find_fit(architecture := _architecture(name), given)
     if fit is None or fit.missing or fit.unknown:
         return False
+    n_classes = given[f"{fit.classifier}.weight"].shape[:1] if fit.classifier else ()
+    if n_classes and 0 < n_classes[0] <= MAX_CLASSES:  # auxiliary heads have as many
+        architecture = _architecture(name, n_classes[0])
     body = (each for each in architecture.body if each in fit.paths)
     return all(architecture.fits(each, given[fit.paths[each]]) for each in body)
 
 
-def _architecture(name: str) -> Architecture:
+def _architecture(name: str, n_classes: int = 1000) -> Architecture:
     def build() -> nn.Module:
         with warnings.catch_warnings():  # about how first weights are drawn, which are not used
             warnings.simplefilter("ignore")
-            model: nn.Module = models.get_model_builder(name)()
+            model: nn.Module = models.get_model_builder(name)(num_classes=n_classes)
         return model
 
     tensors = Architecture.of(build, "").tensors
