@@ -98,6 +98,8 @@ def _json_lines(lines: Sequence[str]) -> list[Any]:
 
 def _in_data(data: Any, n_classes: int) -> Labels:
     """The labels in a list or dict, or in an entry of a dict that is called so."""
+    if isinstance(data, set):
+        raise LabelsError(f"a set has no order; {_GIVE}")
     if (labels := _in_whole(data)) is not None:
         return labels
     for key, value in data.items():

@@ -6,6 +6,8 @@ import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from atlas.errors import SpecError
 from atlas.label_files import LabelsError, labels_in
@@ -126,7 +128,14 @@ def test_another_number_of_names_is_counted(text: str, n_found: int | None):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, "{0: " * 300, "[" + "1," * 600_000, "{0: __import__('os').getcwd()}", "[1 + "],
+    [
+        "{'a', 'b', 'c'}",
+        "[" * 100_000,
+        "{0: " * 300,
+        "[" + "1," * 600_000,
+        "{0: __import__('os').getcwd()}",
+        "[1 + ",
+    ],
 )
 def test_what_is_no_literal_is_refused_soon_and_never_evaluated(text: str):
     begun = time.perf_counter()
@@ -147,3 +156,28 @@ def test_a_missing_name_is_one_line(tmp_path):
     (tmp_path / "a.csv").write_text("index,name\n0,cat\n1,\n2,tench\n")
     with pytest.raises(SpecError, match="the label of class 1 is empty"):
         read_labels(tmp_path / "a.csv", 3)
+
+
+@given(st.text(), st.integers(1, 5))
+def test_any_text_has_labels_or_is_refused_as_such(text: str, n_classes: int):
+    try:
+        labels = labels_in(text, n_classes)
+    except LabelsError as error:
+        assert "; give" in str(error)
+    else:
+        assert all(isinstance(label.wordnet_id, str) for label in labels)
+
+
+WORDS = (
+    st.text("abcdefghij ,.'()-", min_size=1).map(str.strip).filter(lambda word: word[:1].isalpha())
+)
+
+
+@given(st.lists(WORDS, min_size=2, max_size=6))
+def test_names_without_numbers_are_what_each_line_or_item_says(names: list[str]):
+    assert names_in("\n".join(names), len(names)) == tuple(names)
+    assert names_in(json.dumps(names), len(names)) == tuple(names)
+    assert names_in(str(dict(enumerate(names))), len(names)) == tuple(names)
+    numbered = (f"{index}: {name}" for index, name in enumerate(names))
+    if len(set(names)) == len(names):
+        assert names_in("\n".join(numbered), len(names)) == tuple(names)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
-from atlas.network.fitting import OPTIONAL, Architecture, Fit, find_fit, find_fit_in_order
+from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
 from atlas.network.recognition import recognised
 from atlas.network.stored import StoredTensor
@@ -65,11 +65,7 @@ def load_weights(
     """
     with open_weights(path) as weights:
         architecture = Architecture.of(lambda: build(usual_classes), classifier)
-        fit = find_fit(architecture, weights.tensors, state_key)
-        if fit is None or fit.missing:
-            fit = find_fit_in_order(architecture, weights.tensors, state_key) or fit
-        if fit is None:
-            raise NetworkError(f"{path} {_about_others(architecture, weights, title, state_key)}")
+        fit = _find_fit(architecture, weights, title, state_key)
         n_classes = _n_classes(fit, weights) or usual_classes
         if n_classes != usual_classes:
             architecture = Architecture.of(lambda: build(n_classes), classifier)
@@ -79,17 +75,25 @@ def load_weights(
             raise NetworkError(f"{path} does not fit {title}: {_spelled(misfits)}; {way}")
         model = build(n_classes)
         if misfits := _load(model, weights, fit):
-            raise NetworkError(
-                f"{path} does not fit {title}: {_spelled(misfits)}; give weights of a finished "
-                "training"
-            )
+            way = "give weights of a finished training"
+            raise NetworkError(f"{path} does not fit {title}: {_spelled(misfits)}; {way}")
+    remarks = tuple(_remarks(architecture, weights, fit))
+    if fit.classifier is not None:
+        return FittedModel(model, n_classes, (), remarks)
     absent = tuple(dict.fromkeys(name.rpartition(".")[0] for name in fit.absent))
-    return FittedModel(
-        model,
-        None if fit.classifier is None else n_classes,
-        () if fit.classifier else absent,
-        tuple(_remarks(architecture, weights, fit)),
-    )
+    return FittedModel(model, None, absent, remarks)
+
+
+def _find_fit(architecture: Architecture, weights: Weights, title: str, state_key: str) -> Fit:
+    """Where the tensors are, by their names or else by their order."""
+    given = weights.tensors
+    fit = find_fit(architecture, given, state_key)
+    if fit is None or fit.missing:
+        fit = find_fit_in_order(architecture, given, state_key) or fit
+    if fit is None:
+        about = _about_others(architecture, given, title, state_key)
+        raise NetworkError(f"{weights.path} {about}")
+    return fit
 
 
 def _n_classes(fit: Fit, weights: Weights) -> int | None:
@@ -104,9 +108,7 @@ def _n_classes(fit: Fit, weights: Weights) -> int | None:
     return shape[0]
 
 
-def _misfits(
-    architecture: Architecture, given: Mapping[str, StoredTensor], fit: Fit
-) -> dict[str, Sequence[str]]:
+def _misfits(architecture: Architecture, given: Given, fit: Fit) -> dict[str, Sequence[str]]:
     """Names of the tensors that do not fit, by what is wrong with them."""
     expected = architecture.tensors
     pairs = [(name, given[path]) for name, path in fit.paths.items()]
@@ -134,9 +136,8 @@ def _fits_type(given: StoredTensor, expected: Tensor) -> bool:
     return given.dtype.is_floating_point or not expected.dtype.is_floating_point
 
 
-def _about_others(architecture: Architecture, weights: Weights, title: str, state_key: str) -> str:
+def _about_others(architecture: Architecture, given: Given, title: str, state_key: str) -> str:
     """What a file is of whose tensors none has a name that fits."""
-    given = weights.tensors
     if state_key and (fit := find_fit(architecture, given)):
         there = _named([_place(place) for place in (fit.place, *fit.rivals)])
         key = displayable(state_key, 80)
@@ -146,7 +147,7 @@ def _about_others(architecture: Architecture, weights: Weights, title: str, stat
     return f"has no tensor of {title}, but {_named(list(given))}; {_other_model(given)}"
 
 
-def _other_model(given: Mapping[str, StoredTensor]) -> str:
+def _other_model(given: Given) -> str:
     if name := recognised(given):
         return f"it fits torchvision's {name}: use --model {name}"
     return "give a state dict of this architecture, or name its architecture with --model"
@@ -180,7 +181,7 @@ def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str
             f"{name} is an archive of TorchScript: its weights are read, its code is not run"
         )
     if fit.place or fit.rivals:
-        place = _named([fit.place.removesuffix(".")]) if fit.place else "the keys without a prefix"
+        place = _named([_place(fit.place)])
         remarks.append(f"{name}: the weights are those of {place}{_about_rivals(fit)}")
     if fit.is_renamed:
         remarks.append(f"{name}: the tensors have other names and are taken in their order")
