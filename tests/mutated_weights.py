@@ -38,6 +38,7 @@ from atlas.network.load import load_network
 from atlas.units import Preprocessing
 
 LIMIT_S = 10  # for one file
+SLOW_S = 2  # files that take longer are named
 LIMIT_MB = 1000  # of memory, above what was used before
 HUGE = 1 << 33
 
@@ -443,7 +444,10 @@ def main(n_files: int) -> int:
                 kind = f"FAULT {type(error).__name__}"
                 print(f"seed {seed}: {type(error).__name__}: {str(error)[:200]!a}")
             counts[kind] += 1
-            slowest_s = max(slowest_s, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            if seconds > SLOW_S:
+                print(f"seed {seed}: {seconds:.1f} s")
+            slowest_s = max(slowest_s, seconds)
         more_mb = used_mb() - before_mb
     n_faults = sum(count for kind, count in counts.items() if kind.startswith("FAULT"))
     print(

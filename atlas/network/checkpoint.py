@@ -112,7 +112,7 @@ def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
         _refuse_packed(pickled, n_bytes)
         if pickled.file_size > MAX_PICKLE_BYTES:
             raise ValueError("there is far more in it than tensors")
-        content = read_pickle(io.BytesIO(archive.read(pickled))).value
+        contents = read_pickle(io.BytesIO(archive.read(pickled)))
         order = records.get(f"{folder}byteorder")
         if order and order.file_size < 10 and archive.read(order) != sys.byteorder.encode():
             raise ValueError("its numbers are in the byte order of another machine")
@@ -122,8 +122,10 @@ def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
         for name, record in records.items()
         if name.startswith(data)
     }
+    for storage in contents.storages.values():
+        _checked_place(places, storage)
     is_script = f"{folder}constants.pkl" in records
-    return Checkpoint(file, content, places, is_script)
+    return Checkpoint(file, contents.value, places, is_script)
 
 
 def _folder(names: Sequence[str]) -> str:
