@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from atlas.network.operators import put_module
 from atlas.units import Layer
 
 FEW_CHANNELS = 4  # with so few input channels, the matrix products inside a conv are inefficient
@@ -31,15 +32,16 @@ def shortened(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
         if layer.batch_norm:
             conv = cast(nn.Conv2d, model.get_submodule(layer.name))
             norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
-            model.set_submodule(layer.name, fuse_conv_bn_eval(conv, norm))
-            model.set_submodule(layer.batch_norm, nn.Identity())
+            put_module(model, layer.name, fuse_conv_bn_eval(conv, norm))
+            put_module(model, layer.batch_norm, nn.Identity())
     return _unstrided(model, layers)
 
 
 def _unstrided(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
-    first = model.get_submodule(layers[0].name)
-    if isinstance(first, nn.Conv2d) and _is_worth_unstriding(first):
-        model.set_submodule(layers[0].name, UnstridedConv(first))
+    for layer in layers[:1]:
+        first = model.get_submodule(layer.name)
+        if isinstance(first, nn.Conv2d) and _is_worth_unstriding(first):
+            put_module(model, layer.name, UnstridedConv(first))
     return model
 
 
@@ -168,7 +170,8 @@ def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) 
     Args:
         module: the layer itself, a conv with zero padding or a linear layer.
         layer: its description.
-        inputs: the layer's input, (B, C, H, W), or (B, C) for a linear layer.
+        inputs: the layer's input, (B, C, H, W), or (B, C) for a linear layer, or (B, H, W, C) for
+            a pointwise one.
         channels: index of each image's unit, (B,).
 
     Returns:
@@ -177,6 +180,8 @@ def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) 
     module = cast("nn.Conv2d | nn.Linear", module)
     weight = module.weight[channels]  # (B, C, kh, kw), or (B, C)
     bias = 0.0 if module.bias is None else module.bias[channels, None, None].float()
+    if layer.kind == "pointwise":
+        return torch.einsum("bhwc,bc->bhw", inputs.float(), weight.float()) + bias
     if isinstance(module, nn.Linear):
         return (inputs.float() * weight.float()).sum(1)[:, None, None] + bias
     height, width = inputs.shape[2:]
