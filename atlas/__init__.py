@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from atlas.asked import AtlasSpec, Selection
+    from atlas.asked import AtlasSpec, Preparation, Selection
     from atlas.catalogue import Catalogue
     from atlas.errors import AtlasError
     from atlas.families import FAMILIES
@@ -35,6 +35,7 @@ __all__ = [
     "Network",
     "Pictures",
     "Places",
+    "Preparation",
     "RenderedPicture",
     "Selection",
     "Unit",
@@ -57,6 +58,7 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of this packa
         "Network": "atlas.network.network",
         "Pictures": "atlas.library",
         "Places": "atlas.pipeline",
+        "Preparation": "atlas.asked",
         "RenderedPicture": "atlas.library",
         "Selection": "atlas.asked",
         "Unit": "atlas.units",

@@ -27,7 +27,7 @@ class Catalogue:
     """
 
     kinds: tuple[Kind[Any], ...] = KINDS  # in the order of making, sources first
-    families: tuple[Family, ...] = FAMILIES  # the first is the default
+    families: tuple[Family, ...] = FAMILIES  # beside those that are found by name
 
     def __post_init__(self) -> None:
         _check_unique("kind", (kind.name for kind in self.kinds))

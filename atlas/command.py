@@ -19,12 +19,12 @@ from click.core import ParameterSource
 from tqdm import tqdm
 
 from atlas import __version__, paths
-from atlas.asked import AtlasSpec, Selection
+from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.cache import FILE_NAME, Cache, Entry, Findings, remove_cache
 from atlas.console import Terminated, prepare_streams, say, say_line, terminable
 from atlas.errors import AtlasError, SiteError, SpecError
-from atlas.families import FAMILIES, find_family
-from atlas.families.family import Family
+from atlas.families import DEFAULT_NAME, FAMILIES, FINDERS, find_family
+from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular
 from atlas.kinds import KINDS, find_kinds
 from atlas.likes import KIND_NAME as LIKE
@@ -48,19 +48,22 @@ PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_SHOWN = 5  # units of a layer that `like` prints
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
-FAMILY_TABLE = "\n".join(f"  {family.name:12} {family.about}" for family in FAMILIES)
-DEFAULT_FAMILY = FAMILIES[0]
-BENCH_OPTIONS = {"model", "weights", "state_key", "layers", "preset", "device", "as_json"}
+MODELS = (*FINDERS[::-1], *FAMILIES)  # the usual way to name a network first
+MODEL_TABLE = "\n".join(
+    f"  {each.form if isinstance(each, Finder) else each.name:18} {each.about}" for each in MODELS
+)
+NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
+BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "as_json"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
-    *(example for family in FAMILIES for example in family.examples),
+    *(example for each in MODELS for example in each.examples),
     ("--weights mine.pth --labels names.txt", "your own weights"),
     ("like cat.jpg", "which units does this image drive?"),
 ]
 EXAMPLE_TABLE = "\n".join(f"  {PROGRAM} {arguments:42} {does}" for arguments, does in EXAMPLES)
 EPILOG = f"""\b
-Networks:
-{FAMILY_TABLE}
+Networks, after --model:
+{MODEL_TABLE}
 
 \b
 Kinds, in the order of making:
@@ -146,8 +149,8 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.option(
             "--model",
-            type=click.Choice([family.name for family in FAMILIES]),
-            show_default=DEFAULT_FAMILY.name,
+            metavar="NETWORK",
+            show_default=DEFAULT_NAME,
             help="The network, explained below.",
         ),
         *(
@@ -158,15 +161,28 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--weights",
             metavar="NAME|FILE",
-            help="Published weights "
-            f"({', '.join(name for family in FAMILIES for name in family.weights)}), or your own "
-            "checkpoint: .pth or .safetensors, any number of classes.",
+            help="Published weights, those published first if left out and those recommended with "
+            f"{RECOMMENDED}; or your own checkpoint: .pth or .safetensors, any number of classes.",
         ),
         click.option(
             "--state-key",
             default="",
             metavar="KEY",
             help="Which of several networks in your file, such as state_dict_ema.",
+        ),
+        click.option(
+            "--input-size",
+            type=int,
+            metavar="PX",
+            help="Side of the square images that your network takes.",
+        ),
+        click.option(
+            "--mean",
+            metavar="NUMBERS",
+            help="What is subtracted from colours in 0..1, per channel, such as 0.5,0.5,0.5.",
+        ),
+        click.option(
+            "--std", metavar="NUMBERS", help="What colours are then divided by, per channel."
         ),
         click.option(
             "--labels",
@@ -249,6 +265,9 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         model: str | None,
         weights: str | None,
         state_key: str,
+        input_size: int | None,
+        mean: str | None,
+        std: str | None,
         labels: Path | None,
         layers: tuple[str, ...],
         units: tuple[str, ...],
@@ -283,6 +302,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             seed=seed,
             selection=selection,
             kinds=_kinds("--kinds", kinds),
+            preparation=Preparation(input_size, _numbers("--mean", mean), _numbers("--std", std)),
         )
         _refuse_idle_images(images, spec)
         left_out = _kinds("--leave-out", leave_out)
@@ -360,7 +380,7 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
 
     Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
     stage is measured, or those of --layers. Takes about two minutes, and of the options of a build
-    --model, --weights, --layers, --preset and --device.
+    --model, --weights, --input-size, --mean, --std, --layers, --preset and --device.
     """
     flags = {_flag_name(family) for family in FAMILIES}
     _refuse_idle(click.get_current_context(), BENCH_OPTIONS | flags, "bench")
@@ -372,6 +392,23 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     network = load_network(spec, find_family(spec.family), device=find_device(places.device))
     result = measure(network, spec)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
+
+
+@main.command(short_help="Which networks there are, with their units and weights.")
+def models() -> None:
+    """List the convolutional networks of torchvision, with their units and published weights.
+
+    Those after --model that are not listed: your own networks, and those of timm, which
+    timm.list_models() lists. Takes some seconds.
+    """
+    from atlas.families.torchvision import listed
+
+    say(f"{'--model':20} {'':24} {'units':>7} {'weights':>9}  --weights")
+    for network in listed():
+        say(
+            f"{network.name:20} {network.title:24} {network.n_units:7,} "
+            f"{network.file_mb:6,.0f} MB  {', '.join(network.weights)}"
+        )
 
 
 @main.command(short_help="Which units an image drives hardest, and a page of them.")
@@ -477,7 +514,19 @@ def _model(model: str | None, flags: Mapping[str, bool]) -> str:
     asked = [*([model] if model else []), *(name for name, is_set in flags.items() if is_set)]
     if len(set(asked)) > 1:
         raise SpecError(f"{' and '.join(asked)} are two networks; ask for one of them")
-    return asked[0] if asked else DEFAULT_FAMILY.name
+    return asked[0] if asked else DEFAULT_NAME
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    """`0.5,0.5,0.5` as numbers; none if the option was left out."""
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(
+            f"cannot read {option} {text!r}; give a number per channel, such as 0.5,0.5,0.5"
+        ) from None
 
 
 def _parts(option: str, texts: Sequence[str]) -> tuple[str, ...]:

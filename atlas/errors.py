@@ -37,7 +37,7 @@ class NetworkError(AtlasError):
         """A network whose own code fails on images of its input size."""
         return cls(
             f"the network cannot be run on an image of {size_px} px with {n_channels} channels: "
-            f"{error}; give the size and the channels that it takes"
+            f"{error}; --input-size, --mean and --std say what it takes"
         )
 
 

@@ -51,15 +51,15 @@ def _readdressed(entry: Entry, layer: Layer, facts: NetworkFacts) -> Iterator[tu
     natural = {"name": "natural", "version": 2, **old_fields}
     examples = {"name": "examples", "version": 1, "natural": old_fields, "side_px": 56}
     spec = NATURAL.spec(asked, layer, facts)
-    (source,) = artifact_keys(facts.sha256, (layer.whole,), NATURAL.name, spec)
+    (source,) = artifact_keys(facts.identity, (layer.whole,), NATURAL.name, spec)
     yield _old_key(facts, NATURAL.name, natural, layer.whole), source
     sheets = EXAMPLES.scope.units(layer, layer.units)
     spec = EXAMPLES.spec(asked, layer, facts)
-    new_keys = artifact_keys(facts.sha256, sheets, EXAMPLES.name, spec, (source,))
+    new_keys = artifact_keys(facts.identity, sheets, EXAMPLES.name, spec, (source,))
     for unit, new in zip(sheets, new_keys, strict=True):
         yield _old_key(facts, EXAMPLES.name, examples, unit), new
 
 
 def _old_key(facts: NetworkFacts, kind: str, recipe: dict[str, object], unit: Unit) -> str:
-    shared = {"weights": facts.sha256, "kind": kind, "recipe": recipe}
+    shared = {"weights": facts.identity, "kind": kind, "recipe": recipe}
     return hashlib.sha256((canonical_json(shared) + unit.id).encode()).hexdigest()

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args, overload
 
 from PIL import Image
+from torch import nn
 
-from atlas.asked import AtlasSpec, Selection
+from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.devices import find_device
 from atlas.engine import Launch
 from atlas.errors import SpecError
 from atlas.families import find_family
+from atlas.families.family import Family
 from atlas.kinds import find_kinds
 from atlas.kinds.kind import Kind
 from atlas.labels import with_labels
@@ -126,33 +128,54 @@ class Pictures(Sequence[RenderedPicture]):
 
 
 def open_network(
-    model: str = "",
+    model: str | nn.Module = "",
     weights: str | Path = "",
     labels: str | Path | None = None,
     device: str = "auto",
     catalogue: Catalogue = CATALOGUE,
     state_key: str = "",
+    *,
+    input_size_px: int | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
 ) -> Network:
     """A network with its weights loaded; published weights are downloaded if they are not there.
 
     Args:
-        model: name of its family, as in `FAMILIES`; empty for the first of them.
-        weights: a published name or a file; empty for the family's default.
+        model: what the command takes after `--model`, such as "vgg16", "timm:resnet18" or
+            "net.py:make"; empty for ResNet-50; or a module, which is copied with its weights.
+        weights: a published name or a file; empty for those that were published first.
         labels: a file of class names for your own weights.
         device: what to compute on, as after `--device`; auto takes a GPU if there is one.
-        catalogue: the families that there are.
+        catalogue: the families that there are, beside those that are found by name.
         state_key: which of several networks in your file, such as `state_dict_ema`.
+        input_size_px: side of the square that the network is given, if not the usual one.
+        mean: per image channel, subtracted from values in 0..1, if not the usual one.
+        std: per image channel, divided by, if not the usual one.
 
     Raises:
-        SpecError: there is no such family, or the labels do not fit.
+        SpecError: there is no such network, or the labels do not fit.
         NetworkError: the weights cannot be had, read, or do not fit.
         DeviceError: the device is not there.
     """
-    family = find_family(model, catalogue.families)
-    asked = AtlasSpec(family=family.name, weights=str(weights), state_key=state_key)
+    family = _family(model, catalogue)
+    asked = AtlasSpec(
+        family=family.name,
+        weights=str(weights),
+        state_key=state_key,
+        preparation=Preparation(input_size_px, tuple(mean), tuple(std)),
+    )
     network = load_network(asked, family, catalogue.families, find_device(device))
     network.facts = with_labels(network.facts, Path(labels) if labels else None)
     return network
+
+
+def _family(model: str | nn.Module, catalogue: Catalogue) -> Family:
+    if isinstance(model, str):
+        return find_family(model, catalogue.families)
+    from atlas.families.custom import family_in_memory
+
+    return family_in_memory(model)
 
 
 def render(

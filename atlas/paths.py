@@ -30,6 +30,7 @@ STATIC_DIR = "static"
 FAVICON = "favicon.svg"
 COVER = "cover.webp"
 LIKE_DIR = "like"
+RESIDUAL_GLOSSARY = "residual-glossary.html"  # a template: words for networks with sums
 FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
 LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"

@@ -26,7 +26,7 @@ from atlas.cache import Artifact, Cache, Damaged, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, ImagesError
-from atlas.families import find_family
+from atlas.families import find_family, finder_of, listed_family
 from atlas.families.family import Family
 from atlas.heap import no_garbage_collection
 from atlas.kinds.excitatory import KIND as EXCITATORY
@@ -142,7 +142,7 @@ class Atlas:
     def __init__(self, asked: AtlasSpec, places: Places, catalogue: Catalogue = CATALOGUE) -> None:
         self.places = places
         self.catalogue = catalogue
-        self._family = find_family(asked.family, catalogue.families)
+        self._listed = listed_family(asked.family, catalogue.families)
         self._network: Network | None = None
         self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
         self._told: set[Damaged] = set()
@@ -313,7 +313,7 @@ class Atlas:
         pixels = read_photograph(photo, self.facts.preprocessing)
         spec = LikeSpec(hashlib.sha256(pixels.tobytes()).hexdigest())
         unit = Unit(paths.like_slug(photo.stem, spec.pixels_sha256), WHOLE_LAYER)
-        (key,) = artifact_keys(self.facts.sha256, (unit,), LIKE, spec)
+        (key,) = artifact_keys(self.facts.identity, (unit,), LIKE, spec)
         if key not in self.cache.entries([key]):
             self.cache.put([self._like_artifact(photo, pixels, spec, unit, key)])
         return self.cache.entries([key])[key]
@@ -327,7 +327,7 @@ class Atlas:
         begun = time.perf_counter()
         watch = self._load_network().watch(self.facts.layers)
         record = hardest_driven(
-            watch, pixels, spec, self.facts.sha256, displayable_name(photo.name)
+            watch, pixels, spec, self.facts.identity, displayable_name(photo.name)
         )
         return Artifact(
             key=key,
@@ -366,7 +366,7 @@ class Atlas:
     def _find_images(self) -> ImageSet | None:
         """The photographs that were given, or else those of the family; None if there are none."""
         if self.places.images_dir is None:
-            return self._family.images()
+            return self._listed.images() if self._listed else None
         from atlas.images import ImageFolder
 
         own = (self.places.out_dir, self.places.cache_dir)
@@ -393,7 +393,7 @@ class Atlas:
         """The answers of any layer of this network to these photographs."""
         for layer in self.facts.layers:
             spec = NATURAL.spec(self.asked, layer, self.facts)
-            keys = artifact_keys(self.facts.sha256, (layer.whole,), NATURAL.name, spec)
+            keys = artifact_keys(self.facts.identity, (layer.whole,), NATURAL.name, spec)
             for entry in self.cache.entries(keys).values():
                 return entry.record(NaturalRecord, layer.score_name)
         return None
@@ -408,13 +408,15 @@ class Atlas:
             sha256 = entry.record(NATURAL.record, layer.score_name).images_sha256
             asked = dataclasses.replace(self.asked, images_sha256=sha256)
             spec = NATURAL.spec(asked, layer, self.facts)
-            if (entry.key,) == artifact_keys(self.facts.sha256, (layer.whole,), NATURAL.name, spec):
+            if (entry.key,) == artifact_keys(
+                self.facts.identity, (layer.whole,), NATURAL.name, spec
+            ):
                 return sha256
         return ""
 
     def _site_source(self) -> SiteSource:
         return SiteSource(
-            self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._family)
+            self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._listed)
         )
 
     def _site_refresher(self) -> AbstractContextManager[object]:
@@ -439,11 +441,12 @@ class Atlas:
         return measured_speed(plan.asked, self.cache.entries(keys))
 
     def _find_facts(self) -> NetworkFacts:
-        source = weights_source(self.asked, self._family)
-        facts = self.cache.facts(source)
+        source = weights_source(self.asked, self._listed or finder_of(self.asked.family))
+        facts = self.cache.facts(source) if source else None
         if facts is None:
             facts = self._load_network().facts
-            self.cache.save_facts(source, facts)
+            if source:
+                self.cache.save_facts(source, facts)
         return facts
 
     def _load_network(self) -> Network:
@@ -453,7 +456,8 @@ class Atlas:
 
             device = find_device(self.places.device)
             families = self.catalogue.families
-            self._network = load_network(self.asked, self._family, families, device)
+            family = find_family(self.asked.family, families)
+            self._network = load_network(self.asked, family, families, device)
         return self._network
 
 
@@ -476,7 +480,7 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
         job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name
     }
     likes = tuple(
-        entry for entry in cache.of_kind(LIKE) if like_record(entry).weights == facts.sha256
+        entry for entry in cache.of_kind(LIKE) if like_record(entry).weights == facts.identity
     )
     return Contents(
         facts,
@@ -521,8 +525,9 @@ def _write_site_so_far(source: SiteSource) -> None:
         _write_site(source, cache)
 
 
-def _glossary_of(family: Family) -> str:
-    return family.glossary.read_text(encoding="utf-8") if family.glossary else ""
+def _glossary_of(family: Family | None) -> str:
+    glossary = family.glossary if family else None
+    return glossary.read_text(encoding="utf-8") if glossary else ""
 
 
 def _artifacts_by_layer(jobs: Sequence[Job]) -> Counter[str]:

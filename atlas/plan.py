@@ -226,7 +226,7 @@ class _Planner:
             kind,
             spec,
             units,
-            artifact_keys(self._facts.sha256, units, kind.name, spec, (*keys, *_scale_of(layer))),
+            artifact_keys(self._facts.identity, units, kind.name, spec, (*keys, *_scale_of(layer))),
             kind.steps_of(spec, self._facts),
             keys,
             self._slots(kind, layer, units) if any(map(self._can_grow, sources)) else (),
@@ -257,7 +257,7 @@ class _Planner:
         spec = kind.spec(self._asked, layer, self._facts)
         recipes = tuple(self._recipes_of_sources(kind, layer))
         recipes += _scale_of(layer)
-        return artifact_keys(self._facts.sha256, units, kind.name, spec, recipes)
+        return artifact_keys(self._facts.identity, units, kind.name, spec, recipes)
 
     def _recipes_of_sources(self, kind: Kind[Any], layer: Layer) -> Iterator[str]:
         for source in kind.sources_of(self._asked):
@@ -269,7 +269,7 @@ class _Planner:
         if (kind.name, layer.name) not in self._recipe_keys:
             spec = kind.spec(self._asked, layer, self._facts)
             recipes = tuple(self._recipes_of_sources(kind, layer))
-            (key,) = artifact_keys(self._facts.sha256, (layer.whole,), kind.name, spec, recipes)
+            (key,) = artifact_keys(self._facts.identity, (layer.whole,), kind.name, spec, recipes)
             self._recipe_keys[kind.name, layer.name] = key
         return self._recipe_keys[kind.name, layer.name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,6 +143,15 @@ class NetworkFacts:
     preprocessing: Preprocessing
     layers: tuple[Layer, ...]
     label_ids: tuple[str, ...] = ()  # WordNet ids of the classes, by index, where they are known
+    preprocessing_source: str = ""  # where it comes from, if not from published weights
+    variant: str = ""  # what the network is beside its weights, where these do not decide it
+
+    @property
+    def identity(self) -> str:
+        """A digest for the addresses of artifacts: of the weights, and of the variant if any."""
+        if not self.variant:
+            return self.sha256
+        return hashlib.sha256(f"{self.sha256} {self.variant}".encode()).hexdigest()
 
     @property
     def input_size_px(self) -> int:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from atlas.families.resnet50 import FAMILY
 from PIL import Image
 from torchvision.transforms import v2
 
 from atlas.asked import AtlasSpec
-from atlas.families.resnet50 import FAMILY
 from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.network.outputs import layer_node

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from conftest import HiddenLinear, randomise, seen_as
+import torchvision
+from conftest import HiddenLinear, make_network, randomise, seen_as
 from torch import nn
 
+from atlas import paths
 from atlas.asked import AtlasSpec
-from atlas.errors import NetworkError, SpecError
+from atlas.errors import NetworkError
 from atlas.families import FAMILIES, find_family
 from atlas.families.family import Family, LayerPlace, PublishedWeights
 from atlas.labels import ClassLabels
 from atlas.network.load import load_network
 from atlas.network.source import weights_source
+from atlas.site.contents import Contents, SpecSummary
+from atlas.site.network_pages import about_view
+from atlas.units import NetworkFacts
 
 ROOT = Path(__file__).parents[1]
 # Where no network is to be named: folders, and files by themselves.
 SOURCES = ("atlas", "templates", "static", "build.py")
-RESNET, DEMO = FAMILIES
+(DEMO,) = FAMILIES
+RESNET = find_family("resnet50")
+BOTH = (RESNET, DEMO)
 
 
-def test_an_empty_name_stands_for_the_first_family_and_an_unknown_one_lists_them():
-    assert find_family("") is FAMILIES[0]
-    assert [find_family(family.name) for family in FAMILIES] == list(FAMILIES)
-    with pytest.raises(SpecError, match=r"^no network called 'vgg16'; give resnet50 or demo$"):
-        find_family("vgg16")
+def test_an_empty_name_stands_for_the_default_and_listed_ones_are_found_as_they_are():
+    assert find_family("").name == "resnet50"
+    assert find_family("demo") is DEMO
 
 
 def test_importing_the_families_imports_nothing_heavy():
-    heavy = {"torch", "torchvision", "PIL", "cv2", "numpy"}
+    heavy = {"torch", "torchvision", "timm", "PIL", "cv2", "numpy"}
     code = (
         "import sys, atlas.families, atlas.network.source;"
         f"print(sorted({heavy} & sys.modules.keys()))"
@@ -51,8 +56,8 @@ def test_importing_the_families_imports_nothing_heavy():
 
 def texts(sources: tuple[str, ...]) -> Iterator[Path]:
     for source in sources:
-        paths = [ROOT / source] if (ROOT / source).is_file() else (ROOT / source).rglob("*")
-        yield from (path for path in paths if path.suffix in {".py", ".html", ".css", ".js"})
+        files = [ROOT / source] if (ROOT / source).is_file() else (ROOT / source).rglob("*")
+        yield from (path for path in files if path.suffix in {".py", ".html", ".css", ".js"})
 
 
 def own_places(family: Family) -> set[Path]:
@@ -60,23 +65,40 @@ def own_places(family: Family) -> set[Path]:
     return {folder / f"{family.name}.py", folder / family.name}
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_no_family_is_named_outside_its_own_file(family):
-    (word,) = re.findall(r"^[a-z]+", family.name)  # "resnet" of "resnet50"
+def test_a_family_is_named_only_in_its_own_file_and_in_the_list():
+    (family,) = FAMILIES
     listed = ROOT / "atlas" / "families" / "__init__.py"
-    paths = list(texts(SOURCES))
-    assert len(paths) > 150
-    for path in paths:
+    files = list(texts(SOURCES))
+    assert len(files) > 150
+    for path in files:
         if own_places(family) & {path, *path.parents}:
             continue
-        lines = path.read_text(encoding="utf-8").lower().splitlines()
-        naming = [line for line in lines if word in line]
+        naming = naming_lines(path, family.name)
         if path == listed:  # by one import and by the tuple
             assert len(naming) == 2
             assert naming[0].startswith("from atlas.families import")
             assert naming[1].startswith("families = ")
         else:
             assert naming == [], path
+
+
+def test_rules_hold_for_all_networks_and_none_of_torchvision_is_named_but_the_default():
+    names = set(torchvision.models.list_models())
+    assert len(names) > 100
+    named = [
+        (path.name, node.value)
+        for path in texts(("atlas", "build.py"))
+        if path.suffix == ".py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value.lower() in names
+    ]
+    assert named == [("torchvision.py", "resnet50")]
+
+
+def naming_lines(path: Path, word: str) -> list[str]:
+    lines = path.read_text(encoding="utf-8").lower().splitlines()
+    return [line for line in lines if word in line]
 
 
 # What they say
@@ -118,7 +140,7 @@ def test_published_weights_lie_beside_the_family_or_at_torchvisions():
     assert DEMO.weights[DEMO.default_weights].file.is_file()
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", BOTH, ids=lambda family: family.name)
 def test_what_a_family_says_fits_together(family):
     assert family.default_weights in family.weights
     labels = family.labels()
@@ -129,21 +151,17 @@ def test_what_a_family_says_fits_together(family):
     assert all(arguments and about for arguments, about in family.examples)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_words_for_residual_blocks_are_in_the_glossary(family):
-    terms: dict[str, str] = {}
+def test_words_for_residual_blocks_are_for_networks_with_sums(seeded):
+    words = (ROOT / "templates" / paths.RESIDUAL_GLOSSARY).read_text(encoding="utf-8")
+    assert re.findall(r'<dt id="(\w+)">', words) == ["bottleneck", "downsample"]
+    straight = make_network(HiddenLinear())
+    assert paths.RESIDUAL_GLOSSARY in glossaries(seeded.facts)
+    assert paths.RESIDUAL_GLOSSARY not in glossaries(straight.facts)
 
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag, attrs):
-            if tag == "dt":
-                terms[dict(attrs)["id"]] = ""
 
-        def handle_data(self, data):
-            terms[list(terms)[-1]] += data
-
-    Reader().feed(family.glossary.read_text(encoding="utf-8"))
-    assert list(terms) == ["bottleneck", "downsample"]
-    assert terms["bottleneck"].startswith("BottleneckA residual block that first reduces")
+def glossaries(facts: NetworkFacts) -> tuple[str, ...]:
+    summary = SpecSummary("fourier", "standard", 0, {})
+    return about_view(Contents(facts, summary, {}, lambda key: b"")).glossaries
 
 
 # A family from outside

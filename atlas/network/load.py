@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from atlas.asked import AtlasSpec
+from atlas.canonical import canonical_json
 from atlas.console import say_above
+from atlas.errors import NetworkError
 from atlas.families import FAMILIES
+from atlas.families.architecture import last_layer
 from atlas.families.family import Family
 from atlas.labels import ClassLabels
 from atlas.network.fitted import load_weights
+from atlas.network.identity import state_sha256
 from atlas.network.network import Network
-from atlas.network.source import published_name, weights_name, weights_path, weights_sha256
+from atlas.network.source import (
+    prepared,
+    preprocessing_source,
+    published_name,
+    weights_name,
+    weights_path,
+    weights_sha256,
+)
 from atlas.network.walk import walk
 from atlas.network.weights import download
-from atlas.units import NetworkFacts
+from atlas.units import Layer, NetworkFacts, Preprocessing
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A network with its weights."""
+
+    model: nn.Module
+    weights: str  # what they are called
+    sha256: str  # of their file, or of the tensors where there is none
+    absent: tuple[str, ...] = ()  # layers that a file has no weights for
 
 
 def load_network(
@@ -36,44 +60,92 @@ def load_network(
 
     Raises:
         NetworkError: the weights cannot be downloaded or read, or do not fit the architecture.
+        SpecError: the preprocessing that was asked for contradicts itself.
     """
-    path = weights_path(asked, family) or _download(asked, family, families)
-    fitted = load_weights(
-        family.build,
-        family.classifier,
-        path,
-        family.title,
-        len(family.labels().names),
-        asked.state_key,
-    )
-    for remark in fitted.remarks:
-        say_above(remark)
+    loaded = _loaded(asked, family, families)
     published = published_name(asked, family)
-    preprocessing = family.weights[published or family.default_weights].preprocessing()
-    walked = walk(fitted.model.eval(), preprocessing.size_px, family.classifier, family.place)
-    layers = tuple(layer for layer in walked if layer.name not in fitted.absent)
+    base = family.weights[published or family.default_weights].preprocessing()
+    preprocessing = prepared(base, asked.preparation)
+    layers = _layers(loaded, family, preprocessing)
     n_classes = sum(layer.n_units for layer in layers if layer.is_classifier)
     labels = _labels(family, n_classes, is_published=bool(published))
     facts = NetworkFacts(
         name=family.title,
         family=family.name,
-        weights=weights_name(asked, family),
-        sha256=weights_sha256(asked, path),
+        weights=loaded.weights,
+        sha256=loaded.sha256,
         labels=labels.names,
         labels_source=labels.source,
         preprocessing=preprocessing,
         layers=layers,
         label_ids=labels.wordnet_ids,
+        preprocessing_source=preprocessing_source(asked, family),
+        variant=_variant(asked, family, loaded.model, preprocessing),
     )
-    return Network(fitted.model, facts, device)
+    return Network(loaded.model, facts, device)
+
+
+def _loaded(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> _Loaded:
+    """The network with the weights that its code gives it, or else with those of a file."""
+    published = family.weights.get(published_name(asked, family) or "")
+    if published and published.network:
+        ready = published.network()
+        return _Loaded(ready.model, ready.weights, state_sha256(ready.model))
+    path = weights_path(asked, family) or _download(asked, family, families)
+    return _of_file(asked, family, path)
+
+
+def _of_file(asked: AtlasSpec, family: Family, path: Path) -> _Loaded:
+    """The network with the weights of a file; what is to be known of it is said on stderr."""
+    classifier = family.classifier
+    fitted = load_weights(
+        family.build,
+        last_layer(family.build(0)) if classifier is None else classifier,
+        path,
+        family.title,
+        len(family.labels().names),
+        asked.state_key,
+    )
+    is_own = published_name(asked, family) is None  # nobody can mend what is published
+    for remark in fitted.remarks if is_own else ():
+        say_above(remark)
+    return _Loaded(
+        fitted.model, weights_name(asked, family), weights_sha256(asked, path), fitted.absent
+    )
 
 
 def _download(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> Path:
     published = family.weights[weights_name(asked, family)]
-    assert published.url, published
+    if published.url is None:
+        raise NetworkError(f"no weights are published for {family.title}; give --weights FILE")
     flags = " or ".join(each.flag for each in families if each.flag and each.is_bundled)
     other_way = f", or try a bundled network with {flags}" if flags else ""
     return download(published.url(), f"give a local file with --weights FILE{other_way}")
+
+
+def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tuple[Layer, ...]:
+    """The layers of the network that have weights.
+
+    Raises:
+        NetworkError: it cannot be computed for such images, or has no convolution.
+    """
+    n_channels, size_px = len(preprocessing.mean), preprocessing.size_px
+    layers = walk(loaded.model.eval(), size_px, family.classifier, family.place, n_channels)
+    if not any(layer.is_conv for layer in layers):
+        raise NetworkError(
+            f"{family.title} has no convolution; the atlas draws convolutional networks"
+        )
+    return tuple(layer for layer in layers if layer.name not in loaded.absent)
+
+
+def _variant(
+    asked: AtlasSpec, family: Family, model: nn.Module, preprocessing: Preprocessing
+) -> str:
+    """What decides the network's answers beside its weights; empty if these decide all."""
+    variant = family.variant(model)
+    if not variant and not asked.preparation.given:
+        return ""
+    return f"{variant} {canonical_json(dataclasses.asdict(preprocessing))}".strip()
 
 
 def _labels(family: Family, n_classes: int, is_published: bool) -> ClassLabels:
@@ -83,7 +155,7 @@ def _labels(family: Family, n_classes: int, is_published: bool) -> ClassLabels:
     if n_classes != len(labels.names):
         names = tuple(f"class {index}" for index in range(n_classes))
         return ClassLabels(names, "none given: numbered")
-    if is_published:
+    if is_published and not family.assumed_preprocessing:
         return labels
     source = f"assumed to be {labels.source}; --labels gives others"
     return ClassLabels(labels.names, source, labels.wordnet_ids)

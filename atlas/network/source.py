@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
-from atlas.asked import AtlasSpec
+from atlas.asked import AtlasSpec, Preparation
+from atlas.canonical import canonical_json
 from atlas.digest import file_sha256
-from atlas.errors import NetworkError
-from atlas.families.family import Family
+from atlas.errors import NetworkError, SpecError
+from atlas.families import DEFAULT_NAME
+from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular, is_there
 from atlas.network.foreign import about_name
 from atlas.text import displayable
+from atlas.units import Preprocessing
 
 
-def weights_source(asked: AtlasSpec, family: Family) -> str:
-    """A text that identifies the weights: their family, name, and the digest of a local file.
+def weights_source(asked: AtlasSpec, origin: Family | Finder) -> str | None:
+    """A text that identifies network and weights: their names, and the digest of a local file.
+
+    None where the names may mean another network or other weights some other time.
+
+    Args:
+        asked: the network and its weights.
+        origin: the network's family, or what would find it.
 
     Raises:
         NetworkError: there are no such weights.
     """
-    path = weights_path(asked, family)
-    source = f"{family.name} {weights_name(asked, family)}"
-    return f"{source} {weights_sha256(asked, path)}" if path else source
+    if isinstance(origin, Family):
+        source: str | None = _family_source(asked, origin)
+    else:
+        source = _found_source(asked, origin)
+    if source and asked.preparation.given:
+        source += f" {canonical_json(dataclasses.asdict(asked.preparation))}"
+    return source
 
 
 def weights_sha256(asked: AtlasSpec, path: Path) -> str:
@@ -51,12 +66,12 @@ def weights_name(asked: AtlasSpec, family: Family) -> str:
 
 
 def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
-    """The file that holds the weights; None for published weights that must be downloaded.
+    """The file that holds the weights; None for published weights that are not in the package.
 
     Raises:
         NetworkError: the name is neither that of published weights nor looks like a file name.
     """
-    if published := published_name(asked, family):
+    if (published := published_name(asked, family)) is not None:
         if asked.state_key:
             raise NetworkError(
                 "--state-key chooses in a file of yours; give it with --weights FILE"
@@ -68,7 +83,7 @@ def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
         return path
     if about:
         raise NetworkError(f"{displayable(asked.weights)} {about}")
-    known = " or ".join(family.weights)
+    known = " or ".join(name for name in family.weights if name)
     raise NetworkError(f"no weights called {asked.weights!r}; give {known}, or an existing file")
 
 
@@ -81,6 +96,76 @@ def published_name(asked: AtlasSpec, family: Family) -> str | None:
         return family.default_weights
     if is_regular(Path(asked.weights)):
         return None
-    enum, dot, name = asked.weights.rpartition(".")
-    is_of_family = not dot or enum.lower() == f"{family.name}_weights"
-    return name if is_of_family and name in family.weights else None
+    name = _without_enum(asked.weights, family.name)
+    if name == RECOMMENDED and name not in family.weights:
+        return family.recommended_weights or family.default_weights
+    return name if name in family.weights else None
+
+
+def prepared(published: Preprocessing, preparation: Preparation) -> Preprocessing:
+    """The preprocessing that comes with weights, with what was given instead of it.
+
+    With another input size, the same share of a photograph is seen.
+
+    Raises:
+        SpecError: mean and standard deviation are of different numbers of channels.
+    """
+    size_px = preparation.input_size_px or published.size_px
+    mean, std = preparation.mean or published.mean, preparation.std or published.std
+    if len(mean) != len(std):
+        raise SpecError(
+            f"{_numbered(len(mean), 'mean')} and {_numbered(len(std), 'standard deviation')}; "
+            "give --mean and --std, with one number each for every channel of the image"
+        )
+    return dataclasses.replace(
+        published,
+        size_px=size_px,
+        resize_px=published.resize_px * size_px / published.size_px,
+        mean=mean,
+        std=std,
+    )
+
+
+def preprocessing_source(asked: AtlasSpec, family: Family) -> str:
+    """Where the preprocessing comes from; empty if it comes from published weights as it is."""
+    published = published_name(asked, family)
+    assumed = family.assumed_preprocessing
+    if published is None and not assumed:
+        assumed = f"that of {family.title} {family.default_weights}".strip()
+    given = asked.preparation.given
+    words = [f"{_joined(given)} as given"] if given else []
+    if assumed and len(given) < len(dataclasses.fields(Preparation)):
+        words.append(f"{'the rest ' if given else ''}assumed to be {assumed}")
+    return "; ".join(words)
+
+
+def _family_source(asked: AtlasSpec, family: Family) -> str:
+    path = weights_path(asked, family)
+    source = f"{family.name} {weights_name(asked, family)}"
+    return f"{source} {weights_sha256(asked, path)}" if path else source
+
+
+def _found_source(asked: AtlasSpec, finder: Finder) -> str | None:
+    """The text for a network that is found only when it is loaded, if names are enough for it."""
+    if not finder.is_stable:
+        return None
+    name, path = asked.family or DEFAULT_NAME, Path(asked.weights)
+    if asked.weights and is_regular(path):
+        return f"{name} {displayable(path.name)} {weights_sha256(asked, path)}"
+    weights = _without_enum(asked.weights or finder.default_weights, name)
+    return None if weights == RECOMMENDED else f"{name} {weights}"
+
+
+def _without_enum(weights: str, family_name: str) -> str:
+    """The name of weights, without the family's enum before it."""
+    enum, _, name = weights.rpartition(".")
+    return name if enum.lower() == f"{family_name}_weights" else weights
+
+
+def _joined(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _numbered(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
+from atlas.network.channels import in_channels_of
 from atlas.network.shortcuts import own_maps, pays_alone
 from atlas.network.trimming import cut, trim_module, trimmed
 from atlas.network.weighting import is_plain
@@ -102,8 +103,8 @@ class Reader(nn.Module):
         return self.mean.device
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in 0..1, normalised as the network's preprocessing does it."""
-        return (images - self.image_mean) / self.image_std
+        """RGB images (B, 3, H, W) in 0..1 as the network is given them, (B, C, H, W)."""
+        return (in_channels_of(self.image_mean, images) - self.image_mean) / self.image_std
 
     @staticmethod
     def middle(maps: Tensor) -> Tensor:

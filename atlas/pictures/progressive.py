@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atlas.network.channels import in_channels_of
 from atlas.network.taps import Tap
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
 from atlas.recipes import Progressive
@@ -42,7 +43,8 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
         images = images.detach().requires_grad_(True)
         optimiser = torch.optim.Adam([images], lr=recipe.lr, weight_decay=recipe.weight_decay)
         for _ in range(recipe.steps):
-            score = tap.own_maps(images, channels).mean((1, 2))  # (B,)
+            seen = in_channels_of(tap.image_mean, images)  # (B, C, N, N)
+            score = tap.own_maps(seen, channels).mean((1, 2))  # (B,)
             optimiser.zero_grad()
             (loss_sign * score.sum()).backward()
             assert images.grad is not None

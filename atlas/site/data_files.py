@@ -36,6 +36,7 @@ def manifest(contents: Contents) -> bytes:
                 "weights": facts.weights,
                 "sha256": facts.sha256,
                 "labels_source": facts.labels_source,
+                "preprocessing_source": facts.preprocessing_source,
                 "input_size_px": preprocessing.pop("size_px"),
                 **preprocessing,
             },

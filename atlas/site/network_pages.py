@@ -26,7 +26,7 @@ from atlas.site.parts import (
     unit_link,
 )
 from atlas.site.sprites import COVERS, MOSAICS
-from atlas.units import N_REFERENCE_IMAGES, Layer, Unit
+from atlas.units import N_REFERENCE_IMAGES, Layer, Preprocessing, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 PICTURES_PER_MOSAIC = 4
@@ -135,6 +135,8 @@ class AboutPage:
     has_gates: bool
     n_reference_images: int  # that sigmas are measured on where no BatchNorm follows
     labels_source: str
+    preprocessing: str
+    preprocessing_source: str  # empty where it comes with published weights
     sha256: str
     recipes: tuple[RecipeUse, ...]
     glossaries: tuple[str, ...]  # templates with the entries of kinds and of the network's family
@@ -428,17 +430,32 @@ def about_view(contents: Contents) -> AboutPage:
         has_gates=any(layer.gates for layer in facts.layers),
         n_reference_images=N_REFERENCE_IMAGES,
         labels_source=facts.labels_source,
+        preprocessing_source=facts.preprocessing_source,
+        preprocessing=_spelled_preprocessing(facts.preprocessing),
         sha256=facts.sha256,
         recipes=tuple(_recipes(contents)),
         glossaries=tuple(_glossaries(contents)),
     )
 
 
+def _spelled_preprocessing(preprocessing: Preprocessing) -> str:
+    mean, std = (
+        ", ".join(f"{value:.3g}" for value in values)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (
+        f"short side {preprocessing.resize_px:.4g} px, of which the middle {preprocessing.size_px} "
+        f"px are cut out; mean {mean}; standard deviation {std}"
+    )
+
+
 def _glossaries(contents: Contents) -> Iterator[str]:
-    """The glossary templates of the kinds, in their order on pages, and of the family."""
+    """The glossary templates of the kinds, in their order on pages, of sums, and of the family."""
     for kind in sorted(contents.kinds, key=lambda kind: kind.order):
         if kind.glossary:
             yield f"{kind.name}/{kind.glossary}"
+    if any(layer.merge == "sum" for layer in contents.facts.layers):
+        yield paths.RESIDUAL_GLOSSARY
     if contents.family_glossary:
         yield paths.FAMILY_GLOSSARY
 

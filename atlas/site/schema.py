@@ -33,6 +33,9 @@ NAMES: Mapping[type, str] = {
 }
 SIZE = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 
+# Texts about the network in the manifest.
+NETWORK_TEXTS = ("name", "weights", "sha256", "labels_source", "preprocessing_source")
+
 Schema = dict[str, Any]
 
 
@@ -74,7 +77,7 @@ def manifest_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
     preprocessing = _fields_of_dataclass(Preprocessing)
     preprocessing["input_size_px"] = preprocessing.pop("size_px")
     network = {
-        **{name: {"type": "string"} for name in ("name", "weights", "sha256", "labels_source")},
+        **{name: {"type": "string"} for name in NETWORK_TEXTS},
         **preprocessing,
     }
     layer_kinds = [kind for kind in kinds if isinstance(kind.scope, WholeLayer)]

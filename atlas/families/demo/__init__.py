@@ -53,5 +53,4 @@ FAMILY = Family(
     images=_images,
     flag="--demo",
     examples=(("--demo", "a whole atlas in minutes, no download"),),
-    glossary=Path(__file__).parents[1] / "residual.html",
 )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from atlas.kinds.tuning import TuningRecord, TuningSpec
 from atlas.kinds.tuning.stimuli import batches, hues_deg, orientations_deg, stimuli
+from atlas.network.channels import as_rgb
 from atlas.network.taps import Watch
 from atlas.pictures.panel import Panel
 from atlas.plan import Job
@@ -58,7 +59,7 @@ def tuning_panels(
         NetworkError: a response is not finite.
     """
     answers: dict[str, list[Tensor]] = {reader.layer.name: [] for reader in watch.readers}
-    images = stimuli(spec, watch.readers[0].image_mean.flatten())
+    images = stimuli(spec, as_rgb(watch.readers[0].image_mean.flatten()))
     for batch in batches(images, BATCH):
         for reader, z in watch.sigmas(batch):
             answers[reader.layer.name].append(reader.checked(middle_peaks(z)))

@@ -1,0 +1,111 @@
+"""What can be said of an architecture from its modules, before any weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from atlas.errors import NetworkError
+
+HEADS = ("num_heads", "n_heads", "heads")  # by which attention says how it splits channels
+N_CLASSES = (11, 13)  # two numbers of classes that tell the classifier from other layers
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Tensors that are about to be filled are made without memory; others are as they are.
+
+    Unlike under `torch.device("meta")`, what an architecture computes from small tensors, such as
+    its widths, still has values.
+    """
+
+    def __torch_function__(
+        self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func in (torch.empty, torch.zeros, torch.ones):
+            options["device"] = "meta"
+        return func(*args, **options)
+
+
+def outline(build: Callable[[int], nn.Module], n_classes: int = N_CLASSES[0]) -> nn.Module:
+    """The network without memory for its weights.
+
+    Args:
+        build: builds it from the number of classes, and keeps nothing of it.
+        n_classes: the number of classes.
+    """
+    with _WithoutMemory():
+        return build(n_classes)
+
+
+def classifier_of(build: Callable[[int], nn.Module]) -> str:
+    """Dotted name of the layer whose outputs are the classes; the last, if there are several.
+
+    It is the one whose size follows the number of classes; empty if there is none.
+
+    Args:
+        build: builds the network, or an outline of it, from the number of classes.
+    """
+    few, more = (_shapes(build(n_classes)) for n_classes in N_CLASSES)
+    following = [key for key in few if key in more and few[key] != more[key]]
+    names = [key.removesuffix(".weight") for key in following if key.endswith(".weight")]
+    return names[-1] if names else ""
+
+
+def last_layer(model: nn.Module) -> str:
+    """Dotted name of the last linear layer or convolution that the network defines."""
+    kinds = (nn.Linear, nn.Conv2d)
+    names = [name for name, module in model.named_modules() if isinstance(module, kinds)]
+    return names[-1] if names else ""
+
+
+def image_channels(model: nn.Module) -> int:
+    """The channels of the first convolution that the network defines; 3 if there is none."""
+    convs = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+    return next((conv.in_channels for conv in convs), 3)
+
+
+def n_units_of(model: nn.Module) -> int:
+    """The number of channels of convolutions and of outputs of linear layers."""
+    layers = (module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    return sum(layer.weight.shape[0] for layer in layers)
+
+
+def why_not_drawn(model: nn.Module) -> str:
+    """Why the atlas does not draw a network: it is a transformer, or has no convolutions."""
+    if any(_has_heads(module) for module in model.modules()):
+        return "is a transformer"
+    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    if not convs:
+        return "has no convolutions"
+    if all(_cuts_patches(conv) for conv in convs):
+        return "has no convolutions but the one that cuts the image into patches"
+    return ""
+
+
+def refuse_other_than_convolutional(name: str, model: nn.Module) -> None:
+    """Refuse a network that is none of those that the atlas draws.
+
+    Raises:
+        NetworkError: it has attention, or no convolutions beyond a patch embedding.
+    """
+    if why := why_not_drawn(model):
+        raise NetworkError(f"{name} {why}; the atlas draws convolutional networks")
+
+
+def _shapes(model: nn.Module) -> Mapping[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in model.state_dict().items()}
+
+
+def _has_heads(module: nn.Module) -> bool:
+    """Whether a module is attention: it splits its channels among heads."""
+    return any(type(getattr(module, name, None)) is int for name in HEADS)
+
+
+def _cuts_patches(conv: nn.Conv2d) -> bool:
+    """Whether a convolution sees each pixel once, as the patch embedding of transformers does."""
+    return conv.kernel_size == conv.stride and conv.kernel_size != (1, 1)

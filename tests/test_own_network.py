@@ -1,0 +1,284 @@
+"""Networks of the user's own: what a file or a module may be, and what is said if it is not."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from own_family import Toy
+from safetensors.torch import save_file
+from test_command import run
+from torch import nn
+
+from atlas.asked import AtlasSpec, Preparation
+from atlas.errors import NetworkError, SpecError
+from atlas.families import find_family
+from atlas.families.custom import family_in_memory
+from atlas.families.torchvision import assumed_labels
+from atlas.network.load import load_network
+from atlas.network.network import Network
+
+NET = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, num_classes=4):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 6, 3)
+            self.fc = nn.Linear(6, num_classes)
+
+        def forward(self, images):
+            return self.fc(self.conv(images).relu().mean((2, 3)))
+
+    def make():
+        print("hello")
+        return Net()
+
+    def fixed():
+        net = Net()
+        for parameter in net.parameters():
+            nn.init.constant_(parameter, 0.5)
+        return net
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with a file of networks, in which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    write("net.py", NET)
+    return tmp_path
+
+
+def write(name: str, code: str) -> None:
+    Path(name).write_text(textwrap.dedent(code), encoding="utf-8")
+
+
+def load(name: str, **asked: object) -> Network:
+    return load_network(AtlasSpec(family=name, **asked), find_family(name))
+
+
+# What may be given
+
+
+def test_a_function_of_a_file_gives_the_network(folder, capsys):
+    facts = load("net.py:make").facts
+    assert (facts.name, facts.family) == ("Net", "net.py:make")
+    assert [(layer.name, layer.n_units) for layer in facts.layers] == [("conv", 6), ("fc", 4)]
+    assert facts.labels == tuple(f"class {index}" for index in range(4))
+    out, err = capsys.readouterr()
+    assert out == ""  # stdout is for results
+    assert "hello" in err
+    assert err.count("Running net.py, which may do whatever you may do") == 1
+
+
+def test_a_class_will_do_and_so_will_a_module_of_the_working_directory(folder):
+    by_file, by_module = load("net.py:Net").facts, load("net:Net").facts
+    assert by_file.layers == by_module.layers
+    assert by_file.sha256 == by_module.sha256
+    assert by_file.identity == by_module.identity
+
+
+def test_files_beside_it_can_be_imported_and_the_path_is_left_as_it_was(folder):
+    (folder / "deep").mkdir()
+    write("deep/parts.py", "WIDTH = 5")
+    write(
+        "deep/outer.py",
+        """
+        import parts
+        from torch import nn
+        def make():
+            import parts as again
+            return nn.Sequential(nn.Conv2d(3, again.WIDTH, 3))
+        """,
+    )
+    before = list(sys.path)
+    assert load("deep/outer.py:make").facts.layers[0].n_units == 5
+    assert sys.path == before
+
+
+def test_weights_say_how_many_classes_there_are(folder):
+    """The function is told their number."""
+    model = nn.ModuleDict({"conv": nn.Conv2d(1, 6, 3), "fc": nn.Linear(6, 9)})
+    save_file(model.state_dict(), "mine.safetensors")
+    network = load("net.py:Net", weights="mine.safetensors")
+    assert network.facts.classifier.n_units == 9
+    assert network.facts.weights == "mine.safetensors"
+    assert torch.equal(network.model.fc.weight, model["fc"].weight)
+
+
+def test_weights_drawn_at_random_are_called_so_and_are_the_same_each_time(folder, capsys):
+    first, second = load("net.py:make"), load("net.py:make")
+    assert first.facts == second.facts
+    assert first.facts.weights == "random, seed 0"
+    assert torch.equal(first.model.fc.weight, second.model.fc.weight)
+    assert "4 of 4 tensors are drawn at random (conv.weight, conv.bias" in capsys.readouterr().err
+
+
+def test_weights_that_the_function_sets_are_called_its_own(folder, capsys):
+    facts = load("net.py:fixed").facts
+    assert facts.weights == "set by net.py"
+    assert facts.sha256 != load("net.py:make").facts.sha256
+    assert re.fullmatch("[0-9a-f]{64}", facts.sha256)
+
+
+def test_random_numbers_of_others_are_left_alone(folder):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load("net.py:make")
+    assert torch.equal(torch.rand(3), expected)
+
+
+# Preprocessing
+
+
+def test_what_is_not_said_is_assumed_and_told(folder):
+    facts = load("net.py:make").facts
+    assert (facts.input_size_px, facts.preprocessing.mean, facts.preprocessing.std) == (
+        224,
+        (0.5,),
+        (0.5,),
+    )
+    assert facts.preprocessing_source == "assumed to be that of most networks for 1 channel"
+
+
+def test_what_is_said_is_taken_and_told(folder):
+    some = load("net.py:make", preparation=Preparation(96, mean=(0.1,))).facts
+    assert (some.input_size_px, some.preprocessing.mean) == (96, (0.1,))
+    assert some.preprocessing.resize_px == pytest.approx(96 * 8 / 7)
+    assert some.preprocessing_source.startswith("input size and mean as given; the rest assumed")
+    every = load("net.py:make", preparation=Preparation(96, (0.1,), (0.3,))).facts
+    assert every.preprocessing_source == "input size, mean and standard deviation as given"
+
+
+def test_pictures_of_another_preprocessing_or_architecture_have_other_addresses(folder):
+    usual = load("net.py:make").facts
+    small = load("net.py:make", preparation=Preparation(96)).facts
+    assert usual.sha256 == small.sha256
+    assert usual.identity != small.identity
+    write("net.py", NET.replace(".relu()", ".tanh()"))
+    other = load("net.py:make").facts
+    assert other.sha256 == usual.sha256
+    assert other.identity != usual.identity
+    write("net.py", NET.replace("self.fc = ", "# remark\n            self.fc = "))
+    assert load("net.py:make").facts.identity == usual.identity
+
+
+def test_mean_and_deviation_are_of_the_same_channels(folder):
+    with pytest.raises(SpecError, match="3 means and 1 standard deviation; give --mean and --std"):
+        load("net.py:make", preparation=Preparation(mean=(0.5, 0.5, 0.5)))
+
+
+def test_images_of_other_channels_than_the_network_takes_are_one_line(folder):
+    colours = Preparation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    with pytest.raises(NetworkError, match=r"image of 224 px with 3 channels.*--mean and --std"):
+        load("net.py:make", preparation=colours)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--mean", "0.5,x"), "cannot read --mean '0.5,x'; give a number per channel"),
+        (("--mean", "124,116,104"), "give values in 0..1"),
+        (("--mean", "nan"), "give values in 0..1"),
+        (("--std", "0"), "give values above 0"),
+        (("--std", "inf"), "give values above 0"),
+        (("--input-size", "0"), "give 1 to 4,096"),
+        (("--input-size", "1e9"), "not a valid integer"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(folder, options, words):
+    result = run("--model", "net.py:make", *options)
+    assert result.code == 2
+    assert words in result.err
+
+
+# What is said if it does not work
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def make(:", r"net\.py:1: SyntaxError: "),
+        ("import nothing_of_this_name", r"net\.py:1: ModuleNotFoundError: No module"),
+        ("def make():\n    return 1 / 0", r"net\.py:2: ZeroDivisionError: division by zero"),
+        ("import sys\n\nsys.exit(3)", r"net\.py:3: SystemExit: 3"),
+        ("def make(size):\n    return size", r"TypeError: make\(\) missing 1 required"),
+        ("import torch\ndef make():\n    torch.zeros(2).view(3)", r"net\.py:3: RuntimeError: "),
+        ("def make():\n    return 7", "make in net.py returned int, no torch.nn.Module"),
+        (
+            "from torch import nn\ndef make():\n    return nn.Sequential(nn.LazyConv2d(3, 3))",
+            "make in net.py returned a network with lazy layers",
+        ),
+        (
+            "from torch import nn\ndef make():\n    return nn.Conv2d(3, 4, 3)(None)",
+            r"Error: net\.py:3: ",
+        ),
+        (
+            "from torch import nn\ndef make():\n    return nn.Linear(2, 2)",
+            "cannot be (computed|run)|has no convolution",
+        ),
+        ("def mak():\n    pass", r"net.py has no function 'make'; it has mak"),
+        ("make = 3", r"net.py has no function 'make'; it has none"),
+    ],
+)
+def test_errors_of_the_code_are_one_line_that_names_the_place(folder, code, words):
+    write("net.py", code)
+    result = run("--model", "net.py:make", "--cache", "cache", "--device", "cpu")
+    last = result.err.strip().splitlines()[-1]
+    assert result.code == 2
+    assert last.startswith("Error: ")
+    assert re.search(words, last), last
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gone.py:make", "no file gone.py"),
+        ("nothing_here:make", "No module named 'nothing_here'"),
+        ("net.py", "write it like file.py:function"),
+        ("net.py:", "write it like file.py:function"),
+        (":make", "write it like file.py:function"),
+    ],
+)
+def test_names_that_lead_nowhere_are_one_line(folder, name, words):
+    result = run("--model", name, "--cache", "cache")
+    assert result.code == 2
+    assert words in result.err.strip().splitlines()[-1]
+
+
+# The command, and modules in memory
+
+
+def test_a_site_of_an_own_network_is_built_and_says_how_images_are_prepared(folder):
+    asked = ("--model", "net.py:make", "--input-size", "40", "--kinds", "filter,noise")
+    result = run(*asked, "--cache", "cache", "--out", "out", "--device", "cpu")
+    assert result.code == 0, result.err
+    about = (folder / "out" / "about.html").read_text(encoding="utf-8")
+    assert "short side 45.71 px, of which the middle 40 px are cut out; mean 0.5;" in about
+    assert "input size as given; the rest assumed" in about
+    again = run(*asked, "--cache", "cache", "--out", "out", "--device", "cpu")
+    assert again.out.startswith("0 pictures and panels made")
+
+
+def test_a_module_in_memory_is_copied_and_keeps_its_weights():
+    model = Toy(1000).train()
+    family = family_in_memory(model)
+    asked = AtlasSpec(family=family.name, preparation=Preparation(40))
+    network = load_network(asked, family)
+    assert model.training and next(model.parameters()).requires_grad
+    assert (network.facts.name, network.facts.weights) == ("Toy", "in memory")
+    assert network.facts.preprocessing.mean == (0.485, 0.456, 0.406)
+    assert network.facts.labels == assumed_labels().names
+    assert "assumed" in network.facts.labels_source
+    images = torch.rand(1, 3, 40, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.model(images), model.eval()(images))
