@@ -10,7 +10,9 @@ from functools import cached_property
 from atlas.comparing import AnswersRecord, ExchangeRecord, FiltersRecord
 from atlas.units import Layer, Unit
 
-PAIRED_SHARE = 0.5  # of a layer's units, from which on units of one index are taken for a pair
+# Share of a layer's units that are most like the unit of their own index, from which on units of
+# one index are taken for a pair. By chance it is 1 / n_units.
+PAIRED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,9 @@ def layer_change(
 ) -> LayerChange:
     """The ranking of some units of a layer.
 
-    Units of one index are a pair if most of the layer's units of A are most like the unit of B of
-    their own index. Where they are not, as between networks that were trained independently, the
-    partner of a unit is the unit of B whose answers are most like its own.
+    Units of one index are a pair if a tenth of the layer's units of A, or more, are most like the
+    unit of B of their own index. Where they are fewer, as between networks that were trained
+    independently, the partner of a unit is the unit of B whose answers are most like its own.
 
     Args:
         layer: the layer.

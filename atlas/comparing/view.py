@@ -25,7 +25,7 @@ SIDES = ("a", "b")
 N_MOST = 24  # pairs on the front page
 N_LISTED = 12  # units in each of its other rankings
 SHOWN_PX = 320  # least shown side of a unit's picture
-ALL_AROUND = 1.0  # change at which answers are unrelated
+LEAST_END = 0.1  # of an axis, so that a tiny change does not look like a large one
 PAIRS = {side: SheetKind(f"pairs-{side}", columns=6, cell_px=128, quality=55) for side in SIDES}
 MOST = {side: SheetKind(f"changed-{side}", columns=6, cell_px=128, quality=55) for side in SIDES}
 
@@ -51,9 +51,15 @@ class Compared:
 
     @cached_property
     def most(self) -> tuple[UnitChange, ...]:
+        """The most changed of the units that have a page, which are a few of each layer."""
+        picked = [unit for units in self.picked.values() for unit in units]
+        return most_changed(picked, lambda unit: unit.change)[:N_MOST]
+
+    @cached_property
+    def most_by_answers(self) -> tuple[UnitChange, ...]:
         """The most changed units of the whole network."""
-        changed = [unit for unit in self._units() if unit.change > 0]
-        return most_changed(changed, lambda unit: unit.change)[:N_MOST]
+        changed = (unit for unit in self._units() if unit.change > 0)
+        return most_changed(changed, lambda unit: unit.change)[:N_LISTED]
 
     def most_by_filters(self) -> tuple[UnitChange, ...]:
         """The units whose weights have turned most."""
@@ -112,6 +118,14 @@ class PairView(NamedTuple):
     note: str
 
 
+class Listed(NamedTuple):
+    """A unit in a short ranking."""
+
+    layer: str
+    link: Link
+    value: str
+
+
 class LayerRow(NamedTuple):
     """One layer in the table of all layers."""
 
@@ -120,15 +134,7 @@ class LayerRow(NamedTuple):
     partners: str  # how units are paired
     answers: Band | None
     filters: Band | None
-    most: Link | None
-
-
-class Listed(NamedTuple):
-    """A unit in a short ranking."""
-
-    layer: str
-    link: Link
-    value: str
+    most: Listed | None
 
 
 class IndexPage(NamedTuple):
@@ -143,6 +149,8 @@ class IndexPage(NamedTuple):
     rows: tuple[LayerRow, ...]
     answers_end: str  # of the axes
     filters_end: str
+    n_pictured: int  # of each layer at most
+    by_answers: tuple[Listed, ...]
     by_filters: tuple[Listed, ...]
     by_pictures: tuple[Listed, ...]
 
@@ -176,8 +184,9 @@ class LayerPage(NamedTuple):
     findings: tuple[str, ...]
     groups: tuple[Group, ...]
     noun: str
-    n_units: str
+    n_changed: str
     rows: tuple[UnitRow, ...]
+    unchanged: str | None  # how many units are left out of the rows
     previous: Link | None
     next: Link | None
 
@@ -253,12 +262,15 @@ def index_view(compared: Compared) -> IndexPage:
         rows=tuple(_layer_row(compared, change, answers_end, filters_end) for change in changes),
         answers_end=f"{answers_end:g}",
         filters_end=f"{filters_end:g}",
+        n_pictured=ranking.n_pictured,
+        by_answers=tuple(
+            _listed(compared, unit, _answers(unit)) for unit in compared.most_by_answers
+        ),
         by_filters=tuple(
-            _listed(compared, unit, f"cosine {_three(unit.cosine)}")
-            for unit in compared.most_by_filters()
+            _listed(compared, unit, _three(unit.cosine)) for unit in compared.most_by_filters()
         ),
         by_pictures=tuple(
-            _listed(compared, unit, f"{_kept(unit)} kept") for unit in compared.most_by_pictures()
+            _listed(compared, unit, _kept(unit)) for unit in compared.most_by_pictures()
         ),
     )
 
@@ -266,10 +278,8 @@ def index_view(compared: Compared) -> IndexPage:
 def _network_facts(compared: Compared) -> tuple[Fact, ...]:
     a, b = compared.a.facts, compared.b.facts
     return (
-        Fact("A", a.weights),
-        Fact("sha256 of A", a.sha256[:12]),
-        Fact("B", b.weights),
-        Fact("sha256 of B", b.sha256[:12]),
+        Fact("A", f"{a.weights}, sha256 {a.sha256[:12]}"),
+        Fact("B", f"{b.weights}, sha256 {b.sha256[:12]}"),
         Fact("Layers", wording.count(len(compared.ranking.layers))),
         Fact("Units", wording.count(sum(len(each.units) for each in compared.ranking.layers))),
     )
@@ -290,8 +300,8 @@ def _network_findings(compared: Compared) -> Iterable[str]:
         )
     if others:
         yield _pairing(others)
-    if len(compared.most):
-        first = compared.most[0]
+    if compared.most_by_answers:
+        first = compared.most_by_answers[0]
         yield (
             f"The unit that changed most is {first.unit.id}: the answers of A and B to the same "
             f"images have {_correlation_words(first)}."
@@ -303,16 +313,17 @@ def _network_findings(compared: Compared) -> Iterable[str]:
 def _pairing(others: Sequence[LayerChange]) -> str:
     unpaired = [change.layer.name for change in others if not change.is_paired]
     if not unpaired:
+        lowest = wording.share(min((each.own_share or 0.0 for each in others), default=0.0))
         return (
-            "In every layer that differs, most units of A are more like the unit of B with the "
-            "same number than like any other, so units are compared number by number."
+            f"In every layer that differs, {lowest} of A’s units or more are most like the unit "
+            "of B with their own number, so units are compared number by number."
         )
     which = "all" if len(unpaired) == len(others) else str(len(unpaired))
     return (
-        f"In {which} of {wording.count(len(others), 'layer')} that differ, most units of A are "
-        "more like another unit of B than like the one with their own number, as in networks that "
-        "were trained independently, where numbers mean nothing. There each unit of A is compared "
-        f"with the unit of B whose answers are most like its own: {_spelled(unpaired)}."
+        f"In {which} of {wording.count(len(others), 'layer')} that differ, less than a tenth of "
+        "A’s units are most like the unit of B with their own number, as in networks that were "
+        "trained independently, where numbers mean nothing. There each unit of A is compared with "
+        f"the unit of B whose answers are most like its own: {_spelled(unpaired)}."
     )
 
 
@@ -324,14 +335,14 @@ def _spelled(names: Sequence[str]) -> str:
 def _layer_row(
     compared: Compared, change: LayerChange, answers_end: float, filters_end: float
 ) -> LayerRow:
-    picked = compared.picked[change.layer.name]
+    first = change.units[0]
     return LayerRow(
         layer=Link(change.layer.name, paths.layer_page(change.layer.name)),
         equal=change.is_equal,
         partners=_partners(change),
         answers=None if change.is_equal else _band(change.answers, answers_end),
         filters=None if change.is_equal else _band(change.filters, filters_end),
-        most=_unit_link(compared, picked[0], "") if picked else None,
+        most=_listed(compared, first, _answers(first)) if first.change > 0 else None,
     )
 
 
@@ -345,8 +356,7 @@ def _partners(change: LayerChange) -> str:
 def axis_end(spreads: Iterable[Spread | None]) -> float:
     """A round number at which an axis ends that shows all these spreads: 1, 2 or 5 by a power."""
     highest = max((spread.high for spread in spreads if spread), default=0.0)
-    if highest <= 0:
-        return ALL_AROUND
+    highest = max(highest, LEAST_END)
     power = 10.0 ** math.floor(math.log10(highest))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= highest)
 
@@ -378,6 +388,7 @@ def layer_view(compared: Compared, name: str) -> LayerPage:
     layer, words, network = change.layer, words_of(change.layer), compared.a.facts.name
     names = [each.layer.name for each in compared.ranking.layers]
     before, after = _neighbours(names, name)
+    changed = [unit for unit in change.units if unit.change > 0 or unit.turned]
     return LayerPage(
         head=Head(
             title=f"{name} · {network}: two weight sets compared",
@@ -394,8 +405,9 @@ def layer_view(compared: Compared, name: str) -> LayerPage:
         findings=tuple(_layer_findings(change)),
         groups=tuple(_groups(compared, change)),
         noun=words.noun.capitalize(),
-        n_units=wording.count(len(change.units), words.noun, words.plural),
-        rows=() if change.is_equal else tuple(_unit_row(compared, unit) for unit in change.units),
+        n_changed=wording.count(len(changed), words.noun, words.plural),
+        rows=tuple(_unit_row(compared, unit) for unit in changed),
+        unchanged=_unchanged(change, len(change.units) - len(changed)),
         previous=Link(before, f"../{paths.layer_page(before)}") if before else None,
         next=Link(after, f"../{paths.layer_page(after)}") if after else None,
     )
@@ -410,7 +422,7 @@ def _layer_facts(change: LayerChange) -> tuple[Fact, ...]:
         facts.append(Fact("Median cosine of weights", _three(1 - filters.median)))
     if change.own_share is not None:
         share = wording.share(change.own_share)
-        facts.append(Fact("Most like the unit of their own number", share))
+        facts.append(Fact("Like their own number", share))
     return tuple(facts)
 
 
@@ -423,10 +435,10 @@ def _layer_findings(change: LayerChange) -> Iterable[str]:
         return
     if not change.is_paired:
         yield (
-            "Most units of A are more like another unit of B than like the one with their own "
-            "number. So each unit of A is compared with the unit of B whose answers are most like "
-            "its own; several may share one. Weights are not compared, as the numbers of their "
-            "inputs differ as well."
+            "Less than a tenth of A’s units are most like the unit of B with their own number. So "
+            "each unit of A is compared with the unit of B whose answers are most like its own; "
+            "several may share one. Weights are not compared, as the numbers of their inputs may "
+            "mean other units as well."
         )
     words = words_of(change.layer)
     constant = [unit for unit in change.units if unit.constant]
@@ -459,11 +471,21 @@ def _groups(compared: Compared, change: LayerChange) -> Iterable[Group]:
     )
 
 
+def _unchanged(change: LayerChange, n_units: int) -> str | None:
+    """A sentence about the units that answer the same and have the same weights."""
+    if not n_units or change.is_equal:
+        return None
+    words = words_of(change.layer)
+    verb = "has" if n_units == 1 else "have"
+    counted = wording.count(n_units, f"other {words.noun}", f"other {words.plural}")
+    return f"The {counted} {verb} equal weights and equal answers."
+
+
 def _unit_row(compared: Compared, change: UnitChange) -> UnitRow:
     return UnitRow(
         link=_unit_link(compared, change, "../"),
-        answers=_three(change.answers),
-        alike=_alike(change.alike_in_b),
+        answers=_answers(change),
+        alike=_alike(compared, compared.layer(change), change.alike_in_b),
         cosine=_three(change.cosine),
         length="" if change.norm_ratio is None else f"× {change.norm_ratio:.3g}",
         kept=_kept(change),
@@ -489,7 +511,7 @@ def unit_view(compared: Compared, change: UnitChange) -> UnitPage:
         heading=title,
         subtitle=_subtitle(layer, change),
         sides=_sides(compared, layer, change),
-        answers=tuple(_answer_facts(change)),
+        answers=tuple(_answer_facts(compared, change)),
         filters=tuple(_filter_facts(change)),
         exchange=_exchange_rows(layer, change.exchange) if change.exchange else (),
         kept=_kept(change) or None,
@@ -552,10 +574,11 @@ def _picture(path: str, entry: Entry | None, alt: str) -> Picture | None:
     return Picture(paths.file_name(path), alt, shown_px, is_small)
 
 
-def _answer_facts(change: UnitChange) -> Iterable[Fact]:
-    yield Fact("Correlation of A and B", _three(change.answers) or f"none: {_constant(change)}")
-    yield Fact("Most like it in B", _alike(change.alike_in_b) or "none")
-    yield Fact("Most like B’s unit in A", _alike(change.alike_in_a) or "none")
+def _answer_facts(compared: Compared, change: UnitChange) -> Iterable[Fact]:
+    layer = compared.layer(change)
+    yield Fact("Correlation of A and B", _answers(change))
+    yield Fact("Most like it in B", _alike(compared, layer, change.alike_in_b))
+    yield Fact("Most like B’s unit in A", _alike(compared, layer, change.alike_in_a))
 
 
 def _filter_facts(change: UnitChange) -> Iterable[Fact]:
@@ -600,12 +623,11 @@ def _pair_view(
         _cell(compared, change, side, sheets[side].place(position)) if entry else None
         for side, entry in zip(SIDES, pictures, strict=True)
     )
-    answers = _three(change.answers)
     return PairView(
         link=_unit_link(compared, change, root),
         layer=change.unit.layer if on_front else None,
         cells=(a, b),
-        note=answers or _constant(change),
+        note=_answers(change),
     )
 
 
@@ -637,13 +659,22 @@ def _three(value: float | None) -> str:
     return "" if value is None else wording.signed(value, 3).lstrip("+")
 
 
+def _answers(change: UnitChange) -> str:
+    """The correlation of a pair's answers, or why there is none."""
+    return _three(change.answers) or _constant(change)
+
+
 def _kept(change: UnitChange) -> str:
     kept = change.exchange.kept if change.exchange else None
     return "" if kept is None else wording.share(kept)
 
 
-def _alike(alike: Alike | None) -> str:
-    return "" if alike is None else f"{alike.index} ({_three(alike.correlation)})"
+def _alike(compared: Compared, layer: Layer, alike: Alike | None) -> str:
+    """The most similar unit of the other network, with the correlation."""
+    if alike is None:
+        return "none"
+    text = compared.a.label(layer, alike.index) or str(alike.index)
+    return f"{text} ({_three(alike.correlation)})"
 
 
 def _constant(change: UnitChange) -> str:
