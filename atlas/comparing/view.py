@@ -184,6 +184,7 @@ class LayerPage(NamedTuple):
     findings: tuple[str, ...]
     groups: tuple[Group, ...]
     noun: str
+    is_paired: bool
     n_changed: str
     rows: tuple[UnitRow, ...]
     unchanged: str | None  # how many units are left out of the rows
@@ -303,7 +304,7 @@ def _network_findings(compared: Compared) -> Iterable[str]:
     if compared.most_by_answers:
         first = compared.most_by_answers[0]
         yield (
-            f"The unit that changed most is {first.unit.id}: the answers of A and B to the same "
+            f"The unit that differs most is {first.unit.id}: the answers of A and B to the same "
             f"images have {_correlation_words(first)}."
         )
     if compared.ranking.left_out:
@@ -350,7 +351,7 @@ def _partners(change: LayerChange) -> str:
     if change.is_equal or change.own_share is None:
         return ""
     share = wording.share(change.own_share)
-    return share if change.is_paired else f"{share}, so by likeness"
+    return share if change.is_paired else f"{share}: by likeness"
 
 
 def axis_end(spreads: Iterable[Spread | None]) -> float:
@@ -405,6 +406,7 @@ def layer_view(compared: Compared, name: str) -> LayerPage:
         findings=tuple(_layer_findings(change)),
         groups=tuple(_groups(compared, change)),
         noun=words.noun.capitalize(),
+        is_paired=change.is_paired,
         n_changed=wording.count(len(changed), words.noun, words.plural),
         rows=tuple(_unit_row(compared, unit) for unit in changed),
         unchanged=_unchanged(change, len(change.units) - len(changed)),
@@ -456,7 +458,7 @@ def _groups(compared: Compared, change: LayerChange) -> Iterable[Group]:
     if not views:
         return
     if change.is_paired or len(changed) <= len(picked):
-        yield Group("Changed most", "A on the left, B on the right.", tuple(views))
+        yield Group("Differ most", "A on the left, B on the right.", tuple(views))
         return
     n_least = len(picked) - len(picked) // 2
     yield Group(
