@@ -59,11 +59,7 @@ KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 FAMILY_TABLE = "\n".join(f"  {family.name:12} {family.about}" for family in FAMILIES)
 DEFAULT_FAMILY = FAMILIES[0]
 BENCH_OPTIONS = {"model", "weights", "layers", "preset", "device", "as_json"}
-COMPARE_OPTIONS = {
-    *("a", "b", "model", "labels", "layers", "units", "classes", "recipe", "preset", "images"),
-    *("seed", "device", "out", "cache", "pictured"),
-    *(_flag_name(family) for family in FAMILIES),
-}
+IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for family in FAMILIES for example in family.examples),
@@ -422,7 +418,8 @@ def compare(a: str, b: str, spec: AtlasSpec, places: Places, pictured: int) -> N
     cache are used, and those that are missing are rendered for the most changed units. What was
     measured is kept: stop at any time, and the same command goes on.
     """
-    _refuse_idle(click.get_current_context(), COMPARE_OPTIONS, "compare")
+    ctx = click.get_current_context()
+    _refuse_idle(ctx, ctx.params.keys() - IDLE_IN_COMPARE, "compare")
     with Comparison(spec, (a, b), places, pictured) as comparison:
         ranking, report = comparison.build()
     _show_changes(ranking)
@@ -650,7 +647,8 @@ def _show_changes(ranking: Ranking) -> None:
         say(f"{len(units):,} units answer differently to {ranking.images}; most of all:")
     for unit in most_changed(units, lambda unit: unit.change)[:N_CHANGED]:
         partner = "" if unit.partner == unit.unit.index else f" (beside {unit.partner})"
-        answers = "constant" if unit.answers is None else f"{unit.answers:.3f}"
+        found = unit.answers
+        answers = f"none, constant in {unit.constant}" if found is None else f"{found:.3f}"
         cosine = "" if unit.cosine is None else f", cosine of weights {unit.cosine:.3f}"
         say(f"  {unit.unit.id + partner:32} correlation {answers}{cosine}")
 

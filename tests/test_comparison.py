@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from test_command import ROOT, WITHOUT_TORCH, Folders, assert_refused, run, star
 
 import atlas.comparing.answers
 from atlas.asked import AtlasSpec, Selection
+from atlas.cache import FILE_NAME
 from atlas.comparing.comparison import Comparison, Ranking, shared_layers
 from atlas.errors import SpecError
 from atlas.families.demo import WEIGHTS_PATH
@@ -203,6 +207,21 @@ def test_what_is_measured_outlives_an_interruption(
     assert passed == [LAYER, "layer2.0.conv3", "layer2.0.downsample.0"]
     compared(tmp_path, tuned, "layer2.0.*")
     assert passed[3:] == ["layer2.0.downsample.0"]
+
+
+def test_a_damaged_picture_is_made_again(tmp_path: Path, tuned: Path):
+    folders = Folders(tmp_path / "site", tmp_path / "cache")
+    command = ("compare", "demo", tuned, *DEMO, "--layers", LAYER, *folders.options)
+    first = run(*command)
+    assert first.code == 0, first.err
+    pictures = {path: path.read_bytes() for path in folders.out.rglob("picture-*.webp")}
+    shutil.rmtree(folders.out)
+    with contextlib.closing(sqlite3.connect(folders.cache / FILE_NAME)) as db, db:
+        db.execute("update artifacts set data = randomblob(length(data)) where kind = 'excitatory'")
+    again = run(*command)
+    assert again.code == 0, again.err
+    assert "made again: excitatory of" in again.err and again.out == first.out
+    assert {path: path.read_bytes() for path in pictures} == pictures
 
 
 def test_another_number_of_classes_leaves_the_classifier_out(tmp_path: Path):

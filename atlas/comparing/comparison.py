@@ -25,12 +25,12 @@ from atlas.comparing import (
     FiltersRecord,
     FiltersSpec,
 )
-from atlas.comparing.generated import GeneratedImages
 from atlas.comparing.ranking import LayerChange, exchanges, layer_change
-from atlas.errors import SpecError
+from atlas.console import say_above
+from atlas.errors import CacheError, DamagedError, SpecError
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas, Places
 from atlas.plan import Plan, jobs_of, remaining
 from atlas.records import to_json
 from atlas.selection import select_units
@@ -113,6 +113,8 @@ class Comparison:
     @property
     def images(self) -> ImageSet:
         """The photographs that were given, or the family's images, or else generated ones."""
+        from atlas.comparing.generated import GeneratedImages
+
         return self.a.images or GeneratedImages()
 
     def build(self) -> tuple[Ranking, SiteReport]:
@@ -124,8 +126,23 @@ class Comparison:
         from atlas.comparing.pages import prepare, write
 
         prepare(self.places.out_dir)
-        ranking = self.ranking()
-        return ranking, write(ranking, self.a, self.b, self.places.out_dir)
+        for _ in range(N_MENDINGS):
+            try:
+                ranking = self.ranking()
+                return ranking, write(ranking, self.a, self.b, self.places.out_dir)
+            except DamagedError:
+                self._set_aside()
+        raise CacheError(
+            f"{self.a.cache.path} does not keep what is stored in it; "
+            "give another folder with --cache"
+        )
+
+    def _set_aside(self) -> None:
+        """Delete what is damaged in the cache, so that it is made again."""
+        damaged = self.a.cache.set_aside()
+        named = ", ".join(map(str, damaged[:N_NAMED]))
+        more = f" and {len(damaged) - N_NAMED:,} more" if len(damaged) > N_NAMED else ""
+        say_above(f"Damaged in {self.a.cache.path}, made again: {named}{more}.")
 
     def ranking(self) -> Ranking:
         """The ranking of all units, with pictures of the most changed.
