@@ -239,6 +239,14 @@ def test_another_number_of_classes_leaves_the_classifier_out(tmp_path: Path):
         compared(tmp_path, tmp_path / "seven.safetensors", "fc")
 
 
+def test_equal_weights_in_another_file_differ_nowhere(tmp_path: Path):
+    save_file(load_file(WEIGHTS_PATH), tmp_path / "copy.safetensors", {"saved": "again"})
+    folders = Folders(tmp_path / "site", tmp_path / "cache")
+    result = run("compare", "demo", tmp_path / "copy.safetensors", *DEMO, *folders.options)
+    assert result.out.startswith("13 of 13 layers compute the same in both.\n14 pages")
+    assert "Nothing differs" in read(folders, "index.html")
+
+
 def test_the_same_weights_twice_are_refused(tmp_path: Path):
     folders = Folders(tmp_path / "site", tmp_path / "cache")
     result = run("compare", "demo", WEIGHTS_PATH, *DEMO, *folders.options)
