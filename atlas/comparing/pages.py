@@ -12,18 +12,12 @@ from tqdm import tqdm
 
 from atlas import paths
 from atlas.canonical import canonical_json
+from atlas.comparing.compared import MOST, PAIRS, SIDES, Compared, sheet_places
 from atlas.comparing.comparison import Ranking
+from atlas.comparing.front_page import index_view
+from atlas.comparing.layer_page import layer_view
 from atlas.comparing.ranking import UnitChange
-from atlas.comparing.view import (
-    MOST,
-    PAIRS,
-    SIDES,
-    Compared,
-    index_view,
-    layer_view,
-    sheet_places,
-    unit_view,
-)
+from atlas.comparing.unit_page import unit_view
 from atlas.errors import SiteError
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
