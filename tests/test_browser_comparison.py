@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,17 @@ def test_everything_can_be_reached_without_scripts(browser: Any, served: str):
         page.click("a[rel=next]")
         page.click("a[rel=up]")
         assert visit.path == "index.html"
+
+
+def test_units_of_different_numbers_are_side_by_side(browser: Any, served: str):
+    with Visit(browser, served) as visit:
+        page = visit.open(PAGES["layer by likeness"])
+        assert "than a tenth of A’s units" in page.inner_text("main")
+        page.click(".pairs a >> nth=0")
+        numbers = [int(each) for each in re.findall(r"\d+", page.inner_text("h1"))]
+        assert numbers[1] == (numbers[0] + 1) % 40  # where `permuted` has put it
+        captions = page.locator("figcaption").all_inner_texts()
+        assert [f"Weights of unit {number}" for number in numbers] == captions[1::2]
 
 
 def test_keys_and_search_lead_through_a_comparison(browser: Any, served: str):

@@ -93,8 +93,11 @@ class Compared:
         return frozenset(change.unit for picked in self.picked.values() for change in picked)
 
     def title(self, change: UnitChange) -> str:
-        """What a unit is called in a heading."""
-        return self.a.title(self.layer(change), change.unit.index)
+        """What a pair of units is called in a heading."""
+        layer, index = self.layer(change), change.unit.index
+        if change.partner == index:
+            return self.a.title(layer, index)
+        return f"{words_of(layer).plural.capitalize()} {index} and {change.partner}"
 
     def names(self) -> tuple[str, str]:
         """What the weights are called."""
