@@ -21,6 +21,8 @@ from tqdm import tqdm
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.cache import FILE_NAME, Cache, Entry, Findings, remove_cache
+from atlas.comparing.comparison import N_PICTURED, Comparison, Ranking
+from atlas.comparing.ranking import most_changed
 from atlas.console import Terminated, prepare_streams, say, say_line, terminable
 from atlas.errors import AtlasError, SiteError, SpecError
 from atlas.families import DEFAULT_NAME, FAMILIES, FINDERS, find_family
@@ -44,7 +46,13 @@ if TYPE_CHECKING:  # --help and status load no image library
     from atlas.site.budget import Part
     from atlas.site.checking import SiteFindings
 
+
+def _flag_name(family: Family) -> str:
+    return f"is_{family.name}"
+
+
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
+N_CHANGED = 10  # units that `compare` prints
 N_SHOWN = 5  # units of a layer that `like` prints
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
@@ -54,11 +62,13 @@ MODEL_TABLE = "\n".join(
 )
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "as_json"}
+IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for each in MODELS for example in each.examples),
     ("--weights mine.pth --labels names.txt", "your own weights"),
     ("like cat.jpg", "which units does this image drive?"),
+    ("compare before.pth after.pth", "which units did fine-tuning change?"),
 ]
 EXAMPLE_TABLE = "\n".join(f"  {PROGRAM} {arguments:42} {does}" for arguments, does in EXAMPLES)
 EPILOG = f"""\b
@@ -73,10 +83,6 @@ Kinds, in the order of making:
 Examples:
 {EXAMPLE_TABLE}
 """
-
-
-def _flag_name(family: Family) -> str:
-    return f"is_{family.name}"
 
 
 class OnceEach(click.Command):
@@ -128,13 +134,18 @@ class Command(OnceEach, click.Group):
             ctx.exit(TERMINATED if isinstance(error, Terminated) else INTERRUPTED)
 
 
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Places.out_dir,
-    show_default=True,
-    help="Folder of the finished site.",
-)
+def out_option_of(folder: Path) -> Callable[..., Any]:
+    """The option `--out`, with its default."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=folder,
+        show_default=True,
+        help="Folder of the finished site.",
+    )
+
+
+out_option = out_option_of(Places.out_dir)
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path),
@@ -144,7 +155,9 @@ cache_option = click.option(
 )
 
 
-def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def atlas_options(
+    command: Callable[..., Any], out_option: Callable[..., Any] = out_option
+) -> Callable[..., Any]:
     """The options that say which atlas is meant, as one AtlasSpec and one Places."""
     options = [
         click.option(
@@ -430,6 +443,37 @@ def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
     say(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
 
 
+@main.command(short_help="Which units differ most between two weight sets, as a site.")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@functools.partial(atlas_options, out_option=out_option_of(Path("compare-site")))
+@click.option(
+    "--pictured",
+    type=click.IntRange(min=0),
+    default=N_PICTURED,
+    show_default=True,
+    help="Units of each layer, the most changed, that get a page with the pictures of both.",
+)
+def compare(a: str, b: str, spec: AtlasSpec, places: Places, pictured: int) -> None:
+    """Compare two weight sets A and B of one network: names of published weights, or files.
+
+    Each unit of A is compared with its partner in B: their answers to the same images (--images,
+    else those that come with the network, else generated ones), their weights, and what each
+    answers to the other's picture. Units are ranked by their answers. Pictures that are in the
+    cache are used, and those that are missing are rendered for the most changed units. What was
+    measured is kept: stop at any time, and the same command goes on.
+    """
+    ctx = click.get_current_context()
+    _refuse_idle(ctx, ctx.params.keys() - IDLE_IN_COMPARE, "compare")
+    with Comparison(spec, (a, b), places, pictured) as comparison:
+        ranking, report = comparison.build()
+    _show_changes(ranking)
+    say(
+        f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB.\n"
+        f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve --out {places.out_dir}"
+    )
+
+
 @main.command()
 @out_option
 @click.option(
@@ -647,6 +691,23 @@ def _show_like(entry: Entry, facts: NetworkFacts) -> None:
         strongest = record.units[layer.name][:N_SHOWN]
         shown = ", ".join(f"{names[int(index)]} {response:+.1f}" for index, response in strongest)
         say(f"  {layer.name:24} {shown} {score_of(layer).unit}".rstrip())
+
+
+def _show_changes(ranking: Ranking) -> None:
+    """The most changed units, and what was left out."""
+    if ranking.left_out:
+        say(f"Note: {ranking.left_out}.", err=True)
+    equal = sum(change.is_equal for change in ranking.layers)
+    say(f"{equal:,} of {len(ranking.layers):,} layers compute the same in both.")
+    units = [unit for change in ranking.layers for unit in change.units if unit.change > 0]
+    if units:
+        say(f"{len(units):,} units answer differently to {ranking.images}; most of all:")
+    for unit in most_changed(units, lambda unit: unit.change)[:N_CHANGED]:
+        partner = "" if unit.partner == unit.unit.index else f" (beside {unit.partner})"
+        found = unit.answers
+        answers = f"none, constant in {unit.constant}" if found is None else f"{found:.3f}"
+        cosine = "" if unit.cosine is None else f", cosine of weights {unit.cosine:.3f}"
+        say(f"  {unit.unit.id + partner:32} correlation {answers}{cosine}")
 
 
 def _show_status(status: Status) -> None:

@@ -148,6 +148,16 @@ def like_slug(stem: str, sha256: str) -> str:
     return f"{safe}-{sha256[:8]}".lstrip("-")
 
 
+def compared_picture(layer: str, side: str, index: int) -> str:
+    """Path of the excitatory picture of a unit of network "a" or "b", where two are compared."""
+    return f"{layer}/picture-{side}-{index:0{UNIT_DIGITS}d}.webp"
+
+
+def compared_weights(layer: str, side: str, index: int) -> str:
+    """Path of the picture of the weights of a unit of network "a" or "b"."""
+    return f"{layer}/weights-{side}-{index:0{UNIT_DIGITS}d}.webp"
+
+
 def static_file(name: str) -> str:
     """Path of a style sheet or script; the favicon lies in the root."""
     return name if name == FAVICON else f"{STATIC_DIR}/{name}"

@@ -212,6 +212,24 @@ class Atlas:
         from atlas.site.writer import prepare_folder
 
         prepare_folder(self.places.out_dir, [layer.name for layer in self.facts.layers])
+        return self.fill(plan, self._site_refresher)
+
+    def fill(
+        self,
+        plan: Plan,
+        meanwhile: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> tuple[StageTime, ...]:
+        """Render everything that is missing into the cache, and write no site.
+
+        Args:
+            plan: gives what is missing.
+            meanwhile: makes the context in which it is rendered.
+
+        Returns the times of synthesised pictures by stage of the network.
+
+        Raises:
+            AtlasError: something cannot be made, or the cache does not keep it.
+        """
         if self.cache.damaged_rows:
             self._set_aside()
         asked = plan
@@ -219,7 +237,7 @@ class Atlas:
             if not plan.missing:
                 return stage_times(asked.missing, self._seconds)
             try:
-                self._make(plan)
+                self._make(plan, meanwhile)
             except DamagedError:  # something that others are made from
                 self._set_aside()
                 asked = plan = self.plan()
@@ -236,11 +254,11 @@ class Atlas:
         """
         return self._mending(lambda: _write_site(self._site_source(), self.cache))
 
-    def _make(self, plan: Plan) -> None:
+    def _make(self, plan: Plan, meanwhile: Callable[[], AbstractContextManager[object]]) -> None:
         """Make what a plan misses."""
         with (
             progress_bar(plan, self._speed(plan)) as bar,
-            self._site_refresher(),
+            meanwhile(),
             self._engine() as engine,
         ):
 
@@ -325,7 +343,7 @@ class Atlas:
         from atlas.pictures.encode import encode
 
         begun = time.perf_counter()
-        watch = self._load_network().watch(self.facts.layers)
+        watch = self.load_network().watch(self.facts.layers)
         record = hardest_driven(
             watch, pixels, spec, self.facts.identity, displayable_name(photo.name)
         )
@@ -362,6 +380,11 @@ class Atlas:
             cache_bytes=self.cache.disk_bytes,
             seconds_left=plan.missing_cost / speed if speed else None,
         )
+
+    @property
+    def images(self) -> ImageSet | None:
+        """The photographs that were given, or else those of the family; None if there are none."""
+        return self._images
 
     def _find_images(self) -> ImageSet | None:
         """The photographs that were given, or else those of the family; None if there are none."""
@@ -433,7 +456,7 @@ class Atlas:
     def _engine(self) -> Engine:
         from atlas.engine import Engine
 
-        return Engine(self._load_network(), self.cache, self._images)
+        return Engine(self.load_network(), self.cache, self._images)
 
     def _speed(self, plan: Plan) -> float | None:
         """Multiply-accumulates per second, measured on earlier artifacts of this recipe."""
@@ -444,12 +467,17 @@ class Atlas:
         source = weights_source(self.asked, self._listed or finder_of(self.asked.family))
         facts = self.cache.facts(source) if source else None
         if facts is None:
-            facts = self._load_network().facts
+            facts = self.load_network().facts
             if source:
                 self.cache.save_facts(source, facts)
         return facts
 
-    def _load_network(self) -> Network:
+    def load_network(self) -> Network:
+        """The network with its weights, loaded when it is first asked for.
+
+        Raises:
+            AtlasError: the weights cannot be loaded, or there is no such device.
+        """
         if self._network is None:
             from atlas.devices import find_device
             from atlas.network.load import load_network

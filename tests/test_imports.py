@@ -25,6 +25,7 @@ def test_nothing_but_making_imports_torch():
     shown = modules(
         "site/*.py", "kinds/*.py", "kinds/*/__init__.py", "kinds/*/view.py", "likes/v*.py"
     )
+    shown += modules("comparing/c*.py", "comparing/*page*.py", "comparing/ranking.py")
     others = ["atlas.command", "atlas.pipeline", "atlas.plan", "atlas.families", "atlas.cache"]
     assert len(shown) > 40
     code = f"import importlib, sys\nfor name in {shown + others}: importlib.import_module(name)\n"

@@ -62,7 +62,7 @@ def plan_outputs(
     """
     contents.prepare()
     front = Pages(templates, digest_of(program, contents.digest))
-    outputs = list(_static_files(static_dir))
+    outputs = list(static_files(static_dir))
     outputs += _front_pages(contents, front)
     outputs += _covers(contents)
     outputs += _likes(contents, front)
@@ -103,7 +103,8 @@ def _from_bytes(path: str, data: bytes) -> Output:
     return Output(path, digest, (), lambda _: data)
 
 
-def _static_files(static_dir: Path) -> Iterator[Output]:
+def static_files(static_dir: Path) -> Iterator[Output]:
+    """Style sheets, scripts and the favicon, copied unchanged."""
     for path in sorted(static_dir.rglob("*")):
         if path.is_file():
             name = path.relative_to(static_dir).as_posix()
@@ -129,7 +130,7 @@ def _likes(contents: Contents, pages: Pages) -> Iterator[Output]:
     for entry in contents.likes:
         path = paths.like_page(entry.unit)
         yield pages.page(path, "like.html", partial(like_view, contents, entry))
-        yield _from_artifact(paths.like_picture(entry.unit), entry)
+        yield from_artifact(paths.like_picture(entry.unit), entry)
 
 
 def _layer_files(
@@ -144,7 +145,7 @@ def _layer_files(
     yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
     for kind in contents.kinds:
         if kind.layer_file and (entry := contents.entry(layer.whole, kind)):
-            yield _from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)
+            yield from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)
     yield from _pictures(contents, layer)
     for kind in contents.kinds:
         if kind.sheet:
@@ -160,7 +161,7 @@ def _pictures(contents: Contents, layer: Layer) -> Iterator[Output]:
     sheets = {sheet.artifacts[-1]: sheet for sheet in thumbs}
     for unit in contents.pictured(layer):
         if entry := contents.entry(unit, EXCITATORY):
-            yield _from_artifact(paths.unit_picture(unit), entry)
+            yield from_artifact(paths.unit_picture(unit), entry)
             if entry.key in sheets:
                 yield sheets[entry.key]
 
@@ -175,17 +176,18 @@ def _sheets_of_kind(
     for first in dict.fromkeys(map(kind.scope.first, contents.paged[layer.name])):
         entry = contents.entry(layer.unit(first), kind)
         if entry and entry.width_px:
-            yield _from_artifact(paths.layer_sheet(layer.name, sheets.place(first).sheet), entry)
+            yield from_artifact(paths.layer_sheet(layer.name, sheets.place(first).sheet), entry)
 
 
 def _sheets(
     contents: Contents, layer: Layer, kind: Kind[Any], sheets: SheetKind
 ) -> Iterator[Output]:
     for name, pictures in contents.on_sheets(layer, kind, sheets).items():
-        yield _sheet(paths.layer_sheet(layer.name, name), sheets, pictures)
+        yield sheet_of(paths.layer_sheet(layer.name, name), sheets, pictures)
 
 
-def _from_artifact(path: str, entry: Entry) -> Output:
+def from_artifact(path: str, entry: Entry) -> Output:
+    """A file with the bytes of an artifact."""
     return Output(path, entry.sha256[:24], (entry.key,), lambda data: data[0])
 
 
@@ -201,10 +203,11 @@ def _covers(contents: Contents) -> Iterator[Output]:
                 place = sheets.place(position)
                 on_sheet[place.sheet].append((place, entry))
         for name, pictures in on_sheet.items():
-            yield _sheet(name, sheets, pictures)
+            yield sheet_of(name, sheets, pictures)
 
 
-def _sheet(path: str, kind: SheetKind, pictures: Sequence[tuple[SheetPlace, Entry]]) -> Output:
+def sheet_of(path: str, kind: SheetKind, pictures: Sequence[tuple[SheetPlace, Entry]]) -> Output:
+    """A sprite sheet of some artifacts, each in its place."""
     digests = [(place.cell, entry.sha256) for place, entry in pictures]
     return Output(
         path,

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from atlas import paths
@@ -87,11 +88,34 @@ def write_site(
             be overwritten, or a picture cannot be read.
         DamagedError: an artifact is damaged; it can be made again.
     """
-    started = time.perf_counter()
     guard.refuse_unsafe(paths.layer_page(layer.name) for layer in contents.facts.layers)
     templates = Templates(templates_dir, static_dir, contents, site_of(contents, base_url))
-    program = _program(templates, static_dir, contents)
+    program = program_digest(templates, static_dir, contents)
     inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
+    plan = partial(plan_outputs, contents, templates, static_dir, program)
+    return write_outputs(out_dir, inputs, plan, contents.read, progress)
+
+
+def write_outputs(
+    out_dir: Path,
+    inputs: str,
+    plan: Callable[[], Sequence[Output]],
+    read: Callable[[str], bytes],
+    progress: ShowProgress = quiet,
+) -> SiteReport:
+    """Bring the files in `out_dir` up to date: what is no longer planned is removed.
+
+    Args:
+        out_dir: made if missing.
+        inputs: a digest of everything that the files are made from.
+        plan: returns all files; called only if `inputs` has changed or a file is missing.
+        read: returns the bytes of an artifact.
+        progress: told the number of files done and in all, from this thread.
+
+    Raises:
+        SiteError, DamagedError: as for `write_site`.
+    """
+    started = time.perf_counter()
     try:
         _prepare(out_dir)
         with guard.site_lock(out_dir):
@@ -101,11 +125,11 @@ def write_site(
                 made, n_written, n_removed = recorded.files, 0, 0
             else:
                 with no_garbage_collection():
-                    outputs = plan_outputs(contents, templates, static_dir, program)
+                    outputs = plan()
                     sizes |= record.sizes(out_dir, (output.path for output in outputs))
                     unsure = _refuse(out_dir, outputs, recorded, sizes)
                     changes = decide(outputs, recorded.files, sizes)
-                    maker = Maker(out_dir, sizes, contents.read, unsure)
+                    maker = Maker(out_dir, sizes, read, unsure)
                     made, n_written = _apply(changes, inputs, maker, unsure, progress)
                 n_removed = len(changes.removed)
             _remove_parts(out_dir, sizes)
@@ -189,7 +213,7 @@ def decide(
     )
 
 
-def _program(templates: Templates, static_dir: Path, contents: Contents) -> str:
+def program_digest(templates: Templates, static_dir: Path, contents: Contents) -> str:
     """The digest of all that makes a site from its contents, kinds from outside included."""
     state = hashlib.blake2b(templates.digest.encode())
     outside = {kind.folder for kind in contents.kinds if PACKAGE_DIR not in kind.folder.parents}

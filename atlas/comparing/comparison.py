@@ -1,0 +1,392 @@
+"""Compares two weight sets of one architecture: measure, rank, render pictures, write the pages."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
+
+from atlas.addressing import ArtifactSpec, artifact_keys
+from atlas.asked import AtlasSpec
+from atlas.cache import Artifact, Entry
+from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.comparing import (
+    AnswersRecord,
+    AnswersSpec,
+    ExchangeRecord,
+    ExchangeSpec,
+    FiltersRecord,
+    FiltersSpec,
+)
+from atlas.comparing.ranking import LayerChange, exchanges, layer_change
+from atlas.console import say_above
+from atlas.errors import CacheError, DamagedError, SpecError
+from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.filter import KIND as FILTER
+from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas, Places
+from atlas.plan import Plan, jobs_of, remaining
+from atlas.records import to_json
+from atlas.selection import select_units
+from atlas.units import Layer, NetworkFacts, Unit
+
+if TYPE_CHECKING:  # torch and the site are not always needed
+    from atlas.images import ImageSet
+    from atlas.pixels import Pixels
+    from atlas.site.writer import SiteReport
+
+N_PICTURED = 12  # units of each layer that are shown with pictures, if nothing else is asked
+RecordType = TypeVar("RecordType")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a comparison has found."""
+
+    layers: tuple[LayerChange, ...]  # in forward order
+    left_out: str  # why a layer is left out, in words; empty if none is
+    images: str  # what both networks were shown, in words
+    n_pictured: int
+
+
+class Comparison:
+    """Two weight sets of one architecture. Use as a context manager: it keeps the cache open.
+
+    Attributes:
+        a, b: the atlases of both; pictures of theirs that are in the cache are used.
+        layers: the layers that are compared, in forward order.
+        left_out: why a layer is left out, in words; empty if none is.
+
+    Raises:
+        SpecError: the weights are the same, or of networks that differ in more than the number of
+            classes.
+        AtlasError: the weights, labels, photographs or the cache cannot be read.
+    """
+
+    def __init__(
+        self,
+        asked: AtlasSpec,
+        weights: tuple[str, str],
+        places: Places,
+        n_pictured: int = N_PICTURED,
+        catalogue: Catalogue = CATALOGUE,
+    ) -> None:
+        """Open both.
+
+        Args:
+            asked: network, recipe, preset, part of the network and labels; its weights are not
+                used.
+            weights: names or files of the weights A and B.
+            places: the cache, the folder of the comparison's site, photographs, and the device.
+            n_pictured: the units of each layer that are shown with pictures.
+            catalogue: kinds and families.
+        """
+        self.places, self.n_pictured = places, n_pictured
+        specs = (
+            dataclasses.replace(asked, weights=weights[0]),
+            dataclasses.replace(asked, weights=weights[1], labels=None),
+        )
+        with ExitStack() as opened:
+            self.a, self.b = (
+                opened.enter_context(Atlas(spec, places, catalogue)) for spec in specs
+            )
+            refuse_same(self.a.facts, self.b.facts, weights)
+            shared, self.left_out = shared_layers(self.a.facts, self.b.facts)
+            self._indices = _chosen(select_units(asked.selection, self.a.facts), shared)
+            self.layers = tuple(layer for layer in shared if layer.name in self._indices)
+            if not self.layers:
+                raise SpecError(f"nothing to compare: {self.left_out or 'no unit is chosen'}")
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Comparison:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @property
+    def images(self) -> ImageSet:
+        """The photographs that were given, or the family's images, or else generated ones."""
+        from atlas.comparing.generated import GeneratedImages
+
+        return self.a.images or GeneratedImages()
+
+    def build(self) -> tuple[Ranking, SiteReport]:
+        """Measure and render what is missing, then write the site of the comparison.
+
+        Raises:
+            AtlasError: something cannot be measured or rendered, or the site cannot be written.
+        """
+        from atlas.comparing.pages import prepare, write
+
+        prepare(self.places.out_dir)
+        for _ in range(N_MENDINGS):
+            try:
+                ranking = self.ranking()
+                return ranking, write(ranking, self.a, self.b, self.places.out_dir)
+            except DamagedError:
+                self._set_aside()
+        raise CacheError(
+            f"{self.a.cache.path} does not keep what is stored in it; "
+            "give another folder with --cache"
+        )
+
+    def _set_aside(self) -> None:
+        """Delete what is damaged in the cache, so that it is made again."""
+        damaged = self.a.cache.set_aside()
+        named = ", ".join(map(str, damaged[:N_NAMED]))
+        more = f" and {len(damaged) - N_NAMED:,} more" if len(damaged) > N_NAMED else ""
+        say_above(f"Damaged in {self.a.cache.path}, made again: {named}{more}.")
+
+    def ranking(self) -> Ranking:
+        """The ranking of all units, with pictures of the most changed.
+
+        Raises:
+            AtlasError: something cannot be measured or rendered.
+        """
+        self._measure_filters()
+        self._measure_answers()
+        changes = self._changes()
+        self._render(changes)
+        return Ranking(
+            tuple(self._with_exchange(changes)),
+            self.left_out,
+            self._images_words(changes),
+            self.n_pictured,
+        )
+
+    # Filters and answers: a record for every layer ---------------------------------------------
+
+    def _measure_filters(self) -> None:
+        missing = self._missing(self._filters_spec())
+        if not missing:
+            return
+        from atlas.comparing.filters import filters_records
+
+        begun = time.perf_counter()
+        records = filters_records(self.a.load_network(), self.b.load_network(), missing)
+        self._put(self._filters_spec(), missing, records, time.perf_counter() - begun)
+
+    def _measure_answers(self) -> None:
+        """Show the images to both networks, for some layers after the other.
+
+        The records of layers that were read together are stored as soon as they are done.
+        """
+        spec = self._answers_spec()
+        missing = self._missing(spec)
+        if not missing:
+            return
+        from atlas.comparing.answers import answers_records, equal_answers, groups_of
+
+        filters = self._records(self._filters_spec(), FiltersRecord)
+        equal = [layer for layer in missing if filters[layer.name].is_equal]
+        self._put(spec, equal, [equal_answers(layer) for layer in equal], 0.0)
+        a, b = self.a.load_network(), self.b.load_network()
+        others = [layer for layer in missing if not filters[layer.name].is_equal]
+        groups = list(groups_of(others, a.device))
+        n_files = min(spec.n_images, len(self.images.files))
+        with self._bar("answers", len(groups) * n_files, " images") as bar:
+            for group in groups:
+                bar.set_description(f"answers {group[0].name} to {group[-1].name}")
+                begun = time.perf_counter()
+                records = answers_records(a, b, group, self.images, spec, bar.update)
+                self._put(spec, group, records, time.perf_counter() - begun)
+
+    def _changes(self) -> tuple[LayerChange, ...]:
+        filters = self._records(self._filters_spec(), FiltersRecord)
+        answers = self._records(self._answers_spec(), AnswersRecord)
+        return tuple(
+            layer_change(layer, self._indices[layer.name], filters[layer.name], answers[layer.name])
+            for layer in self.layers
+        )
+
+    # Pictures of the units that changed most ---------------------------------------------------
+
+    def _render(self, changes: Sequence[LayerChange]) -> None:
+        """Render the pictures that are missing, of A's units and of their partners in B."""
+        pairs = {change.layer.name: self._pairs(change) for change in changes}
+        for atlas, side in ((self.a, 0), (self.b, 1)):
+            chosen = {
+                layer.name: tuple(
+                    layer.unit(index)
+                    for index in sorted({pair[side] for pair in pairs[layer.name]})
+                )
+                for layer in self.layers
+                if pairs[layer.name]
+            }
+            jobs = jobs_of(atlas.asked, atlas.facts, (FILTER, EXCITATORY), chosen, ())
+            plan = remaining(Plan(jobs, ()), atlas.cache.keys())
+            if plan.missing:
+                atlas.fill(plan)
+
+    def _with_exchange(self, changes: Sequence[LayerChange]) -> Iterator[LayerChange]:
+        """The same changes, with what the units answer to each other's pictures."""
+        with self._bar("pictures", len(changes), " layers") as bar:
+            for change in changes:
+                yield self._with_exchange_of(change) if change.picked(self.n_pictured) else change
+                bar.update()
+
+    def _with_exchange_of(self, change: LayerChange) -> LayerChange:
+        pairs = self._pairs(change)
+        found = exchanges(pairs, self._exchange(change.layer, pairs))
+        units = tuple(
+            dataclasses.replace(unit, exchange=found.get((unit.unit.index, unit.partner)))
+            for unit in change.units
+        )
+        return dataclasses.replace(change, units=units)
+
+    def _exchange(self, layer: Layer, pairs: tuple[tuple[int, int], ...]) -> ExchangeRecord:
+        spec = ExchangeSpec(self.b.facts.identity, pairs)
+        entries = [
+            _pictures(atlas, layer, [pair[side] for pair in pairs])
+            for atlas, side in ((self.a, 0), (self.b, 1))
+        ]
+        sources = [entry.key for of_one in entries for entry in of_one.values()]
+        (key,) = artifact_keys(self.a.facts.identity, (layer.whole,), spec.name, spec, sources)
+        if key not in self.a.cache.entries([key]):
+            from atlas.comparing.exchange import exchange_record
+
+            begun = time.perf_counter()
+            a, b = self.a.load_network(), self.b.load_network()
+            pixels = (self._decoded(entries[0]), self._decoded(entries[1]))
+            record = exchange_record(a, b, layer, pairs, pixels)
+            seconds = time.perf_counter() - begun
+            self.a.cache.put([_artifact(key, spec.name, layer, record, seconds)])
+        return self.a.cache.entries([key])[key].record(ExchangeRecord, layer.score_name)
+
+    def _decoded(self, entries: dict[int, Entry]) -> dict[int, Pixels]:
+        from atlas.comparing.exchange import decoded
+
+        return {index: decoded(self.a.cache.read(entry.key)) for index, entry in entries.items()}
+
+    def _pairs(self, change: LayerChange) -> tuple[tuple[int, int], ...]:
+        return tuple((unit.unit.index, unit.partner) for unit in change.picked(self.n_pictured))
+
+    # Records in the cache ----------------------------------------------------------------------
+
+    def _filters_spec(self) -> FiltersSpec:
+        return FiltersSpec(self.b.facts.identity)
+
+    def _answers_spec(self) -> AnswersSpec:
+        preprocessing = self.a.facts.preprocessing
+        return AnswersSpec(self.b.facts.identity, self.images.sha256, preprocessing)
+
+    def _keys(self, spec: ArtifactSpec) -> dict[str, str]:
+        """By layer, the key of its record."""
+        wholes = [layer.whole for layer in self.layers]
+        keys = artifact_keys(self.a.facts.identity, wholes, spec.name, spec)
+        return {layer.name: key for layer, key in zip(self.layers, keys, strict=True)}
+
+    def _missing(self, spec: ArtifactSpec) -> list[Layer]:
+        keys = self._keys(spec)
+        there = self.a.cache.entries(keys.values())
+        return [layer for layer in self.layers if keys[layer.name] not in there]
+
+    def _records(self, spec: ArtifactSpec, record_type: type[RecordType]) -> dict[str, RecordType]:
+        """By layer, its record, which must be in the cache."""
+        keys = self._keys(spec)
+        entries = self.a.cache.entries(keys.values())
+        return {
+            layer.name: entries[keys[layer.name]].record(record_type, layer.score_name)
+            for layer in self.layers
+        }
+
+    def _put(
+        self, spec: ArtifactSpec, layers: Sequence[Layer], records: Sequence[Any], seconds: float
+    ) -> None:
+        keys, each_s = self._keys(spec), seconds / max(1, len(layers))
+        self.a.cache.put(
+            [
+                _artifact(keys[layer.name], spec.name, layer, record, each_s)
+                for layer, record in zip(layers, records, strict=True)
+            ]
+        )
+
+    def _images_words(self, changes: Sequence[LayerChange]) -> str:
+        """What both networks were shown."""
+        n_images = max((change.n_images for change in changes), default=0)
+        if not n_images:
+            return "no images, because nothing that is compared differs"
+        if self.places.images_dir:
+            return f"{n_images:,} photographs"
+        if self.a.images:
+            return f"{n_images:,} images that come with the network"
+        return (
+            f"{n_images:,} generated images without objects, as no photographs were given "
+            "with --images"
+        )
+
+    @staticmethod
+    def _bar(description: str, total: int, unit: str) -> tqdm[Any]:
+        return tqdm(desc=description, total=total, unit=unit, file=sys.stderr, leave=False)
+
+
+def refuse_same(a: NetworkFacts, b: NetworkFacts, weights: tuple[str, str]) -> None:
+    """Refuse one file as both.
+
+    Raises:
+        SpecError: the weights have the same digest.
+    """
+    if a.sha256 == b.sha256:
+        names = " and ".join(dict.fromkeys(each or a.weights for each in weights))
+        raise SpecError(
+            f"{names}: the same weights twice (sha256 {a.sha256[:12]}); give two weight sets"
+        )
+
+
+def shared_layers(a: NetworkFacts, b: NetworkFacts) -> tuple[tuple[Layer, ...], str]:
+    """The layers that both networks have, and why the classifier is left out if it is, in words.
+
+    Raises:
+        SpecError: the networks differ in more than the number of classes.
+    """
+    heads = (a.classifier, b.classifier)
+    left_out = ""
+    if heads[0] and heads[1] and heads[0].n_units != heads[1].n_units:
+        left_out = (
+            f"{heads[0].name} is left out, as A has {heads[0].n_units:,} classes and "
+            f"B has {heads[1].n_units:,}"
+        )
+    skipped = {head.name for head in heads if head} if left_out else set[str]()
+    layers_a, layers_b = (
+        [layer for layer in facts.layers if layer.name not in skipped] for facts in (a, b)
+    )
+    for one, other in itertools.zip_longest(layers_a, layers_b):
+        if one is None or other is None or _shape(one) != _shape(other):
+            named = next(layer.name for layer in (one, other) if layer)
+            raise SpecError(
+                f"the weights are of networks that differ from {named} on; "
+                "give two weight sets of one architecture"
+            )
+    return tuple(layers_a), left_out
+
+
+def _shape(layer: Layer) -> tuple[object, ...]:
+    return layer.name, layer.kind, layer.n_units, layer.in_channels, layer.kernel, layer.groups
+
+
+def _chosen(units: Iterable[Unit], layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """By layer, the indices of the chosen units; layers without any are left out."""
+    names = {layer.name for layer in layers}
+    grouped = itertools.groupby(units, lambda unit: unit.layer)
+    return {name: tuple(unit.index for unit in each) for name, each in grouped if name in names}
+
+
+def _pictures(atlas: Atlas, layer: Layer, indices: Sequence[int]) -> dict[int, Entry]:
+    """By unit, the entry of its excitatory picture, as far as there is one."""
+    units = tuple(layer.unit(index) for index in dict.fromkeys(indices))
+    spec = EXCITATORY.spec(atlas.asked, layer, atlas.facts)
+    keys = artifact_keys(atlas.facts.identity, units, EXCITATORY.name, spec)
+    there = atlas.cache.entries(keys)
+    return {unit.index: there[key] for unit, key in zip(units, keys, strict=True) if key in there}
+
+
+def _artifact(key: str, kind: str, layer: Layer, record: Any, seconds: float) -> Artifact:
+    numbers = to_json(record, layer.score_name)
+    return Artifact(key, layer.whole.id, kind, 0, 0, numbers, round(seconds, 4), b"")

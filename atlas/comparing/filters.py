@@ -1,0 +1,77 @@
+"""How much the weights of two networks differ, unit by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from atlas.comparing import FiltersRecord
+from atlas.network.network import Network
+from atlas.units import Layer
+
+DIGITS = 6
+
+
+def filters_records(a: Network, b: Network, layers: Sequence[Layer]) -> list[FiltersRecord]:
+    """The weights of two networks of one architecture, layer by layer.
+
+    Args:
+        a: the first network.
+        b: the second.
+        layers: layers that are of the same shape in both.
+    """
+    first = first_changed(a, b)
+    return [
+        filters_record(a.weight(layer), b.weight(layer), is_equal=layer.index < first)
+        for layer in layers
+    ]
+
+
+def filters_record(a: Tensor, b: Tensor, *, is_equal: bool) -> FiltersRecord:
+    """Two layers' weights, each (n_units, ...); `is_equal` says that nothing before differs."""
+    rows_a, rows_b = (weight.flatten(1).cpu().double() for weight in (a, b))
+    square_a, square_b = rows_a.square().sum(1), rows_b.square().sum(1)
+    # Equal rows give exactly 1, because the root of a square is exact.
+    cosine = (rows_a * rows_b).sum(1) / (square_a * square_b).sqrt()
+    return FiltersRecord(
+        is_equal=is_equal,
+        cosine=_numbers(cosine.clamp(-1, 1)),
+        norm_ratio=_numbers((square_b / square_a).sqrt()),
+    )
+
+
+def first_changed(a: Network, b: Network) -> int:
+    """Index of the first layer whose responses may differ; the number of layers if none does.
+
+    Layers are in forward order, so what comes before the first module that differs is computed from
+    equal numbers. A module that belongs to no layer may be anywhere, so it counts as the first.
+    """
+    layers = a.facts.layers
+    if a.facts.preprocessing.mean != b.facts.preprocessing.mean:
+        return 0
+    if a.facts.preprocessing.std != b.facts.preprocessing.std:
+        return 0
+    index_of = {layer.batch_norm: layer.index for layer in layers if layer.batch_norm}
+    index_of |= {layer.name: layer.index for layer in layers}
+    changed = (index_of.get(module, 0) for module in _changed_modules(a, b))
+    return min(changed, default=len(layers))
+
+
+def _changed_modules(a: Network, b: Network) -> set[str]:
+    """Dotted names of the modules whose parameters or statistics differ."""
+    state_a, state_b = a.model.state_dict(), b.model.state_dict()
+    return {
+        key.rpartition(".")[0]
+        for key, tensor in state_a.items()
+        if not key.endswith("num_batches_tracked") and not torch.equal(tensor, state_b[key])
+    }
+
+
+def _numbers(values: Tensor) -> list[float | None]:
+    """Values as they are stored; what is not finite becomes None."""
+    return [
+        round(value, DIGITS) if finite else None
+        for value, finite in zip(values.tolist(), values.isfinite().tolist(), strict=True)
+    ]

@@ -1,0 +1,218 @@
+"""From what was measured to a ranking of units and layers: pure functions of records."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from atlas.comparing import AnswersRecord, ExchangeRecord, FiltersRecord
+from atlas.units import Layer, Unit
+
+# Share of a layer's units that are most like the unit of their own index, from which on units of
+# one index are taken for a pair. By chance it is 1 / n_units.
+PAIRED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Responses of a pair of units to the pictures of both, at their strongest positions."""
+
+    a_to_a: float | None  # of A's unit to its own picture
+    b_to_a: float | None  # of B's unit to the picture of A's unit
+    b_to_b: float | None
+    a_to_b: float | None
+
+    @property
+    def kept(self) -> float | None:
+        """How much of a response to the own picture the other network's unit has, 0 to 1.
+
+        The mean of both directions; None without pictures that drive their own unit up.
+        """
+        shares = [
+            min(1.0, max(0.0, other / own))
+            for own, other in ((self.a_to_a, self.b_to_a), (self.b_to_b, self.a_to_b))
+            if own is not None and other is not None and own > 0
+        ]
+        return statistics.fmean(shares) if shares else None
+
+
+@dataclass(frozen=True)
+class Alike:
+    """The unit of the other network whose answers are most like a unit's."""
+
+    index: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class UnitChange:
+    """What was found about a unit of A and its partner in B."""
+
+    unit: Unit  # of A
+    partner: int  # index in B
+    answers: float | None  # correlation; None where one of them is constant
+    constant: str  # which of them is: "", "A", "B" or "both"
+    cosine: float | None  # of the weights; None where units of one index are no pair
+    norm_ratio: float | None
+    alike_in_b: Alike | None
+    alike_in_a: Alike | None  # of the partner
+    exchange: Exchange | None = None
+
+    @property
+    def change(self) -> float:
+        """1 minus the correlation of answers: 0 for equal ones, 1 for unrelated, 2 for opposite.
+
+        A unit that is constant in one network only counts as unrelated, in both as equal.
+        """
+        if self.answers is None:
+            return 0.0 if self.constant == "both" else 1.0
+        return 1.0 - self.answers
+
+    @property
+    def turned(self) -> float | None:
+        """1 minus the cosine of the weights."""
+        return None if self.cosine is None else 1.0 - self.cosine
+
+    @property
+    def lost(self) -> float | None:
+        """The share of the response to the own picture that the other unit does not have."""
+        kept = self.exchange.kept if self.exchange else None
+        return None if kept is None else 1.0 - kept
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the middle and most of some numbers lie."""
+
+    low: float  # a tenth of them are below
+    median: float
+    high: float  # a tenth of them are above
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Spread | None:
+        """The spread of those that are known; None if there are none."""
+        known = sorted(value for value in values if value is not None)
+        if not known:
+            return None
+        last = len(known) - 1
+        return cls(known[round(0.1 * last)], statistics.median(known), known[round(0.9 * last)])
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """The units of a layer, the most changed first."""
+
+    layer: Layer
+    is_equal: bool  # whether the layer computes the same in both networks
+    is_paired: bool  # whether units of one index are taken for a pair
+    own_share: float | None  # of the units that are most like the unit of their own index
+    n_images: int
+    units: tuple[UnitChange, ...]
+
+    @cached_property
+    def answers(self) -> Spread | None:
+        """Of 1 minus the correlation of answers."""
+        return Spread.of(unit.change for unit in self.units)
+
+    @cached_property
+    def filters(self) -> Spread | None:
+        """Of 1 minus the cosine of weights."""
+        return Spread.of(unit.turned for unit in self.units)
+
+    def picked(self, n_units: int) -> tuple[UnitChange, ...]:
+        """Units that are shown with pictures, in the order of the ranking.
+
+        Where units of one index are no pair, half of them are those with the best counterpart.
+        """
+        changed = [unit for unit in self.units if unit.change > 0]
+        if self.is_paired or len(changed) <= n_units:
+            return tuple(changed[:n_units])
+        n_alike = n_units // 2
+        return tuple(changed[: n_units - n_alike] + changed[len(changed) - n_alike :])
+
+
+def layer_change(
+    layer: Layer,
+    indices: Sequence[int],
+    filters: FiltersRecord,
+    answers: AnswersRecord,
+) -> LayerChange:
+    """The ranking of some units of a layer.
+
+    Units of one index are a pair if a tenth of the layer's units of A, or more, are most like the
+    unit of B of their own index. Where they are fewer, as between networks that were trained
+    independently, the partner of a unit is the unit of B whose answers are most like its own.
+
+    Args:
+        layer: the layer.
+        indices: of the units that are ranked.
+        filters: its weights.
+        answers: its responses.
+    """
+    share = own_share(answers)
+    is_paired = share is None or share >= PAIRED_SHARE
+    changes = (_unit_change(layer, index, filters, answers, is_paired) for index in indices)
+    return LayerChange(
+        layer=layer,
+        is_equal=filters.is_equal,
+        is_paired=is_paired,
+        own_share=share,
+        n_images=answers.n_images,
+        units=most_changed(changes, lambda unit: unit.change),
+    )
+
+
+def own_share(answers: AnswersRecord) -> float | None:
+    """The share of units that are most like the unit of their own index in the other network."""
+    found = [index == alike for index, alike in enumerate(answers.alike_in_b) if alike is not None]
+    return sum(found) / len(found) if found else None
+
+
+def most_changed(
+    units: Iterable[UnitChange], by: Callable[[UnitChange], float | None]
+) -> tuple[UnitChange, ...]:
+    """Units by a number, the highest first; those without one are left out."""
+    ranked = [(value, unit) for unit in units if (value := by(unit)) is not None]
+    return tuple(unit for _, unit in sorted(ranked, key=lambda each: -each[0]))
+
+
+def exchanges(
+    pairs: Sequence[tuple[int, int]], record: ExchangeRecord
+) -> Mapping[tuple[int, int], Exchange]:
+    """What each pair of units answered to the pictures of both."""
+    rows = zip(record.a_to_a, record.b_to_a, record.b_to_b, record.a_to_b, strict=True)
+    return {pair: Exchange(*row) for pair, row in zip(pairs, rows, strict=True)}
+
+
+def _unit_change(
+    layer: Layer, index: int, filters: FiltersRecord, answers: AnswersRecord, is_paired: bool
+) -> UnitChange:
+    alike_in_b = _alike(answers.alike_in_b, answers.alike_in_b_correlation, index)
+    is_own = is_paired or alike_in_b is None
+    partner = index if is_own or alike_in_b is None else alike_in_b.index
+    answer = answers.correlation[index] if alike_in_b is None or is_own else alike_in_b.correlation
+    return UnitChange(
+        unit=layer.unit(index),
+        partner=partner,
+        answers=answer,
+        constant=_constant(answers.is_constant_a[index], answers.is_constant_b[partner]),
+        cosine=filters.cosine[index] if is_paired else None,
+        norm_ratio=filters.norm_ratio[index] if is_paired else None,
+        alike_in_b=alike_in_b,
+        alike_in_a=_alike(answers.alike_in_a, answers.alike_in_a_correlation, partner),
+    )
+
+
+def _alike(
+    indices: Sequence[int | None], correlations: Sequence[float | None], index: int
+) -> Alike | None:
+    other, correlation = indices[index], correlations[index]
+    return None if other is None or correlation is None else Alike(other, correlation)
+
+
+def _constant(in_a: bool, in_b: bool) -> str:
+    if in_a and in_b:
+        return "both"
+    return "A" if in_a else "B" if in_b else ""
