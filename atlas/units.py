@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from atlas.canonical import canonical_json
 
-LayerKind = Literal["conv", "hidden", "classifier"]
+LayerKind = Literal["conv", "pointwise", "hidden", "classifier"]
+Merge = Literal["", "sum", "concat", "product", "mixed"]
+SigmaSource = Literal["batch_norm", "measured"]
 ScoreName = Literal["z", "mean", "logit"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 WHOLE_LAYER = -1  # in place of a unit's index: all units of the layer at once
@@ -18,10 +20,11 @@ WHOLE_LAYER = -1  # in place of a unit's index: all units of the layer at once
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution, a hidden linear layer or the classifier, in forward order.
+    """A convolution, a linear layer or the classifier, in forward order.
 
-    Sizes given as pairs are (height, width). A linear layer is described as a 1x1 convolution
-    over a map of one position, so its `output_px` is (1, 1).
+    Sizes given as pairs are (height, width). A linear layer is described as a 1x1 convolution:
+    a pointwise one over a map, any other over a map of one position, so its `output_px` is (1, 1).
+    A classifier that is a convolution counts as one position too: its units are the classes.
     """
 
     name: str  # torch's dotted name, e.g. "layer3.0.conv2"
@@ -36,14 +39,18 @@ class Layer:
     groups: int
     stage: str  # "stem", "layer3", "classifier"
     block: str | None  # "layer3.0", or None outside a block
-    batch_norm: str | None  # name of the BatchNorm that follows
-    writers: tuple[str, ...]  # layers whose channels it reads, several where they are summed
+    batch_norm: str | None  # name of the BatchNorm that follows, if it has running statistics
+    writers: tuple[str, ...]  # layers whose channels it reads one to one: alone, summed or joined
     output_px: tuple[int, int]  # size of its map for an image of the network's input size
     receptive_field_px: int  # of one position of the map, in image pixels, before clipping
     field_centre_px: float  # of the receptive field of position 0; pixel 0 is at 0
     total_stride_px: int  # image pixels between neighbouring positions of the map
     macs: int  # multiply-accumulates from the image to this layer, for one image
     takes_one_size: bool = False  # computed for images of the network's input size only
+    inputs: tuple[str, ...] = ()  # layers before it with no layer between; none: it reads the image
+    merge: Merge = ""  # how these are joined on the way to it
+    gates: tuple[str, ...] = ()  # layers whose output multiplies its input
+    is_traced: bool = True  # False: its receptive field and what it reads are not known
 
     @property
     def reads(self) -> str | None:
@@ -61,9 +68,19 @@ class Layer:
         return self.kind == "classifier"
 
     @property
-    def is_conv(self) -> bool:
+    def has_maps(self) -> bool:
         """Whether its units are channels, with a map of positions each."""
+        return self.kind in ("conv", "pointwise")
+
+    @property
+    def is_conv(self) -> bool:
+        """Whether it is a convolution whose units are channels."""
         return self.kind == "conv"
+
+    @property
+    def sigma(self) -> SigmaSource:
+        """Where its units' standard deviations come from: that BatchNorm, or generated images."""
+        return "batch_norm" if self.batch_norm else "measured"
 
     @property
     def score_name(self) -> ScoreName:
@@ -172,9 +189,16 @@ class NetworkFacts:
             KeyError, TypeError, ValueError: text that another version wrote.
         """
         data = json.loads(text)
-        layers = tuple(Layer(**_with_tuples(layer)) for layer in data.pop("layers"))
+        layers = tuple(_layer(layer) for layer in data.pop("layers"))
         preprocessing = Preprocessing(**_with_tuples(data.pop("preprocessing")))
         return cls(layers=layers, preprocessing=preprocessing, **_with_tuples(data))
+
+
+def _layer(data: dict[str, Any]) -> Layer:
+    """A layer of which every field is given, as another version may have had fewer."""
+    if missing := {field.name for field in dataclasses.fields(Layer)} - data.keys():
+        raise KeyError(*missing)
+    return Layer(**_with_tuples(data))
 
 
 def _with_tuples(data: dict[str, Any]) -> dict[str, Any]:

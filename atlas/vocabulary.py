@@ -88,6 +88,17 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         silenced="silences the unit: {response} at its weakest position",
         fires_in="{share}, at {positions} of positions",
     ),
+    "pointwise": Vocabulary(
+        **_UNITS,
+        layer="linear layer at every position",
+        layers="linear layers at every position",
+        unit="channel {index}",
+        unit_subtitle="channel {index} of {count}, linear layer at every position",
+        layer_subtitle="Linear layer at every position in {where}: {units}",
+        size="{count} · {kernel}",
+        silenced="silences the unit: {response} at its weakest position",
+        fires_in="{share}, at {positions} of positions",
+    ),
     "hidden": Vocabulary(
         **_UNITS,
         layer="hidden linear layer",

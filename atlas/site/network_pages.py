@@ -250,12 +250,13 @@ def _cover(kind: SheetKind, position: int, alt: str) -> Cell:
 
 def _counts(contents: Contents) -> tuple[Fact, ...]:
     layers = contents.facts.layers
-    convs, hidden, classes = (
+    convs, pointwise, hidden, classes = (
         [layer for layer in layers if layer.kind == kind] for kind in VOCABULARIES
     )
     rows = [
         _count_of_layers(convs),
-        Fact("channels", wording.count(sum(layer.n_units for layer in convs))),
+        _count_of_layers(pointwise),
+        Fact("channels", wording.count(sum(layer.n_units for layer in (*convs, *pointwise)))),
         _count_of_layers(hidden),
         Fact("hidden units", wording.count(sum(layer.n_units for layer in hidden))),
         Fact("classes", wording.count(sum(layer.n_units for layer in classes))),
