@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias, Union
 
 from atlas import paths
 from atlas.kinds.excitatory import KIND as EXCITATORY
@@ -13,7 +14,9 @@ from atlas.lazily import load
 from atlas.likes.view import like_links
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.site import wording
+from atlas.site.branches import Fork, Mark, Path
 from atlas.site.contents import Contents
+from atlas.site.drawing import Drawing, Fold, Row, Stage, draw, is_single, residual
 from atlas.site.layer_pages import cover_units
 from atlas.site.parts import (
     Card,
@@ -31,15 +34,24 @@ from atlas.vocabulary import VOCABULARIES, words_of
 
 PICTURES_PER_MOSAIC = 4
 
+Covers: TypeAlias = Mapping[str, tuple[Cell, ...]]  # by layer
+
 
 @dataclass(frozen=True)
-class Block:
-    """Layers between two sums of the residual stream, or a layer outside any block."""
+class Sign:
+    """How the drawing shows that branches are joined."""
 
-    name: str | None
-    branch: tuple[Layer, ...]  # a chain in which each layer reads the one before
-    stream: tuple[Layer, ...]  # layers on the skip path; outside a block, the layer itself
-    skips: bool  # whether the branch is added to the block's input or its projection
+    style: str  # class of the style sheet, which draws it
+    text: str
+    words: str  # what it says of the branches
+
+
+SIGNS: Mapping[Mark, Sign] = {
+    "sum": Sign("sum", "+", "adds them up"),
+    "concat": Sign("concat", "‖", "puts their channels side by side"),
+    "product": Sign("product", "×", "multiplies one by the other, so that one is the other’s gate"),
+    "mixed": Sign("mixed", "∗", "joins them in several ways"),
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +65,36 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class BlockView:
-    """A block in the drawing."""
+class ForkView:
+    """Branches in the drawing, each a series of tiles and forks."""
+
+    sign: Sign  # where they are joined
+    branches: tuple[PathView, ...]
+
+
+PathView: TypeAlias = tuple[Union[Tile, ForkView], ...]
+
+
+@dataclass(frozen=True)
+class RowView:
+    """A row of the drawing.
+
+    In the large drawing, `stream` is on the line from the image to the classes, and `path` is the
+    branch beside it. In the small one, all is on `path`.
+    """
 
     name: str | None
-    style: str  # class of the style sheet: "plain", "identity", "projection", "chain"
-    branch: tuple[Tile, ...]
-    stream: tuple[Tile, ...]
+    style: str  # classes of the style sheet
+    path: PathView
+    stream: PathView = ()
+
+
+@dataclass(frozen=True)
+class FoldView:
+    """Rows of the drawing that are folded away."""
+
+    words: str
+    rows: tuple[RowView, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +103,17 @@ class StageView:
 
     name: str
     words: str
-    blocks: tuple[BlockView, ...]
+    parts: tuple[RowView | FoldView, ...]
+
+
+@dataclass(frozen=True)
+class DrawingView:
+    """The drawing of the network."""
+
+    is_large: bool
+    is_known: bool  # whether it is known how all layers are connected
+    signs: tuple[Sign, ...]  # those to be explained
+    stages: tuple[StageView, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +132,7 @@ class IndexPage:
     counts: tuple[Fact, ...]
     progress: str | None  # what is rendered so far, in a sentence; None if the atlas is complete
     frontispiece: Frontispiece | None
-    stages: tuple[StageView, ...]
+    drawing: DrawingView
     made: tuple[Fact, ...]
     likes: tuple[Link, ...]  # images that were looked up
 
@@ -152,37 +197,6 @@ class LostPage:
     head: Head
 
 
-def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], ...]:
-    """The network's stages, each with its blocks, derived from the layers alone."""
-    stages = []
-    for stage, members in itertools.groupby(layers, key=lambda layer: layer.stage):
-        blocks: list[Block] = []
-        for block, inside in itertools.groupby(members, key=lambda layer: layer.block):
-            if block is None:
-                blocks += (Block(None, (), (layer,), skips=False) for layer in inside)
-            else:
-                blocks.append(_block(block, tuple(inside), layers))
-        stages.append((stage, tuple(blocks)))
-    return tuple(stages)
-
-
-def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Block:
-    """A block: its longest chain of layers is the branch, its other layers are on the skip path."""
-    branch = max((_chain(first, inside) for first in inside), key=len)
-    stream = tuple(layer for layer in inside if layer not in branch)
-    readers = [layer for layer in layers if branch[-1].name in layer.writers]
-    summed = not readers or any(len(reader.writers) > 1 for reader in readers)
-    return Block(name, branch, stream, skips=bool(stream) or summed)
-
-
-def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
-    """`first` and the layers after it, each of which reads only the one before."""
-    chain = [first]
-    while readers := [layer for layer in inside if layer.reads == chain[-1].name]:
-        chain.append(readers[0])
-    return tuple(chain)
-
-
 def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
     """The layers that have a cover, each with its position on the sheets of covers."""
     return tuple(
@@ -216,10 +230,7 @@ def index_view(contents: Contents) -> IndexPage:
         counts=_counts(contents),
         progress=_progress(contents),
         frontispiece=frontispiece,
-        stages=tuple(
-            StageView(stage, _stage_words(blocks), tuple(_block_view(b, covers) for b in blocks))
-            for stage, blocks in blocks_of(facts.layers)
-        ),
+        drawing=_drawing_view(draw(facts.layers), covers),
         made=(
             Fact("Network", facts.name),
             Fact("Weights", facts.weights),
@@ -232,7 +243,7 @@ def index_view(contents: Contents) -> IndexPage:
     )
 
 
-def _covers(contents: Contents) -> dict[str, tuple[Cell, ...]]:
+def _covers(contents: Contents) -> Covers:
     cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
     for position, unit in cover_picks(contents):
         alt = contents.cover_kind.layer_alt.format(layer=unit.layer) if contents.cover_kind else ""
@@ -327,40 +338,84 @@ def _rank_key(contents: Contents, unit: Unit) -> tuple[float, float, int]:
     return p or 0.0, peak or 0.0, -unit.index
 
 
-def _stage_words(blocks: Sequence[Block]) -> str:
-    layers = [layer for block in blocks for layer in (*block.branch, *block.stream)]
-    n_blocks = sum(block.name is not None for block in blocks)
+def _drawing_view(drawing: Drawing, covers: Covers) -> DrawingView:
+    stages = (
+        StageView(
+            stage.name,
+            _stage_words(stage),
+            tuple(_part_view(part, drawing.is_large, covers) for part in stage.parts),
+        )
+        for stage in drawing.stages
+    )
+    explained = drawing.marks if drawing.marks != {"sum"} else ()
+    signs = tuple(sign for mark, sign in SIGNS.items() if mark in explained)
+    return DrawingView(drawing.is_large, drawing.is_known, signs, tuple(stages))
+
+
+def _stage_words(stage: Stage) -> str:
+    layers = stage.layers
     n_units = sum(layer.n_units for layer in layers)
     if all(layer.is_classifier for layer in layers):
         return counted_units(layers[0], n_units)
-    parts = [wording.count(n_blocks, "block")] if n_blocks else []
+    parts = [wording.count(stage.n_blocks, "block")] if stage.n_blocks else []
     for kind, words in VOCABULARIES.items():
         if n_layers := sum(layer.kind == kind for layer in layers):
             parts.append(wording.count(n_layers, words.layer, words.layers))
     parts.append(wording.count(n_units, "unit"))
-    if layers[-1].is_conv:
+    if layers[-1].has_maps:
         parts.append(f"{wording.pair(layers[-1].output_px)} positions")
     return ", ".join(parts)
 
 
-def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
-    style = "plain"
-    if block.name is not None:
-        style = "chain" if not block.skips else "projection" if block.stream else "identity"
-    return BlockView(
-        name=block.name,
-        style=style,
-        branch=tuple(_tile(layer, covers) for layer in block.branch),
-        stream=tuple(_tile(layer, covers) for layer in block.stream),
+def _part_view(part: Row | Fold, is_large: bool, covers: Covers) -> RowView | FoldView:
+    view = _large_row if is_large else _small_row
+    if isinstance(part, Row):
+        return view(part, covers)
+    rows = part.rows
+    n_layers = wording.count(sum(len(row.layers) for row in rows), "layer")
+    return FoldView(
+        f"{len(rows)} more of the same shape, with {n_layers}: "
+        f"{rows[0].name} to {rows[-1].name}",
+        tuple(view(row, covers) for row in rows),
     )
 
 
-def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
-    short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
+def _large_row(row: Row, covers: Covers) -> RowView:
+    both = residual(row)
+    if both is None:
+        return RowView(row.name, "plain", (), _path_view(row, row.layers, covers))
+    style = ["projection" if both.stream else "identity", *(["concat"] * (both.mark == "concat"))]
+    branch, stream = (_path_view(row, path, covers) for path in (both.branch, both.stream))
+    return RowView(row.name, " ".join(style), branch, stream)
+
+
+def _small_row(row: Row, covers: Covers) -> RowView:
+    path = _path_view(row, row.layers if row.path is None else row.path, covers)
+    if row.path is None:
+        return RowView(row.name, "list", path)
+    if is_single(row):
+        return RowView(row.name, "plain", (), path)
+    fork = row.path[0] if len(row.path) == 1 else None
+    if not isinstance(fork, Fork) or fork.mark == "product":
+        return RowView(row.name, "chain", path)
+    skips = ["skips"] * (not all(fork.branches))
+    return RowView(row.name, " ".join(["fork", SIGNS[fork.mark].style, *skips]), path)
+
+
+def _path_view(row: Row, path: Path, covers: Covers) -> PathView:
+    return tuple(
+        ForkView(SIGNS[step.mark], tuple(_path_view(row, branch, covers) for branch in step.branches))
+        if isinstance(step, Fork)
+        else _tile(row, step, covers)
+        for step in path
+    )
+
+
+def _tile(row: Row, layer: Layer, covers: Covers) -> Tile:
     units = wording.count(layer.n_units)
     kernel = "×".join(str(side) for side in layer.kernel)  # without the spaces of running text
     return Tile(
-        name=short,
+        name=row.short(layer),
         href=paths.layer_page(layer.name),
         size=words_of(layer).size.format(count=units, kernel=kernel),
         covers=covers[layer.name],
