@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, Union
+from typing import Literal, NamedTuple, TypeAlias
 
 from atlas.units import Layer, Merge
 
@@ -26,7 +26,7 @@ class Fork:
     branches: tuple[Path, ...]  # an empty one hands on what comes in
 
 
-Path: TypeAlias = tuple[Union[Layer, Fork], ...]
+Path: TypeAlias = tuple[Layer | Fork, ...]
 
 ENTRY, EXIT = "entry of the block", "exit of the block"  # nodes beside its layers and joins
 
@@ -38,7 +38,7 @@ class _Join(NamedTuple):
     members: frozenset[_Node]  # before earlier joins stood for some of them
 
 
-_Node: TypeAlias = Union[str, _Join]  # a layer's name, ENTRY, EXIT, or a join
+_Node: TypeAlias = str | _Join  # a layer's name, ENTRY, EXIT, or a join
 
 
 class _Edge(NamedTuple):
@@ -162,12 +162,18 @@ class _Wiring:
             return next(iter(nodes), ENTRY)
         join = _Join(mark, nodes)
         if join not in self._joins:
-            earlier = [each for each in self._joins if each.mark == mark and each.members < nodes]
-            largest = max(earlier, key=lambda each: len(each.members), default=None)
-            parts = {largest, *(nodes - largest.members)} if largest else nodes
+            parts = self._parts(nodes, mark)
             self.edges += (_Edge(part, join) for part in parts)
             self._joins.append(join)
         return join
+
+    def _parts(self, nodes: frozenset[_Node], mark: Mark) -> frozenset[_Node]:
+        """Some nodes, with earlier joins of the same kind in place of those that they join."""
+        parts = nodes
+        for join in sorted(self._joins, key=lambda each: -len(each.members)):
+            if join.mark == mark and join.members <= parts:
+                parts = parts - join.members | {join}
+        return parts
 
 
 def _mark(merge: Merge) -> Mark:

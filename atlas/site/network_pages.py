@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from atlas import paths
 from atlas.kinds.excitatory import KIND as EXCITATORY
@@ -72,7 +72,7 @@ class ForkView:
     branches: tuple[PathView, ...]
 
 
-PathView: TypeAlias = tuple[Union[Tile, ForkView], ...]
+PathView: TypeAlias = tuple[Tile | ForkView, ...]
 
 
 @dataclass(frozen=True)
@@ -374,8 +374,7 @@ def _part_view(part: Row | Fold, is_large: bool, covers: Covers) -> RowView | Fo
     rows = part.rows
     n_layers = wording.count(sum(len(row.layers) for row in rows), "layer")
     return FoldView(
-        f"{len(rows)} more of the same shape, with {n_layers}: "
-        f"{rows[0].name} to {rows[-1].name}",
+        f"{len(rows)} more of the same shape, with {n_layers}: {rows[0].name} to {rows[-1].name}",
         tuple(view(row, covers) for row in rows),
     )
 
@@ -404,11 +403,14 @@ def _small_row(row: Row, covers: Covers) -> RowView:
 
 def _path_view(row: Row, path: Path, covers: Covers) -> PathView:
     return tuple(
-        ForkView(SIGNS[step.mark], tuple(_path_view(row, branch, covers) for branch in step.branches))
-        if isinstance(step, Fork)
-        else _tile(row, step, covers)
+        _fork_view(row, step, covers) if isinstance(step, Fork) else _tile(row, step, covers)
         for step in path
     )
+
+
+def _fork_view(row: Row, fork: Fork, covers: Covers) -> ForkView:
+    branches = tuple(_path_view(row, branch, covers) for branch in fork.branches)
+    return ForkView(SIGNS[fork.mark], branches)
 
 
 def _tile(row: Row, layer: Layer, covers: Covers) -> Tile:
