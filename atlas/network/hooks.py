@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -196,10 +196,8 @@ def _map_px(call: _Call, kind: LayerKind) -> tuple[int, int]:
 def _run_at_other_size(model: nn.Module, n_channels: int, size_px: int) -> list[_Call]:
     """The calls that images of another size come to."""
     calls: list[_Call] = []
-    try:
+    with suppress(NetworkError):
         _run(model, n_channels, size_px + OTHER_SIZE_PX, calls)
-    except NetworkError:
-        pass
     return calls
 
 

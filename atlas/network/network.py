@@ -63,8 +63,8 @@ class Network:
         """
         model = self._shortened_for(precision) if precision else self.graph or self.model
         if isinstance(model, fx.GraphModule):
-            extractor: nn.Module = part_of(model, {"tap": _input_of(model, layer)})
-            extractor = pooled_first(extractor) if precision else extractor
+            part = part_of(model, {"tap": _input_of(model, layer)})
+            extractor: nn.Module = pooled_first(part) if precision else part
         else:
             extractor = HookedInput(model, layer.name)
         tap = Tap(

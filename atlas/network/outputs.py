@@ -85,13 +85,13 @@ def are_raw(traced: fx.GraphModule, logits: fx.Node, layer: fx.Node) -> bool:
 
 def layer_node(traced: fx.GraphModule, name: str) -> fx.Node:
     """The first node that calls a layer."""
-    return next(
-        node for node in traced.graph.nodes if node.op == "call_module" and node.target == name
-    )
+    calls = (node for node in traced.graph.nodes if node.op == "call_module")
+    found: fx.Node = next(node for node in calls if node.target == name)
+    return found
 
 
 def _output_of(traced: fx.GraphModule) -> fx.Node:
-    output = next(node for node in traced.graph.nodes if node.op == "output")
+    output: fx.Node = next(node for node in traced.graph.nodes if node.op == "output")
     return output.all_input_nodes[0]
 
 

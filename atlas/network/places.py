@@ -139,7 +139,7 @@ def _stage_name(run: _Run, *, is_first: bool, is_only: bool) -> str:
         return "classifier"
     if is_first and run.is_outside:
         return "stem"
-    return "{} × {}".format(*(run.map_px or (1, 1)))  # noqa: RUF001
+    return "{} × {}".format(*(run.map_px or (1, 1)))
 
 
 def _common_prefix(names: Sequence[str]) -> str:

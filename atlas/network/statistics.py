@@ -59,7 +59,7 @@ def dead_leaves(size_px: int, n_channels: int, random: np.random.Generator) -> I
     rows = (rows + shifts[0, leaves]) % size_px
     columns = (columns + shifts[1, leaves]) % size_px
     texture = _pink_noise(size_px, random)[rows, columns] * contrasts[leaves]
-    return np.clip(colours[:, leaves] + texture, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(colours[:, leaves] + texture, 0, 1), dtype=np.float32)
 
 
 @torch.inference_mode()

@@ -114,7 +114,7 @@ def part_of(
             if any(user in needed and is_in_place(user, traced) for user in node.users):
                 kept[node] = graph.call_function(torch.clone, (copies[node],))
     results = {name: kept[node] for name, node in outputs.items()}
-    graph.output(results[""] if "" in results else results)
+    graph.output(results.get("", results))
     return fx.GraphModule(traced, graph)
 
 
@@ -226,10 +226,10 @@ class _Constants:
 
 
 def _conv(node: fx.Node, constants: _Constants) -> nn.Module | None:
-    names = ("weight", "bias", "stride", "padding", "dilation", "groups")
+    defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     given = [
         argument(node, position, name, default)
-        for position, (name, default) in enumerate(zip(names, (None, None, 1, 0, 1, 1)), 1)
+        for position, (name, default) in enumerate(defaults.items(), 1)
     ]
     if not all(map(constants.has, given)) or given[0] is None:
         return None

@@ -506,8 +506,9 @@ def _leaves_no_map(node: fx.Node, source: fx.Node) -> bool:
 def _folds_positions(node: fx.Node, source: fx.Node, view: _View) -> bool:
     """Whether a node makes channels of the positions of a map, as flattening does."""
     shape, before = shape_of(node), shape_of(source)
-    is_flat = shape is not None and before is not None and len(shape) < 4 <= len(before)
-    return is_flat and shape.numel() == before.numel() and _longer_side(source, view) > 1
+    if shape is None or before is None or not len(shape) < 4 <= len(before):
+        return False
+    return shape.numel() == before.numel() and _longer_side(source, view) > 1
 
 
 def _channel_dim(node: fx.Node, source: fx.Node, view: _View) -> int:
