@@ -130,7 +130,10 @@ def test_the_spread_counts_inputs():
 def test_the_five_strongest_inputs_carry_their_share():
     model = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 1, 1))
     model[1].weight.data = torch.arange(1.0, 11).view(1, 10, 1, 1)
-    assert circuits(model)["1"].top_share == [round(40 / 55, 3)]
+    network = make_network(model, 16)
+    sizes = torch.arange(1.0, 11) * network.reader(network.facts.layers[0]).std
+    share = float(sizes.sort().values[5:].sum() / sizes.sum())
+    assert circuits(network)["1"].top_share == [pytest.approx(share, abs=1e-3)]
 
 
 def test_a_channel_of_a_sum_is_named_after_the_layer_that_moves_it_most():
@@ -138,10 +141,17 @@ def test_a_channel_of_a_sum_is_named_after_the_layer_that_moves_it_most():
     set_norm(model.left_norm, gamma=(3.0, 1.0))
     set_norm(model.right_norm, gamma=(1.0, 3.0))
     model.reader.weight.data = torch.tensor([2.0, 1.0]).view(1, 2, 1, 1)
-    found = circuits(model)
-    assert found["reader"].excited_by[0] == [[0, 0, 3.0], [1, 1, 1.5]]
-    assert found["left"].excites == [[[2, 0, 3.0]], [[2, 0, 0.5]]]  # both ends know both
-    assert found["right"].excites == [[[2, 0, 1.0]], [[2, 0, 1.5]]]
+    network = make_network(model, 16)
+    found = circuits(network)
+    std = float(network.reader(network.facts.layer("reader")).std)  # measured on images
+
+    def strengths(*connections: tuple[int, int, float]) -> list[list[float]]:
+        return [[layer, unit, float(f"{size / std:.4g}")] for layer, unit, size in connections]
+
+    assert found["reader"].excited_by[0] == strengths((0, 0, 3.0), (1, 1, 1.5))
+    both_ends = [strengths((2, 0, 3.0)), strengths((2, 0, 0.5))]
+    assert found["left"].excites == both_ends
+    assert found["right"].excites == [strengths((2, 0, 1.0)), strengths((2, 0, 1.5))]
 
 
 def test_bottlenecks_read_and_write_the_stream_through_skip_and_strided_downsample():

@@ -218,14 +218,20 @@ class Shuffled(nn.Module):
         (lambda left, right: left + right, 4, ("left", "right")),
         (lambda left, right: torch.relu(left).add(right), 4, ("left", "right")),
         (lambda left, right: left * 2.0, 4, ("left",)),
-        (lambda left, right: torch.cat([left, right], 1), 8, ()),
-        (lambda left, right: left * right.sigmoid(), 4, ()),
-        (lambda left, right: left.chunk(2, 1)[0], 2, ()),
-        (Shuffled(), 4, ()),
+        (lambda left, right: torch.cat([left, right], 1), 8, ("left", "right")),
+        (lambda left, right: left * right.sigmoid(), 4, ("left",)),
+        (lambda left, right: left * right, 4, ()),
+        (lambda left, right: left.chunk(2, 1)[0], 2, ("left",)),
+        (lambda left, right: left.mean(1, keepdim=True), 1, ()),
+        (lambda left, right: F.pixel_unshuffle(left, 2), 16, ()),
+        (Shuffled(), 4, ("left",)),
     ],
-    ids=["sum", "method", "scaled", "joined", "gated", "a part", "shuffled"],
+    ids=[
+        *("sum", "method", "scaled", "joined", "gated", "multiplied", "a part", "averaged"),
+        *("unshuffled", "shuffled"),
+    ],
 )
-def test_writers_are_named_only_where_channels_keep_their_places(join, n_joined, writers):
+def test_writers_are_named_where_each_channel_has_one_in_every_layer(join, n_joined, writers):
     assert walked(Joined(join, n_joined))["reader"].writers == writers
 
 
@@ -282,20 +288,39 @@ def test_a_layer_that_is_called_twice_is_one_layer():
     assert network.wiring["conv"] is None
 
 
-def test_linear_layers_over_positions_have_no_units():
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.mix = nn.Conv2d(3, 4, 1), nn.Linear(4, 4)
-            self.fc = nn.Linear(4, 2)
+class Pointwise(nn.Module):
+    """A linear layer at every position, between two convs."""
 
-        def forward(self, images):
-            maps = self.mix(self.conv(images).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            return self.fc(maps.mean((2, 3)))
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mix = nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 6)
+        self.act, self.last, self.fc = nn.GELU(), nn.Conv2d(6, 4, 3), nn.Linear(4, 2)
 
-    layers = walked(Model())
-    assert list(layers) == ["conv", "fc"]
-    assert layers["fc"].writers == ()
+    def forward(self, images):
+        maps = self.act(self.mix(self.conv(images).permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        return self.fc(self.last(maps).mean((2, 3)))
+
+
+def test_a_linear_layer_at_every_position_is_a_convolution_of_one_pixel():
+    network = make_network(randomise(Pointwise()))
+    conv, mix, last, _ = network.facts.layers
+    assert (mix.kind, mix.has_maps, mix.kernel, mix.output_px) == (
+        "pointwise",
+        True,
+        (1, 1),
+        (24, 24),
+    )
+    assert (mix.inputs, mix.writers, last.inputs) == (("conv",), ("conv",), ("mix",))
+    assert mix.receptive_field_px == conv.receptive_field_px == 3
+    assert mix.macs - conv.macs == 4 * 6 * 24 * 24
+    images, channels = torch.rand(6, 3, IMAGE_PX, IMAGE_PX), torch.arange(6)
+    seen = network.model.mix(network.model.conv(images).permute(0, 2, 3, 1))
+    expected = seen.permute(0, 3, 1, 2)
+    tap, quick = network.tap(mix), network.tap(mix, "float32")
+    torch.testing.assert_close(tap(images), expected)
+    own = expected[channels, channels]
+    torch.testing.assert_close(quick.own_maps(images, channels), own)
+    torch.testing.assert_close(quick.own_maps(images, channels, 3), own[:, 3:-3, 3:-3])
 
 
 def test_sigmas_are_the_normalised_activation_turned_to_the_excitatory_side():

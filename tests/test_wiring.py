@@ -152,8 +152,10 @@ def test_a_batchnorm_after_the_sum_scales_by_its_own_statistics():
 def test_a_conv_without_batchnorm_moves_by_its_raw_output():
     model = Chain(nn.ReLU())
     model.norm = nn.Identity()
-    signal = signal_into(model)
-    assert_close(signal.swings["conv"], [0.5, 0.5])
+    network = make_network(model, 8)
+    reader, signal = network.reader(network.facts.layer("conv")), network.wiring["reader"]
+    is_open = [phi(float(mean / std)) for mean, std in zip(reader.mean, reader.std, strict=True)]
+    assert_close(signal.swings["conv"], (reader.std * torch.tensor(is_open)).tolist())
 
 
 @pytest.mark.parametrize(
@@ -177,8 +179,11 @@ def test_a_hidden_linear_layer_is_known_by_what_reads_it_directly():
     assert network.wiring["hidden"] is None  # it reads a flattened map
     assert network.wiring["fc"] is None  # what a BatchNorm of vectors does is not followed
     model.hidden_bn = nn.Identity()
-    signal = signal_into(model, "fc")
-    assert_close(signal.swings["hidden"], [0.5] * 6)
+    plain = make_network(model, 8)
+    reader = plain.reader(plain.facts.layer("hidden"))
+    is_open = [phi(float(mean / std)) for mean, std in zip(reader.mean, reader.std, strict=True)]
+    swings = plain.wiring["fc"].swings["hidden"]
+    assert_close(swings, (reader.std * torch.tensor(is_open)).tolist())
     assert torch.equal(network.input_swings(network.facts.layer("hidden")), torch.ones(20))
 
 

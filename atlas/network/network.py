@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
+from torch import Tensor, fx, nn
 
-from atlas.network.shortcuts import UnstridedConv, in_sigmas, pooled_first, shortened
-from atlas.network.taps import Reader, Tap, Watch
+from atlas.network.hooks import HookedInput, HookedOutputs
+from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of
+from atlas.network.shortcuts import in_sigmas, pooled_first, shortened
+from atlas.network.statistics import is_activated, measure
+from atlas.network.taps import Reader, Statistics, Tap, Watch
+from atlas.network.tracing import UntraceableError, part_of, trace
+from atlas.network.weighting import is_plain, weighting
 from atlas.network.wiring import Signal, follow
 from atlas.units import Layer, NetworkFacts
 
@@ -27,13 +32,23 @@ class Network:
     ) -> None:
         self.facts = facts
         self.device = torch.device(device)
-        self._shortened_models: dict[str, nn.Module] = {}
         self.model = model.eval().requires_grad_(False)
         self.model = self.model.to(self.device).to(memory_format=torch.channels_last)
+        self._shortened: dict[Precision, nn.Module] = {}
         self._image_mean, self._image_std = (
             torch.tensor(values, device=self.device).view(1, -1, 1, 1)
             for values in (facts.preprocessing.mean, facts.preprocessing.std)
         )
+
+    @cached_property
+    def graph(self) -> fx.GraphModule | None:
+        """The network as a graph that shares its weights; None if torch.fx cannot trace it."""
+        preprocessing = self.facts.preprocessing
+        try:
+            traced = trace(self.model, len(preprocessing.mean), preprocessing.size_px)
+        except UntraceableError:
+            return None
+        return traced.to(memory_format=torch.channels_last)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -46,39 +61,76 @@ class Network:
         With a precision, it is rewritten to compute the same function faster (`shortcuts.py`).
         Without one, it is the network as it was loaded, in float32.
         """
-        model = self._shortened(precision) if precision else self.model
-        tracer_kwargs = {"leaf_modules": [UnstridedConv]}
-        extractor = create_feature_extractor(
-            model, {layer.name: "tap"}, tracer_kwargs=tracer_kwargs
-        ).eval()
-        # With an identity in the layer's place, the extractor returns the layer's input.
-        extractor.set_submodule(layer.name, nn.Identity())
-        if precision:
-            extractor = pooled_first(extractor)
-        module = copy.deepcopy(self.model.get_submodule(layer.name))
-        module = module.to(getattr(torch, precision or "float32"))
+        model = self._shortened_for(precision) if precision else self.graph or self.model
+        if isinstance(model, fx.GraphModule):
+            part = part_of(model, {"tap": _input_of(model, layer)})
+            extractor: nn.Module = pooled_first(part) if precision else part
+        else:
+            extractor = HookedInput(model, layer.name)
         tap = Tap(
-            *self._reader_args(layer), extractor=extractor, module=module, own_only=bool(precision)
+            *self._reader_args(layer),
+            extractor=extractor,
+            module=self._module(layer).to(getattr(torch, precision or "float32")),
+            own_only=bool(precision),
         )
         return tap.to(self.device)
 
+    def _module(self, layer: Layer) -> nn.Module:
+        """A copy of what computes a layer's output, or the logits of a classifier, from its input.
+
+        Without a graph, the logits are the output of the classifier itself.
+        """
+        module: nn.Module = (self.graph or self.model).get_submodule(layer.name)
+        if self.graph and layer.is_classifier:
+            logits, node = logits_of(self.graph, layer.name), layer_node(self.graph, layer.name)
+            if not are_raw(self.graph, logits, node):
+                module = part_of(self.graph, {"": logits}, start=_input_of(self.graph, layer))
+        return copy.deepcopy(module)
+
     def watch(self, layers: Sequence[Layer], precision: Precision = "float32") -> Watch:
         """Reads all these layers, in the order given, with one forward pass."""
-        names = {layer.name: layer.name for layer in layers}
-        model = in_sigmas(copy.deepcopy(self.model), self.facts.layers)
+        model, scaled = copy.deepcopy(self.graph or self.model), self._plain_layers()
+        if isinstance(model, fx.GraphModule):
+            model = in_sigmas(model, scaled)
         model = model.to(getattr(torch, precision)).to(memory_format=torch.channels_last)
-        tracer_kwargs = {"leaf_modules": [UnstridedConv]}
-        extractor = create_feature_extractor(model, names, tracer_kwargs=tracer_kwargs).eval()
-        return Watch([self.reader(layer) for layer in layers], extractor)
+        names = [layer.name for layer in layers]
+        extractor: nn.Module = HookedOutputs(model, names)
+        if isinstance(model, fx.GraphModule):
+            extractor = part_of(model, {each.name: _output_of(model, each) for each in layers})
+        in_sigmas_already = {layer for layer in scaled if layer.batch_norm}
+        return Watch([self.reader(layer) for layer in layers], extractor, in_sigmas_already)
 
     def reader(self, layer: Layer) -> Reader:
         """Converts the layer's raw output to standard deviations from each unit's average."""
         return Reader(*self._reader_args(layer)).to(self.device)
 
     @cached_property
+    def measured(self) -> Mapping[str, Statistics]:
+        """The statistics of the layers that no BatchNorm follows, measured on generated images."""
+        layers = [
+            layer
+            for layer in self.facts.layers
+            if layer.sigma == "measured" and not layer.is_classifier
+        ]
+        found = measure(self._raw_outputs(layers), layers, self.facts.preprocessing, self.device)
+        return {
+            layer.name: Statistics.measured(*found[layer.name], is_activated(self.graph, layer))
+            for layer in layers
+        }
+
+    def _raw_outputs(self, layers: Sequence[Layer]) -> nn.Module:
+        """Computes the outputs of layers from images, by their names."""
+        if self.graph is None:
+            return HookedOutputs(self.model, [layer.name for layer in layers])
+        outputs = {layer.name: layer_node(self.graph, layer.name) for layer in layers}
+        return part_of(self.graph, outputs)
+
+    @cached_property
     def wiring(self) -> Mapping[str, Signal | None]:
         """By layer name, the signal at the layer's input; None where it cannot be derived."""
-        return follow(self.model, [self.reader(layer) for layer in self.facts.layers])
+        if self.graph is None:
+            return {layer.name: None for layer in self.facts.layers}
+        return follow(self.graph, [self.reader(layer) for layer in self.facts.layers])
 
     def input_swings(self, layer: Layer) -> Tensor:
         """How far each input channel moves with the layer that writes it, (in_channels,).
@@ -93,18 +145,55 @@ class Network:
         _, swings = signal.strongest()
         return swings
 
-    def _reader_args(self, layer: Layer) -> tuple[Layer, nn.BatchNorm2d | None, Tensor, Tensor]:
-        norm = self.model.get_submodule(layer.batch_norm) if layer.batch_norm else None
-        return layer, cast("nn.BatchNorm2d | None", norm), self._image_mean, self._image_std
+    def _reader_args(self, layer: Layer) -> tuple[Layer, Statistics, Tensor, Tensor]:
+        return layer, self._statistics(layer), self._image_mean, self._image_std
+
+    def _statistics(self, layer: Layer) -> Statistics:
+        if layer.is_classifier:
+            return Statistics.none(layer.n_units, self.device)
+        if self.graph and layer.batch_norm:
+            norm = self.graph.get_submodule(layer.batch_norm)
+            return Statistics.of_norm(cast(nn.BatchNorm2d, norm))
+        return self.measured[layer.name]
 
     def weight(self, layer: Layer) -> Tensor:
-        """The layer's weights in float32: (n_units, in_channels / groups, kh, kw)."""
-        weight = cast(Tensor, self.model.get_submodule(layer.name).weight)
+        """The weights that a layer applies, in float32: (n_units, in_channels / groups, kh, kw)."""
+        module = (self.graph or self.model).get_submodule(layer.name)
+        shape = shape_of(_input_of(self.graph, layer)) if self.graph else None
+        size_px = self.facts.input_size_px
+        weight = weighting(module, shape or (1, layer.in_channels, size_px, size_px)).weight
         return weight if weight.ndim == 4 else weight[:, :, None, None]
 
-    def _shortened(self, precision: Precision) -> nn.Module:
-        if precision not in self._shortened_models:
-            model = shortened(copy.deepcopy(self.model), self.facts.layers)
+    def _shortened_for(self, precision: Precision) -> nn.Module:
+        if precision not in self._shortened:
+            model = copy.deepcopy(self.graph or self.model)
+            if isinstance(model, fx.GraphModule):
+                model = shortened(model, self._plain_layers())
             model = model.requires_grad_(False).to(getattr(torch, precision))
-            self._shortened_models[precision] = model.to(memory_format=torch.channels_last)
-        return self._shortened_models[precision]
+            self._shortened[precision] = model.to(memory_format=torch.channels_last)
+        return self._shortened[precision]
+
+    def _plain_layers(self) -> list[Layer]:
+        """The layers that can be rewritten.
+
+        They do nothing but what their class in torch does, and neither they nor the BatchNorm that
+        follows are used a second time.
+        """
+        if self.graph is None:
+            return []
+        calls = Counter(node.target for node in self.graph.graph.nodes)
+        return [
+            layer
+            for layer in self.layers
+            if is_plain(self.graph.get_submodule(layer.name))
+            and calls[layer.name] == calls[layer.batch_norm or layer.name] == 1
+        ]
+
+
+def _input_of(graph: fx.GraphModule, layer: Layer) -> fx.Node:
+    return layer_node(graph, layer.name).all_input_nodes[0]
+
+
+def _output_of(graph: fx.GraphModule, layer: Layer) -> fx.Node:
+    """The node that gives a layer's output, or the logits of a classifier."""
+    return logits_of(graph, layer.name) if layer.is_classifier else layer_node(graph, layer.name)

@@ -42,6 +42,54 @@ PASSING: frozenset[Any] = (
     }
 )
 MEANS: frozenset[Any] = frozenset({torch.mean, "mean"})
+CONCATENATIONS: frozenset[Any] = frozenset({torch.cat, torch.concat, torch.concatenate})
+PRODUCTS: frozenset[Any] = frozenset({operator.mul, operator.imul, torch.mul, "mul", "mul_"})
+PADS: frozenset[Any] = frozenset(
+    {functional.pad, nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d}
+)
+# Operations whose values are limited, as those of gates are.
+BOUNDED: frozenset[Any] = frozenset(
+    {
+        nn.Sigmoid,
+        nn.Hardsigmoid,
+        nn.Softmax,
+        nn.Tanh,
+        functional.sigmoid,
+        functional.hardsigmoid,
+        functional.softmax,
+        torch.sigmoid,
+        torch.softmax,
+        torch.tanh,
+        "sigmoid",
+        "sigmoid_",
+        "softmax",
+        "tanh",
+    }
+)
+# Operations that move or select values and change none.
+REARRANGEMENTS: frozenset[Any] = frozenset(
+    {
+        nn.ChannelShuffle,
+        nn.PixelShuffle,
+        nn.PixelUnshuffle,
+        nn.Flatten,
+        nn.Unflatten,
+        nn.Identity,
+        operator.getitem,
+        torch.chunk,
+        torch.split,
+        torch.unbind,
+        torch.flatten,
+        torch.reshape,
+        torch.permute,
+        torch.transpose,
+        torch.squeeze,
+        torch.unsqueeze,
+        *("chunk", "split", "unbind", "view", "reshape", "flatten", "unflatten", "permute"),
+        *("transpose", "contiguous", "squeeze", "unsqueeze", "expand", "expand_as", "view_as"),
+    }
+)
+SHAPED_LIKE: frozenset[Any] = frozenset({"expand_as", "view_as", "reshape_as", "type_as"})
 MAP_DIMS = ({2, 3}, {-2, -1}, {2, -1}, {-2, 3})  # the height and the width of (B, C, H, W)
 
 

@@ -37,9 +37,10 @@ def shortened(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
 
 
 def _unstrided(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
-    first = model.get_submodule(layers[0].name)
-    if isinstance(first, nn.Conv2d) and _is_worth_unstriding(first):
-        model.set_submodule(layers[0].name, UnstridedConv(first))
+    for layer in layers[:1]:
+        first = model.get_submodule(layer.name)
+        if isinstance(first, nn.Conv2d) and _is_worth_unstriding(first):
+            model.set_submodule(layer.name, UnstridedConv(first))
     return model
 
 
@@ -168,7 +169,8 @@ def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) 
     Args:
         module: the layer itself, a conv with zero padding or a linear layer.
         layer: its description.
-        inputs: the layer's input, (B, C, H, W), or (B, C) for a linear layer.
+        inputs: the layer's input, (B, C, H, W), or (B, C) for a linear layer, or (B, H, W, C) for
+            a pointwise one.
         channels: index of each image's unit, (B,).
 
     Returns:
@@ -177,6 +179,8 @@ def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) 
     module = cast("nn.Conv2d | nn.Linear", module)
     weight = module.weight[channels]  # (B, C, kh, kw), or (B, C)
     bias = 0.0 if module.bias is None else module.bias[channels, None, None].float()
+    if layer.kind == "pointwise":
+        return torch.einsum("bhwc,bc->bhw", inputs.float(), weight.float()) + bias
     if isinstance(module, nn.Linear):
         return (inputs.float() * weight.float()).sum(1)[:, None, None] + bias
     height, width = inputs.shape[2:]

@@ -1,13 +1,13 @@
 """Reading a layer: running the network up to it, and its units' responses in sigmas.
 
-A sigma is one standard deviation of a unit's raw output, in the statistics of the BatchNorm that
-follows the layer.
+A sigma is one standard deviation of a unit's raw output: in the statistics of the BatchNorm that
+follows the layer, else as measured on generated images (`statistics.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,50 @@ from torch import Tensor, fx, nn
 from atlas.errors import NetworkError
 from atlas.network.shortcuts import own_maps, pays_alone
 from atlas.network.trimming import cut, trim_module, trimmed
+from atlas.network.weighting import is_plain
 from atlas.units import Layer
+
+OFFSET_LIMITS = (-4.0, 4.0)  # of thresholds, in sigmas
+
+
+class Statistics(NamedTuple):
+    """What a `Reader` knows of its layer's raw output, (n_units,) each."""
+
+    mean: Tensor
+    std: Tensor
+    sign: Tensor
+    offset: Tensor
+
+    @classmethod
+    def none(cls, n_units: int, device: torch.device) -> Statistics:
+        """Those that leave the raw output unchanged."""
+        zeros, ones = (fill(n_units, device=device) for fill in (torch.zeros, torch.ones))
+        return cls(zeros, ones, ones, zeros)
+
+    @classmethod
+    def measured(cls, mean: Tensor, std: Tensor, is_activated: bool) -> Statistics:
+        """Those of a layer whose mean and standard deviation were measured.
+
+        Where an activation function follows, zero is the threshold, else the average is. The
+        responses of a unit that never changed are left in its own scale.
+        """
+        std = torch.where(std > 0, std, 1.0)
+        offset = (mean / std).clamp(*OFFSET_LIMITS) if is_activated else torch.zeros_like(mean)
+        return cls(mean, std, torch.ones_like(std), offset)
+
+    @classmethod
+    def of_norm(cls, norm: nn.BatchNorm2d) -> Statistics:
+        """Those of a BatchNorm with running statistics."""
+        assert norm.running_mean is not None and norm.running_var is not None
+        gamma = norm.weight.detach() if norm.affine else torch.ones_like(norm.running_mean)
+        beta = norm.bias.detach() if norm.affine else torch.zeros_like(norm.running_mean)
+        return cls(
+            mean=norm.running_mean.float(),
+            std=(norm.running_var.float() + norm.eps).sqrt(),
+            sign=torch.where(gamma < 0, -1.0, 1.0),
+            # The limits keep the threshold within reach where gamma is tiny.
+            offset=(beta / gamma.abs().clamp(min=1e-6)).clamp(*OFFSET_LIMITS),
+        )
 
 
 class Reader(nn.Module):
@@ -24,10 +67,12 @@ class Reader(nn.Module):
 
     Attributes:
         layer: the layer.
-        mean, std: each unit's statistics in the BatchNorm that follows, (n_units,).
-        sign: -1 where that BatchNorm has a negative scale, else 1, (n_units,).
-        offset: minus the response, in sigmas, above which the ReLU after the BatchNorm is active,
-            (n_units,).
+        mean, std: each unit's statistics, (n_units,); 0 and 1 for a classifier.
+        sign: -1 where the BatchNorm that follows has a negative scale, else 1, (n_units,).
+        offset: minus the response, in sigmas, above which a unit is active, (n_units,). That is
+            where the output of the BatchNorm crosses zero, or of the layer itself if an activation
+            function follows at once: ReLU, ReLU6, SiLU, Hardswish and GELU rise from zero on, and a
+            sigmoid is half open there. Elsewhere it is the unit's average.
     """
 
     mean: Tensor
@@ -40,13 +85,13 @@ class Reader(nn.Module):
     def __init__(
         self,
         layer: Layer,
-        norm: nn.BatchNorm2d | None,
+        statistics: Statistics,
         image_mean: Tensor,
         image_std: Tensor,
     ) -> None:
         super().__init__()
         self.layer = layer
-        for name, value in _statistics(norm, layer.n_units, image_mean.device).items():
+        for name, value in statistics._asdict().items():
             self.register_buffer(name, value)
         self.register_buffer("image_mean", image_mean)
         self.register_buffer("image_std", image_std)
@@ -88,7 +133,7 @@ class Reader(nn.Module):
 class _Way(NamedTuple):
     """Modules that compute a layer's maps from images, perhaps without the maps' borders."""
 
-    extractor: fx.GraphModule
+    extractor: nn.Module
     module: nn.Module
     layer: Layer
     n_cut: int  # rows and columns at each side that are computed though they are not wanted
@@ -100,11 +145,11 @@ class Tap(Reader):
     def __init__(
         self,
         layer: Layer,
-        norm: nn.BatchNorm2d | None,
+        statistics: Statistics,
         image_mean: Tensor,
         image_std: Tensor,
         *,
-        extractor: fx.GraphModule,
+        extractor: nn.Module,
         module: nn.Module,
         own_only: bool,
     ) -> None:
@@ -112,26 +157,27 @@ class Tap(Reader):
 
         Args:
             layer: the layer whose output is read.
-            norm: the BatchNorm that follows it; None if there is none.
-            image_mean: mean of the network's preprocessing, (1, 3, 1, 1).
-            image_std: standard deviation of the network's preprocessing, (1, 3, 1, 1).
-            extractor: computes the layer's input from images, under the name "tap".
-            module: the layer itself.
+            statistics: of the layer's units.
+            image_mean: mean of the network's preprocessing, (1, C, 1, 1).
+            image_std: standard deviation of the network's preprocessing, (1, C, 1, 1).
+            extractor: computes the layer's input from images, under the name "tap"; positions that
+                are not needed are left out of it if it is a graph.
+            module: the layer itself, or what computes a class's logits from the layer's input.
             own_only: let `own_maps` compute only one unit per image where that is faster.
         """
-        super().__init__(layer, norm, image_mean, image_std)
+        super().__init__(layer, statistics, image_mean, image_std)
         self.extractor = extractor
         self.module = module
-        self.own_only = own_only and pays_alone(layer)
+        self.own_only = own_only and pays_alone(layer) and is_plain(module)
         self._ways = {0: _Way(extractor, module, layer, 0)}
 
     def forward(self, images: Tensor) -> Tensor:
         """The layer's raw output for images (B, 3, H, W), which are not normalised here.
 
         Returns:
-            (B, n_units, h, w) for a conv, before BatchNorm; (B, n_units, 1, 1) for a linear layer.
+            (B, n_units, h, w), before BatchNorm; (B, n_units, 1, 1) of a layer without maps.
         """
-        return _as_maps(self.module(self.inputs(images)))
+        return _as_maps(self.module(self.inputs(images)), self.layer)
 
     def own_maps(self, images: Tensor, channels: Tensor, n_unread: int = 0) -> Tensor:
         """For each image the raw output of its own unit.
@@ -152,7 +198,7 @@ class Tap(Reader):
         if self.own_only:
             maps = own_maps(way.module, way.layer, inputs, channels)
         else:
-            maps = _as_maps(way.module(inputs))
+            maps = _as_maps(way.module(inputs), self.layer)
             maps = maps[torch.arange(len(channels), device=maps.device), channels].float()
         return cut(maps, way.n_cut)
 
@@ -167,6 +213,8 @@ class Tap(Reader):
         return inputs
 
     def _trimmed_way(self, n_unread: int) -> _Way:
+        if not isinstance(self.extractor, fx.GraphModule) or not self.layer.is_conv:
+            return _Way(self.extractor, self.module, self.layer, n_unread)
         module, trim = trim_module(self.module, n_unread)
         layer = dataclasses.replace(self.layer, padding=(0, 0)) if trim.made else self.layer
         extractor = trimmed(self.extractor, trim.read)
@@ -178,12 +226,16 @@ class Watch:
 
     Args:
         readers: one for each layer.
-        extractor: computes the layers' responses, in sigmas, from images, by the layers' names.
+        extractor: computes the layers' outputs from images, by the layers' names.
+        in_sigmas: the layers whose outputs it computes in sigmas; those of others are converted.
     """
 
-    def __init__(self, readers: Sequence[Reader], extractor: nn.Module) -> None:
+    def __init__(
+        self, readers: Sequence[Reader], extractor: nn.Module, in_sigmas: Container[Layer]
+    ) -> None:
         self.readers = tuple(readers)
         self._extractor = extractor
+        self._in_sigmas = in_sigmas
 
     @property
     def device(self) -> torch.device:
@@ -201,27 +253,13 @@ class Watch:
         dtype = next(self._extractor.parameters()).dtype
         responses = self._extractor(images.to(dtype, memory_format=torch.channels_last))
         for reader in self.readers:
-            yield reader, _as_maps(responses.pop(reader.layer.name))
+            maps = _as_maps(responses.pop(reader.layer.name), reader.layer)
+            is_ready = reader.layer in self._in_sigmas or reader.layer.is_classifier
+            yield reader, maps if is_ready else reader.all_sigmas(maps)
 
 
-def _as_maps(raw: Tensor) -> Tensor:
-    """A linear layer's output (B, n_units) as maps of one position, (B, n_units, 1, 1)."""
-    return raw if raw.ndim == 4 else raw[:, :, None, None]
-
-
-def _statistics(
-    norm: nn.BatchNorm2d | None, n_units: int, device: torch.device
-) -> dict[str, Tensor]:
-    """The tensors of a `Reader`; without a BatchNorm they leave the raw output unchanged."""
-    if norm is None or norm.running_mean is None or norm.running_var is None:
-        zeros, ones = (fill(n_units, device=device) for fill in (torch.zeros, torch.ones))
-        return {"mean": zeros, "std": ones, "sign": ones, "offset": zeros}
-    gamma = norm.weight.detach() if norm.affine else torch.ones(n_units, device=device)
-    beta = norm.bias.detach() if norm.affine else torch.zeros(n_units, device=device)
-    return {
-        "mean": norm.running_mean.float(),
-        "std": (norm.running_var.float() + norm.eps).sqrt(),
-        "sign": torch.where(gamma < 0, -1.0, 1.0),
-        # The limits keep the threshold within reach where gamma is tiny.
-        "offset": (beta / gamma.abs().clamp(min=1e-6)).clamp(-4, 4),
-    }
+def _as_maps(raw: Tensor, layer: Layer) -> Tensor:
+    """A layer's output as maps (B, n_units, h, w), of one position for (B, n_units)."""
+    if raw.ndim == 4:
+        return raw.permute(0, 3, 1, 2) if layer.kind == "pointwise" else raw
+    return raw[:, :, None, None]

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from atlas.network.operators import RECTIFIERS, SUMS, module_of, operation_of, pair
 from atlas.network.shortcuts import UnstridedConv
+from atlas.network.weighting import is_plain
 
 POINTWISE: frozenset[Any] = RECTIFIERS | SUMS | {nn.Identity, nn.BatchNorm2d, nn.Dropout}
 
@@ -65,17 +66,24 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
         return module, NOTHING
     if isinstance(module, UnstridedConv):
         return module.trimmed(n_unread), Trim(n_unread, 0)
-    if not isinstance(module, nn.Conv2d | nn.MaxPool2d) or isinstance(module.padding, str):
+    if not isinstance(module, nn.MaxPool2d) and not (
+        isinstance(module, nn.Conv2d) and is_plain(module)
+    ):
         return module, NOTHING
     rows, columns = (
         n_unread * stride - padding
-        for stride, padding in zip(pair(module.stride), pair(module.padding), strict=True)
+        for stride, padding in zip(pair(module.stride), _padding(module), strict=True)
     )
     if rows != columns or rows < 0:
         return module, NOTHING
     trimmed_module = copy.copy(module)  # shares the weights
     trimmed_module.padding = (0, 0)
     return trimmed_module, Trim(n_unread, rows)
+
+
+def _padding(module: nn.Conv2d | nn.MaxPool2d) -> tuple[int, int]:
+    assert not isinstance(module.padding, str)
+    return pair(module.padding)
 
 
 def cut(maps: Tensor, n: int) -> Tensor:

@@ -3,71 +3,113 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterator
+import math
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
+from atlas.network.hooks import describe
 from atlas.network.operators import (
     ADAPTIVE_POOLS,
     AVERAGE_POOLS,
+    BOUNDED,
+    CONCATENATIONS,
     MAX_POOLS,
+    PADS,
+    PRODUCTS,
+    REARRANGEMENTS,
+    SHAPED_LIKE,
     SUMS,
     argument,
     module_of,
     operation_of,
     pair,
 )
-from atlas.units import Layer, LayerKind
+from atlas.network.outputs import classifier_of, logits_of, shape_of
+from atlas.network.places import Junction, Spot, places
+from atlas.network.tracing import UntraceableError, on_meta, trace
+from atlas.network.weighting import Weighting, weighting
+from atlas.units import Layer, LayerKind, Merge
 
 OTHER_SIZE_PX = 64  # added to the input size to see which layers take images of other sizes
 # Modules with weights that do not mix channels.
-CHANNELWISE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.PReLU)
+CHANNELWISE = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.InstanceNorm2d,
+    nn.PReLU,
+)
+
+Place = Callable[[str, bool], LayerPlace]
 
 
 def walk(
-    model: nn.Module, size_px: int, classifier: str, place: Callable[[str, bool], LayerPlace]
+    model: nn.Module,
+    size_px: int,
+    classifier: str | None = None,
+    place: Place | None = None,
+    n_channels: int = 3,
 ) -> tuple[Layer, ...]:
     """Descriptions of all convolutions and linear layers, in forward order.
 
-    Receptive fields and strides are computed along the graph; where branches join, the larger
-    one counts. Source: Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/
+    Receptive fields and strides are computed along the graph; where branches join, the smallest
+    field that holds those of all branches counts. A gate, whose one number multiplies a whole map,
+    reads the whole image and is left out of the fields of what it multiplies. Source: Araujo et al.
+    2019, https://distill.pub/2019/computing-receptive-fields/
 
-    Linear layers are included if they give one vector per image. A layer that is called several
-    times is described by its first call.
+    Linear layers are included if they give one vector per image, or one at every position of a map.
+    A layer that is called several times is described by its first call. A network that torch.fx
+    cannot trace is described without its connections.
 
     Args:
-        model: a network in evaluation mode that torch.fx can trace.
+        model: a network in evaluation mode.
         size_px: side of the square images that map sizes and costs are given for.
-        classifier: dotted name of the linear layer that gives the logits.
-        place: gives the stage and block of a layer from its name and whether it is a convolution.
+        classifier: dotted name of the layer that gives the logits, empty if there is none; None to
+            find it in the graph.
+        place: gives the stage and block of a layer from its name and whether it is a convolution;
+            None to find them in the graph.
+        n_channels: channels of the images.
     """
-    graph = fx.symbolic_trace(model)
-    ShapeProp(graph).propagate(torch.zeros(1, 3, size_px, size_px))
-    walker = _Walker(graph, classifier, place, _reached_at(graph, size_px + OTHER_SIZE_PX))
-    for node in graph.graph.nodes:
+    try:
+        traced = trace(model, n_channels, size_px)
+    except UntraceableError:
+        return describe(model, size_px, classifier, place, n_channels)
+    if classifier is None:
+        classifier = classifier_of(traced) or ""
+    other_shape = (1, n_channels, *(2 * [size_px + OTHER_SIZE_PX]))
+    walker = _Walker(traced, classifier, _reached_at(traced, other_shape))
+    for node in traced.graph.nodes:
         walker.follow(node)
-    return tuple(walker.layers)
+    layers = walker.finished()
+    classes = {name: type(module).__name__ for name, module in model.named_modules()}
+    return _placed(layers, place, walker.junctions, classes)
 
 
 @dataclass(frozen=True)
 class _View:
-    """The receptive field of a node's output, and the layers that the output comes from.
+    """What a node's output is computed from.
 
-    A set of layers is an integer with one bit per layer, by its index, so that the union of two
-    sets takes one operation, however deep the network is.
+    A set of layers, or of calls of layers, is an integer with one bit for each, by its index, so
+    that the union of two sets takes one operation, however deep the network is.
     """
 
-    size_px: int = 1
-    stride_px: int = 1
-    centre_px: float = 0.0  # of the receptive field of position 0
-    before: int = 0  # set of all layers that it is computed from
+    low_px: float = 0.0  # the first pixel in the receptive field of position 0
+    high_px: float = 0.0  # the last one
+    stride_px: float = 1.0
+    calls: int = 0  # set of all calls of layers before
+    inputs: int = 0  # set of the layers before with no layer between
+    merge: Merge = ""  # how these are joined
+    gates: int = 0  # set of the layers whose output multiplies them
     writers: int = 0  # set of the layers that wrote its channels; empty where channels were mixed
+    channel_dim: int = 1
+    is_bounded: bool = False  # whether its values are limited, as those of a sigmoid are
 
 
 class _Window(NamedTuple):
@@ -82,121 +124,240 @@ class _Walker:
     """Visits the nodes of a graph in forward order and collects the layers."""
 
     def __init__(
-        self,
-        graph: fx.GraphModule,
-        classifier: str,
-        place: Callable[[str, bool], LayerPlace],
-        of_any_size: Container[str],
+        self, traced: fx.GraphModule, classifier: str, of_any_size: Container[str]
     ) -> None:
         self.layers: list[Layer] = []
-        self._graph = graph
+        self.junctions: list[Junction] = []
+        self._traced = traced
+        self._weightless = on_meta(traced)  # its layers are run to see what they do
         self._classifier = classifier
-        self._place = place
+        names = {str(node.target) for node in traced.graph.nodes if node.op == "call_module"}
+        self._logits = logits_of(traced, classifier) if classifier in names else None
         self._of_any_size = of_any_size  # names of the layers that take images of other sizes
         self._views: dict[fx.Node, _View] = {}
+        self._of_image: set[fx.Node] = set()  # nodes that depend on the image
         self._indices: dict[str, int] = {}  # indices of the layers, by name
-        self._macs: list[int] = []  # multiply-accumulates of each layer alone
+        self._called: list[tuple[int, int]] = []  # of each call, the layer and its own MACs
 
     def follow(self, node: fx.Node) -> None:
         """Visit the next node in forward order."""
-        module = module_of(node, self._graph)
-        view = self._view_after(node, module)
-        if isinstance(module, nn.Conv2d | nn.Linear) and _gives_units(node, module):
-            index = self._indices.setdefault(str(node.target), len(self.layers))
-            is_new = index == len(self.layers)
-            if is_new:
-                self._macs.append(_macs(node, module))
-            view = dataclasses.replace(view, before=view.before | 1 << index, writers=1 << index)
-            if is_new:
-                self.layers.append(self._layer(node, module, view))
-        self._views[node] = view
+        module = module_of(node, self._traced)
+        if node.op == "placeholder" or any(map(self._of_image.__contains__, node.all_input_nodes)):
+            self._of_image.add(node)
+        if isinstance(module, nn.Conv2d | nn.Linear) and _kind(node, module, self._views):
+            self._views[node] = self._after_layer(node, module)
+        else:
+            self._views[node] = self._after(node, module)
+        if node is self._logits and node.target != self._classifier:
+            self._pool_classifier(node)
 
-    def _view_after(self, node: fx.Node, module: nn.Module | None) -> _View:
-        """The view of a node's output, from the views of its inputs."""
-        sources = [each for each in node.all_input_nodes if _gives_tensors(each)]
+    def finished(self) -> tuple[Layer, ...]:
+        """The layers in forward order."""
+        return tuple(self.layers)
+
+    def _after_layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear) -> _View:
+        """The view of a layer's output; the layer is described if this is its first call."""
+        source = self._views[node.all_input_nodes[0]]
+        twin = self._weightless.get_submodule(str(node.target))
+        applied = weighting(twin, cast(torch.Size, shape_of(node.all_input_nodes[0])))
+        index = self._indices.setdefault(str(node.target), len(self._indices))
+        n_positions = math.prod(_map_px(node, source.channel_dim) or (1, 1))
+        call = 1 << len(self._called)
+        self._called.append((index, applied.weight.numel() * n_positions))
+        view = _slid(source, _window_of(applied))
+        view = _View(
+            *(view.low_px, view.high_px, view.stride_px),
+            calls=source.calls | call,
+            inputs=1 << index,
+            writers=1 << index,
+            channel_dim=source.channel_dim if isinstance(module, nn.Linear) else 1,
+        )
+        if index == len(self.layers):
+            self.layers.append(self._layer(node, module, applied, source, view))
+        return view
+
+    def _after(self, node: fx.Node, module: nn.Module | None) -> _View:
+        """The view of another node's output, from the views of its inputs."""
+        sources = self._sources(node)
         if not sources or not _gives_tensors(node):
             return _View()
-        widest = max((self._views[each] for each in sources), key=lambda view: view.size_px)
-        # Smaller inputs, which are broadcast over the largest map, do not decide the stride.
-        longest_px = max(_longer_side(each) for each in sources)
-        stride_px = max(
-            self._views[each].stride_px for each in sources if _longer_side(each) == longest_px
-        )
-        window = _window(node, module)
-        before = 0
-        for source in sources:
-            before |= self._views[source].before
-        return _View(
-            widest.size_px + (window.size - 1) * stride_px,
-            stride_px * window.stride,
-            widest.centre_px + ((window.size - 1) / 2 - window.padding) * stride_px,
-            before,
-            self._writers(node, module),
+        operation = operation_of(node, module)
+        views = [self._views[each] for each in sources]
+        view = self._joined(node, sources, views, operation)
+        view = _slid(view, _window(node, module, sources[0], view))
+        return dataclasses.replace(
+            view,
+            writers=self._writers(node, module, sources, view),
+            channel_dim=_channel_dim(node, sources[0], view),
+            is_bounded=operation in BOUNDED or (view.is_bounded and operation in REARRANGEMENTS),
         )
 
-    def _writers(self, node: fx.Node, module: nn.Module | None) -> int:
+    def _sources(self, node: fx.Node) -> list[fx.Node]:
+        """The inputs of a node that are computed from the image."""
+        inputs = node.all_input_nodes
+        if operation_of(node, None) in SHAPED_LIKE:
+            inputs = inputs[:1]
+        return [each for each in inputs if each in self._of_image and _gives_tensors(each)]
+
+    def _joined(
+        self, node: fx.Node, sources: Sequence[fx.Node], views: Sequence[_View], operation: Any
+    ) -> _View:
+        """The view of several inputs together, before anything is slid over them."""
+        if len({view.inputs for view in views}) == 1:
+            return self._united(sources, views, "")
+        if operation not in PRODUCTS:
+            merge = _merge_of(operation)
+            if merge != "mixed":
+                self.junctions.append(self._junction(node, views))
+            return self._united(sources, views, merge)
+        gate = _gate(sources, views)
+        if gate is None:
+            return self._united(sources, views, "product")
+        main = views[1 - gate]
+        return dataclasses.replace(
+            main,
+            calls=main.calls | views[gate].calls,
+            gates=main.gates | views[gate].inputs,
+        )
+
+    def _united(self, sources: Sequence[fx.Node], views: Sequence[_View], merge: Merge) -> _View:
+        # Smaller inputs, which are broadcast over the largest map, do not decide the stride.
+        longest_px = max(
+            _longer_side(source, view) for source, view in zip(sources, views, strict=True)
+        )
+        wide = [
+            view
+            for source, view in zip(sources, views, strict=True)
+            if _longer_side(source, view) == longest_px
+        ]
+        merges = {view.merge for view in views} - {""} | ({merge} - {""})
+        return _View(
+            low_px=min(view.low_px for view in views),
+            high_px=max(view.high_px for view in views),
+            stride_px=max(view.stride_px for view in wide),
+            calls=_union(view.calls for view in views),
+            inputs=_union(view.inputs for view in views),
+            merge=cast(Merge, "mixed" if len(merges) > 1 else next(iter(merges), "")),
+            gates=_union(view.gates for view in views),
+            channel_dim=wide[0].channel_dim,
+            is_bounded=all(view.is_bounded for view in views),
+        )
+
+    def _junction(self, node: fx.Node, views: Sequence[_View]) -> Junction:
+        """Where branches join: the layers before some of a node's inputs and not before all."""
+        shared = -1
+        for view in views:
+            shared &= view.calls
+        branches = _union(view.calls for view in views) & ~shared
+        layers = dict.fromkeys(self._called[call][0] for call in _bits(branches))
+        names = tuple(self.layers[index].name for index in layers)
+        return Junction(_module_around(node), names)
+
+    def _writers(
+        self,
+        node: fx.Node,
+        module: nn.Module | None,
+        sources: Sequence[fx.Node],
+        view: _View,
+    ) -> int:
         """The layers that wrote the channels of a node's output, as a set like in `_View`."""
-        inputs = [each for each in node.all_input_nodes if _shape(each)]
-        mixes_channels = isinstance(module, nn.ChannelShuffle) or (
+        operation = operation_of(node, module)
+        mixes_channels = (
             module is not None
             and not isinstance(module, CHANNELWISE)
             and any(True for _ in module.parameters())
         )
-        joins_inputs = len(inputs) > 1 and operation_of(node, module) not in SUMS
-        changes_channels = any(_n_channels(each) != _n_channels(node) for each in inputs)
-        if mixes_channels or joins_inputs or changes_channels:
+        views = [self._views[each] for each in sources]
+        if mixes_channels or _folds_positions(node, sources[0], views[0]):
             return 0
-        writers = 0
-        for input_node in inputs:
-            writers |= self._views[input_node].writers
-        return writers
+        if operation in PRODUCTS and len(sources) > 1:
+            gate = _gate(sources, views)
+            same = len({each.inputs for each in views}) == 1
+            return views[0].writers if same else 0 if gate is None else views[1 - gate].writers
+        joins = len(sources) > 1 and operation not in SUMS | CONCATENATIONS
+        changes_channels = operation not in REARRANGEMENTS | CONCATENATIONS and any(
+            _n_channels(each, self._views[each]) != _n_channels(node, view) for each in sources
+        )
+        return 0 if joins or changes_channels else _union(each.writers for each in views)
 
-    def _layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear, view: _View) -> Layer:
+    def _layer(
+        self,
+        node: fx.Node,
+        module: nn.Conv2d | nn.Linear,
+        applied: Weighting,
+        source: _View,
+        view: _View,
+    ) -> Layer:
         name = str(node.target)
-        conv = module if isinstance(module, nn.Conv2d) else None
-        place = self._place(name, conv is not None)
-        input_writers = self._views[node.all_input_nodes[0]].writers
+        kind = "classifier" if name == self._classifier else _kind(node, module, self._views)
         return Layer(
             name=name,
             index=len(self.layers),
-            kind=self._kind(name, module),
-            n_units=module.weight.shape[0],
-            in_channels=conv.in_channels if conv else cast(nn.Linear, module).in_features,
-            kernel=pair(conv.kernel_size if conv else 1),
-            stride=pair(conv.stride if conv else 1),
-            padding=_padding(conv) if conv else (0, 0),
-            dilation=pair(conv.dilation if conv else 1),
-            groups=conv.groups if conv else 1,
-            stage=place.stage,
-            block=place.block,
+            kind=cast(LayerKind, kind),
+            n_units=applied.weight.shape[0],
+            in_channels=applied.in_channels,
+            kernel=applied.kernel,
+            stride=applied.stride,
+            padding=applied.padding,
+            dilation=applied.dilation,
+            groups=applied.groups,
+            stage="",
+            block=None,
             batch_norm=self._batch_norm_after(node),
-            writers=tuple(self.layers[index].name for index in _layer_indices(input_writers)),
-            output_px=_map_px(node) or (1, 1),
-            receptive_field_px=view.size_px,
-            field_centre_px=view.centre_px,
-            total_stride_px=view.stride_px,
-            macs=sum(self._macs[index] for index in _layer_indices(view.before)),
+            writers=self._names(source.writers),
+            output_px=_map_px(node, view.channel_dim) or (1, 1),
+            **_field(view),
+            macs=sum(self._called[call][1] for call in _bits(view.calls)),
             takes_one_size=name not in self._of_any_size,
+            inputs=self._names(source.inputs),
+            merge=source.merge,
+            gates=self._names(source.gates),
         )
 
-    def _kind(self, name: str, module: nn.Module) -> LayerKind:
-        if isinstance(module, nn.Conv2d):
-            return "conv"
-        return "classifier" if name == self._classifier else "hidden"
+    def _pool_classifier(self, node: fx.Node) -> None:
+        """Describe the classifier, a convolution, as what is read of it: one number per unit."""
+        index = self._indices[self._classifier]
+        self.layers[index] = dataclasses.replace(
+            self.layers[index], output_px=(1, 1), **_field(self._views[node])
+        )
+
+    def _names(self, layers: int) -> tuple[str, ...]:
+        return tuple(self.layers[index].name for index in _bits(layers))
 
     def _batch_norm_after(self, node: fx.Node) -> str | None:
         """Name of the BatchNorm that is the only user of a node, if it has running statistics."""
         users = list(node.users)
-        norm = module_of(users[0], self._graph) if len(users) == 1 else None
+        norm = module_of(users[0], self._traced) if len(users) == 1 else None
         has_statistics = isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
         return str(users[0].target) if has_statistics else None
+
+
+def _placed(
+    layers: Sequence[Layer],
+    place: Place | None,
+    junctions: Sequence[Junction],
+    classes: dict[str, str],
+) -> tuple[Layer, ...]:
+    """The layers with their stages and blocks."""
+    if place:
+        found = tuple(place(layer.name, layer.is_conv) for layer in layers)
+    else:
+        found = places([_spot(layer) for layer in layers], junctions, classes)
+    return tuple(
+        dataclasses.replace(layer, stage=each.stage, block=each.block)
+        for layer, each in zip(layers, found, strict=True)
+    )
+
+
+def _spot(layer: Layer) -> Spot:
+    return Spot(layer.name, layer.output_px if layer.has_maps else None, layer.is_classifier)
 
 
 class _Reaching(fx.Interpreter):
     """Runs a graph and remembers the targets of the nodes that could be computed."""
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
+    def __init__(self, traced: fx.GraphModule) -> None:
+        super().__init__(traced)
         self.reached: set[str] = set()
 
     def run_node(self, n: fx.Node) -> Any:
@@ -206,38 +367,98 @@ class _Reaching(fx.Interpreter):
         return output
 
 
-def _reached_at(graph: fx.GraphModule, size_px: int) -> set[str]:
-    """Targets of the nodes that can be computed for an image of a certain size.
+def _reached_at(traced: fx.GraphModule, shape: Sequence[int]) -> set[str]:
+    """Targets of the nodes that can be computed for images of a certain shape.
 
     A linear layer that reads a flattened map, for example, fits one size of the map only.
     """
-    interpreter = _Reaching(graph)
+    interpreter = _Reaching(on_meta(traced))
     interpreter.extra_traceback = False
     try:
-        with torch.inference_mode():
-            interpreter.run(torch.zeros(1, 3, size_px, size_px))
-    except (RuntimeError, ValueError, AssertionError) as error:
+        with torch.inference_mode(), torch.device("meta"):
+            interpreter.run(torch.empty(tuple(shape)))
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         if is_out_of_memory(error):
             raise
     return interpreter.reached
 
 
-def _gives_units(node: fx.Node, module: nn.Conv2d | nn.Linear) -> bool:
-    """Whether a layer has units; a linear layer that is applied at many positions has none."""
-    shape = _shape(node)
-    return shape is not None and len(shape) == (4 if isinstance(module, nn.Conv2d) else 2)
+def _kind(
+    node: fx.Node, module: nn.Conv2d | nn.Linear, views: dict[fx.Node, _View]
+) -> LayerKind | None:
+    """The kind of a layer; None if its outputs are neither maps nor one vector per image."""
+    shape = shape_of(node)
+    if shape is None or isinstance(module, nn.Conv2d):
+        return "conv" if shape and len(shape) == 4 else None
+    if len(shape) == 4 and views[node.all_input_nodes[0]].channel_dim == 3:
+        return "pointwise"
+    return "hidden" if len(shape) == 2 else None
 
 
-def _window(node: fx.Node, module: nn.Module | None) -> _Window:
-    if isinstance(module, nn.Conv2d):
-        spans = [d * (k - 1) + 1 for k, d in zip(module.kernel_size, module.dilation, strict=True)]
-        return _Window(max(spans), max(module.stride), max(_padding(module)))
+def _field(view: _View) -> dict[str, Any]:
+    """The facts of a layer about receptive fields, from the view of its output."""
+    return {
+        "receptive_field_px": round(view.high_px - view.low_px) + 1,
+        "field_centre_px": (view.low_px + view.high_px) / 2,
+        "total_stride_px": max(1, round(view.stride_px)),
+    }
+
+
+def _slid(view: _View, window: _Window) -> _View:
+    """The view after a window has been slid over a map."""
+    return dataclasses.replace(
+        view,
+        low_px=view.low_px - window.padding * view.stride_px,
+        high_px=view.high_px + (window.size - 1 - window.padding) * view.stride_px,
+        stride_px=view.stride_px * window.stride,
+    )
+
+
+def _gate(sources: Sequence[fx.Node], views: Sequence[_View]) -> int | None:
+    """Which of two factors is a gate: that with fewer positions, else that with limited values."""
+    if len(sources) != 2:
+        return None
+    sides = [_longer_side(each, view) for each, view in zip(sources, views, strict=True)]
+    if sides[0] != sides[1]:
+        return sides.index(min(sides))
+    bounded = [view.is_bounded for view in views]
+    return bounded.index(True) if sum(bounded) == 1 else None
+
+
+def _merge_of(operation: Any) -> Merge:
+    return "sum" if operation in SUMS else "concat" if operation in CONCATENATIONS else "mixed"
+
+
+def _module_around(node: fx.Node) -> str:
+    """The dotted name of the innermost module whose code a node is in."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return str([path for path, _ in stack.values()][-1]) if stack else ""
+
+
+def _window_of(applied: Weighting) -> _Window:
+    if applied.weight.ndim == 2:
+        return _Window()
+    spans = [d * (k - 1) + 1 for k, d in zip(applied.kernel, applied.dilation, strict=True)]
+    return _Window(max(spans), max(applied.stride), max(applied.padding))
+
+
+def _window(node: fx.Node, module: nn.Module | None, source: fx.Node, view: _View) -> _Window:
     operation = operation_of(node, module)
     if operation in MAX_POOLS | AVERAGE_POOLS:
         window = _module_pool(module) if module else _function_pool(node)
         if window:
             return window
-    return _window_by_size(node, is_pool=operation in ADAPTIVE_POOLS)
+    if operation in PADS:
+        return _Window(padding=_pad_before(node, module))
+    return _window_by_size(node, source, view, is_pool=operation in ADAPTIVE_POOLS)
+
+
+def _pad_before(node: fx.Node, module: nn.Module | None) -> int:
+    """Rows and columns that a padding adds above and to the left, the larger of the two."""
+    widths = cast(Any, module).padding if module else argument(node, 1, "pad", ())
+    widths = widths if isinstance(widths, list | tuple) else (widths,) * 4
+    numbers = [width for width in widths[:4:2] if isinstance(width, int)]
+    return max(numbers, key=abs, default=0)
 
 
 def _module_pool(pool: nn.Module) -> _Window:
@@ -260,14 +481,13 @@ def _function_pool(node: fx.Node) -> _Window | None:
     return _Window(size, max(pair(stride)), max(pair(padding)))
 
 
-def _window_by_size(node: fx.Node, is_pool: bool) -> _Window:
+def _window_by_size(node: fx.Node, source: fx.Node, view: _View, is_pool: bool) -> _Window:
     """The window of a node without a kernel, derived from the sizes of its input and output.
 
     A node that flattens or averages maps reads all their positions.
     """
-    n_in = max(_longer_side(each) for each in node.all_input_nodes)
-    n_out = _longer_side(node)
-    if n_in > 1 and n_out == 1 and _leaves_no_map(node):
+    n_in, n_out = _longer_side(source, view), _longer_side(node, view)
+    if n_in > 1 and n_out == 1 and _leaves_no_map(node, source):
         return _Window(n_in, n_in)
     if not is_pool or n_out >= n_in:
         return _Window()
@@ -275,35 +495,62 @@ def _window_by_size(node: fx.Node, is_pool: bool) -> _Window:
     return _Window(size, n_in // n_out)
 
 
-def _leaves_no_map(node: fx.Node) -> bool:
+def _leaves_no_map(node: fx.Node, source: fx.Node) -> bool:
     """Whether a node flattens or shrinks maps, rather than moving their sides to other dims."""
-    shape = _shape(node)
-    n_in = max(source.numel() for each in node.all_input_nodes if (source := _shape(each)))
-    return shape is not None and (len(shape) < 4 or shape.numel() < n_in)
+    shape, before = shape_of(node), shape_of(source)
+    return shape is not None and (
+        len(shape) < 4 or (before is not None and shape.numel() < before.numel())
+    )
 
 
-def _padding(conv: nn.Conv2d) -> tuple[int, int]:
-    if conv.padding == "valid":
-        return 0, 0
-    if conv.padding == "same":
-        height, width = (
-            d * (k - 1) // 2 for k, d in zip(conv.kernel_size, conv.dilation, strict=True)
-        )
-        return height, width
-    return pair(cast("int | tuple[int, int]", conv.padding))
+def _folds_positions(node: fx.Node, source: fx.Node, view: _View) -> bool:
+    """Whether a node makes channels of the positions of a map, as flattening does."""
+    shape, before = shape_of(node), shape_of(source)
+    if shape is None or before is None or not len(shape) < 4 <= len(before):
+        return False
+    return shape.numel() == before.numel() and _longer_side(source, view) > 1
 
 
-def _macs(node: fx.Node, module: nn.Conv2d | nn.Linear) -> int:
-    height, width = _map_px(node) or (1, 1)
-    return module.weight.numel() * height * width
+def _channel_dim(node: fx.Node, source: fx.Node, view: _View) -> int:
+    """The dimension of a node's output that has the channels."""
+    shape, before = shape_of(node), shape_of(source)
+    if shape is None or before is None:  # several tensors, such as the chunks of one
+        return view.channel_dim
+    if len(shape) != len(before):
+        return 1
+    dims = _permuted_dims(node, len(shape))
+    return dims.index(view.channel_dim) if dims else view.channel_dim
 
 
-def _layer_indices(layers: int) -> Iterator[int]:
-    """The indices of the layers in a set, in forward order."""
-    while layers:
-        lowest = layers & -layers
+def _permuted_dims(node: fx.Node, n_dims: int) -> list[int]:
+    """The order in which a node puts the dimensions of its input; empty if it leaves them."""
+    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
+    rest = node.args[1:] or tuple(node.kwargs.values())
+    given = [each for part in rest for each in _as_tuple(part)]
+    if not all(isinstance(each, int) for each in given):
+        return []
+    dims = [cast(int, each) % n_dims for each in given]
+    if name == "permute" and len(dims) == n_dims:
+        return dims
+    if name in ("transpose", "swapaxes") and len(dims) == 2:
+        swap = {dims[0]: dims[1], dims[1]: dims[0]}
+        return [swap.get(dim, dim) for dim in range(n_dims)]
+    return []
+
+
+def _bits(numbers: int) -> Iterator[int]:
+    """The numbers in a set, in order."""
+    while numbers:
+        lowest = numbers & -numbers
         yield lowest.bit_length() - 1
-        layers ^= lowest
+        numbers ^= lowest
+
+
+def _union(sets: Iterator[int]) -> int:
+    union = 0
+    for each in sets:
+        union |= each
+    return union
 
 
 def _gives_tensors(node: fx.Node) -> bool:
@@ -311,26 +558,22 @@ def _gives_tensors(node: fx.Node) -> bool:
     return "tensor_meta" in node.meta
 
 
-def _shape(node: fx.Node) -> torch.Size | None:
-    """The shape of the tensor that a node gives; None if it gives several or something else."""
-    meta = node.meta.get("tensor_meta")
-    return meta.shape if isinstance(meta, TensorMetadata) else None
+def _n_channels(node: fx.Node, view: _View) -> int | None:
+    shape = shape_of(node)
+    return shape[view.channel_dim] if shape and len(shape) > view.channel_dim else None
 
 
-def _n_channels(node: fx.Node) -> int | None:
-    shape = _shape(node)
-    return shape[1] if shape and len(shape) > 1 else None
-
-
-def _map_px(node: fx.Node) -> tuple[int, int] | None:
+def _map_px(node: fx.Node, channel_dim: int) -> tuple[int, int] | None:
     """Height and width of the maps that a node gives; None if it gives no maps."""
-    shape = _shape(node)
-    return (shape[-2], shape[-1]) if shape and len(shape) >= 4 else None
+    shape = shape_of(node)
+    if not shape or len(shape) < 4:
+        return None
+    return (shape[1], shape[2]) if channel_dim == len(shape) - 1 else (shape[-2], shape[-1])
 
 
-def _longer_side(node: fx.Node) -> int:
+def _longer_side(node: fx.Node, view: _View) -> int:
     """The longer side of a node's maps; 1 if it gives none."""
-    return max(_map_px(node) or (1, 1))
+    return max(_map_px(node, view.channel_dim) or (1, 1))
 
 
 def _as_tuple(value: object) -> tuple[object, ...]:

@@ -54,17 +54,16 @@ class Signal:
         return Signal(mean, variance, {name: slope * swing for name, swing in self.swings.items()})
 
 
-def follow(model: nn.Module, readers: Sequence[Reader]) -> dict[str, Signal | None]:
+def follow(graph: torch.fx.GraphModule, readers: Sequence[Reader]) -> dict[str, Signal | None]:
     """By layer name, the signal at the layer's input; None if it cannot be derived.
 
     It cannot for the image, behind operations that are not handled here, and for a layer that is
     called several times.
 
     Args:
-        model: a network that torch.fx can trace.
+        graph: a traced network, in which all layers are modules.
         readers: readers of all its layers.
     """
-    graph = torch.fx.symbolic_trace(model)
     by_name = {reader.layer.name: reader for reader in readers}
     signals: dict[torch.fx.Node, Signal | None] = {}
     layer_inputs: dict[str, Signal | None] = {}

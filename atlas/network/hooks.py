@@ -1,0 +1,258 @@
+"""Read the layers of a network that torch.fx cannot trace, through hooks.
+
+A hook on the layer ends the run as soon as its input is there. What lies between layers is not
+seen, so their connections and receptive fields are not known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from atlas.errors import NetworkError
+from atlas.families.family import LayerPlace
+from atlas.memory import is_out_of_memory
+from atlas.network.places import Spot, places
+from atlas.network.weighting import weighting
+from atlas.units import Layer, LayerKind
+
+OTHER_SIZE_PX = 64  # added to the input size to see which layers take images of other sizes
+
+
+class _ReachedError(Exception):
+    """Ends a run at the layer that is read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """The first call of a layer."""
+
+    name: str
+    module: nn.Module
+    input_shape: torch.Size
+    output_shape: torch.Size
+
+
+class HookedInput(nn.Module):
+    """Computes the input of one layer from images, as an extractor made from a graph does."""
+
+    def __init__(self, model: nn.Module, layer: str) -> None:
+        super().__init__()
+        self.model = model
+        self._layer = layer
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The layer's input under the name "tap", for normalised images (B, C, H, W)."""
+        found: list[Tensor] = []
+
+        def stop(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            found.append(inputs[0])
+            raise _ReachedError
+
+        handle = self.model.get_submodule(self._layer).register_forward_pre_hook(stop)
+        try:
+            self.model(images)
+        except _ReachedError:
+            return {"tap": found[0]}
+        finally:
+            handle.remove()
+        raise NetworkError(f"{self._layer} was not called; give images that it is called for")
+
+
+class HookedOutputs(nn.Module):
+    """Computes the outputs of several layers from images, each at its first call."""
+
+    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self._layers = tuple(layers)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The layers' outputs by their names, for normalised images (B, C, H, W)."""
+        found: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[..., None]:
+            def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+                if name not in found:
+                    found[name] = output.clone()  # the next operation may work in place
+                if len(found) == len(self._layers):
+                    raise _ReachedError
+
+            return hook
+
+        with _hooks(self.model, {name: keep(name) for name in self._layers}):
+            try:
+                self.model(images)
+            except _ReachedError:
+                return found
+        missing = next(name for name in self._layers if name not in found)
+        raise NetworkError(f"{missing} was not called; give images that it is called for")
+
+
+def describe(
+    model: nn.Module,
+    size_px: int,
+    classifier: str | None,
+    place: Callable[[str, bool], LayerPlace] | None,
+    n_channels: int,
+) -> tuple[Layer, ...]:
+    """Descriptions of the layers in the order of their first calls, without connections.
+
+    Each counts as reading the whole image, and everything that runs before it as its work. The
+    classifier is the last layer, if it gives one vector per image that is as long as the network's
+    output.
+
+    Args:
+        model: a network in evaluation mode.
+        size_px: side of the square images that map sizes and costs are given for.
+        classifier: name of the layer that gives the logits; empty if there is none, None to find
+            it.
+        place: gives the stage and block of a layer; None to find stages by the sizes of maps.
+        n_channels: channels of the images.
+
+    Raises:
+        NetworkError: the network cannot be run, or has no layer.
+    """
+    calls, n_outputs = _run(model, n_channels, size_px)
+    if classifier is None:
+        last = calls[-1]
+        gives_classes = tuple(last.output_shape[1:]) == (n_outputs,)
+        classifier = last.name if gives_classes else ""
+    of_any_size = {each.name for each in _run_at_other_size(model, n_channels, size_px)}
+    layers: list[Layer] = []
+    for call in calls:
+        if kind := _kind(call, classifier):
+            macs = layers[-1].macs if layers else 0
+            layer = _layer(call, kind, len(layers), size_px, macs)
+            one_size = call.name not in of_any_size
+            layers.append(dataclasses.replace(layer, takes_one_size=one_size))
+    return _placed(layers, place)
+
+
+def _placed(
+    layers: Sequence[Layer], place: Callable[[str, bool], LayerPlace] | None
+) -> tuple[Layer, ...]:
+    spots = [
+        Spot(layer.name, layer.output_px if layer.has_maps else None, layer.is_classifier)
+        for layer in layers
+    ]
+    found = (
+        [place(layer.name, layer.is_conv) for layer in layers] if place else places(spots, (), {})
+    )
+    return tuple(
+        dataclasses.replace(layer, stage=each.stage, block=each.block)
+        for layer, each in zip(layers, found, strict=True)
+    )
+
+
+def _layer(call: _Call, kind: LayerKind, index: int, size_px: int, macs_before: int) -> Layer:
+    applied = weighting(call.module, call.input_shape)
+    map_px = _map_px(call, kind)
+    return Layer(
+        name=call.name,
+        index=index,
+        kind=kind,
+        n_units=applied.weight.shape[0],
+        in_channels=applied.in_channels,
+        kernel=applied.kernel,
+        stride=applied.stride,
+        padding=applied.padding,
+        dilation=applied.dilation,
+        groups=applied.groups,
+        stage="",
+        block=None,
+        batch_norm=None,
+        writers=(),
+        output_px=map_px,
+        receptive_field_px=size_px,
+        field_centre_px=(size_px - 1) / 2,
+        total_stride_px=max(1, size_px // max(map_px)),
+        macs=macs_before + applied.weight.numel() * map_px[0] * map_px[1],
+        is_traced=False,
+    )
+
+
+def _kind(call: _Call, classifier: str) -> LayerKind | None:
+    n_dims = len(call.output_shape)
+    if call.name == classifier:
+        return "classifier"
+    if isinstance(call.module, nn.Conv2d):
+        return "conv" if n_dims == 4 else None
+    return {4: "pointwise", 2: "hidden"}.get(n_dims)  # type: ignore[return-value]
+
+
+def _map_px(call: _Call, kind: LayerKind) -> tuple[int, int]:
+    shape = call.output_shape
+    if kind == "conv":
+        return shape[2], shape[3]
+    return (shape[1], shape[2]) if kind == "pointwise" else (1, 1)
+
+
+def _run_at_other_size(model: nn.Module, n_channels: int, size_px: int) -> list[_Call]:
+    """The calls that images of another size come to."""
+    calls: list[_Call] = []
+    with suppress(NetworkError):
+        _run(model, n_channels, size_px + OTHER_SIZE_PX, calls)
+    return calls
+
+
+def _run(
+    model: nn.Module, n_channels: int, size_px: int, calls: list[_Call] | None = None
+) -> tuple[list[_Call], int]:
+    """The first calls of all layers in their order, and the number of the network's outputs."""
+    calls = [] if calls is None else calls
+    modules = {
+        name: each
+        for name, each in model.named_modules()
+        if isinstance(each, nn.Conv2d | nn.Linear)
+    }
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if all(call.name != name for call in calls):
+                calls.append(_Call(name, module, inputs[0].shape, output.shape))
+
+        return hook
+
+    device = next(model.parameters()).device
+    with torch.no_grad(), _hooks(model, {name: keep(name) for name in modules}):
+        try:
+            output = model(torch.zeros(1, n_channels, size_px, size_px, device=device))
+        except Exception as error:  # the network's own code
+            if is_out_of_memory(error):
+                raise
+            raise NetworkError(
+                f"the network cannot be run on an image of {size_px} px with {n_channels} "
+                f"channels: {error}"
+            ) from error
+    if not calls:
+        raise NetworkError("the network calls no convolution and no linear layer")
+    return calls, next((each.shape[-1] for each in _tensors(output)), 0)
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, dict):
+        for each in output.values():
+            yield from _tensors(each)
+    elif isinstance(output, list | tuple):
+        for each in output:
+            yield from _tensors(each)
+
+
+@contextmanager
+def _hooks(model: nn.Module, hooks: dict[str, Callable[..., None]]) -> Iterator[None]:
+    handles = [
+        model.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,332 @@
+"""Trace a network with torch.fx into a graph in which every layer is a module.
+
+Subclasses of Conv2d and Linear are called as they are, whatever they do inside. A convolution,
+linear map or BatchNorm that is called as a function, with weights that do not depend on the image,
+becomes a module of its own, named after the module that owns the weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional
+from torch.nn.parameter import UninitializedParameter
+
+from atlas.errors import NetworkError
+from atlas.memory import is_out_of_memory
+from atlas.network.operators import argument, module_of
+from atlas.network.outputs import main_output
+
+LAYERS = (nn.Conv2d, nn.Linear)
+PARAMETRIZATIONS = ".parametrizations"  # torch keeps the original of a parametrised weight there
+BUILT_IN_PLACE = frozenset(
+    {operator.iadd, operator.imul, operator.isub, operator.itruediv, operator.ipow}
+)
+
+
+class UntraceableError(NetworkError):
+    """torch.fx cannot follow the network's code; its layers can be read through hooks."""
+
+
+def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
+    """The graph of a network, with the shape of every tensor in `node.meta["tensor_meta"]`.
+
+    It shares the model's weights and ends with the main one of the network's outputs.
+
+    Args:
+        model: a network in evaluation mode that takes images (B, n_channels, size_px, size_px).
+        n_channels: channels of the images.
+        size_px: side of the images.
+
+    Raises:
+        UntraceableError: torch.fx cannot trace the network.
+    """
+    shape = (1, n_channels, size_px, size_px)
+    _initialise(model, shape)
+    try:
+        tracer = _Tracer()
+        traced = fx.GraphModule(model, tracer.trace(model))
+    except Exception as error:  # the network's own code runs here, on stand-ins for tensors
+        if is_out_of_memory(error):
+            raise
+        raise UntraceableError(f"torch.fx cannot trace the network: {error}") from error
+    _call_modules(traced)
+    propagate_shapes(traced, shape)
+    output = next(node for node in traced.graph.nodes if node.op == "output")
+    output.args = (main_output(traced, output),)
+    return part_of(traced, {"": output.args[0]})
+
+
+def propagate_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
+    """Write the shapes for images of a shape into a graph, where possible without computing."""
+    try:
+        weightless = on_meta(traced)
+        interpreter = ShapeProp(weightless)
+        with torch.device("meta"), torch.inference_mode():
+            interpreter.propagate(torch.empty(shape))
+    except (RuntimeError, NotImplementedError, TypeError):  # an operation that needs real numbers
+        ShapeProp(traced).propagate(torch.zeros(shape, device=_device_of(traced)))
+        return
+    for node, twin in zip(traced.graph.nodes, weightless.graph.nodes, strict=True):
+        node.meta |= {key: twin.meta[key] for key in ("tensor_meta", "type") if key in twin.meta}
+
+
+def on_meta(traced: fx.GraphModule) -> fx.GraphModule:
+    """A copy of a graph with tensors that have shapes and no contents."""
+    tensors = {id(tensor): tensor for tensor in _tensors_of(traced)}
+    memo = {
+        key: nn.Parameter(tensor.to("meta"), requires_grad=False)
+        if isinstance(tensor, nn.Parameter)
+        else tensor.to("meta")
+        for key, tensor in tensors.items()
+    }
+    weightless: fx.GraphModule = copy.deepcopy(traced, memo)
+    return weightless
+
+
+def part_of(
+    traced: fx.GraphModule, outputs: Mapping[str, fx.Node], start: fx.Node | None = None
+) -> fx.GraphModule:
+    """The part of a graph that computes some of its nodes.
+
+    Args:
+        traced: the graph, which is left as it is; modules are shared.
+        outputs: nodes by the names under which the part gives them, as a dict; a node under an
+            empty name is given alone.
+        start: the node whose value the part is given, instead of images.
+    """
+    needed = _needed(traced, outputs.values(), start)
+    graph, copies, kept = fx.Graph(), {}, {}
+    for node in traced.graph.nodes:
+        if node is start or (node.op == "placeholder" and start is None):
+            copies[node] = graph.placeholder("images" if start is None else "inputs")
+            copies[node].meta = dict(node.meta)
+        elif node in needed:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+        if node in outputs.values():
+            kept[node] = copies[node]
+            if any(user in needed and is_in_place(user, traced) for user in node.users):
+                kept[node] = graph.call_function(torch.clone, (copies[node],))
+    results = {name: kept[node] for name, node in outputs.items()}
+    graph.output(results.get("", results))
+    return fx.GraphModule(traced, graph)
+
+
+def is_in_place(node: fx.Node, model: fx.GraphModule) -> bool:
+    """Whether a node changes its first argument."""
+    module = module_of(node, model)
+    if module is not None:
+        return bool(getattr(module, "inplace", False))
+    if node.op == "call_method":
+        return str(node.target).endswith("_") and not str(node.target).endswith("__")
+    if node.op != "call_function":
+        return False
+    has_flag = node.kwargs.get("inplace") or (len(node.args) == 2 and node.args[1] is True)
+    name = getattr(node.target, "__name__", "")
+    return node.target in BUILT_IN_PLACE or bool(has_flag) or name.endswith("_")
+
+
+class _Tracer(fx.Tracer):
+    """Traces a network of one argument, the images, and keeps layers of every kind whole."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is called rather than traced."""
+        return isinstance(m, LAYERS) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """The images; all other arguments keep their defaults."""
+        return root_fn, [self.root, self.create_proxy("placeholder", "images", (), {})]
+
+
+def _initialise(model: nn.Module, shape: tuple[int, ...]) -> None:
+    """Run a network whose lazy modules get their shapes from the first image."""
+    if any(isinstance(each, UninitializedParameter) for each in model.parameters()):
+        with torch.no_grad():
+            model(torch.zeros(shape))
+
+
+def _needed(
+    traced: fx.GraphModule, targets: Iterable[fx.Node], start: fx.Node | None
+) -> set[fx.Node]:
+    """The nodes that some targets are computed from, and those that change these in place.
+
+    A change counts if the changed tensor is read after it.
+    """
+    wanted, needed = set(targets), set[fx.Node]()
+    for node in reversed(traced.graph.nodes):
+        changed = node.args[0] if node.args and is_in_place(node, traced) else None
+        is_read_later = isinstance(changed, fx.Node) and any(
+            user in needed for user in changed.users
+        )
+        if node in wanted or is_read_later:
+            needed.add(node)
+            wanted.update(node.all_input_nodes if node is not start else ())
+    return needed
+
+
+def _call_modules(traced: fx.GraphModule) -> None:
+    """Turn functions that are called with constant weights into modules of the graph."""
+    constants = _Constants(traced)
+    names: dict[str, tuple[Any, ...]] = {}  # the weights behind each name
+    for node in list(traced.graph.nodes):
+        build = _BUILDERS.get(node.target) if node.op == "call_function" else None
+        module = build(node, constants) if build else None
+        if module is not None:
+            name = _free_name(constants.owner(node), node.args[1:], names, traced)
+            _set_module(traced, name, module.eval())
+            with traced.graph.inserting_before(node):
+                call = traced.graph.call_module(name, (argument(node, 0, "input"),))
+            call.meta = dict(node.meta)
+            node.replace_all_uses_with(call)
+            traced.graph.erase_node(node)
+    traced.recompile()
+
+
+class _Constants:
+    """The values of nodes that do not depend on the image."""
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        self.traced = traced
+        self._values: dict[fx.Node, Any] = {}
+
+    def has(self, value: Any) -> bool:
+        """Whether an argument of a node is constant."""
+        if not isinstance(value, fx.Node):
+            return True
+        inputs = value.all_input_nodes
+        return value.op == "get_attr" or (bool(inputs) and all(map(self.has, inputs)))
+
+    @torch.no_grad()
+    def value(self, node: Any) -> Any:
+        """The value of a constant argument."""
+        if not isinstance(node, fx.Node):
+            return node
+        if node not in self._values:
+            args = fx.node.map_arg(node.args, self.value)
+            kwargs = fx.node.map_arg(node.kwargs, self.value)
+            call = getattr(fx.Interpreter(self.traced), node.op)
+            self._values[node] = call(node.target, args, kwargs)
+        return self._values[node]
+
+    def owner(self, node: fx.Node) -> str:
+        """The name of the module that owns the weight of a functional call."""
+        first = argument(node, 1, "weight" if "weight" in node.kwargs else "running_mean")
+        while first.op != "get_attr":
+            first = first.all_input_nodes[0]
+        path = str(first.target).partition(PARAMETRIZATIONS)[0]
+        return path if path != first.target else path.rpartition(".")[0] or path
+
+
+def _conv(node: fx.Node, constants: _Constants) -> nn.Module | None:
+    defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    given = [
+        argument(node, position, name, default)
+        for position, (name, default) in enumerate(defaults.items(), 1)
+    ]
+    if not all(map(constants.has, given)) or given[0] is None:
+        return None
+    weight, bias, stride, padding, dilation, groups = map(constants.value, given)
+    n_units, per_group, *kernel = weight.shape
+    shape = (per_group * groups, n_units, kernel, stride, padding, dilation, groups)
+    with torch.device("meta"):
+        conv = nn.Conv2d(*shape, bias=bias is not None)
+    return _with_weights(conv, weight, bias)
+
+
+def _linear(node: fx.Node, constants: _Constants) -> nn.Module | None:
+    given = [argument(node, 1, "weight"), argument(node, 2, "bias")]
+    if not all(map(constants.has, given)) or given[0] is None:
+        return None
+    weight, bias = map(constants.value, given)
+    with torch.device("meta"):
+        linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    return _with_weights(linear, weight, bias)
+
+
+def _batch_norm(node: fx.Node, constants: _Constants) -> nn.Module | None:
+    """The BatchNorm2d of a functional call, if that is what the owner of its statistics is."""
+    names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    given = [argument(node, position, name) for position, name in enumerate(names, 1)]
+    if not all(map(constants.has, given)) or not isinstance(given[0], fx.Node) or given[4]:
+        return None
+    if not _is_in_batch_norm(node):
+        return None
+    mean, var, weight, bias, _, _, eps = map(constants.value, given)
+    norm = nn.BatchNorm2d(len(mean), 1e-5 if eps is None else eps, affine=weight is not None)
+    norm.running_mean, norm.running_var = mean, var
+    return _with_weights(norm, weight, bias) if weight is not None else norm
+
+
+def _is_in_batch_norm(node: fx.Node) -> bool:
+    """Whether a node was traced in a module that is a BatchNorm2d."""
+    stack = node.meta.get("nn_module_stack") or {}
+    classes = [kind for _, kind in stack.values()]
+    return (
+        bool(classes) and isinstance(classes[-1], type) and issubclass(classes[-1], nn.BatchNorm2d)
+    )
+
+
+_BUILDERS: Mapping[Any, Callable[[fx.Node, _Constants], nn.Module | None]] = {
+    functional.conv2d: _conv,
+    functional.linear: _linear,
+    functional.batch_norm: _batch_norm,
+}
+
+
+def _with_weights(module: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    module.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        module.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    result: nn.Module = module
+    return result
+
+
+def _free_name(
+    owner: str, weights: tuple[Any, ...], names: dict[str, tuple[Any, ...]], traced: fx.GraphModule
+) -> str:
+    """The owner's name, or with a number if another layer has it."""
+    name, number = owner, 1
+    called = {str(node.target) for node in traced.graph.nodes if node.op == "call_module"}
+    while names.get(name, weights) != weights or (name in called and name not in names):
+        number += 1
+        name = f"{owner}_{number}"
+    names[name] = weights
+    return name
+
+
+def _set_module(traced: fx.GraphModule, name: str, module: nn.Module) -> None:
+    """Put a module into the graph's own tree; what is under that name stays reachable."""
+    try:
+        old = traced.get_submodule(name)
+    except AttributeError:
+        traced.add_submodule(name, module)
+        return
+    for new, kept in zip(_stores(module), _stores(old), strict=True):
+        new.update({key: each for key, each in kept.items() if key not in new})
+    traced.add_submodule(name, module)
+
+
+def _stores(module: nn.Module) -> tuple[dict[str, Any], ...]:
+    return module._parameters, module._buffers, module._modules
+
+
+def _tensors_of(traced: fx.GraphModule) -> Iterable[Tensor]:
+    yield from traced.parameters()
+    yield from traced.buffers()
+    for node in traced.graph.nodes:
+        if node.op == "get_attr":
+            value = operator.attrgetter(str(node.target))(traced)
+            if isinstance(value, Tensor):
+                yield value
+
+
+def _device_of(traced: fx.GraphModule) -> torch.device:
+    return next((each.device for each in _tensors_of(traced)), torch.device("cpu"))
