@@ -78,7 +78,7 @@ def test_a_gate_multiplies_what_it_is_computed_from():
         one("b", "a"),
         one("down", "b"),
         one("up", "down"),
-        one("c", "b up", "product", "up"),
+        one("c", "b", gates="up"),
     )
     assert block(*layers, reader=one("z", "c")) == "a b x(, down up) c"
     assert block(*layers, reader=one("z", "c before")) == "+(, a b x(, down up) c)"
@@ -86,8 +86,8 @@ def test_a_gate_multiplies_what_it_is_computed_from():
 
 def test_a_gate_at_the_end_of_a_branch_that_is_added():
     layers = (one("a", "before"), one("b", "a"), one("down", "b"), one("up", "down"))
-    reader = one("z", "before b up", "mixed", "up")
-    assert block(*layers, reader=reader) == "?(, a b x(, down up))"
+    reader = one("z", "before b", "sum", "up")
+    assert block(*layers, reader=reader) == "+(, a b x(, down up))"
 
 
 def test_branches_side_by_side():

@@ -86,8 +86,8 @@ def layers_of(path: Path) -> Iterator[Layer]:
 
 
 def read_by(layer: Layer) -> tuple[str, ...]:
-    """The layers that a layer's input is computed from."""
-    return layer.inputs or layer.writers
+    """The layers that a layer's input is computed from, gates included."""
+    return (*(layer.inputs or layer.writers), *layer.gates)
 
 
 def _reading(layer: Layer, inside: Iterable[str]) -> _Reading:
