@@ -132,6 +132,13 @@ out_option = click.option(
     show_default=True,
     help="Folder of the finished site.",
 )
+atlas_option = click.option(
+    "--atlas",
+    "atlas_name",
+    metavar="NAME",
+    callback=lambda _ctx, _option, name: _atlas_name(name),
+    help="One of several atlases in the site: a folder of this name in --out, and a landing page.",
+)
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path),
@@ -234,6 +241,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Kinds that were made but are not to be in the site, to make it smaller.",
         ),
         out_option,
+        atlas_option,
         cache_option,
     ]
 
@@ -255,6 +263,7 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         base_url: str,
         leave_out: tuple[str, ...],
         out: Path,
+        atlas_name: str | None,
         cache: Path,
         **others: Any,
     ) -> Any:
@@ -278,7 +287,15 @@ def atlas_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         _refuse_idle_images(images, spec)
         left_out = _kinds("--leave-out", leave_out)
-        places = Places(out, cache, device, published_at(base_url), left_out, images)
+        places = Places(
+            out / atlas_name if atlas_name else out,
+            cache,
+            device,
+            published_at(base_url),
+            site_dir=out if atlas_name else None,
+            left_out=left_out,
+            images_dir=images,
+        )
         return command(*args, spec=spec, places=places, **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
@@ -326,11 +343,11 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
         f"{_spell_parts(report.parts)}\n"
-        f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve"
+        f"Open {places.front_page}, or run: {PROGRAM} serve"
     )
     for note in built.notes:
         click.echo(note, err=True)
-    _warn(report.parts)
+    _warn(report.whole or report.parts)
 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")
@@ -406,14 +423,18 @@ def serve(out: Path, port: int) -> None:
 @main.command(short_help="Remove the site, the cache, or some of what is in it.")
 @click.argument("what", type=click.Choice(["site", "cache", "damaged", "likes"]))
 @out_option
+@atlas_option
 @cache_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
+def clean(what: str, out: Path, atlas_name: str | None, cache: Path, yes: bool) -> None:
     """Remove the built SITE, the CACHE of everything rendered, or what is DAMAGED in it.
 
+    Of several atlases in a site all are removed, or the one that --atlas names.
     LIKES are the images that were looked up; their pages go with the next build. Only files that a
     build made are removed.
     """
+    if atlas_name and what != "site":
+        raise SpecError(f"clean {what} has no use for --atlas; leave it out")
     if what in ("damaged", "likes"):
         with Cache(cache, must_exist=True, alone=True) as open_cache:
             if what == "damaged":
@@ -425,12 +446,10 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
             open_cache.free_space()
         say(f"{n_removed:,} {noun} removed.")
         return
-    from atlas.site.writer import remove_site
-
-    folder = out if what == "site" else cache
+    folder = cache if what == "cache" else out / atlas_name if atlas_name else out
     if not yes:
         click.confirm(f"Remove the {what} in {folder}?", abort=True)
-    n_files = remove_site(out) if what == "site" else remove_cache(cache)
+    n_files = remove_cache(cache) if what == "cache" else _remove_site(out, atlas_name)
     say(f"{n_files:,} files removed from {folder}.")
 
 
@@ -445,6 +464,7 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
     Ends with 0 if all is well, with 1 if anything is damaged. A build notices damage in the cache
     by itself and makes it anew; pages that were changed by hand are found only here.
     """
+    from atlas.site.atlases import atlas_folders
     from atlas.site.checking import check_site, distrust
 
     n_bad = 0
@@ -454,14 +474,35 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
             n_bad += _show_findings(cache, found)
             if repair:
                 open_cache.set_aside()
-    if out.is_dir():
-        site = check_site(out)
-        n_bad += _show_site_findings(out, site)
+    for folder in (out, *atlas_folders(out)) if out.is_dir() else ():
+        site = check_site(folder)
+        n_bad += _show_site_findings(folder, site)
         if repair and site.changed:
-            distrust(out, site.changed)
+            distrust(folder, site.changed)
     if n_bad and repair:
         say(f"Set aside; the next build with {PROGRAM} makes it anew.")
     ctx.exit(1 if n_bad else 0)
+
+
+def _atlas_name(name: str | None) -> str | None:
+    """The name of an atlas in a site of several, which is that of its folder."""
+    if name is not None and not paths.is_atlas_name(name):
+        raise SpecError(
+            f"{displayable(name)!r} cannot be the name of an atlas's folder; "
+            "use letters, digits, '-', '_' and '.', such as --atlas resnet50-v2"
+        )
+    return name
+
+
+def _remove_site(out: Path, atlas_name: str | None) -> int:
+    """Remove the site, or one of its atlases; returns how many files."""
+    from atlas.site.landing import remove_one, remove_whole, write_landing
+
+    if atlas_name is None:
+        return remove_whole(out)
+    n_files = remove_one(out / atlas_name)
+    write_landing(out)
+    return n_files
 
 
 def _model(model: str | None, flags: Mapping[str, bool]) -> str:

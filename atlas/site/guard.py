@@ -33,6 +33,32 @@ def refuse_unsafe(asked: Iterable[str]) -> None:
             )
 
 
+def refuse_several(out_dir: Path) -> None:
+    """Refuse to write an atlas where a site of several is.
+
+    Raises:
+        SiteError: it is one.
+    """
+    if paths.ATLASES in record.load(out_dir).files:
+        raise SiteError(
+            f"{out_dir} holds several atlases; name the one that you mean with --atlas, "
+            "or give another folder with --out"
+        )
+
+
+def refuse_single(site_dir: Path) -> None:
+    """Refuse to make a site of several atlases where a single one is.
+
+    Raises:
+        SiteError: it is one.
+    """
+    if paths.MANIFEST in record.load(site_dir).files:
+        raise SiteError(
+            f"{site_dir} is an atlas itself, so --atlas cannot put others beside it; give another "
+            "folder with --out, or remove that one with: clean site"
+        )
+
+
 def refuse_links(out_dir: Path, folders: Iterable[str]) -> None:
     """Refuse folders of a site that are links, as what is written there would be elsewhere.
 

@@ -111,6 +111,8 @@ class LostPage:
     """View of `404.html`."""
 
     head: Head
+    words: str
+    marker: str  # name of a file that only the root has, by which the script finds it
 
 
 def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
@@ -374,5 +376,7 @@ def lost_view(contents: Contents) -> LostPage:
             title=f"Not found · Atlas of {contents.facts.name}",
             description="There is no such page in this atlas.",
             root="",
-        )
+        ),
+        words="This atlas has no page at this address; perhaps the unit is not rendered yet.",
+        marker=paths.MANIFEST,
     )

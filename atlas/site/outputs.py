@@ -62,7 +62,7 @@ def plan_outputs(
     """
     contents.prepare()
     front = Pages(templates, digest_of(program, contents.digest))
-    outputs = list(_static_files(static_dir))
+    outputs = list(static_files(static_dir))
     outputs += _front_pages(contents, front)
     outputs += _covers(contents)
     outputs += _likes(contents, front)
@@ -103,7 +103,8 @@ def _from_bytes(path: str, data: bytes) -> Output:
     return Output(path, digest, (), lambda _: data)
 
 
-def _static_files(static_dir: Path) -> Iterator[Output]:
+def static_files(static_dir: Path) -> Iterator[Output]:
+    """Style sheet, scripts and favicon, as they are."""
     for path in sorted(static_dir.rglob("*")):
         if path.is_file():
             name = path.relative_to(static_dir).as_posix()
