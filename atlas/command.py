@@ -325,6 +325,8 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         _refuse_idle(ctx, names, ctx.invoked_subcommand)
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
         return
+    from atlas.site.atlases import parts_of_all
+
     begun = time.perf_counter()
     with Atlas(spec, places) as atlas:
         if dry_run:
@@ -347,7 +349,7 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     )
     for note in built.notes:
         click.echo(note, err=True)
-    _warn(report.whole or report.parts)
+    _warn(parts_of_all(places.site_dir) if places.site_dir else report.parts)
 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")

@@ -109,11 +109,6 @@ def unit_picture(unit: Unit) -> str:
     return UNIT_PICTURE.format(layer=unit.layer, unit=unit_slug(unit))
 
 
-def is_unit_picture(path: str) -> bool:
-    """Whether a path is that of a unit's picture, by its name."""
-    return bool(re.fullmatch(r"[^/]+/\d{4,}\.webp", path))
-
-
 def layer_page(layer: str) -> str:
     """Path of a layer's page."""
     return LAYER_PAGE.format(layer=layer)

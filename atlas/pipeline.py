@@ -520,8 +520,8 @@ def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
         report = write_site(
             contents, places.out_dir, base_url=own_url, landing="../", progress=show
         )
-        whole = write_landing(places.site_dir, places.base_url)
-        return dataclasses.replace(report, whole=whole)
+        write_landing(places.site_dir, places.base_url)
+        return report
 
 
 def _write_site_so_far(source: SiteSource) -> None:

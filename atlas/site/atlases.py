@@ -11,12 +11,13 @@ from typing import Any
 
 from atlas import paths
 from atlas.canonical import canonical_json
-from atlas.files import open_regular
+from atlas.files import is_regular, open_regular
 from atlas.kinds import KINDS
-from atlas.site import record
+from atlas.site import guard, record
+from atlas.site.budget import Part, parts_of, parts_together
 from atlas.site.data_files import INDEX_VARIABLE
-from atlas.site.record import Record
 from atlas.text import displayable
+from atlas.units import Unit
 
 MAX_BYTES = 100_000_000  # of a data file
 COVER_ALT = next(kind.layer_alt for kind in KINDS if kind.layer_file == paths.COVER)
@@ -51,41 +52,51 @@ class FoundAtlas:
 
 def atlas_folders(site_dir: Path) -> tuple[Path, ...]:
     """The folders of atlases in a site of several, by name; none if it is a single atlas."""
-    if paths.ATLASES not in record.load(site_dir).files:
-        return ()
-    return tuple(folder for folder, _ in _recorded(site_dir))
+    return tuple(_folders(site_dir)) if guard.is_of_several(site_dir) else ()
 
 
 def find_atlases(site_dir: Path) -> tuple[FoundAtlas, ...]:
     """The atlases beneath a folder that can be read, by name; one that is begun cannot be yet."""
-    found = (_find(folder, made) for folder, made in _recorded(site_dir))
-    return tuple(atlas for atlas in found if atlas)
+    return tuple(atlas for folder in _folders(site_dir) if (atlas := _find(folder)))
 
 
-def _recorded(site_dir: Path) -> Iterator[tuple[Path, Record]]:
-    """Folders in which a build has recorded an atlas."""
+def parts_of_all(site_dir: Path) -> tuple[Part, ...]:
+    """The parts of a site of several atlases, with those of each atlas."""
+    records = map(record.load, (site_dir, *_folders(site_dir)))
+    sizes = ({path: file.n_bytes for path, file in each.files.items()} for each in records)
+    return parts_together(*map(parts_of, sizes))
+
+
+def _folders(site_dir: Path) -> Iterator[Path]:
+    """Folders in which a build has written an atlas, by name.
+
+    Their records are not read: one of a large atlas takes a second.
+    """
     for folder in sorted(site_dir.iterdir() if site_dir.is_dir() else ()):
-        is_own = paths.is_atlas_name(folder.name) and folder.is_dir()
-        if not is_own or record.is_linked(site_dir, folder.name):
-            continue
-        made = record.load(folder)
-        if {paths.MANIFEST, paths.SEARCH_INDEX} <= made.files.keys():
-            yield folder, made
+        is_own = paths.is_atlas_name(folder.name) and not record.is_linked(site_dir, folder.name)
+        if is_own and is_regular(folder / record.FILE_NAME):
+            yield folder
 
 
-def _find(folder: Path, made: Record) -> FoundAtlas | None:
+def _find(folder: Path) -> FoundAtlas | None:
     try:
         manifest = json.loads(_read(folder / paths.MANIFEST))
         script = _read(folder / paths.SEARCH_INDEX).strip().removesuffix(b";")
         index = json.loads(script.removeprefix(INDEX_VARIABLE))
         return FoundAtlas(
-            card=_card(folder.name, manifest, made),
+            card=_card(folder, manifest, index),
             architecture=_digest([_shape(each) for each in manifest["layers"] if _has_shape(each)]),
             classes=_digest(index["labels"]),
             classifier=index["classifier"],
-            pages={name: runs for name, _, runs, *_ in index["layers"] if runs},
+            pages={name: paged for name, _, paged, _ in index["layers"] if paged},
         )
-    except (OSError, ValueError, KeyError, TypeError):  # being written, or by another version
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+    ):  # being written, or by another version
         return None
 
 
@@ -94,12 +105,11 @@ def _read(path: Path) -> bytes:
         return file.read()
 
 
-def _card(name: str, manifest: Any, made: Record) -> AtlasCard:
+def _card(folder: Path, manifest: Any, index: Any) -> AtlasCard:
     network, counts, recipe = manifest["network"], manifest["counts"], manifest["recipe"]
-    layers = [layer["name"] for layer in manifest["layers"]]
-    picture, alt = _picture(layers, made)
+    picture, alt = _picture(folder, index)
     return AtlasCard(
-        name=name,
+        name=folder.name,
         network=displayable(network["name"]),
         weights=displayable(network["weights"]),
         recipe=displayable(f"{recipe['name']}, {recipe['preset']}"),
@@ -110,19 +120,14 @@ def _card(name: str, manifest: Any, made: Record) -> AtlasCard:
     )
 
 
-def _picture(layers: Sequence[str], made: Record) -> tuple[str | None, str]:
+def _picture(folder: Path, index: Any) -> tuple[str | None, str]:
     """A picture for an atlas: of its deepest layer that has one, of all units or of the first."""
-    for layer in reversed(layers):
-        if paths.layer_cover(layer) in made.files:
+    for layer, _, _, pictured in reversed(index["layers"]):
+        if is_regular(folder / paths.layer_cover(layer)):
             return paths.layer_cover(layer), COVER_ALT.format(layer=layer)
-    first = {
-        path.partition("/")[0]: path
-        for path in sorted(made.files, reverse=True)
-        if paths.is_unit_picture(path)
-    }
-    for layer in reversed(layers):
-        if layer in first:
-            return first[layer], f"Synthetic picture that excites a unit of {layer}"
+        if pictured:
+            unit = Unit(layer, pictured[0][0])
+            return paths.unit_picture(unit), f"Synthetic picture that excites a unit of {layer}"
     return None, ""
 
 

@@ -13,7 +13,6 @@ from atlas import paths
 from atlas.canonical import canonical_json
 from atlas.site import guard, record, wording
 from atlas.site.atlases import AtlasCard, FoundAtlas, atlas_folders, find_atlases
-from atlas.site.budget import Part, parts_of
 from atlas.site.network_pages import LostPage
 from atlas.site.outputs import Output, Pages, static_files
 from atlas.site.parts import Fact, Head, LandingSite, Link, data_attributes, page_settings
@@ -59,15 +58,12 @@ def prepare_landing(site_dir: Path) -> None:
         guard.refuse_foreign(site_dir, ours, recorded, sizes)
 
 
-def write_landing(site_dir: Path, base_url: str = "") -> tuple[Part, ...]:
+def write_landing(site_dir: Path, base_url: str = "") -> None:
     """Bring the landing page up to date with the atlases there are; without any, remove it.
 
     Args:
         site_dir: the folder in which each atlas has a folder.
         base_url: where the site will be, for links in social networks.
-
-    Returns:
-        The parts of the whole site.
 
     Raises:
         SiteError: it cannot be written, is an atlas itself, or has files of someone else.
@@ -77,7 +73,7 @@ def write_landing(site_dir: Path, base_url: str = "") -> tuple[Part, ...]:
         atlases = find_atlases(site_dir)
         if not atlases:
             remove_alone(site_dir)
-            return ()
+            return
         names = " ".join(atlas.card.name for atlas in atlases)
         settings = data_attributes(**page_settings(), atlases=names)
         site = LandingSite(TITLE, f"{base_url.rstrip('/')}/" if base_url else "", settings)
@@ -85,7 +81,6 @@ def write_landing(site_dir: Path, base_url: str = "") -> tuple[Part, ...]:
         digest = _digest(program_digest(templates, STATIC_DIR), repr(atlases))
         plan = partial(_outputs, atlases, Pages(templates, digest))
         update(site_dir, digest, plan, _no_artifacts)
-        return parts_of(_sizes(site_dir, atlases))
 
 
 def remove_whole(site_dir: Path) -> int:
@@ -123,7 +118,12 @@ def _landing_view(atlases: Sequence[FoundAtlas]) -> LandingPage:
     n_units = sum(atlas.card.n_pages for atlas in atlases)
     words = f"{wording.count(len(atlases), 'atlas', 'atlases')}, {wording.count(n_units, 'unit')}"
     return LandingPage(
-        Head(TITLE, f"What each unit wants to see, and the weights it sees with: {words}.", ""),
+        Head(
+            TITLE,
+            f"What each unit wants to see, and the weights it sees with: {words}.",
+            "",
+            "network",
+        ),
         words,
         tuple(_card_view(atlas, atlases) for atlas in atlases),
     )
@@ -177,16 +177,6 @@ def _script(atlases: Sequence[FoundAtlas]) -> bytes:
         for atlas in atlases
     }
     return f"self.atlases = {canonical_json(data)};\n".encode()
-
-
-def _sizes(site_dir: Path, atlases: Sequence[FoundAtlas]) -> dict[str, int]:
-    """Size in bytes of each file of the site, as the records have it."""
-    sizes = {path: made.n_bytes for path, made in record.load(site_dir).files.items()}
-    for atlas in atlases:
-        name = atlas.card.name
-        files = record.load(site_dir / name).files
-        sizes |= {f"{name}/{path}": made.n_bytes for path, made in files.items()}
-    return sizes
 
 
 def _digest(*parts: str) -> str:

@@ -48,7 +48,6 @@ class SiteReport:
     n_unchanged: int
     n_removed: int
     seconds: float
-    whole: tuple[Part, ...] = ()  # of all atlases of a site of several
 
 
 @dataclass(frozen=True)
