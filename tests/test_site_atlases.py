@@ -187,7 +187,7 @@ def test_folders_of_others_and_links_are_no_atlases(tmp_path: Path):
     assert atlas_folders(tmp_path / "site") == (tmp_path / "site" / "one",)
 
 
-@pytest.mark.parametrize("damage", ["[]", "{}", '{"network": 3}', "\0", "", "[" * 5000])
+@pytest.mark.parametrize("damage", ["{}", '{"network": 3}', "", "[" * 5000])
 def test_an_atlas_that_cannot_be_read_has_no_card(tmp_path: Path, damage: str):
     add(tmp_path, "one")
     add(tmp_path, "two")
