@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 import site_factory
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atlas.network.walk import walk
 from atlas.site.branches import Fork, Path, layers_of, path_through
 from atlas.site.drawing import MAX_ALIKE, MAX_WIDTH, Fold, draw, residual
 from atlas.units import Layer
@@ -288,3 +290,45 @@ def test_rows_of_the_same_shape_differ_in_nothing_but_names():
     assert first.shape == draw(residual_blocks(2)).rows[2].shape
     wide = draw(residual_blocks(2, widths=(8, 16))).rows[2]
     assert first.shape != wide.shape
+
+
+# Networks that others made
+
+
+@pytest.mark.parametrize(
+    ("name", "size_px", "expected"),
+    [
+        ("alexnet", 96, "classifier.1 classifier.4 classifier.6"),
+        ("convnext_tiny", 64, "+(, block.0 block.3 block.5)"),
+        ("densenet121", 64, "|(, conv1 conv2)"),
+        ("efficientnet_b0", 64, "+(, block.0.0 block.1.0 x(, block.2.fc1 block.2.fc2) block.3.0)"),
+        (
+            "googlenet",
+            64,
+            "|(branch1.conv, branch2.0.conv branch2.1.conv, branch3.0.conv branch3.1.conv, "
+            "branch4.1.conv)",
+        ),
+        (
+            "inception_v3",
+            96,
+            "|(branch1x1.conv, branch3x3_1.conv |(branch3x3_2a.conv, branch3x3_2b.conv), "
+            "branch3x3dbl_1.conv branch3x3dbl_2.conv |(branch3x3dbl_3a.conv, "
+            "branch3x3dbl_3b.conv), branch_pool.conv)",
+        ),
+        ("mnasnet0_5", 64, "+(, layers.0 layers.3 layers.6)"),
+        ("mobilenet_v2", 64, "+(, conv.0.0 conv.1.0 conv.2)"),
+        ("mobilenet_v3_small", 64, "block.0.0 x(, block.1.fc1 block.1.fc2) block.2.0"),
+        ("regnet_y_400mf", 64, "+(proj.0, f.a.0 f.b.0 x(, f.se.fc1 f.se.fc2) f.c.0)"),
+        ("resnet18", 64, "+(conv1 conv2, downsample.0)"),
+        ("shufflenet_v2_x0_5", 64, "|(branch1.0 branch1.2, branch2.0 branch2.3 branch2.5)"),
+        ("squeezenet1_1", 64, "squeeze |(expand1x1, expand3x3)"),
+    ],
+)
+def test_networks_of_torchvision_are_drawn_as_they_are(name: str, size_px: int, expected: str):
+    unused = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    model = getattr(torchvision.models, name)(weights=None, **unused).eval()
+    layers = walk(model, size_px)
+    rows = draw(layers).rows
+    assert_each_once(layers)
+    assert all(row.path is not None for row in rows)
+    assert expected in {spelled(row.path, f"{row.name}.") for row in rows}

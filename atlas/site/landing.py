@@ -27,7 +27,6 @@ TITLE = "Atlases of convolutional networks"
 class CardView:
     """An atlas on the landing page."""
 
-    name: str
     heading: str
     href: str
     picture: str | None
@@ -115,8 +114,8 @@ def _outputs(atlases: Sequence[FoundAtlas], pages: Pages) -> list[Output]:
 
 
 def _landing_view(atlases: Sequence[FoundAtlas]) -> LandingPage:
-    n_units = sum(atlas.card.n_pages for atlas in atlases)
-    words = f"{wording.count(len(atlases), 'atlas', 'atlases')}, {wording.count(n_units, 'unit')}"
+    n_pages = wording.count(sum(atlas.card.n_pages for atlas in atlases))
+    words = f"{wording.count(len(atlases), 'atlas', 'atlases')}, pages of {n_pages} units"
     return LandingPage(
         Head(
             TITLE,
@@ -133,7 +132,6 @@ def _card_view(atlas: FoundAtlas, atlases: Sequence[FoundAtlas]) -> CardView:
     card = atlas.card
     same = (each for each in atlases if each.architecture == atlas.architecture)
     return CardView(
-        name=card.name,
         heading=card.network,
         href=f"{card.name}/{paths.INDEX}",
         picture=f"{card.name}/{card.picture}" if card.picture else None,
@@ -148,7 +146,7 @@ def _card_view(atlas: FoundAtlas, atlases: Sequence[FoundAtlas]) -> CardView:
 
 
 def _facts(card: AtlasCard) -> Iterator[Fact]:
-    yield Fact("Folder", card.name)
+    yield Fact("Name", card.name)
     yield Fact("Weights", card.weights)
     yield Fact("Units", wording.count(card.n_units))
     if card.n_pages < card.n_units:
