@@ -122,9 +122,10 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     size_px, resize_px = preprocessing.size_px, preprocessing.resize_px
     share = min(1.0, size_px / resize_px)  # part of the short side that is kept
     _draft(image, preprocessing)
+    is_deep = _is_deep_colour(image)
     image.load()
     method = UPRIGHT.get(_orientation(image))
-    upright = _to_rgb(image)
+    upright = _brightened(image) if is_deep else _to_rgb(image)
     if method is not None:
         upright = upright.transpose(method)
     side_px = min(upright.size)
@@ -218,7 +219,8 @@ def _bytes_to_decode(image: Image.Image, preprocessing: Preprocessing, n_file_by
     n_pixels = image.width * image.height
     name, pixel_bytes = image.format, PIXEL_BYTES.get(image.mode, 4)
     while_decoding, afterwards = DECODERS.get(name or "", (0, 0))
-    converted, turned = 0 if _is_plain(image) else 4, 4
+    converted = 0 if _is_plain(image) and not _is_deep_colour(image) else 4
+    turned = 4
     needed = n_pixels * pixel_bytes + n_pixels * max(
         while_decoding, afterwards + converted + turned
     )
@@ -250,6 +252,22 @@ def _tag(image: Image.Image, number: int) -> tuple[int, ...]:
 
 def _is_plain(image: Image.Image) -> bool:
     return image.mode == "RGB" and "transparency" not in image.info
+
+
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Whether an image that is not loaded yet has 16 bits a colour, of which Pillow reads 8."""
+    raw_modes = [str(tile.args) for tile in getattr(image, "tile", ())]
+    return _is_plain(image) and any("RGB;16" in raw_mode for raw_mode in raw_modes)
+
+
+def _brightened(image: Image.Image) -> Image.Image:
+    """An image with 16 bits a colour; one that uses the lower 10, 12 or 14 bits is scaled."""
+    highest = max(index % 256 for index, count in enumerate(image.histogram()) if count)
+    bits = next(bits for bits in DEPTHS if bits > 8 and highest < 2 ** (bits - 8))
+    if bits == 16:
+        return image
+    white = 2 ** (bits - 8) - 1
+    return image.point([min(255, round(level * 255 / white)) for level in range(256)] * 3)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +37,7 @@ from atlas.labels import with_labels
 from atlas.legacy import adopt_old_photographs
 from atlas.likes import KIND_NAME as LIKE
 from atlas.likes import LikeSpec
+from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
 from atlas.plan import (
     Job,
@@ -152,7 +153,10 @@ class Atlas:
         self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
         self._told: set[Damaged] = set()
         self._seconds: dict[str, float] = {}  # for each artifact that was made here, by key
+        self._closing = ExitStack()
+        self._closing.enter_context(sources_forgotten())
         self.cache = Cache(places.cache_dir)
+        self._closing.callback(self.cache.close)
         try:
             self.asked = asked
             self._images = self._find_images()
@@ -162,14 +166,14 @@ class Atlas:
             sha256 = self._images.sha256 if self._images else self._last_images_sha256()
             self.asked = dataclasses.replace(asked, images_sha256=sha256)
         except BaseException:
-            self.cache.close()
+            self._closing.close()
             raise
 
     def __enter__(self) -> Atlas:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cache.close()
+        self._closing.close()
 
     def build(self) -> BuildReport:
         """Render what is missing, then write the site.

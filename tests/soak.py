@@ -5,6 +5,7 @@ Run: python tests/soak.py 50 [a layer, or nothing for the whole preview]
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -16,12 +17,35 @@ from pathlib import Path
 from atlas.asked import AtlasSpec, Selection
 from atlas.pipeline import Atlas, Places
 
+MALLINFO2_FIELDS = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
+
+
+class _Mallinfo2(ctypes.Structure):
+    """What the C library says of its heap. Source: mallinfo(3)."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO2_FIELDS)
+
+
+def heap_bytes() -> int:
+    """Bytes that this process has asked the C library for and not given back (glibc >= 2.33).
+
+    Unlike the memory of the process, it does not depend on how scattered the free parts are.
+    """
+    mallinfo2 = ctypes.CDLL("libc.so.6").mallinfo2
+    mallinfo2.restype = _Mallinfo2
+    info = mallinfo2()
+    return int(info.uordblks + info.hblkhd)
+
 
 def held() -> dict[str, int]:
-    """Memory in use in bytes, open files, threads and Python objects of this process (Linux)."""
+    """Memory in bytes, open files, threads and Python objects of this process (Linux)."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return {
+        "heap_bytes": heap_bytes(),
         "memory_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
         "n_files": len(list(Path("/proc/self/fd").iterdir())),
         "n_threads": len(list(Path("/proc/self/task").iterdir())),

@@ -14,7 +14,8 @@ import atlas
 
 N_BUILDS = int(os.environ.get("ATLAS_TEST_BUILDS", "6"))
 N_FIRST = 3  # builds after which libraries have loaded and kept what they keep
-MAX_OBJECTS = 1000  # more after each build: torch.fx keeps the source of every graph it compiles
+MAX_OBJECTS = 50  # more after each build
+MAX_HEAP_BYTES = 2**16
 MAX_MORE_BYTES = 100 * 2**20  # the C library takes memory in steps of 64 MiB
 
 
@@ -31,4 +32,5 @@ def test_many_builds_in_one_process_hold_no_more_than_the_first():
     assert last["n_threads"] <= first["n_threads"] + 1
     assert last["n_python_threads"] <= first["n_python_threads"]
     assert last["n_objects"] - first["n_objects"] < MAX_OBJECTS * (N_BUILDS - N_FIRST)
+    assert last["heap_bytes"] - first["heap_bytes"] < MAX_HEAP_BYTES * (N_BUILDS - N_FIRST)
     assert last["memory_bytes"] - first["memory_bytes"] < MAX_MORE_BYTES
