@@ -62,7 +62,7 @@ MODEL_TABLE = "\n".join(
 )
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "as_json"}
-IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out"}
+IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for each in MODELS for example in each.examples),
@@ -146,6 +146,13 @@ def out_option_of(folder: Path) -> Callable[..., Any]:
 
 
 out_option = out_option_of(Places.out_dir)
+atlas_option = click.option(
+    "--atlas",
+    "atlas_name",
+    metavar="NAME",
+    callback=lambda _ctx, _option, name: _atlas_name(name),
+    help="One of several atlases in the site: a folder of this name in --out, and a landing page.",
+)
 cache_option = click.option(
     "--cache",
     type=click.Path(path_type=Path),
@@ -269,6 +276,7 @@ def atlas_options(
             help="Kinds that were made but are not to be in the site, to make it smaller.",
         ),
         out_option,
+        atlas_option,
         cache_option,
     ]
 
@@ -294,6 +302,7 @@ def atlas_options(
         base_url: str,
         leave_out: tuple[str, ...],
         out: Path,
+        atlas_name: str | None,
         cache: Path,
         **others: Any,
     ) -> Any:
@@ -319,7 +328,15 @@ def atlas_options(
         )
         _refuse_idle_images(images, spec)
         left_out = _kinds("--leave-out", leave_out)
-        places = Places(out, cache, device, published_at(base_url), left_out, images)
+        places = Places(
+            out / atlas_name if atlas_name else out,
+            cache,
+            device,
+            published_at(base_url),
+            site_dir=out if atlas_name else None,
+            left_out=left_out,
+            images_dir=images,
+        )
         return command(*args, spec=spec, places=places, **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
@@ -349,6 +366,8 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         _refuse_idle(ctx, names, ctx.invoked_subcommand)
         ctx.default_map = {ctx.invoked_subcommand: _given(ctx)}
         return
+    from atlas.site.atlases import parts_of_all
+
     begun = time.perf_counter()
     with Atlas(spec, places) as atlas:
         if dry_run:
@@ -367,11 +386,11 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
         f"{report.n_written:,} written, {report.n_unchanged:,} unchanged, "
         f"{report.n_removed:,} removed.\n"
         f"{_spell_parts(report.parts)}\n"
-        f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve"
+        f"Open {places.front_page}, or run: {PROGRAM} serve"
     )
     for note in built.notes:
         click.echo(note, err=True)
-    _warn(report.parts)
+    _warn(parts_of_all(places.site_dir) if places.site_dir else report.parts)
 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")
@@ -495,14 +514,18 @@ def serve(out: Path, port: int) -> None:
 @main.command(short_help="Remove the site, the cache, or some of what is in it.")
 @click.argument("what", type=click.Choice(["site", "cache", "damaged", "likes"]))
 @out_option
+@atlas_option
 @cache_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
+def clean(what: str, out: Path, atlas_name: str | None, cache: Path, yes: bool) -> None:
     """Remove the built SITE, the CACHE of everything rendered, or what is DAMAGED in it.
 
+    Of several atlases in a site all are removed, or the one that --atlas names.
     LIKES are the images that were looked up; their pages go with the next build. Only files that a
     build made are removed.
     """
+    if atlas_name and what != "site":
+        raise SpecError(f"clean {what} has no use for --atlas; leave it out")
     if what in ("damaged", "likes"):
         with Cache(cache, must_exist=True, alone=True) as open_cache:
             if what == "damaged":
@@ -514,12 +537,10 @@ def clean(what: str, out: Path, cache: Path, yes: bool) -> None:
             open_cache.free_space()
         say(f"{n_removed:,} {noun} removed.")
         return
-    from atlas.site.writer import remove_site
-
-    folder = out if what == "site" else cache
+    folder = cache if what == "cache" else out / atlas_name if atlas_name else out
     if not yes:
         click.confirm(f"Remove the {what} in {folder}?", abort=True)
-    n_files = remove_site(out) if what == "site" else remove_cache(cache)
+    n_files = remove_cache(cache) if what == "cache" else _remove_site(out, atlas_name)
     say(f"{n_files:,} files removed from {folder}.")
 
 
@@ -534,6 +555,7 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
     Ends with 0 if all is well, with 1 if anything is damaged. A build notices damage in the cache
     by itself and makes it anew; pages that were changed by hand are found only here.
     """
+    from atlas.site.atlases import atlas_folders
     from atlas.site.checking import check_site, distrust
 
     n_bad = 0
@@ -543,14 +565,35 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
             n_bad += _show_findings(cache, found)
             if repair:
                 open_cache.set_aside()
-    if out.is_dir():
-        site = check_site(out)
-        n_bad += _show_site_findings(out, site)
+    for folder in (out, *atlas_folders(out)) if out.is_dir() else ():
+        site = check_site(folder)
+        n_bad += _show_site_findings(folder, site)
         if repair and site.changed:
-            distrust(out, site.changed)
+            distrust(folder, site.changed)
     if n_bad and repair:
         say(f"Set aside; the next build with {PROGRAM} makes it anew.")
     ctx.exit(1 if n_bad else 0)
+
+
+def _atlas_name(name: str | None) -> str | None:
+    """The name of an atlas in a site of several, which is that of its folder."""
+    if name is not None and not paths.is_atlas_name(name):
+        raise SpecError(
+            f"{displayable(name)!r} cannot be the name of an atlas's folder; "
+            "use letters, digits, '-', '_' and '.', such as --atlas resnet50-v2"
+        )
+    return name
+
+
+def _remove_site(out: Path, atlas_name: str | None) -> int:
+    """Remove the site, or one of its atlases; returns how many files."""
+    from atlas.site.landing import remove_one, remove_whole, write_landing
+
+    if atlas_name is None:
+        return remove_whole(out)
+    n_files = remove_one(out / atlas_name)
+    write_landing(out)
+    return n_files
 
 
 def _model(model: str | None, flags: Mapping[str, bool]) -> str:

@@ -26,6 +26,7 @@ INDEX, ABOUT, CLASSES, COMPARE, LOST = (
     "404.html",
 )
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
+ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 FAVICON = "favicon.svg"
 COVER = "cover.webp"
@@ -35,7 +36,7 @@ FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
 LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
-    (INDEX, ABOUT, CLASSES, COMPARE, LOST, MANIFEST, SEARCH_INDEX, FAVICON, NO_JEKYLL)
+    (INDEX, ABOUT, CLASSES, COMPARE, LOST, MANIFEST, SEARCH_INDEX, ATLASES, FAVICON, NO_JEKYLL)
 )
 
 MAX_PART = 200  # bytes of one part of a path; file systems take 255, and a prefix may be added
@@ -46,6 +47,7 @@ _IN_ROOT = re.compile(r"[a-z][a-z-]*-\d{2,}\.webp")
 _IN_LAYER = re.compile(
     r"index\.html|units\.json|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
 )
+_ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LIKE = re.compile(r"[a-z0-9-]+\.(html|webp)")
 
 
@@ -60,6 +62,12 @@ def is_safe(path: str) -> bool:
         and len(part.encode("utf-8", "replace")) <= MAX_PART
         for part in path.split("/")
     )
+
+
+def is_atlas_name(name: str) -> bool:
+    """Whether a name can be that of an atlas's folder, in a site of several."""
+    taken = (STATIC_DIR, LIKE_DIR, *ROOT_FILES)
+    return bool(_ATLAS.fullmatch(name)) and is_safe(name) and name.lower() not in taken
 
 
 def are_safe(facts: NetworkFacts) -> bool:
@@ -179,4 +187,5 @@ def part_of(path: str) -> str:
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    return "data" if name.endswith(".json") or name == SEARCH_INDEX else "other"
+    is_data = name.endswith(".json") or name in (SEARCH_INDEX, ATLASES)
+    return "data" if is_data else "other"

@@ -78,8 +78,14 @@ class Places:
     cache_dir: Path = Path(".atlas-cache")
     device: str = "auto"
     base_url: str = ""  # of the published site
+    site_dir: Path | None = None  # of several atlases, each in a folder there; None for only one
     left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
     images_dir: Path | None = None  # photographs
+
+    @property
+    def front_page(self) -> Path:
+        """The page to begin with: that of the atlas, or of several."""
+        return (self.site_dir or self.out_dir) / paths.INDEX
 
 
 @dataclass(frozen=True)
@@ -209,8 +215,11 @@ class Atlas:
         Raises:
             AtlasError: something cannot be made, or the cache does not keep it.
         """
+        from atlas.site.landing import prepare_landing
         from atlas.site.writer import prepare_folder
 
+        if self.places.site_dir:
+            prepare_landing(self.places.site_dir)
         prepare_folder(self.places.out_dir, [layer.name for layer in self.facts.layers])
         return self.fill(plan, self._site_refresher)
 
@@ -392,7 +401,7 @@ class Atlas:
             return self._listed.images() if self._listed else None
         from atlas.images import ImageFolder
 
-        own = (self.places.out_dir, self.places.cache_dir)
+        own = (self.places.site_dir or self.places.out_dir, self.places.cache_dir)
         return ImageFolder.of(self.places.images_dir, self.cache.image_digests, own)
 
     def _photograph_notes(self) -> tuple[str, ...]:
@@ -444,7 +453,7 @@ class Atlas:
 
     def _site_refresher(self) -> AbstractContextManager[object]:
         """A process that writes the site so far; none if the site's source cannot be pickled."""
-        index = self.places.out_dir / paths.INDEX
+        index = self.places.front_page
         work = functools.partial(_write_site_so_far, self._site_source())
         try:
             return Refresher(
@@ -529,6 +538,7 @@ def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
 
 
 def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
+    from atlas.site.landing import write_landing
     from atlas.site.writer import write_site
 
     with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
@@ -539,12 +549,15 @@ def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
 
         with no_garbage_collection():
             contents = _contents(source, cache)
-        return write_site(
-            contents,
-            source.places.out_dir,
-            base_url=source.places.base_url,
-            progress=show,
+        places = source.places
+        if places.site_dir is None:
+            return write_site(contents, places.out_dir, base_url=places.base_url, progress=show)
+        own_url = f"{places.base_url.rstrip('/')}/{places.out_dir.name}" if places.base_url else ""
+        report = write_site(
+            contents, places.out_dir, base_url=own_url, landing="../", progress=show
         )
+        write_landing(places.site_dir, places.base_url)
+        return report
 
 
 def _write_site_so_far(source: SiteSource) -> None:

@@ -116,6 +116,83 @@ def plain_network() -> NetworkFacts:
     )
 
 
+def branched_network() -> NetworkFacts:
+    """Branches of every kind: side by side, gated, nested, dense, folded away, and unknown."""
+
+    def reading(name: str, inputs: str, merge: str = "", **changes: object) -> Layer:
+        names = tuple(inputs.split())
+        return layer(name, 3, 3, **{"inputs": names, "merge": merge, "stage": "28 × 28", **changes})
+
+    layers = [reading("stem.0", "", stage="stem"), reading("stem.1", "stem.0", stage="stem")]
+    fire = {"block": "fire"}
+    layers += [
+        reading("fire.squeeze", "stem.1", **fire),
+        reading("fire.expand1x1", "fire.squeeze", **fire),
+        reading("fire.expand3x3", "fire.squeeze", **fire, kernel=(3, 3)),
+    ]
+    mixed, entry = {"block": "mixed"}, "fire.expand1x1 fire.expand3x3"
+    layers += [
+        reading("mixed.branch1x1.conv", entry, "concat", **mixed),
+        *_chain("mixed.branch7x7double_", entry, 5, **mixed),
+        reading("mixed.branch3x3_1.conv", entry, "concat", **mixed),
+        reading("mixed.branch3x3_2a.conv", "mixed.branch3x3_1.conv", **mixed, kernel=(1, 3)),
+        reading("mixed.branch3x3_2b.conv", "mixed.branch3x3_1.conv", **mixed, kernel=(3, 1)),
+    ]
+    read = "mixed.branch1x1.conv mixed.branch7x7double_5 mixed.branch3x3_2a.conv "
+    read, merge = f"{read}mixed.branch3x3_2b.conv", "concat"
+    for nth in range(9):
+        name, gated = f"gated.{nth}", {"block": f"gated.{nth}", "stage": "gated"}
+        layers += [
+            reading(f"{name}.expand", read, merge, **gated),
+            reading(f"{name}.depth", f"{name}.expand", **gated, kernel=(3, 3)),
+            reading(f"{name}.se.fc1", f"{name}.depth", **gated, output_px=(1, 1)),
+            reading(f"{name}.se.fc2", f"{name}.se.fc1", **gated, output_px=(1, 1)),
+            reading(f"{name}.project", f"{name}.depth", **gated, gates=(f"{name}.se.fc2",)),
+        ]
+        read = f"{read if nth else ''} {name}.project"
+        merge = "sum" if nth else ""
+    hooked = {"stage": "7 × 7", "is_traced": False}
+    layers += [reading(f"hooked.{nth}", "", **hooked) for nth in range(6)]
+    layers += [
+        linear(
+            "classifier.0",
+            6,
+            3,
+            "hidden",
+            writers=("hooked.5",),
+            inputs=("hooked.5",),
+            stage="classifier",
+        ),
+        linear(
+            "classifier.1",
+            len(LABELS),
+            6,
+            "classifier",
+            inputs=("classifier.0",),
+            writers=("classifier.0",),
+            stage="classifier",
+        ),
+    ]
+    return facts_of(layers)
+
+
+def _chain(stem: str, inputs: str, n_layers: int, **changes: object) -> list[Layer]:
+    """Layers one after the other, the first of which reads what is side by side."""
+    read = [tuple(inputs.split()), *((f"{stem}{nth}",) for nth in range(1, n_layers))]
+    return [
+        layer(
+            f"{stem}{nth}",
+            3,
+            3,
+            inputs=names,
+            merge="concat" if len(names) > 1 else "",
+            kernel=(1, 7),
+            **{"stage": "28 × 28", **changes},
+        )
+        for nth, names in enumerate(read, 1)
+    ]
+
+
 def linear(name: str, n_units: int, in_channels: int, kind: str, **changes: object) -> Layer:
     """A linear layer, hidden or of the classes."""
     map_facts = {"output_px": (1, 1), "receptive_field_px": 483, "batch_norm": None}

@@ -13,7 +13,7 @@ from site_factory import EVIL
 from site_reader import Page, read_pages, resolve
 
 from atlas import paths
-from atlas.site.network_pages import blocks_of
+from atlas.site.drawing import draw, residual
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
 
@@ -263,10 +263,10 @@ def test_the_skip_path_is_told_by_the_wiring_whatever_runs_first() -> None:
     shortcut = layers[names.index("downsample.0")]
     others = [layer for layer in layers if layer is not shortcut]
     first = site_factory.numbered([others[0], shortcut, *others[1:]])
-    (block,) = dict(blocks_of(first))["layer1"]
+    block = residual(draw(first).rows[1])
+    assert block
     assert [layer.name for layer in block.stream] == ["layer1.0.downsample.0"]
     assert [layer.name[-5:] for layer in block.branch] == ["conv1", "conv2", "conv3"]
-    assert block.skips
 
 
 def test_a_unit_page_is_small(site: Path) -> None:

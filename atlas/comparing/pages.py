@@ -59,8 +59,10 @@ def write(ranking: Ranking, a: Atlas, b: Atlas, out_dir: Path) -> SiteReport:
     compared = Compared(ranking, a.contents(), b.contents())
     for change in ranking.layers:
         guard.refuse_unsafe([paths.layer_page(change.layer.name)])
-    templates = Templates(TEMPLATES_DIR, STATIC_DIR, compared.a, site_of(compared.a))
-    program = program_digest(templates, STATIC_DIR, compared.a)
+    a_contents = compared.a
+    site, kinds = site_of(a_contents), a_contents.kinds
+    templates = Templates(TEMPLATES_DIR, STATIC_DIR, site, kinds, a_contents.family_glossary)
+    program = program_digest(templates, STATIC_DIR, kinds)
     inputs = hashlib.blake2b(f"{program}{_shown(compared)}".encode()).hexdigest()
     plan = partial(plan_outputs, compared, Pages(templates, inputs))
     with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:

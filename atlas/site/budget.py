@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,18 @@ def parts_of(sizes: Mapping[str, int]) -> tuple[Part, ...]:
         by_part.setdefault(paths.part_of(path), []).append(n_bytes)
     parts = (Part(name, len(each), sum(each)) for name, each in by_part.items())
     return tuple(sorted(parts, key=lambda part: -part.n_bytes))
+
+
+def parts_together(*sites: Sequence[Part]) -> tuple[Part, ...]:
+    """The parts of several sites that are published together, largest first."""
+    by_name: dict[str, list[Part]] = {}
+    for part in itertools.chain(*sites):
+        by_name.setdefault(part.name, []).append(part)
+    together = (
+        Part(name, sum(each.n_files for each in same), sum(each.n_bytes for each in same))
+        for name, same in by_name.items()
+    )
+    return tuple(sorted(together, key=lambda part: -part.n_bytes))
 
 
 def warnings(parts: Sequence[Part], kinds: Sequence[Kind[Any]] = KINDS) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from atlas.site.sprites import THUMB_PX, THUMBS
 from atlas.units import Layer, Unit
 
 SCHEMA_VERSION = 3
+INDEX_VARIABLE = b"self.atlasIndex = "  # of the search index, which is a script
 
 
 def manifest(contents: Contents) -> bytes:
@@ -74,7 +75,7 @@ def search_index(contents: Contents) -> bytes:
         "classifier": classifier.name if classifier else None,
         "labels": contents.facts.labels if classifier else (),
     }
-    return b"self.atlasIndex = " + _json(index).rstrip() + b";\n"
+    return INDEX_VARIABLE + _json(index).rstrip() + b";\n"
 
 
 def _indexed(contents: Contents, layer: Layer) -> list[Any]:

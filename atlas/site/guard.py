@@ -9,6 +9,7 @@ from pathlib import Path
 from atlas import paths
 from atlas.console import say_above
 from atlas.errors import SiteError
+from atlas.files import is_regular
 from atlas.locks import BusyError, Lock, patient_lock
 from atlas.site import record
 from atlas.site.record import Record
@@ -31,6 +32,42 @@ def refuse_unsafe(asked: Iterable[str]) -> None:
                 f"the name {displayable(path)} cannot be a file of a site; a cache with such names "
                 "was not made by this program: give another folder with --cache"
             )
+
+
+def is_of_several(site_dir: Path) -> bool:
+    """Whether a folder is a site of several atlases."""
+    return _has_made(site_dir, paths.ATLASES)
+
+
+def _has_made(out_dir: Path, path: str) -> bool:
+    """Whether a build has made a file; the record, which can be large, is read if it is there."""
+    return is_regular(out_dir / path) and path in record.load(out_dir).files
+
+
+def refuse_several(out_dir: Path) -> None:
+    """Refuse to write an atlas where a site of several is.
+
+    Raises:
+        SiteError: it is one.
+    """
+    if is_of_several(out_dir):
+        raise SiteError(
+            f"{out_dir} holds several atlases; name the one that you mean with --atlas, "
+            "or give another folder with --out"
+        )
+
+
+def refuse_single(site_dir: Path) -> None:
+    """Refuse to make a site of several atlases where a single one is.
+
+    Raises:
+        SiteError: it is one.
+    """
+    if _has_made(site_dir, paths.MANIFEST):
+        raise SiteError(
+            f"{site_dir} is an atlas itself, so --atlas cannot put others beside it; give another "
+            "folder with --out, or remove that one with: clean site"
+        )
 
 
 def refuse_links(out_dir: Path, folders: Iterable[str]) -> None:

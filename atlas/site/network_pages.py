@@ -14,6 +14,7 @@ from atlas.likes.view import like_links
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.site import wording
 from atlas.site.contents import Contents
+from atlas.site.drawing_view import Covers, DrawingView, drawing_view
 from atlas.site.layer_pages import cover_units
 from atlas.site.parts import (
     Card,
@@ -21,7 +22,6 @@ from atlas.site.parts import (
     Fact,
     Head,
     Link,
-    counted_units,
     picture_alt,
     unit_link,
 )
@@ -30,45 +30,6 @@ from atlas.units import N_REFERENCE_IMAGES, Layer, Preprocessing, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 PICTURES_PER_MOSAIC = 4
-
-
-@dataclass(frozen=True)
-class Block:
-    """Layers between two sums of the residual stream, or a layer outside any block."""
-
-    name: str | None
-    branch: tuple[Layer, ...]  # a chain in which each layer reads the one before
-    stream: tuple[Layer, ...]  # layers on the skip path; outside a block, the layer itself
-    skips: bool  # whether the branch is added to the block's input or its projection
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A convolution in the drawing."""
-
-    name: str  # short: without its block's name
-    href: str
-    size: str
-    covers: tuple[Cell, ...]  # the layer's cover, or a few of its units
-
-
-@dataclass(frozen=True)
-class BlockView:
-    """A block in the drawing."""
-
-    name: str | None
-    style: str  # class of the style sheet: "plain", "identity", "projection", "chain"
-    branch: tuple[Tile, ...]
-    stream: tuple[Tile, ...]
-
-
-@dataclass(frozen=True)
-class StageView:
-    """A stage in the drawing."""
-
-    name: str
-    words: str
-    blocks: tuple[BlockView, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +48,7 @@ class IndexPage:
     counts: tuple[Fact, ...]
     progress: str | None  # what is rendered so far, in a sentence; None if the atlas is complete
     frontispiece: Frontispiece | None
-    stages: tuple[StageView, ...]
+    drawing: DrawingView
     made: tuple[Fact, ...]
     likes: tuple[Link, ...]  # images that were looked up
 
@@ -154,37 +115,8 @@ class LostPage:
     """View of `404.html`."""
 
     head: Head
-
-
-def blocks_of(layers: Sequence[Layer]) -> tuple[tuple[str, tuple[Block, ...]], ...]:
-    """The network's stages, each with its blocks, derived from the layers alone."""
-    stages = []
-    for stage, members in itertools.groupby(layers, key=lambda layer: layer.stage):
-        blocks: list[Block] = []
-        for block, inside in itertools.groupby(members, key=lambda layer: layer.block):
-            if block is None:
-                blocks += (Block(None, (), (layer,), skips=False) for layer in inside)
-            else:
-                blocks.append(_block(block, tuple(inside), layers))
-        stages.append((stage, tuple(blocks)))
-    return tuple(stages)
-
-
-def _block(name: str, inside: tuple[Layer, ...], layers: Sequence[Layer]) -> Block:
-    """A block: its longest chain of layers is the branch, its other layers are on the skip path."""
-    branch = max((_chain(first, inside) for first in inside), key=len)
-    stream = tuple(layer for layer in inside if layer not in branch)
-    readers = [layer for layer in layers if branch[-1].name in layer.writers]
-    summed = not readers or any(len(reader.writers) > 1 for reader in readers)
-    return Block(name, branch, stream, skips=bool(stream) or summed)
-
-
-def _chain(first: Layer, inside: Sequence[Layer]) -> tuple[Layer, ...]:
-    """`first` and the layers after it, each of which reads only the one before."""
-    chain = [first]
-    while readers := [layer for layer in inside if layer.reads == chain[-1].name]:
-        chain.append(readers[0])
-    return tuple(chain)
+    words: str
+    marker: str  # name of a file that only the root has, by which the script finds it
 
 
 def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
@@ -220,10 +152,7 @@ def index_view(contents: Contents) -> IndexPage:
         counts=_counts(contents),
         progress=_progress(contents),
         frontispiece=frontispiece,
-        stages=tuple(
-            StageView(stage, _stage_words(blocks), tuple(_block_view(b, covers) for b in blocks))
-            for stage, blocks in blocks_of(facts.layers)
-        ),
+        drawing=drawing_view(facts.layers, covers),
         made=(
             Fact("Network", facts.name),
             Fact("Weights", facts.weights),
@@ -236,7 +165,7 @@ def index_view(contents: Contents) -> IndexPage:
     )
 
 
-def _covers(contents: Contents) -> dict[str, tuple[Cell, ...]]:
+def _covers(contents: Contents) -> Covers:
     cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
     for position, unit in cover_picks(contents):
         alt = contents.cover_kind.layer_alt.format(layer=unit.layer) if contents.cover_kind else ""
@@ -329,46 +258,6 @@ def _rank_key(contents: Contents, unit: Unit) -> tuple[float, float, int]:
     record = contents.excitatory(unit)
     p, peak = (record.p, record.highest) if record else (None, None)
     return p or 0.0, peak or 0.0, -unit.index
-
-
-def _stage_words(blocks: Sequence[Block]) -> str:
-    layers = [layer for block in blocks for layer in (*block.branch, *block.stream)]
-    n_blocks = sum(block.name is not None for block in blocks)
-    n_units = sum(layer.n_units for layer in layers)
-    if all(layer.is_classifier for layer in layers):
-        return counted_units(layers[0], n_units)
-    parts = [wording.count(n_blocks, "block")] if n_blocks else []
-    for kind, words in VOCABULARIES.items():
-        if n_layers := sum(layer.kind == kind for layer in layers):
-            parts.append(wording.count(n_layers, words.layer, words.layers))
-    parts.append(wording.count(n_units, "unit"))
-    if layers[-1].has_maps:
-        parts.append(f"{wording.pair(layers[-1].output_px)} positions")
-    return ", ".join(parts)
-
-
-def _block_view(block: Block, covers: dict[str, tuple[Cell, ...]]) -> BlockView:
-    style = "plain"
-    if block.name is not None:
-        style = "chain" if not block.skips else "projection" if block.stream else "identity"
-    return BlockView(
-        name=block.name,
-        style=style,
-        branch=tuple(_tile(layer, covers) for layer in block.branch),
-        stream=tuple(_tile(layer, covers) for layer in block.stream),
-    )
-
-
-def _tile(layer: Layer, covers: dict[str, tuple[Cell, ...]]) -> Tile:
-    short = layer.name.removeprefix(f"{layer.block}.") if layer.block else layer.name
-    units = wording.count(layer.n_units)
-    kernel = "×".join(str(side) for side in layer.kernel)  # without the spaces of running text
-    return Tile(
-        name=short,
-        href=paths.layer_page(layer.name),
-        size=words_of(layer).size.format(count=units, kernel=kernel),
-        covers=covers[layer.name],
-    )
 
 
 def classes_view(contents: Contents) -> ClassesPage:
@@ -508,5 +397,7 @@ def lost_view(contents: Contents) -> LostPage:
             title=f"Not found · Atlas of {contents.facts.name}",
             description="There is no such page in this atlas.",
             root="",
-        )
+        ),
+        words="This atlas has no page at this address; perhaps the unit is not rendered yet.",
+        marker=paths.MANIFEST,
     )

@@ -23,6 +23,7 @@ from atlas.vocabulary import words_of
 class Site(NamedTuple):
     """What every page shows about the network; templates read it as `site`."""
 
+    title: str
     network: str
     weights: str
     sha256: str
@@ -33,6 +34,19 @@ class Site(NamedTuple):
     base_url: str  # of the published site, with a final slash; empty if unknown
     path_settings: Markup  # how pages and pictures are called, as data attributes for the scripts
     sheet_settings: Markup  # how sprite sheets are called
+    landing: str = ""  # path from the atlas's root to the landing page, in a site of several
+    has_about: bool = True
+
+
+class LandingSite(NamedTuple):
+    """What the pages of a site of several atlases show besides them; read as `site` as well."""
+
+    title: str
+    base_url: str  # of the published site, with a final slash; empty if unknown
+    path_settings: Markup  # as in `Site`, and the folders of the atlases
+    classifier: str | None = None
+    landing: str = ""
+    has_about: bool = False
 
 
 class Card(NamedTuple):
@@ -106,11 +120,12 @@ class Partner(NamedTuple):
     strength: str
 
 
-def site_of(contents: Contents, base_url: str = "") -> Site:
+def site_of(contents: Contents, base_url: str = "", landing: str = "") -> Site:
     """What every page shows about the network."""
     facts = contents.facts
     classifier = facts.classifier
     return Site(
+        title=f"Atlas of {facts.name}",
         network=facts.name,
         weights=facts.weights,
         sha256=facts.sha256[:12],
@@ -119,19 +134,25 @@ def site_of(contents: Contents, base_url: str = "") -> Site:
         classifier=paths.layer_page(classifier.name) if classifier else None,
         has_labels=bool(facts.labels),
         base_url=f"{base_url.rstrip('/')}/" if base_url else "",
-        path_settings=_data_attributes(
-            layer=paths.LAYER_PAGE,
-            page=paths.UNIT_PAGE,
-            picture=paths.UNIT_PICTURE,
-            digits=paths.UNIT_DIGITS,
-            compare=paths.COMPARE,
-            index=paths.SEARCH_INDEX,
-        ),
-        sheet_settings=_data_attributes(sheet=paths.SHEET, digits=paths.SHEET_DIGITS),
+        path_settings=data_attributes(**page_settings()),
+        sheet_settings=data_attributes(sheet=paths.SHEET, digits=paths.SHEET_DIGITS),
+        landing=landing,
     )
 
 
-def _data_attributes(**settings: str | int) -> Markup:
+def page_settings() -> dict[str, str | int]:
+    """How pages and pictures are called."""
+    return {
+        "layer": paths.LAYER_PAGE,
+        "page": paths.UNIT_PAGE,
+        "picture": paths.UNIT_PICTURE,
+        "digits": paths.UNIT_DIGITS,
+        "compare": paths.COMPARE,
+        "index": paths.SEARCH_INDEX,
+    }
+
+
+def data_attributes(**settings: str | int) -> Markup:
     """`data-layer="..." data-page="..."`, escaped."""
     return Markup(" ").join(
         Markup('data-{}="{}"').format(name, setting) for name, setting in settings.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import jinja2
 from markupsafe import Markup
 
 from atlas import paths
-from atlas.site.contents import Contents
-from atlas.site.parts import Site
+from atlas.kinds.kind import Kind
+from atlas.site.parts import LandingSite, Site
 
 
 class Templates:
@@ -23,15 +23,22 @@ class Templates:
     `digest` changes with any template, and with anything that every page shows.
     """
 
-    def __init__(self, folder: Path, static_dir: Path, contents: Contents, site: Site) -> None:
-        kinds: Mapping[str, jinja2.BaseLoader] = {
-            kind.name: jinja2.FileSystemLoader(kind.folder) for kind in contents.kinds
+    def __init__(
+        self,
+        folder: Path,
+        static_dir: Path,
+        site: Site | LandingSite,
+        kinds: Iterable[Kind[Any]] = (),
+        family_glossary: str = "",
+    ) -> None:
+        sections: Mapping[str, jinja2.BaseLoader] = {
+            kind.name: jinja2.FileSystemLoader(kind.folder) for kind in kinds
         }
-        family = {paths.FAMILY_GLOSSARY: contents.family_glossary}
+        family = {paths.FAMILY_GLOSSARY: family_glossary}
         loader = jinja2.ChoiceLoader(
             [
                 jinja2.FileSystemLoader(folder),
-                jinja2.PrefixLoader(kinds),
+                jinja2.PrefixLoader(sections),
                 jinja2.DictLoader(family),
             ]
         )
@@ -45,8 +52,9 @@ class Templates:
             lstrip_blocks=True,
         )
         inlined = {name: _Inlined(static_dir / name) for name in ("js/lost.js", "css/lost.css")}
-        sections = _SectionMacros(self._environment)
-        self._environment.globals.update(site=site, paths=paths, inlined=inlined, sections=sections)
+        self._environment.globals.update(
+            site=site, paths=paths, inlined=inlined, sections=_SectionMacros(self._environment)
+        )
         names = (name for name in loader.list_templates() if name.endswith(".html"))
         sources = [loader.get_source(self._environment, name)[0] for name in names]
         parts = [*sources, repr(site), *(part.source for part in inlined.values())]

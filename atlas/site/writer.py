@@ -12,14 +12,17 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from atlas import paths
 from atlas.errors import SiteError, remedy_for
 from atlas.heap import no_garbage_collection
+from atlas.kinds.kind import Kind
 from atlas.paths import INDEX
 from atlas.site import guard, record
 from atlas.site.budget import Part, parts_of
@@ -58,6 +61,14 @@ class Changes:
     forgotten: bool  # the record names files that are gone
 
 
+class Updated(NamedTuple):
+    """What `update` did."""
+
+    made: Mapping[str, Made]
+    n_written: int
+    n_removed: int
+
+
 def quiet(done: int, total: int) -> None:
     """Show no progress."""
 
@@ -67,6 +78,7 @@ def write_site(
     out_dir: Path,
     *,
     base_url: str = "",
+    landing: str = "",
     progress: ShowProgress = quiet,
     templates_dir: Path = TEMPLATES_DIR,
     static_dir: Path = STATIC_DIR,
@@ -79,6 +91,7 @@ def write_site(
         contents: what to show.
         out_dir: made if missing.
         base_url: where the site will be, for links in social networks; nothing else needs it.
+        landing: path from the atlas to the landing page, if it is one of several in a site.
         progress: told the number of files done and in all, from this thread.
         templates_dir: the pages' templates.
         static_dir: style sheet, scripts and favicon.
@@ -89,8 +102,9 @@ def write_site(
         DamagedError: an artifact is damaged; it can be made again.
     """
     guard.refuse_unsafe(paths.layer_page(layer.name) for layer in contents.facts.layers)
-    templates = Templates(templates_dir, static_dir, contents, site_of(contents, base_url))
-    program = program_digest(templates, static_dir, contents)
+    site = site_of(contents, base_url, landing)
+    templates = Templates(templates_dir, static_dir, site, contents.kinds, contents.family_glossary)
+    program = program_digest(templates, static_dir, contents.kinds)
     inputs = hashlib.blake2b((contents.digest + program).encode()).hexdigest()
     plan = partial(plan_outputs, contents, templates, static_dir, program)
     return write_outputs(out_dir, inputs, plan, contents.read, progress)
@@ -116,25 +130,9 @@ def write_outputs(
         SiteError, DamagedError: as for `write_site`.
     """
     started = time.perf_counter()
-    try:
-        _prepare(out_dir)
-        with guard.site_lock(out_dir):
-            recorded = record.load(out_dir)
-            sizes = record.sizes(out_dir, {INDEX, *recorded.files})
-            if recorded.inputs == inputs and _all_there(recorded, sizes):
-                made, n_written, n_removed = recorded.files, 0, 0
-            else:
-                with no_garbage_collection():
-                    outputs = plan()
-                    sizes |= record.sizes(out_dir, (output.path for output in outputs))
-                    unsure = _refuse(out_dir, outputs, recorded, sizes)
-                    changes = decide(outputs, recorded.files, sizes)
-                    maker = Maker(out_dir, sizes, read, unsure)
-                    made, n_written = _apply(changes, inputs, maker, unsure, progress)
-                n_removed = len(changes.removed)
-            _remove_parts(out_dir, sizes)
-    except OSError as error:
-        raise _explain(out_dir, error) from error
+    with alone(out_dir):
+        guard.refuse_several(out_dir)
+        made, n_written, n_removed = update(out_dir, inputs, plan, read, progress)
     return SiteReport(
         n_pages=sum(path.endswith(".html") for path in made),
         n_files=len(made),
@@ -145,6 +143,57 @@ def write_outputs(
         n_removed=n_removed,
         seconds=time.perf_counter() - started,
     )
+
+
+@contextmanager
+def alone(out_dir: Path) -> Iterator[None]:
+    """The site's folder for one's own, made if missing.
+
+    Raises:
+        SiteError: it cannot be written, or what is done meanwhile cannot.
+    """
+    try:
+        _prepare(out_dir)
+        with guard.site_lock(out_dir):
+            yield
+    except OSError as error:
+        raise _explain(out_dir, error) from error
+
+
+def update(
+    out_dir: Path,
+    inputs: str,
+    plan: Callable[[], Sequence[Output]],
+    read: Callable[[str], bytes],
+    progress: ShowProgress = quiet,
+) -> Updated:
+    """Write what is planned into a folder that one has for one's own, as far as it changed.
+
+    Args:
+        out_dir: the folder.
+        inputs: a digest of all that is planned; nothing is, where it is as recorded.
+        plan: gives the files that are to be there.
+        read: an artifact's bytes.
+        progress: as in `write_site`.
+
+    Raises:
+        SiteError: files of someone else would be overwritten, or a picture cannot be read.
+    """
+    recorded = record.load(out_dir)
+    sizes = record.sizes(out_dir, {INDEX, *recorded.files})
+    if recorded.inputs == inputs and _all_there(recorded, sizes):
+        updated = Updated(recorded.files, 0, 0)
+    else:
+        with no_garbage_collection():
+            outputs = plan()
+            sizes |= record.sizes(out_dir, (output.path for output in outputs))
+            unsure = _refuse(out_dir, outputs, recorded, sizes)
+            changes = decide(outputs, recorded.files, sizes)
+            maker = Maker(out_dir, sizes, read, unsure)
+            made, n_written = _apply(changes, inputs, maker, unsure, progress)
+        updated = Updated(made, n_written, len(changes.removed))
+    _remove_parts(out_dir, sizes)
+    return updated
 
 
 def prepare_folder(out_dir: Path, layers: Iterable[str] = ()) -> None:
@@ -161,6 +210,7 @@ def prepare_folder(out_dir: Path, layers: Iterable[str] = ()) -> None:
         _prepare(out_dir)
         pages = [paths.layer_page(layer) for layer in layers]
         guard.refuse_unsafe(pages)
+        guard.refuse_several(out_dir)
         guard.refuse_links(out_dir, layers)
         sizes = record.sizes(out_dir, [INDEX, *pages])
         ours = [path for path in sizes if paths.is_ours(path)]
@@ -180,13 +230,22 @@ def remove_site(out_dir: Path) -> int:
         return 0
     try:
         with guard.site_lock_at_once(out_dir):
-            made = record.load(out_dir).files
-            sizes = record.sizes(out_dir, made)
-            there = [path for path in made if sizes.get(path, -1) >= 0]
-            _remove(out_dir, there)
-            (out_dir / record.FILE_NAME).unlink(missing_ok=True)
+            return remove_alone(out_dir)
     except OSError as error:
         raise _explain(out_dir, error) from error
+
+
+def remove_alone(out_dir: Path) -> int:
+    """The same in a folder that one has for one's own.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    made = record.load(out_dir).files
+    sizes = record.sizes(out_dir, made)
+    there = [path for path in made if sizes.get(path, -1) >= 0]
+    _remove(out_dir, there)
+    (out_dir / record.FILE_NAME).unlink(missing_ok=True)
     return len(there)
 
 
@@ -213,10 +272,10 @@ def decide(
     )
 
 
-def program_digest(templates: Templates, static_dir: Path, contents: Contents) -> str:
+def program_digest(templates: Templates, static_dir: Path, kinds: Iterable[Kind[Any]] = ()) -> str:
     """The digest of all that makes a site from its contents, kinds from outside included."""
     state = hashlib.blake2b(templates.digest.encode())
-    outside = {kind.folder for kind in contents.kinds if PACKAGE_DIR not in kind.folder.parents}
+    outside = {kind.folder for kind in kinds if PACKAGE_DIR not in kind.folder.parents}
     parts = [(static_dir, "*"), (PACKAGE_DIR, "*.py"), (PACKAGE_DIR, "*.html")]
     for folder, pattern in (*parts, *((folder, "*.py") for folder in sorted(outside))):
         for path in sorted(folder.rglob(pattern)):

@@ -96,21 +96,34 @@ addEventListener("beforeprint", () => {
 /* Search ------------------------------------------------------------------------------------ */
 
 const MAX_HITS = 12;
+// The folders that are searched: this atlas, or on the landing page each of several.
+const folders = pathSettings.atlases?.split(" ").map((name) => `${name}/`) ?? [""];
 let loading = null;
 
-// The index is loaded as a script, because pages opened from disk may not fetch files.
-function loadIndex() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = element("script", { src: new URL(pathSettings.index, root).href });
-    script.onload = () => resolve(self.atlasIndex);
+// An index is loaded as a script, because pages opened from disk may not fetch files.
+function loadIndex(folder) {
+  return new Promise((resolve, reject) => {
+    const script = element("script", { src: new URL(folder + pathSettings.index, root).href });
+    script.onload = () => resolve({ folder, ...self.atlasIndex });
     script.onerror = reject;
     document.head.append(script);
   });
-  return loading;
 }
 
+async function loadInTurn() {
+  const indices = [];
+  for (const folder of folders) indices.push(await loadIndex(folder)); // all set the same variable
+  return indices;
+}
+
+const loadIndices = () => (loading ??= loadInTurn());
+
 const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
-const unitHit = (layer, index, text) => ({ text, note: `${layer}:${index}`, path: pathOf(pathSettings.page, layer, index) });
+const unitHit = (folder, layer, index, text) => ({
+  text,
+  note: `${folder}${layer}:${index}`,
+  path: folder + pathOf(pathSettings.page, layer, index),
+});
 
 function findClasses(index, words) {
   const layer = index.layers.find(([name]) => name === index.classifier);
@@ -121,7 +134,7 @@ function findClasses(index, words) {
     const folded = label.toLowerCase();
     if (!isIn(runs, number) || !words.every((word) => folded.includes(word))) return;
     const rank = folded.startsWith(words[0]) ? 0 : folded.includes(` ${words[0]}`) ? 1 : 2;
-    hits.push({ ...unitHit(name, number, label), rank });
+    hits.push({ ...unitHit(index.folder, name, number, label), rank });
   });
   return hits.sort((a, b) => a.rank - b.rank);
 }
@@ -133,16 +146,25 @@ function findLayers(index, words) {
   const names = number === null ? words : words.slice(0, -1);
   for (const [name, size, runs] of index.layers) {
     if (!names.every((word) => name.toLowerCase().includes(word))) continue;
-    if (number === null) hits.push({ text: name, note: `${size} units`, path: pathOf(pathSettings.layer, name) });
-    else if (isIn(runs, number)) hits.push(unitHit(name, number, `Unit ${number}`));
+    if (number === null) {
+      const note = index.folder ? `${index.folder} ${size} units` : `${size} units`;
+      hits.push({ text: name, note, path: index.folder + pathOf(pathSettings.layer, name) });
+    } else if (isIn(runs, number)) hits.push(unitHit(index.folder, name, number, `Unit ${number}`));
   }
   return hits;
 }
 
-function find(index, query) {
+function find(indices, query) {
   const words = query.toLowerCase().split(/[\s:]+/).filter(Boolean);
   if (!words.length) return [];
-  return [...findLayers(index, words), ...findClasses(index, words)].slice(0, MAX_HITS);
+  const hits = indices.map((index) => [...findLayers(index, words), ...findClasses(index, words)]);
+  return inTurn(hits).slice(0, MAX_HITS);
+}
+
+/* The first of each list, then the second of each, and so on. */
+function inTurn(lists) {
+  const longest = Math.max(...lists.map((list) => list.length));
+  return Array.from({ length: longest }, (_, nth) => lists.flatMap((list) => list.slice(nth, nth + 1))).flat();
 }
 
 function addSearch() {
@@ -166,7 +188,7 @@ function addSearch() {
       status.textContent = "";
       return close();
     }
-    const matches = find(await loadIndex(), query);
+    const matches = find(await loadIndices(), query);
     if (query !== input.value.trim()) return undefined; // the query has changed meanwhile
     const items = matches.map(({ text, note, path }) =>
       element("li", {}, element("a", { href: new URL(path, root).href }, element("span", { textContent: text }), " ", element("i", { textContent: note }))),

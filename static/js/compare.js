@@ -118,7 +118,7 @@ async function showCompared() {
   const list = document.querySelector(".compared");
   const asked = decodeURIComponent(location.hash.slice(1)) || collected().map(({ id }) => id).join(",");
   const ids = asked.split(",").filter(isUnit);
-  const index = await loadIndex();
+  const [index] = await loadIndices();
   const figures = ids.map((id) => {
     const { page } = unitPaths(id);
     const [name, number] = id.split(":");
