@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from atlas.network.operators import (
     argument,
@@ -117,7 +118,9 @@ def cut(maps: Tensor, n: int) -> Tensor:
 
 def _slides_evenly(module: nn.Module) -> bool:
     """Whether a module slides a window over maps with the same padding at all sides."""
-    if operator_of_module(module).role not in ("conv", "max pool", "average pool"):
+    role = operator_of_module(module).role
+    # Modules whose weights are parametrised cannot be copied without their weights.
+    if role not in ("conv", "max pool", "average pool") or is_parametrized(module):
         return False
     window = cast(nn.Conv2d, module)
     # With `ceil_mode`, the last window may reach over the border of a map.
