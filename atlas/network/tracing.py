@@ -253,13 +253,15 @@ class _Constants:
     def __init__(self, traced: fx.GraphModule) -> None:
         self.traced = traced
         self._values: dict[fx.Node, Any] = {}
+        self._nodes: set[fx.Node] = set()
+        for node in traced.graph.nodes:
+            inputs = node.all_input_nodes
+            if node.op == "get_attr" or (inputs and self._nodes.issuperset(inputs)):
+                self._nodes.add(node)
 
     def has(self, value: Any) -> bool:
         """Whether an argument of a node is constant."""
-        if not isinstance(value, fx.Node):
-            return True
-        inputs = value.all_input_nodes
-        return value.op == "get_attr" or (bool(inputs) and all(map(self.has, inputs)))
+        return not isinstance(value, fx.Node) or value in self._nodes
 
     @torch.no_grad()
     def value(self, node: Any) -> Any:
