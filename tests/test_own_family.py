@@ -114,15 +114,20 @@ def test_stages_and_words_are_the_familys(built):
     assert "a list of shapes" in about
 
 
-def test_what_a_concatenation_hides_is_not_told(built):
-    """`squeeze` reads two layers side by side: no circuit names either of them for a channel."""
+def test_circuits_name_the_layers_that_a_concatenation_joins(built):
+    """`squeeze` reads channels 0 to 3 of one branch and, beside them, 0 to 3 of the other."""
     facts, site = built
     layer = facts.layer("squeeze")
     assert layer.writers == layer.inputs == ("fork.short", "fork.long.2")
     assert layer.merge == "concat"
     assert "2 layers, joined channel by channel" in (site / "squeeze" / "index.html").read_text()
-    units = json.loads((site / "squeeze" / "units.json").read_text())["units"]
-    assert all("excited_by" not in unit["numbers"].get("circuit", {}) for unit in units)
+    data = json.loads((site / "squeeze" / "units.json").read_text())
+    branches = [facts.layer(name).index for name in layer.writers]
+    expected = [[branch, channel] for branch in branches for channel in range(4)]
+    assert data["axes"]["circuit"]["input_units"] == expected
+    for unit in data["units"][:3]:
+        partners = unit["numbers"]["circuit"]["excited_by"]
+        assert partners and all([branch, channel] in expected for branch, channel, _ in partners)
 
 
 def test_a_family_may_have_no_classifier(tmp_path):
