@@ -18,7 +18,7 @@ from atlas.errors import SpecError
 from atlas.kinds import KINDS, find_kinds
 from atlas.kinds.kind import Kind, Source, WholeLayer
 from atlas.selection import select_units
-from atlas.units import Layer, NetworkFacts, Unit
+from atlas.units import SIGMAS_VERSION, Layer, NetworkFacts, Unit
 
 # Drawing, jittering and measuring a picture costs about this much in addition to the network.
 OVERHEAD_MACS = 150_000_000
@@ -226,7 +226,7 @@ class _Planner:
             kind,
             spec,
             units,
-            artifact_keys(self._facts.sha256, units, kind.name, spec, keys),
+            artifact_keys(self._facts.sha256, units, kind.name, spec, (*keys, *_scale_of(layer))),
             kind.steps_of(spec, self._facts),
             keys,
             self._slots(kind, layer, units) if any(map(self._can_grow, sources)) else (),
@@ -256,6 +256,7 @@ class _Planner:
         """Addresses that depend on the recipes of all sources, but not on how many there are."""
         spec = kind.spec(self._asked, layer, self._facts)
         recipes = tuple(self._recipes_of_sources(kind, layer))
+        recipes += _scale_of(layer)
         return artifact_keys(self._facts.sha256, units, kind.name, spec, recipes)
 
     def _recipes_of_sources(self, kind: Kind[Any], layer: Layer) -> Iterator[str]:
@@ -271,6 +272,12 @@ class _Planner:
             (key,) = artifact_keys(self._facts.sha256, (layer.whole,), kind.name, spec, recipes)
             self._recipe_keys[kind.name, layer.name] = key
         return self._recipe_keys[kind.name, layer.name]
+
+
+def _scale_of(layer: Layer) -> tuple[str, ...]:
+    """What the address of an artifact says of its layer's sigmas; nothing if a BatchNorm's."""
+    is_measured = layer.sigma == "measured" and not layer.is_classifier
+    return (f"measured sigmas {SIGMAS_VERSION}",) if is_measured else ()
 
 
 def _refuse_impossible(

@@ -3,7 +3,7 @@
 A record is a frozen dataclass. Its fields are declared with the functions below, which say how a
 field is published: `value` once, `per_unit` as a list with an item for each unit of the layer,
 `axis` as a list that per-unit numbers index or are measured along, `internal` not at all. A field's
-name in JSON may contain `{score}`, which stands for the layer's score: "z", "mean" or "logit".
+name in JSON may contain `{score}`, which stands for the layer's score: "z" or "logit".
 """
 
 from __future__ import annotations

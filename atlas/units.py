@@ -13,8 +13,10 @@ from atlas.canonical import canonical_json
 LayerKind = Literal["conv", "pointwise", "hidden", "classifier"]
 Merge = Literal["", "sum", "concat", "product", "mixed"]
 SigmaSource = Literal["batch_norm", "measured"]
-ScoreName = Literal["z", "mean", "logit"]
+ScoreName = Literal["z", "logit"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+N_REFERENCE_IMAGES = 64  # generated, to measure sigmas on where no BatchNorm follows
+SIGMAS_VERSION = 1  # of that measurement; a change makes what depends on it anew
 WHOLE_LAYER = -1  # in place of a unit's index: all units of the layer at once
 
 
@@ -84,10 +86,8 @@ class Layer:
 
     @property
     def score_name(self) -> ScoreName:
-        """The scale of responses: logits, BatchNorm sigmas, or plain activations."""
-        if self.is_classifier:
-            return "logit"
-        return "z" if self.batch_norm else "mean"
+        """The scale of responses: logits of classes, else sigmas."""
+        return "logit" if self.is_classifier else "z"
 
     @cached_property
     def whole(self) -> Unit:
@@ -161,7 +161,8 @@ class NetworkFacts:
     @cached_property
     def summed_with(self) -> dict[str, tuple[str, ...]]:
         """By layer, the other layers that are added to the same sum, in forward order."""
-        groups = [layer.writers for layer in self.layers if len(layer.writers) > 1]
+        sums = [layer for layer in self.layers if layer.merge in ("", "sum")]
+        groups = [layer.writers for layer in sums if len(layer.writers) > 1]
         together: dict[str, set[str]] = {name: set() for group in groups for name in group}
         for group in groups:
             for name in group:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from atlas.units import Layer, LayerKind, ScoreName
+from atlas.units import N_REFERENCE_IMAGES, Layer, LayerKind, ScoreName
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,11 @@ SCORES: Mapping[ScoreName, Score] = {
         "sigma",
         "σ from the unit’s average, at the strongest or weakest position.",
     ),
-    "mean": Score(
-        "mean",
-        "",
-        "",
-        "peak",
-        "Peak activation",
-        "sigma",
-        "Activations at the strongest or weakest position.",
-    ),
     "logit": Score("logit", "logits", "", "logit", "Logit", "logit", "Logits of this class."),
 }
+
+
+MEASURED = f"measured on {N_REFERENCE_IMAGES} generated images, as no BatchNorm follows this layer"
 
 
 @dataclass(frozen=True)
@@ -137,5 +132,8 @@ def words_of(layer: Layer) -> Vocabulary:
 
 
 def score_of(layer: Layer) -> Score:
-    """The scale of a layer's responses."""
-    return SCORES[layer.score_name]
+    """The scale of a layer's responses; its words say where they are not a BatchNorm's."""
+    score = SCORES[layer.score_name]
+    if layer.is_classifier or layer.sigma == "batch_norm":
+        return score
+    return dataclasses.replace(score, words=f"{score.words} σ is {MEASURED}.")

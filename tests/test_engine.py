@@ -314,17 +314,17 @@ def test_a_comparison_supersedes_the_one_of_fewer_units(seeded: Network, cache: 
     assert make_plan(more, seeded.facts, cache.keys()).n_missing == 0
 
 
-def test_panels_of_a_hidden_linear_layer_are_in_plain_activations(cache: Cache):
+def test_panels_of_a_hidden_linear_layer_are_in_measured_sigmas(cache: Cache):
     network = make_network(randomise(HiddenLinear()))
     asked = AtlasSpec(selection=Selection(layers=("hidden",)), kinds=("noise", "tuning"))
     made = [each for batch in build(network, cache, asked) for each in batch]
     noise, tuning = (json.loads(each.numbers_json) for each in made)
     assert [each.kind for each in made] == ["noise", "tuning"]
-    assert set(noise) == {"n_images", "mean", "mean_max", "mean_min"}
-    assert noise["mean"] == noise["mean_max"] == noise["mean_min"]  # of one position
-    assert len(noise["mean"]) == len(tuning["orientation"]) == 6
+    assert set(noise) == {"n_images", "z", "z_max", "z_min"}
+    assert noise["z"] == noise["z_max"] == noise["z_min"]  # of one position
+    assert len(noise["z"]) == len(tuning["orientation"]) == 6
     layer, generator = network.facts.layer("hidden"), torch.Generator().manual_seed(0)
     images = torch.rand(16, 3, IMAGE_PX, IMAGE_PX, generator=generator)
     tap = network.tap(layer)
-    answers = tap(tap.normalise(images)).mean((0, 2, 3))
-    assert noise["mean"] == pytest.approx(answers.tolist(), abs=2e-3)
+    answers = tap.all_sigmas(tap(tap.normalise(images))).mean((0, 2, 3))
+    assert noise["z"] == pytest.approx(answers.tolist(), abs=2e-3)

@@ -266,7 +266,7 @@ def test_classes_carry_the_networks_own_prediction(seeded: Network):
 
 
 @pytest.mark.parametrize("aim", ["excite", "inhibit"])
-def test_units_of_a_hidden_linear_layer_are_driven_in_plain_activations(aim):
+def test_units_of_a_hidden_linear_layer_are_driven_in_measured_sigmas(aim):
     network = make_network(randomise(HiddenLinear()))
     layer = network.facts.layer("hidden")
     recipe = Fourier((Stage(IMAGE_PX, 48),), margin_px=0, objective="power", aim=aim)
@@ -279,10 +279,11 @@ def test_units_of_a_hidden_linear_layer_are_driven_in_plain_activations(aim):
         assert record.score == record.highest == record.lowest  # of one position
         assert record.rank is None and record.top5 is None  # no class
         numbers = to_numbers(record, layer.score_name)
-        assert set(numbers) == {"mean", "mean_max", "mean_min", "mean_start"}
+        assert set(numbers) == {"z", "z_max", "z_min", "z_start"}
     tap = network.tap(layer)
     images = torch.stack([torch.from_numpy(picture.pixels) for picture in pictures])
-    answers = tap(tap.normalise(images.permute(0, 3, 1, 2) / 255))[:, :, 0, 0].diagonal()
+    answers = tap(tap.normalise(images.permute(0, 3, 1, 2) / 255))
+    answers = tap.all_sigmas(answers)[:, :, 0, 0].diagonal()
     scores = [picture.record.score for picture in pictures]
     assert scores == pytest.approx(answers.tolist(), abs=2e-3)
 

@@ -93,12 +93,13 @@ def test_hidden_layers_are_not_called_classes(built, name):
     assert "numbered from 0" not in unit
 
 
-def test_hidden_units_are_driven_up_in_plain_activations(built):
+def test_hidden_units_are_driven_up_in_measured_sigmas(built):
     _, site = built
     for name in HIDDEN:
         for unit in json.loads((site / name / "units.json").read_text())["units"][:3]:
             numbers = unit["numbers"]["excitatory"]
-            assert numbers["mean"] > numbers["mean_start"]
+            assert numbers["z"] > numbers["z_start"]
+        assert "measured on 64 generated images" in (site / name / "0001.html").read_text()
 
 
 def test_stages_and_words_are_the_familys(built):
@@ -116,7 +117,10 @@ def test_stages_and_words_are_the_familys(built):
 def test_what_a_concatenation_hides_is_not_told(built):
     """`squeeze` reads two layers side by side: no circuit names either of them for a channel."""
     facts, site = built
-    assert facts.layer("squeeze").writers == ()
+    layer = facts.layer("squeeze")
+    assert layer.writers == layer.inputs == ("fork.short", "fork.long.2")
+    assert layer.merge == "concat"
+    assert "2 layers, joined channel by channel" in (site / "squeeze" / "index.html").read_text()
     units = json.loads((site / "squeeze" / "units.json").read_text())["units"]
     assert all("excited_by" not in unit["numbers"].get("circuit", {}) for unit in units)
 

@@ -133,15 +133,17 @@ def test_a_class_is_measured_in_logits(site: Path) -> None:
     assert "What the network sees in it" in found.text
 
 
-def test_a_layer_without_batchnorm_is_measured_in_activations(tmp_path: Path) -> None:
+def test_a_layer_without_batchnorm_says_that_its_sigmas_are_measured(tmp_path: Path) -> None:
     facts = site_factory.network(n_blocks=(1,))
     layers = tuple(dataclasses.replace(layer, batch_norm=None) for layer in facts.layers)
     write_site(contents(facts=dataclasses.replace(facts, layers=layers)), tmp_path)
     text = unit_page(tmp_path, UNIT).text
-    assert "Peak activation+10.50\n" in text and "σ" not in text
-    assert "Plain noise−1.25 to +1.75" in text and "Inhibitory picture−9.50" in text
-    assert "raised the mean activation from −0.10 on noise to +2.00" in text
-    assert "Median peak of the units: +10.5 on" in page(tmp_path, f"{UNIT.layer}/index.html").text
+    said = "measured on 64 generated images, as no BatchNorm follows this layer"
+    assert "Peak activation+10.50 σ" in text and f"σ is {said}." in text
+    layer = page(tmp_path, f"{UNIT.layer}/index.html").text
+    assert "Median peak of the units: +10.5 σ on" in layer and said in layer
+    assert "64 dead leaves" in page(tmp_path, "about.html").text
+    assert said not in unit_page(tmp_path, CLASS).text
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)

@@ -307,11 +307,10 @@ def test_a_hidden_linear_layer_has_units_and_no_classes(plain_site: Path) -> Non
         assert re.findall(r"\bclass(?:es)?\b", words, re.IGNORECASE) == ["Classes"]
     assert "What unit 3 of classifier.0 in TinyNet wants to see" in descriptions_of(unit)
     assert "What the 12 units of classifier.0 in TinyNet want to see." in descriptions_of(layer)
-    # Its numbers are activations, at the one position that it has.
+    # Its numbers are of the one position that it has.
     answers = unit.text.partition("Circuit")[0]
-    assert "Peak activation+11.50" in answers and "Plain noise+0.25" in answers
-    assert "σ" not in answers
-    assert "raised the mean activation from −0.10 on noise to +2.25" in unit.text
+    assert "Peak activation+11.50 σ" in answers and "Plain noise+0.25" in answers
+    assert "σ is measured on 64 generated images" in answers
     assert "What the network sees in it" not in unit.text
 
 

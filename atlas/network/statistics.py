@@ -20,16 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from atlas.network.outputs import layer_node
-from atlas.units import Layer, Preprocessing
+from atlas.units import N_REFERENCE_IMAGES, Layer, Preprocessing
 
-VERSION = 1  # of the images; a change makes artifacts of measured layers anew
-N_IMAGES = 64
 BATCH = 4  # images per batch; all maps of all measured layers are in memory at once
 SEED = 20190117
-SMALLEST_PX, LARGEST_SHARE = 1.5, 0.5  # radii of the leaves; the largest is a share of the image
-LEAVES_PER_PX = 0.06  # so many that nearly all of the image is covered
-SHARED, OWN = 0.27, 0.1  # deviation of a leaf's colour: in all channels together, and in each
-TEXTURE = 0.15  # greatest deviation of a leaf's texture
+N_LEAVES = 250  # so many that nearly all of the image is covered
+SMALLEST, LARGEST = 1 / 14, 1.0  # radii of the leaves, as shares of the image's side
+SHARED, OWN = 0.3, 0.1  # deviation of a leaf's colour: in all channels together, and in each
+TEXTURE = 0.1  # greatest deviation of a leaf's texture
 
 Images = NDArray[np.float32]
 # Activation functions, by their names in lower case without underscores.
@@ -41,7 +39,9 @@ ACTIVATIONS = frozenset(
 )
 
 
-def reference_images(size_px: int, n_channels: int, n_images: int = N_IMAGES) -> Iterator[Images]:
+def reference_images(
+    size_px: int, n_channels: int, n_images: int = N_REFERENCE_IMAGES
+) -> Iterator[Images]:
     """Generated images (n_channels, size_px, size_px) in 0..1."""
     for nth in range(n_images):
         yield dead_leaves(size_px, n_channels, np.random.default_rng((SEED, nth)))
@@ -140,10 +140,9 @@ def _cover(size_px: int, random: np.random.Generator) -> NDArray[np.intp]:
 
     The density of radii falls with the third power, so that the image looks alike at all scales.
     """
-    n_leaves = max(1, round(LEAVES_PER_PX * size_px**2))
-    small, large = SMALLEST_PX**-2, max(SMALLEST_PX + 1, LARGEST_SHARE * size_px) ** -2
-    radii = (small + (large - small) * random.random(n_leaves)) ** -0.5
-    centres = random.random((n_leaves, 2)) * size_px
+    small, large = SMALLEST**-2, LARGEST**-2
+    radii = size_px * (small + (large - small) * random.random(N_LEAVES)) ** -0.5
+    centres = size_px * random.random((N_LEAVES, 2))
     leaves = np.zeros((size_px, size_px), dtype=np.intp)
     places = np.arange(size_px)
     for number, ((x, y), radius) in enumerate(zip(centres, radii, strict=True)):

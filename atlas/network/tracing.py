@@ -78,7 +78,11 @@ def propagate_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
 
 
 def on_meta(traced: fx.GraphModule) -> fx.GraphModule:
-    """A copy of a graph with tensors that have shapes and no contents."""
+    """A copy of a graph with tensors that have shapes and no contents.
+
+    It gives the same shapes; BatchNorms, which keep the shape, are slow without contents, and left
+    out.
+    """
     tensors = {id(tensor): tensor for tensor in _tensors_of(traced)}
     memo = {
         key: nn.Parameter(tensor.to("meta"), requires_grad=False)
@@ -87,6 +91,9 @@ def on_meta(traced: fx.GraphModule) -> fx.GraphModule:
         for key, tensor in tensors.items()
     }
     weightless: fx.GraphModule = copy.deepcopy(traced, memo)
+    for name, module in list(weightless.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            weightless.set_submodule(name, nn.Identity())
     return weightless
 
 

@@ -66,10 +66,9 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
         return module, NOTHING
     if isinstance(module, UnstridedConv):
         return module.trimmed(n_unread), Trim(n_unread, 0)
-    if not isinstance(module, nn.MaxPool2d) and not (
-        isinstance(module, nn.Conv2d) and is_plain(module)
-    ):
+    if not _is_symmetric(module):
         return module, NOTHING
+    assert isinstance(module, nn.Conv2d | nn.MaxPool2d)
     rows, columns = (
         n_unread * stride - padding
         for stride, padding in zip(pair(module.stride), _padding(module), strict=True)
@@ -79,6 +78,13 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
     trimmed_module = copy.copy(module)  # shares the weights
     trimmed_module.padding = (0, 0)
     return trimmed_module, Trim(n_unread, rows)
+
+
+def _is_symmetric(module: nn.Module) -> bool:
+    """Whether a window's output depends on what it slides over alike at all sides."""
+    if isinstance(module, nn.MaxPool2d):
+        return not module.ceil_mode  # else the last window may reach beyond the map
+    return isinstance(module, nn.Conv2d) and is_plain(module)
 
 
 def _padding(module: nn.Conv2d | nn.MaxPool2d) -> tuple[int, int]:

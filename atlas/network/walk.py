@@ -83,8 +83,10 @@ def walk(
         return describe(model, size_px, classifier, place, n_channels)
     if classifier is None:
         classifier = classifier_of(traced) or ""
-    other_shape = (1, n_channels, *(2 * [size_px + OTHER_SIZE_PX]))
-    walker = _Walker(traced, classifier, _reached_at(traced, other_shape))
+    weightless = on_meta(traced)
+    other_px = size_px + OTHER_SIZE_PX
+    of_any_size = _reached_at(weightless, (1, n_channels, other_px, other_px))
+    walker = _Walker(traced, weightless, classifier, of_any_size)
     for node in traced.graph.nodes:
         walker.follow(node)
     layers = walker.finished()
@@ -124,12 +126,16 @@ class _Walker:
     """Visits the nodes of a graph in forward order and collects the layers."""
 
     def __init__(
-        self, traced: fx.GraphModule, classifier: str, of_any_size: Container[str]
+        self,
+        traced: fx.GraphModule,
+        weightless: fx.GraphModule,
+        classifier: str,
+        of_any_size: Container[str],
     ) -> None:
         self.layers: list[Layer] = []
         self.junctions: list[Junction] = []
         self._traced = traced
-        self._weightless = on_meta(traced)  # its layers are run to see what they do
+        self._weightless = weightless  # its layers are run to see what they do
         self._classifier = classifier
         names = {str(node.target) for node in traced.graph.nodes if node.op == "call_module"}
         self._logits = logits_of(traced, classifier) if classifier in names else None
@@ -367,12 +373,12 @@ class _Reaching(fx.Interpreter):
         return output
 
 
-def _reached_at(traced: fx.GraphModule, shape: Sequence[int]) -> set[str]:
+def _reached_at(weightless: fx.GraphModule, shape: Sequence[int]) -> set[str]:
     """Targets of the nodes that can be computed for images of a certain shape.
 
     A linear layer that reads a flattened map, for example, fits one size of the map only.
     """
-    interpreter = _Reaching(on_meta(traced))
+    interpreter = _Reaching(weightless)
     interpreter.extra_traceback = False
     try:
         with torch.inference_mode(), torch.device("meta"):

@@ -64,16 +64,6 @@ class Contents:
         return self.record(layer.whole, kind)
 
     @functools.cached_property
-    def response_unit(self) -> str:
-        """What responses of units that are not classes are counted in."""
-        has_norm = {
-            bool(layer.batch_norm) for layer in self.facts.layers if not layer.is_classifier
-        }
-        if len(has_norm) > 1:
-            return "σ (activations where no BatchNorm follows)"
-        return "σ" if has_norm == {True} else "activation"
-
-    @functools.cached_property
     def evidence(self) -> tuple[tuple[Kind[Any], Evidence], ...]:
         """The kinds on the axis of evidence and how they appear on it, in drawing order."""
         sources = [(kind, kind.evidence) for kind in self.kinds if kind.evidence]

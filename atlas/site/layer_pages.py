@@ -27,7 +27,7 @@ from atlas.site.sections import SectionTable, SectionView
 from atlas.site.sortable import columns_of
 from atlas.site.sprites import THUMBS
 from atlas.units import Layer, Unit
-from atlas.vocabulary import words_of
+from atlas.vocabulary import MEASURED, words_of
 
 THUMB_WORDS = "excitatory pictures"
 
@@ -120,8 +120,7 @@ def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
     if not layer.is_conv:
         return (
             Fact("Weights", wording.pair((layer.n_units, per_group))),
-            _reads(contents, layer),
-            Fact("Work up to here", f"{wording.large(layer.macs)} multiply-adds"),
+            *_place_facts(contents, layer),
         )
     rows = [
         Fact("Weights", wording.pair((layer.n_units, per_group, *layer.kernel))),
@@ -136,28 +135,50 @@ def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
     return (*rows, *_place_facts(contents, layer))
 
 
+JOINED = {
+    "concat": "{n}, joined channel by channel",
+    "product": "the product of {n}",
+    "mixed": "{n}, joined in several ways",
+}
+
+
 def _reads(contents: Contents, layer: Layer) -> Fact:
-    """What a layer reads: the image, another layer, or a sum of layers."""
-    writers = [contents.facts.layer(name) for name in layer.writers]
-    if not writers:
+    """What a layer reads: the image, another layer, or several."""
+    if not layer.is_traced:
+        return Fact("Reads", "not known")
+    inputs = [contents.facts.layer(name) for name in layer.inputs or layer.writers]
+    if not inputs:
         return Fact("Reads", "the image")
-    if not layer.is_conv and writers[0].is_conv:
-        pooled = "pooled channels" if layer.in_channels == writers[0].n_units else "values"
+    if not layer.has_maps and inputs[0].has_maps:
+        pooled = "pooled channels" if layer.in_channels in _pooled(inputs) else "values"
         return Fact("Reads", f"{wording.count(layer.in_channels)} {pooled}")
-    if layer.reads:
-        return Fact("Reads", layer.reads, href=f"../{paths.layer_page(layer.reads)}")
-    return Fact("Reads", "the residual sum", about="residual")
+    if len(inputs) == 1:
+        return Fact("Reads", inputs[0].name, href=f"../{paths.layer_page(inputs[0].name)}")
+    if layer.merge in ("", "sum"):
+        is_explained = 'id="residual"' in contents.family_glossary
+        return Fact("Reads", "the residual sum", about="residual" if is_explained else "")
+    return Fact("Reads", JOINED[layer.merge].format(n=wording.count(len(inputs), "layer")))
 
 
-def _place_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
-    return (
-        _reads(contents, layer),
-        Fact("Map", f"{wording.pair(layer.output_px)} positions"),
-        Fact("Receptive field", f"{layer.receptive_field_px} px", about="field"),
-        Fact("Total stride", f"{layer.total_stride_px} px", about="stride"),
-        Fact("BatchNorm", layer.batch_norm or "none", about="sigma"),
-        Fact("Work up to here", f"{wording.large(layer.macs)} multiply-adds"),
-    )
+def _pooled(inputs: Sequence[Layer]) -> tuple[int, int]:
+    """How many channels there are if layers are summed, and if they are concatenated."""
+    return inputs[0].n_units, sum(layer.n_units for layer in inputs)
+
+
+def _place_facts(contents: Contents, layer: Layer) -> Iterator[Fact]:
+    yield _reads(contents, layer)
+    if layer.gates:
+        yield Fact("Gated by", ", ".join(layer.gates), about="gate")
+    if layer.has_maps:
+        field = f"{layer.receptive_field_px} px" if layer.is_traced else "not known"
+        yield Fact("Map", f"{wording.pair(layer.output_px)} positions")
+        yield Fact("Receptive field", field, about="field")
+        yield Fact("Total stride", f"{layer.total_stride_px} px", about="stride")
+    if layer.batch_norm:
+        yield Fact("BatchNorm", layer.batch_norm, about="sigma")
+    elif not layer.is_classifier:
+        yield Fact("σ", MEASURED, about="sigma")
+    yield Fact("Work up to here", f"{wording.large(layer.macs)} multiply-adds")
 
 
 def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ from atlas.site.parts import (
     unit_link,
 )
 from atlas.site.sprites import COVERS, MOSAICS
-from atlas.units import Layer, Unit
+from atlas.units import N_REFERENCE_IMAGES, Layer, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 PICTURES_PER_MOSAIC = 4
@@ -132,6 +132,8 @@ class AboutPage:
 
     head: Head
     progressive: bool
+    has_gates: bool
+    n_reference_images: int  # that sigmas are measured on where no BatchNorm follows
     labels_source: str
     sha256: str
     recipes: tuple[RecipeUse, ...]
@@ -338,7 +340,7 @@ def _stage_words(blocks: Sequence[Block]) -> str:
         if n_layers := sum(layer.kind == kind for layer in layers):
             parts.append(wording.count(n_layers, words.layer, words.layers))
     parts.append(wording.count(n_units, "unit"))
-    if layers[-1].is_conv:
+    if layers[-1].has_maps:
         parts.append(f"{wording.pair(layers[-1].output_px)} positions")
     return ", ".join(parts)
 
@@ -423,6 +425,8 @@ def about_view(contents: Contents) -> AboutPage:
             section="about",
         ),
         progressive=contents.spec.recipe == "progressive",
+        has_gates=any(layer.gates for layer in facts.layers),
+        n_reference_images=N_REFERENCE_IMAGES,
         labels_source=facts.labels_source,
         sha256=facts.sha256,
         recipes=tuple(_recipes(contents)),

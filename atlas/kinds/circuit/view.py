@@ -12,7 +12,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Link, Partner, partner_of, unit_link
 from atlas.units import Layer, Unit
-from atlas.vocabulary import VOCABULARIES, words_of
+from atlas.vocabulary import SCORES, VOCABULARIES, words_of
 
 N_SHOWN = 3
 
@@ -58,7 +58,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | 
     others = contents.facts.summed_with.get(layer.name, ())
     return CircuitView(
         lists=lists,
-        unit=_strength_unit(contents, layer, record),
+        unit=_strength_unit(layer, record),
         spread=_spread(layer, record, unit.index),
         sum=f"channel {unit.index}" if others else None,
         summed=tuple(unit_link(contents, name, unit.index, name, "../") for name in others),
@@ -118,8 +118,8 @@ def _slices(contents: Contents, layer: Layer, unit: Unit) -> Mapping[int, str]:
     return boxes
 
 
-def _strength_unit(contents: Contents, layer: Layer, record: CircuitRecord) -> str:
-    step = contents.response_unit
+def _strength_unit(layer: Layer, record: CircuitRecord) -> str:
+    step = SCORES["z"].unit
     own, classes = words_of(layer), VOCABULARIES["classifier"]
     words = own.strength.format(step=step)
     if record.speaks_for:

@@ -102,7 +102,7 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
         shown_px=_shown_px(entry.width_px),
         pixelated=entry.width_px < SMALL_PX,
         caption=f"Excitatory picture: synthesised from noise to excite this unit; {size}",
-        scale=_scale(layer, entry.width_px) if layer.is_conv else None,
+        scale=_scale(layer, entry.width_px) if layer.has_maps and layer.is_traced else None,
     )
 
 
@@ -145,8 +145,7 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
         return f"The mean over the picture is {reached}{before}."
     if start is None:
         return None
-    noun = "mean activation" if score.name == "mean" else score.noun
     return (
-        f"The ascent raised the {noun} from {wording.signed(start)} on noise to "
+        f"The ascent raised the {score.noun} from {wording.signed(start)} on noise to "
         f"{wording.signed(record.score)}."
     )
