@@ -98,6 +98,13 @@ def module_of(node: fx.Node, model: fx.GraphModule) -> nn.Module | None:
     return model.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
+def put_module(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of another, whose own submodules stay where they are."""
+    for child, kept in model.get_submodule(name).named_children():
+        module.add_module(child, kept)
+    model.set_submodule(name, module)
+
+
 def operation_of(node: fx.Node, module: nn.Module | None) -> Any:
     """A node's operation as in the tables above; None for placeholders, attributes and outputs."""
     if module:

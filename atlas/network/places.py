@@ -61,7 +61,7 @@ class _Run:
 
     spots: tuple[Spot, ...]
     map_px: Size | None
-    is_outside: bool  # whether its layers are in no module but the network itself
+    is_outside: bool  # whether it is the network's own layers at the beginning or the end
     prefix: str  # the module that holds its layers and blocks
 
 
@@ -84,9 +84,10 @@ def _block_of(name: str, modules: Collection[str]) -> str | None:
 
 def _runs(spots: Sequence[Spot], blocks: Sequence[str | None]) -> list[_Run]:
     sizes = _stage_sizes(spots, blocks)
+    first_inside = next((nth for nth, spot in enumerate(spots) if _top(spot.name)), len(spots))
     keyed = [
-        (size, "." not in spot.name, spot, block)
-        for size, spot, block in zip(sizes, spots, blocks, strict=True)
+        (size, not _top(spot.name) and (nth < first_inside or size is None), spot, block)
+        for nth, (size, spot, block) in enumerate(zip(sizes, spots, blocks, strict=True))
     ]
     runs = []
     for (size, is_outside), group in itertools.groupby(keyed, key=lambda each: each[:2]):
@@ -102,38 +103,50 @@ def _stage_sizes(spots: Sequence[Spot], blocks: Sequence[str | None]) -> list[Si
 
     A block counts with the last map that it gives, apart from the maps of one position that gates
     have. Where larger maps follow, a layer at one position is such a gate, also outside of blocks,
-    and counts with the map before it.
+    and counts with the map before it. Where a module works on maps of several sizes side by side,
+    so that larger ones follow smaller ones, all of it counts with its last map.
     """
     of_block: dict[str, Size | None] = {}
     for spot, block in zip(spots, blocks, strict=True):
-        if block and (_n_positions(spot) > 1 or block not in of_block):
+        if block and (_n_positions(spot.map_px) > 1 or block not in of_block):
             of_block[block] = spot.map_px
-    own = [
+    sizes = [
         of_block[block] if block else spot.map_px for spot, block in zip(spots, blocks, strict=True)
     ]
-    n_before = max((nth for nth, spot in enumerate(spots) if _n_positions(spot) > 1), default=0)
+    n_before = max(
+        (nth for nth, spot in enumerate(spots) if _n_positions(spot.map_px) > 1), default=0
+    )
     for nth in range(1, n_before):
-        if blocks[nth] is None and _n_positions(spots[nth]) == 1:
-            own[nth] = own[nth - 1]
-    return own
+        if blocks[nth] is None and _n_positions(spots[nth].map_px) == 1:
+            sizes[nth] = sizes[nth - 1]
+    by_module: dict[str, list[int]] = {}
+    for nth, spot in enumerate(spots):
+        by_module.setdefault(_top(spot.name), []).append(nth)
+    for module, members in by_module.items():
+        areas = [_n_positions(sizes[nth]) for nth in members]
+        if module and any(after > before for before, after in itertools.pairwise(areas)):
+            for nth in members:
+                sizes[nth] = sizes[members[-1]]
+    return sizes
 
 
-def _n_positions(spot: Spot) -> int:
-    return spot.map_px[0] * spot.map_px[1] if spot.map_px else 1
+def _n_positions(map_px: Size | None) -> int:
+    return map_px[0] * map_px[1] if map_px else 1
 
 
 def _stage_names(runs: Sequence[_Run]) -> list[str]:
-    prefixes = [run.prefix for run in runs]
     names: list[str] = []
     for nth, run in enumerate(runs):
-        name = _stage_name(run, is_first=nth == 0, is_only=prefixes.count(run.prefix) == 1)
+        others = [spot.name for other in runs if other is not run for spot in other.spots]
+        is_alone = not any(name.startswith(f"{run.prefix}.") for name in others)
+        name = _stage_name(run, is_first=nth == 0, is_alone=is_alone)
         n_same = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({n_same + 1})" if n_same else name)
     return names
 
 
-def _stage_name(run: _Run, *, is_first: bool, is_only: bool) -> str:
-    if run.prefix and is_only:
+def _stage_name(run: _Run, *, is_first: bool, is_alone: bool) -> str:
+    if run.prefix and is_alone:
         return run.prefix
     if any(spot.is_classifier for spot in run.spots) or (run.is_outside and run.map_px is None):
         return "classifier"
@@ -152,3 +165,8 @@ def _common_prefix(names: Sequence[str]) -> str:
 
 def _parent(name: str) -> str:
     return name.rpartition(".")[0]
+
+
+def _top(name: str) -> str:
+    """The outermost module that holds a layer; empty if only the network does."""
+    return name.split(".", maxsplit=1)[0] if "." in name else ""

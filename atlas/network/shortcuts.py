@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from atlas.network.operators import put_module
 from atlas.units import Layer
 
 FEW_CHANNELS = 4  # with so few input channels, the matrix products inside a conv are inefficient
@@ -31,8 +32,8 @@ def shortened(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
         if layer.batch_norm:
             conv = cast(nn.Conv2d, model.get_submodule(layer.name))
             norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
-            model.set_submodule(layer.name, fuse_conv_bn_eval(conv, norm))
-            model.set_submodule(layer.batch_norm, nn.Identity())
+            put_module(model, layer.name, fuse_conv_bn_eval(conv, norm))
+            put_module(model, layer.batch_norm, nn.Identity())
     return _unstrided(model, layers)
 
 
@@ -40,7 +41,7 @@ def _unstrided(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
     for layer in layers[:1]:
         first = model.get_submodule(layer.name)
         if isinstance(first, nn.Conv2d) and _is_worth_unstriding(first):
-            model.set_submodule(layer.name, UnstridedConv(first))
+            put_module(model, layer.name, UnstridedConv(first))
     return model
 
 

@@ -20,7 +20,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from atlas.errors import NetworkError
 from atlas.memory import is_out_of_memory
-from atlas.network.operators import argument, module_of
+from atlas.network.operators import argument, module_of, put_module
 from atlas.network.outputs import main_output
 
 LAYERS = (nn.Conv2d, nn.Linear)
@@ -93,7 +93,7 @@ def on_meta(traced: fx.GraphModule) -> fx.GraphModule:
     weightless: fx.GraphModule = copy.deepcopy(traced, memo)
     for name, module in list(weightless.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
-            weightless.set_submodule(name, nn.Identity())
+            put_module(weightless, name, nn.Identity())
     return weightless
 
 
@@ -118,11 +118,16 @@ def part_of(
             copies[node] = graph.node_copy(node, copies.__getitem__)
         if node in outputs.values():
             kept[node] = copies[node]
-            if any(user in needed and is_in_place(user, traced) for user in node.users):
+            if any(user in needed and not _copies(user, traced) for user in node.users):
                 kept[node] = graph.call_function(torch.clone, (copies[node],))
     results = {name: kept[node] for name, node in outputs.items()}
     graph.output(results.get("", results))
     return fx.GraphModule(traced, graph)
+
+
+def _copies(node: fx.Node, model: fx.GraphModule) -> bool:
+    """Whether a node certainly leaves its input alone: others change it, or pass it on as it is."""
+    return isinstance(module_of(node, model), nn.Conv2d | nn.Linear | nn.BatchNorm2d)
 
 
 def is_in_place(node: fx.Node, model: fx.GraphModule) -> bool:
@@ -193,6 +198,9 @@ def _call_modules(traced: fx.GraphModule) -> None:
                 call = traced.graph.call_module(name, (argument(node, 0, "input"),))
             call.meta = dict(node.meta)
             node.replace_all_uses_with(call)
+            traced.graph.erase_node(node)
+    for node in reversed(traced.graph.nodes):
+        if not node.users and constants.has(node):
             traced.graph.erase_node(node)
     traced.recompile()
 
@@ -310,19 +318,19 @@ def _free_name(
 
 
 def _set_module(traced: fx.GraphModule, name: str, module: nn.Module) -> None:
-    """Put a module into the graph's own tree; what is under that name stays reachable."""
+    """Put a module into the graph's own tree; weights under that name stay reachable."""
     try:
         old = traced.get_submodule(name)
     except AttributeError:
         traced.add_submodule(name, module)
         return
-    for new, kept in zip(_stores(module), _stores(old), strict=True):
-        new.update({key: each for key, each in kept.items() if key not in new})
-    traced.add_submodule(name, module)
-
-
-def _stores(module: nn.Module) -> tuple[dict[str, Any], ...]:
-    return module._parameters, module._buffers, module._modules
+    for key, weight in old.named_parameters(recurse=False):
+        if not hasattr(module, key):
+            module.register_parameter(key, weight)
+    for key, buffer in old.named_buffers(recurse=False):
+        if not hasattr(module, key):
+            module.register_buffer(key, buffer)
+    put_module(traced, name, module)
 
 
 def _tensors_of(traced: fx.GraphModule) -> Iterable[Tensor]:
