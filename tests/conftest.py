@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atlas.families.family import place_by_name
 from atlas.network.network import Network
 from atlas.network.walk import walk
 from atlas.units import NetworkFacts, Preprocessing
@@ -106,10 +105,9 @@ def gabor() -> Tensor:
 
 
 def make_network(model: nn.Module, input_size_px: int = IMAGE_PX) -> Network:
-    """A network of any model, as `load_network` would give it; its last linear layer classifies."""
+    """A network of any model, as `load_network` would give it."""
     model = model.eval()
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    layers = walk(model, input_size_px, linear[-1] if linear else "", place_by_name)
+    layers = walk(model, input_size_px)
     labels = tuple(f"class {index}" for index in range(layers[-1].n_units))
     facts = NetworkFacts(
         name="Planted",

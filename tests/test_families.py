@@ -18,7 +18,7 @@ from torch import nn
 from atlas.asked import AtlasSpec
 from atlas.errors import NetworkError, SpecError
 from atlas.families import FAMILIES, find_family
-from atlas.families.family import Family, LayerPlace, PublishedWeights, place_by_name
+from atlas.families.family import Family, LayerPlace, PublishedWeights
 from atlas.labels import ClassLabels
 from atlas.network.load import load_network
 from atlas.network.source import weights_source
@@ -144,21 +144,6 @@ def test_words_for_residual_blocks_are_in_the_glossary(family):
     Reader().feed(family.glossary.read_text(encoding="utf-8"))
     assert list(terms) == ["bottleneck", "downsample"]
     assert terms["bottleneck"].startswith("BottleneckA residual block that first reduces")
-
-
-@pytest.mark.parametrize(
-    ("name", "is_conv", "place"),
-    [
-        ("conv1", True, LayerPlace("stem", None)),
-        ("fc", False, LayerPlace("classifier", None)),
-        ("layer3.1.conv2", True, LayerPlace("layer3", "layer3.1")),
-        ("layer3.0.downsample.0", True, LayerPlace("layer3", "layer3.0")),
-        ("features.0", True, LayerPlace("features", None)),
-        ("classifier.3", False, LayerPlace("classifier", None)),
-    ],
-)
-def test_dotted_names_tell_stages_and_blocks(name, is_conv, place):
-    assert place_by_name(name, is_conv) == place
 
 
 # A family from outside

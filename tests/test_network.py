@@ -9,7 +9,6 @@ from conftest import IMAGE_PX, HiddenLinear, Planted, make_network, randomise
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, alexnet, resnet50
 
-from atlas.families.family import place_by_name
 from atlas.network.network import Network
 from atlas.network.walk import walk
 from atlas.units import Layer, NetworkFacts
@@ -17,11 +16,11 @@ from atlas.units import Layer, NetworkFacts
 
 @pytest.fixture(scope="module")
 def resnet_layers():
-    return walk(resnet50().eval(), 224, "fc", place_by_name)
+    return walk(resnet50().eval(), 224)
 
 
-def walked(model: nn.Module, size_px: int = IMAGE_PX, classifier: str = "fc") -> dict[str, Layer]:
-    return {layer.name: layer for layer in walk(model.eval(), size_px, classifier, place_by_name)}
+def walked(model: nn.Module, size_px: int = IMAGE_PX) -> dict[str, Layer]:
+    return {layer.name: layer for layer in walk(model.eval(), size_px)}
 
 
 def test_resnet50_has_53_convs_and_27560_units(resnet_layers):
@@ -84,7 +83,7 @@ def test_macs_add_up_to_the_published_figure(resnet_layers):
 def test_hidden_linear_layers_are_told_from_the_classifier():
     with torch.device("meta"):
         model = alexnet()
-    layers = walked(model.to_empty(device="cpu"), 224, "classifier.6")
+    layers = walked(model.to_empty(device="cpu"), 224)
     linear = [layer for layer in layers.values() if not layer.is_conv]
     assert [(layer.name, layer.kind) for layer in linear] == [
         ("classifier.1", "hidden"),
@@ -107,7 +106,7 @@ def test_a_flattened_map_is_seen_whole_and_has_other_channels():
     assert layers["fc"].writers == ("hidden",)
     assert layers["fc"].batch_norm is layers["hidden"].batch_norm is None
     assert layers["conv"].batch_norm == "bn"
-    assert layers["hidden"].score_name == "mean"
+    assert (layers["hidden"].score_name, layers["hidden"].sigma) == ("z", "measured")
 
 
 class Functions(nn.Module):

@@ -95,6 +95,7 @@ class Around(nn.Module):
         return F.linear(x.mean((2, 3)), self.head.weight, self.head.bias)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("kind", MIDDLES)
 @torch.no_grad()
 def test_any_conv_is_a_layer_that_is_read_as_it_is(kind: str):
@@ -117,14 +118,14 @@ def test_any_conv_is_a_layer_that_is_read_as_it_is(kind: str):
         tap = network.tap(middle, precision)
         torch.testing.assert_close(tap(images), expected, atol=1e-5, rtol=1e-5)
         for n_unread in (0, 2):
-            own = expected[channels, channels][:, n_unread : 999, n_unread : 999]
+            own = expected[channels, channels][:, n_unread:999, n_unread:999]
             own = own[:, : own.shape[1] - n_unread, : own.shape[2] - n_unread]
             found = tap.own_maps(images, channels, n_unread)
             torch.testing.assert_close(found, own, atol=1e-5, rtol=1e-5)
     last = network.facts.layer("last")
     logits = network.model(images)
     torch.testing.assert_close(network.tap(head, "float32")(images)[:, :, 0, 0], logits)
-    z = dict((reader.layer, z) for reader, z in network.watch(network.layers).sigmas(images))
+    z = {reader.layer: maps for reader, maps in network.watch(network.layers).sigmas(images)}
     reader = network.reader(middle)
     seen = network.tap(middle)(reader.normalise(images))
     torch.testing.assert_close(z[middle], reader.all_sigmas(seen), atol=1e-4, rtol=1e-4)

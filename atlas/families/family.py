@@ -35,21 +35,6 @@ class PublishedWeights:
     url: Callable[[], str] | None = None  # for weights to download
 
 
-def place_by_name(name: str, is_conv: bool) -> LayerPlace:
-    """The stage and block of a layer, from the parts of its dotted name.
-
-    The first part is the stage and the first two are the block: "layer3.0.conv2" is in block
-    "layer3.0" of stage "layer3". A layer without a stage is in the stem if it is a convolution,
-    else in the classifier.
-    """
-    parts = name.split(".")
-    outside = "stem" if is_conv else "classifier"
-    return LayerPlace(
-        stage=parts[0] if len(parts) > 1 else outside,
-        block=".".join(parts[:2]) if len(parts) > 2 else None,
-    )
-
-
 def no_images() -> ImageSet | None:
     """The image set of a family that has none in the package."""
     return None
@@ -67,7 +52,7 @@ class Family:
     weights: Mapping[str, PublishedWeights]  # by the name they are published under
     default_weights: str  # one of these names
     labels: Callable[[], ClassLabels]  # names of the published weights' classes
-    place: Callable[[str, bool], LayerPlace] = place_by_name  # from name and whether it is a conv
+    place: Callable[[str, bool], LayerPlace] | None = None  # by name and is_conv; None: the graph's
     images: Callable[[], ImageSet | None] = no_images  # the image set in the package, if any
     flag: str = ""  # command-line option that selects the family
     examples: tuple[tuple[str, str], ...] = ()  # arguments of the command, and what they do

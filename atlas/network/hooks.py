@@ -226,10 +226,7 @@ def _run(
         except Exception as error:  # the network's own code
             if is_out_of_memory(error):
                 raise
-            raise NetworkError(
-                f"the network cannot be run on an image of {size_px} px with {n_channels} "
-                f"channels: {error}"
-            ) from error
+            raise NetworkError.does_not_run(n_channels, size_px, error) from error
     if not calls:
         raise NetworkError("the network calls no convolution and no linear layer")
     return calls, next((each.shape[-1] for each in _tensors(output)), 0)

@@ -1,7 +1,8 @@
 """What a network gives: its main output, and the layer whose units are the classes.
 
 A layer gives the classes if its output becomes the network's, one vector per image with a number
-for each of the layer's units, through nothing but pooling, rectifying, flattening and scaling.
+for each of the layer's units, through nothing but pooling, rectifying, flattening and scaling. A
+convolution must have a kernel of one position: a larger one that is pooled gives features.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def _layer_behind(traced: fx.GraphModule, output: fx.Node) -> fx.Node | None:
         node = tensors[0]
         if _n_channels(node) != n_classes:
             return None
-    return node
+    module = module_of(node, traced)
+    gives_features = isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+    return None if gives_features else node
 
 
 def _n_channels(node: fx.Node) -> int:

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx.passes.shape_prop import TensorMetadata
 from torch.nn import functional
 from torch.nn.parameter import UninitializedParameter
+from torch.utils._pytree import tree_leaves
 
 from atlas.errors import NetworkError
 from atlas.memory import is_out_of_memory
@@ -46,6 +47,7 @@ def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
 
     Raises:
         UntraceableError: torch.fx cannot trace the network.
+        NetworkError: the network cannot be run on such images.
     """
     shape = (1, n_channels, size_px, size_px)
     _initialise(model, shape)
@@ -64,17 +66,57 @@ def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
 
 
 def propagate_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
-    """Write the shapes for images of a shape into a graph, where possible without computing."""
+    """Write the shapes for images of a shape into a graph, where possible without computing.
+
+    Raises:
+        NetworkError: the network cannot be run on such images.
+    """
+    weightless = on_meta(traced)
     try:
-        weightless = on_meta(traced)
-        interpreter = ShapeProp(weightless)
         with torch.device("meta"), torch.inference_mode():
-            interpreter.propagate(torch.empty(shape))
-    except (RuntimeError, NotImplementedError, TypeError):  # an operation that needs real numbers
-        ShapeProp(traced).propagate(torch.zeros(shape, device=_device_of(traced)))
+            _Shapes(weightless).run(torch.empty(shape))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError):
+        _compute_shapes(traced, shape)  # an operation may need real numbers
         return
     for node, twin in zip(traced.graph.nodes, weightless.graph.nodes, strict=True):
-        node.meta |= {key: twin.meta[key] for key in ("tensor_meta", "type") if key in twin.meta}
+        node.meta |= {key: twin.meta[key] for key in ("tensor_meta",) if key in twin.meta}
+
+
+def _compute_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
+    device = next((each.device for each in _tensors_of(traced)), None)
+    try:
+        with torch.inference_mode():
+            _Shapes(traced).run(torch.zeros(shape, device=device))
+    except Exception as error:  # the network's own operations
+        if is_out_of_memory(error):
+            raise
+        _, n_channels, size_px, _ = shape
+        raise NetworkError.does_not_run(n_channels, size_px, error) from error
+
+
+class _Shapes(fx.Interpreter):
+    """Runs a graph and writes the shapes of all tensors into its nodes, as torch's ShapeProp does.
+
+    Unlike that, it prints nothing when an operation fails.
+    """
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        super().__init__(traced)
+        self.extra_traceback = False
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Compute one node."""
+        result = super().run_node(n)
+        if any(isinstance(each, Tensor) for each in tree_leaves(result)):
+            n.meta["tensor_meta"] = fx.node.map_aggregate(result, _metadata)
+        return result
+
+
+def _metadata(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    layout = value.stride() if value.layout == torch.strided else ()
+    return TensorMetadata(value.shape, value.dtype, value.requires_grad, layout, None, False, {})
 
 
 def on_meta(traced: fx.GraphModule) -> fx.GraphModule:
@@ -341,7 +383,3 @@ def _tensors_of(traced: fx.GraphModule) -> Iterable[Tensor]:
             value = operator.attrgetter(str(node.target))(traced)
             if isinstance(value, Tensor):
                 yield value
-
-
-def _device_of(traced: fx.GraphModule) -> torch.device:
-    return next((each.device for each in _tensors_of(traced)), torch.device("cpu"))

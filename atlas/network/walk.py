@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import fx, nn
 
+from atlas.console import say_line
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
 from atlas.network.hooks import describe
@@ -79,7 +80,11 @@ def walk(
     """
     try:
         traced = trace(model, n_channels, size_px)
-    except UntraceableError:
+    except UntraceableError as error:
+        say_line(
+            f"{error}; it is read through hooks, which is slower, and its connections and "
+            "receptive fields are not known"
+        )
         return describe(model, size_px, classifier, place, n_channels)
     if classifier is None:
         classifier = classifier_of(traced) or ""

@@ -1,0 +1,117 @@
+"""What torch.fx cannot trace is read through hooks, slower and without connections."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import make_network, randomise
+from torch import Tensor, nn
+
+from atlas.errors import NetworkError
+from atlas.network.hooks import HookedInput
+from atlas.network.tracing import UntraceableError, trace
+from atlas.network.walk import walk
+from atlas.pictures.recipes import ascend
+from atlas.recipes import Fourier, Stage
+
+SIZE_PX = 40
+
+
+class Branching(nn.Module):
+    """Goes another way for dark images, and works in place after every layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)
+        self.again, self.unused = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+        self.mix, self.fc = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, images: Tensor, *more: Tensor) -> Tensor:
+        x = self.norm(self.conv(images)).relu_()
+        for _ in range(1 + int(images.mean() > 1e6)):
+            x = self.again(x).relu_()
+        return self.fc(self.mix(x.permute(0, 2, 3, 1)).relu_().mean((1, 2)))
+
+
+@pytest.fixture
+def network():
+    return make_network(randomise(Branching()), SIZE_PX)
+
+
+def test_layers_come_in_order_of_execution_and_what_is_not_known_is_empty(network, capsys):
+    with pytest.raises(UntraceableError):
+        trace(network.model, 3, SIZE_PX)
+    layers = walk(network.model, SIZE_PX)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "hooks" in said
+    assert [(layer.name, layer.kind) for layer in layers] == [
+        ("conv", "conv"),
+        ("again", "conv"),
+        ("mix", "pointwise"),
+        ("fc", "classifier"),
+    ]
+    for layer in layers:
+        assert not layer.is_traced
+        assert (layer.inputs, layer.writers, layer.batch_norm) == ((), (), None)
+        assert layer.receptive_field_px == SIZE_PX  # the whole image
+        assert not layer.takes_one_size
+    assert [layer.output_px for layer in layers] == [(20, 20), (20, 20), (20, 20), (1, 1)]
+    assert layers[1].macs - layers[0].macs == 4 * 4 * 9 * 400
+    assert [layer.stage for layer in layers] == ["stem", "stem", "stem", "classifier"]
+
+
+@pytest.mark.parametrize("precision", [None, "float32"])
+def test_a_tap_reads_what_the_network_computes(network, precision):
+    model, images = network.model, torch.rand(4, 3, SIZE_PX, SIZE_PX)
+    conv = model.conv(images)
+    again = model.again(model.norm(conv).relu())
+    mix = model.mix(again.relu().permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    values = {"conv": conv, "again": again, "mix": mix, "fc": model(images)[:, :, None, None]}
+    channels = torch.tensor([0, 1, 2, 0])
+    for layer in network.layers:
+        tap, expected = network.tap(layer, precision), values[layer.name]
+        torch.testing.assert_close(tap(images), expected, atol=1e-5, rtol=1e-5)
+        own = expected[torch.arange(4), channels]
+        for n_unread in (0, 2) if layer.has_maps else (0,):
+            shown = own[:, n_unread : own.shape[1] - n_unread, n_unread : own.shape[2] - n_unread]
+            found = tap.own_maps(images, channels, n_unread)
+            torch.testing.assert_close(found, shown, atol=1e-5, rtol=1e-5)
+
+
+def test_one_pass_reads_all_layers_before_they_are_changed(network):
+    images = torch.rand(2, 3, SIZE_PX, SIZE_PX)
+    for reader, z in network.watch(network.layers).sigmas(images):
+        tap = network.tap(reader.layer)
+        torch.testing.assert_close(z, tap.all_sigmas(tap(tap.normalise(images))))
+
+
+def test_sigmas_are_measured_and_circuits_not_known(network):
+    assert network.measured.keys() == {"conv", "again", "mix"}
+    assert all(signal is None for signal in network.wiring.values())
+    assert network.weight(network.facts.layer("mix")).shape == (5, 4, 1, 1)
+
+
+def test_a_picture_can_be_made(network):
+    layer = network.facts.layer("again")
+    ascent = ascend(
+        network.tap(layer, "float32"), layer.units[:2], Fourier((Stage(SIZE_PX, 4),), 0, "mean")
+    )
+    assert ascent.moved.all() and ascent.final.shape == (2, 3, SIZE_PX, SIZE_PX)
+
+
+def test_a_network_that_does_not_run_is_an_error_with_its_cause():
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(5, 4, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.conv(images)
+
+    with pytest.raises(NetworkError, match="cannot be run on an image of 40 px with 3 channels"):
+        walk(Broken().eval(), SIZE_PX)
+
+
+def test_a_layer_that_other_images_do_not_reach_is_said(network):
+    with pytest.raises(NetworkError, match="unused was not called"):
+        HookedInput(network.model, "unused")(torch.rand(1, 3, SIZE_PX, SIZE_PX))
