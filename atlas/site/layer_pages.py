@@ -155,8 +155,7 @@ def _reads(contents: Contents, layer: Layer) -> Fact:
     if len(inputs) == 1:
         return Fact("Reads", inputs[0].name, href=f"../{paths.layer_page(inputs[0].name)}")
     if layer.merge in ("", "sum"):
-        is_explained = 'id="residual"' in contents.family_glossary
-        return Fact("Reads", "the residual sum", about="residual" if is_explained else "")
+        return Fact("Reads", "the residual sum", about="residual")
     return Fact("Reads", JOINED[layer.merge].format(n=wording.count(len(inputs), "layer")))
 
 
