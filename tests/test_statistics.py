@@ -140,7 +140,9 @@ def test_preprocessing_is_that_of_the_network():
     layer = layers[0]
     layer = type(layer)(**{**vars(layer), "n_units": 3})
     seen = Preprocessing(24, 24.0, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
-    (mean, std) = statistics.measure(pass_through, [layer], seen, torch.device("cpu"))["conv"]
+    (mean, std) = statistics.measure(
+        pass_through, [layer], seen, torch.device("cpu"), reference_images(24, 3)
+    )["conv"]
     images = np.stack(list(reference_images(24, 3))).transpose(1, 0, 2, 3).reshape(3, -1)
     assert mean.tolist() == pytest.approx(
         (images.mean(1) - [0.1, 0.2, 0.3]) / [0.5, 1, 2], abs=1e-4

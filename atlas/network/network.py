@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of
 from atlas.network.shortcuts import in_sigmas, pooled_first, shortened
-from atlas.network.statistics import is_activated, measure
+from atlas.network.statistics import is_activated, measure, reference_images
 from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
 from atlas.network.weighting import is_plain, weighting
@@ -112,7 +112,9 @@ class Network:
             for layer in self.facts.layers
             if layer.sigma == "measured" and not layer.is_classifier
         ]
-        found = measure(self._raw_outputs(layers), layers, self.facts.preprocessing, self.device)
+        seen = self.facts.preprocessing
+        images = reference_images(seen.size_px, len(seen.mean))
+        found = measure(self._raw_outputs(layers), layers, seen, self.device, images)
         return {
             layer.name: Statistics.measured(*found[layer.name], is_activated(self.graph, layer))
             for layer in layers

@@ -64,7 +64,11 @@ def dead_leaves(size_px: int, n_channels: int, random: np.random.Generator) -> I
 
 @torch.inference_mode()
 def measure(
-    outputs: nn.Module, layers: Sequence[Layer], preprocessing: Preprocessing, device: torch.device
+    outputs: nn.Module,
+    layers: Sequence[Layer],
+    preprocessing: Preprocessing,
+    device: torch.device,
+    images: Iterator[Images],
 ) -> Mapping[str, tuple[Tensor, Tensor]]:
     """The mean and standard deviation of each unit over images and positions, (n_units,) each.
 
@@ -73,13 +77,13 @@ def measure(
         layers: the layers.
         preprocessing: the size and the channels of the images, and how they are normalised.
         device: where to compute.
+        images: (C, H, W) each, in 0..1.
     """
     mean, std = (
         torch.tensor(values, device=device).view(1, -1, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
     )
     moments = {layer.name: _Moments() for layer in layers}
-    images = reference_images(preprocessing.size_px, len(preprocessing.mean))
     for batch in _batches(images):
         raw = outputs((batch.to(device) - mean) / std)
         for layer in layers:
