@@ -11,8 +11,8 @@ from torch import Tensor
 
 Function = Callable[[Tensor], Tensor]  # gives a new tensor of the same shape
 
-RANGE_SIGMAS = 8.0  # beyond, the density of a Gaussian is below 1e-14
-N_POINTS = 513
+RANGE_SIGMAS = 6.0  # beyond lie 2e-9 of a Gaussian
+N_POINTS = 385
 
 
 class Moments(NamedTuple):

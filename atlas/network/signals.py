@@ -131,7 +131,7 @@ def normalised(signal: Signal, gamma: Tensor, beta: Tensor, mean: Tensor, std: T
     scale = gamma / std
     after = signal.after(Moments(beta, gamma**2, scale))
     if signal.is_gaussian or signal.law is None:  # its statistics are known better now
-        return dataclasses.replace(after, is_gaussian=signal.is_gaussian)
+        return after
     affine = _affine(signal.law.function, scale, beta - scale * mean)
     return dataclasses.replace(after, law=Law(signal.law.source, affine), is_gaussian=False)
 
