@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from conftest import make_network, randomise
 from torch import Tensor, nn
+from torchvision import models
 from torchvision.models.shufflenetv2 import channel_shuffle
 from torchvision.ops import SqueezeExcitation
 
 from atlas.network.network import Network
+from atlas.network.taps import Statistics
 
 SIZE_PX = 4
 N_IMAGES = 6000
@@ -225,8 +227,9 @@ def standard_noise(shape: torch.Size, seed: int) -> Tensor:
 class Noisy:
     """A network whose layers give noise, and what they read of each other."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, shape: tuple[int, ...]) -> None:
         self.network = network
+        self.shape = shape  # of the images
         self.inputs: dict[str, Tensor] = {}
         self.readers = {layer.name: network.reader(layer) for layer in network.facts.layers}
         self.shifts: dict[str, Tensor] = {}  # by layer, of each unit in sigmas
@@ -253,7 +256,7 @@ class Noisy:
     @torch.no_grad()
     def run(self) -> dict[str, Tensor]:
         """Per layer its inputs, (n, in_channels), over all images and positions."""
-        self.network.model(torch.zeros(N_IMAGES, 3, SIZE_PX, SIZE_PX))
+        self.network.model(torch.zeros(self.shape))
         found = {}
         for name, values in self.inputs.items():
             is_conv = isinstance(self.network.model.get_submodule(name), nn.Conv2d)
@@ -285,7 +288,7 @@ class Noisy:
 def noisy(name: str) -> Noisy:
     torch.manual_seed(0)
     network = make_network(randomise(NETWORKS[name]()), SIZE_PX)
-    found = Noisy(network)
+    found = Noisy(network, (N_IMAGES, 3, SIZE_PX, SIZE_PX))
     found.calibrate()
     return found
 
@@ -329,3 +332,45 @@ def test_each_unit_moves_the_channels_that_it_is_named_for_and_as_far(name: str)
                         is_named |= each.unit == unit
                 torch.testing.assert_close(moved[layer], expected, atol=0.03, rtol=0.03)
                 assert ((moved[layer] != 0) <= is_named).all(), (layer, writer.name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("shufflenet_v2_x0_5", "densenet121", "googlenet", "squeezenet1_1", "regnet_y_400mf"),
+        *("mobilenet_v3_small", "efficientnet_b0", "vgg11_bn", "convnext_tiny"),
+    ],
+)
+def test_units_of_known_networks_move_the_channels_that_they_are_named_for(name: str) -> None:
+    """Layers that are not known are left out; all others' inputs are what the shift changes."""
+    torch.manual_seed(0)
+    options = {"init_weights": False} if name == "googlenet" else {}
+    model = models.get_model_builder(name)(weights=None, num_classes=10, **options)
+    network = make_network(randomise(model), 64)
+    network.__dict__["measured"] = {
+        layer.name: Statistics.none(layer.n_units, network.device) for layer in network.layers
+    }
+    found = Noisy(network, (2, 3, 64, 64))
+    gates = {gate for layer in network.layers for gate in layer.gates}
+    writers = [layer for layer in network.layers[:-1] if layer.name not in gates]
+    before = found.run()
+    n_checked = 0
+    for writer in writers[:: max(1, len(writers) // 8)]:
+        unit = writer.n_units // 3
+        after = []
+        for shift in (3.0, -3.0):
+            found.shifts = {writer.name: torch.eye(writer.n_units)[unit] * shift}
+            after.append(found.run())
+        for layer in read_layers(network):
+            if signal := network.wiring[layer]:
+                moved = sum((each[layer] != before[layer]).any(0).int() for each in after) > 0
+                swings = [
+                    torch.where(each.unit == unit, each.swing.abs(), 0)
+                    for each in signal.writers
+                    if each.layer == writer.name
+                ]
+                swing = torch.stack(swings).sum(0) if swings else torch.zeros_like(signal.mean)
+                assert (moved <= (swing > 0)).all(), (layer, writer.name)
+                assert (moved >= (swing > 0.2)).all(), (layer, writer.name)
+                n_checked += bool(swings)
+    assert n_checked > 5

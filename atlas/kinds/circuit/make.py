@@ -26,7 +26,7 @@ from atlas.units import Layer
 # Record fields for outputs of positive and negative strength, by whether the outputs are classes.
 OUTPUTS = {False: ("excites", "inhibits"), True: ("speaks_for", "speaks_against")}
 
-Fields = dict[str, list[Any]]  # fields of a record by their names
+Fields = dict[str, Any]  # fields of a record by their names
 
 
 class Kernels(NamedTuple):
@@ -90,7 +90,7 @@ def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec)
     panels = []
     for layer in layers:
         inputs = inputs_of(layer)
-        fields = _inputs(inputs, indices, spec) if inputs else {}
+        fields = _inputs(inputs, layer, indices, spec) if inputs else {}
         for are_classes, names in OUTPUTS.items():
             readers = _readers(network, layer, are_classes=are_classes)
             by_reader = [outputs(each, layer) for reader in readers if (each := inputs_of(reader))]
@@ -186,20 +186,30 @@ def _readers(network: Network, writer: Layer, *, are_classes: bool) -> list[Laye
     ]
 
 
-def _inputs(inputs: Inputs, indices: Mapping[str, int], spec: CircuitSpec) -> Fields:
+def _inputs(inputs: Inputs, layer: Layer, indices: Mapping[str, int], spec: CircuitSpec) -> Fields:
     """Each unit's strongest inputs; `indices` are the layers' indices by their names."""
     signal, device = inputs.signal, inputs.kernels.norm.device
-    writers = torch.tensor([indices[each.layer] for each in signal.writers], device=device)
+    indices_of_writers = [indices[each.layer] for each in signal.writers]
     strongest, unit, swing = signal.strongest()  # (channels,)
-    own_swing, layer, channel = (
-        inputs.of_group(each) for each in (swing, writers[strongest], unit)
-    )
+    writer = torch.tensor(indices_of_writers, device=device)[strongest]
+    own_swing, own_writer, own_unit = map(inputs.of_group, (swing, writer, unit))
     excitatory, inhibitory = connections(inputs.kernels, own_swing)
     return {
-        "excited_by": _partners(excitatory, layer, channel, 1, spec),
-        "inhibited_by": _partners(inhibitory, layer, channel, -1, spec),
+        "excited_by": _partners(excitatory, own_writer, own_unit, 1, spec),
+        "inhibited_by": _partners(inhibitory, own_writer, own_unit, -1, spec),
         **spread(inputs.kernels.norm * own_swing.abs()),
+        **_named_inputs(layer, writer, unit),
     }
+
+
+def _named_inputs(layer: Layer, writer: Tensor, unit: Tensor) -> Fields:
+    """What a page needs to know where an input channel is not the unit of the same number."""
+    if len(unit) < layer.in_channels:
+        return {"n_inputs": len(unit)}
+    is_same = torch.equal(unit, torch.arange(len(unit), device=unit.device))
+    if is_same or layer.kernel == (1, 1):  # kernels of one weight have no slices to be shown
+        return {}
+    return {"input_units": torch.stack([writer, unit], 1).tolist()}
 
 
 def _outputs(
