@@ -8,6 +8,8 @@ import pytest
 import torch
 from conftest import HiddenLinear, Planted, make_network, randomise
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import SqueezeExcitation
 
 from atlas.families import find_family
 from atlas.network.network import Network
@@ -298,3 +300,66 @@ def test_signals_come_from_the_layers_that_the_walk_names(model: nn.Module):
     for layer in network.facts.layers[1:]:
         signal = network.wiring[layer.name]
         assert signal is not None and set(names(signal)) == set(layer.writers), layer.name
+
+
+class Branches(nn.Module):
+    """Blocks as in mobile and dense networks: depthwise convs, gates, sums, a concatenation."""
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.stem = normed(3, width, 3)
+        self.expand, self.depth = normed(width, width), normed(width, width, 3, groups=width)
+        self.gate = SqueezeExcitation(width, 8)
+        self.project = normed(width, width)
+        self.side = normed(width, width, 3)
+        self.last = normed(3 * width, width)
+        self.fc = nn.Linear(width, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.silu(self.stem(images))
+        inner = F.relu6(self.depth(F.hardswish(self.expand(x))))
+        x = x + self.project(self.gate(inner))
+        maps = torch.cat([x, F.leaky_relu(self.side(x), 0.1), F.gelu(x)], 1)
+        return self.fc(F.elu(self.last(maps)).mean((2, 3)))
+
+
+def normed(n_inputs: int, n_outputs: int, kernel: int = 1, groups: int = 1) -> nn.Sequential:
+    layer = nn.Conv2d(n_inputs, n_outputs, kernel, groups=groups, bias=False)
+    if kernel > 1:
+        layer.padding, layer.padding_mode = (kernel // 2,) * 2, "circular"  # no border
+        layer._reversed_padding_repeated_twice = [kernel // 2] * 4
+    return nn.Sequential(layer, nn.BatchNorm2d(n_outputs))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_predicted_moments_are_those_of_a_calibrated_random_network(seed: int) -> None:
+    """On images of noise; channels of random layers are nearly Gaussian and independent."""
+    torch.manual_seed(seed)
+    model = randomise(Branches(), seed)
+    images = torch.randn(24, 3, 24, 24)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(images)
+    network = make_network(model, 24)
+    wiring, inputs = network.wiring, dict[str, Tensor]()
+    for layer in network.facts.layers:
+        network.model.get_submodule(layer.name).register_forward_hook(
+            lambda _module, args, _output, name=layer.name: inputs.update({name: args[0]})
+        )
+    network.model(images)
+    vectors = {"gate.fc1", "gate.fc2", "fc"}  # pooled: they vary less
+    for name in {layer.name for layer in network.facts.layers[1:]} - vectors:
+        signal, values = wiring[name], inputs[name]
+        assert signal is not None, name
+        std = values.std((0, 2, 3)).clamp(min=0.02)  # some channels are never above zero
+        assert ((signal.mean - values.mean((0, 2, 3))) / std).abs().median() < 0.05, name
+        assert (signal.variance.sqrt() / std - 1).abs().median() < 0.1, name
+
+
+def test_a_network_whose_shapes_depend_on_numbers_is_not_known():
+    """torch.fx traces it, but what it computes needs real tensors."""
+    between = Function(lambda x: x[torch.nonzero(x.sum((1, 2, 3)) > -1e9).flatten()])
+    network = make_network(Chain(between), 8)
+    assert network.wiring == {"conv": None, "reader": None}

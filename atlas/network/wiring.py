@@ -49,15 +49,20 @@ def follow(
 ) -> dict[str, Signal | None]:
     """By layer name, the signal at the layer's input; None if it cannot be derived.
 
-    It cannot for the image, behind operations that are not handled here, and for a layer that is
-    called several times.
+    It cannot for the image, behind operations that are not handled here, for a layer that is called
+    several times, and for no layer if the shapes in the network depend on what is in an image.
 
     Args:
         graph: a traced network in evaluation mode, in which all layers are modules.
         readers: readers of all its layers.
         image_shape: channels, height and width of its images.
     """
-    follower = _Follower(graph, readers, image_shape)
+    on_meta = _OnMeta(graph)
+    try:
+        on_meta.run(torch.empty(N_IMAGES, *image_shape, device="meta"))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+        return dict.fromkeys(reader.layer.name for reader in readers)
+    follower = _Follower(graph, readers, on_meta.outputs)
     for node in graph.graph.nodes:
         follower.visit(node)
     return follower.layer_inputs
@@ -68,6 +73,7 @@ class _OnMeta(fx.Interpreter):
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
+        self.extra_traceback = False
         self.outputs: dict[fx.Node, Any] = {}  # with tensors that hold nothing
 
     def run_node(self, n: fx.Node) -> Any:
@@ -99,14 +105,12 @@ class _Follower:
     """Visits the nodes of a graph in forward order and finds their signals."""
 
     def __init__(
-        self, graph: fx.GraphModule, readers: Sequence[Reader], image_shape: tuple[int, int, int]
+        self, graph: fx.GraphModule, readers: Sequence[Reader], outputs: Mapping[fx.Node, Any]
     ) -> None:
         self.layer_inputs: dict[str, Signal | None] = {}
         self._graph = graph
         self._readers = {reader.layer.name: reader for reader in readers}
-        on_meta = _OnMeta(graph)
-        on_meta.run(torch.empty(N_IMAGES, *image_shape, device="meta"))
-        self._outputs = on_meta.outputs
+        self._outputs = outputs  # of all nodes, with tensors that hold nothing
         # A signal, a tuple of signals, a constant, or None where a tensor is not known.
         self._values: dict[fx.Node, Any] = {}
         self._after: Mapping[str, _After] = {
