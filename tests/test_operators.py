@@ -83,7 +83,10 @@ def test_functions_that_are_said_never_to_fall_do_not() -> None:
         (lambda x: F.relu(x, True), True),
         (lambda x: x.__iadd__(1), True),
         (torch.relu_, True),
+        (lambda x: F.hardtanh(x, -1, 1, True), True),
         (lambda x: x + 1, False),
+        (lambda x: x.mean((2, 3), True), False),
+        (lambda x: torch.mean(x, 1, True), False),
         (F.relu, False),
     ],
 )

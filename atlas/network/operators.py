@@ -232,10 +232,11 @@ def works_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     if node.op not in ("call_function", "call_method"):
         return False
     name = str(getattr(node.target, "__name__", node.target))
-    is_augmented = name in ("iadd", "isub", "imul", "itruediv")
-    is_told = node.kwargs.get("inplace", False) or any(each is True for each in node.args)
+    is_augmented = name.strip("_") in ("iadd", "isub", "imul", "itruediv", "ipow")
+    has_flag = operator_of(node, None).is_pointwise and any(each is True for each in node.args)
+    is_told = has_flag or bool(node.kwargs.get("inplace", False))
     # Names of the in-place variants of functions and methods end with an underscore.
-    return is_augmented or name.endswith("_") or bool(is_told)
+    return is_augmented or is_told or (name.endswith("_") and not name.endswith("__"))
 
 
 def module_of(node: fx.Node, model: fx.GraphModule) -> nn.Module | None:
