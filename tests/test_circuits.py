@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -9,11 +10,13 @@ import torch
 from conftest import make_network, randomise
 from test_wiring import Sum, phi, rectified_moments, set_norm
 from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
 
 from atlas.families.demo.network import build_demo
 from atlas.kinds.circuit import CircuitRecord, CircuitSpec
 from atlas.kinds.circuit.make import circuit_panels
 from atlas.network.network import Network
+from atlas.network.walk import walk
 from atlas.records import to_numbers
 
 ALL = CircuitSpec(n_partners=10_000)
@@ -234,3 +237,95 @@ def test_strengths_are_what_regression_finds_on_images_of_noise():
         slope = float((z * (reader - reader.mean())).mean())
         (partner,) = getattr(found[name], "excites" if slope > 0 else "inhibits")[0]
         assert partner[:2] == [2, 0] and partner[2] == pytest.approx(slope, abs=0.01)
+
+
+class Joined(nn.Module):
+    """Two convs whose channels are concatenated and shuffled, and convs that read them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 4, 1)
+        self.one_norm, self.other_norm = nn.BatchNorm2d(2), nn.BatchNorm2d(4)
+        self.shuffle = nn.ChannelShuffle(2)
+        self.all, self.depthwise = nn.Conv2d(6, 6, 3), nn.Conv2d(6, 6, 3, groups=6)
+        self.pairs = nn.Conv2d(6, 3, 1, groups=3)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in (6, 6, 3))
+        for norm in (self.one_norm, self.other_norm, *self.norms):
+            set_norm(norm, gamma=1.0)
+        for layer in (self.all, self.depthwise, self.pairs):
+            layer.weight.data.zero_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        parts = [self.one_norm(self.one(images)), self.other_norm(self.other(images))]
+        maps = self.shuffle(torch.cat(parts, 1))
+        readers = zip(self.norms, (self.all, self.depthwise, self.pairs), strict=True)
+        return torch.cat([norm(layer(maps)).mean((2, 3)) for norm, layer in readers], 1)
+
+
+def test_planted_weights_name_the_unit_behind_each_shuffled_channel():
+    """Channels 0 to 5 after the concatenation come to the places 0, 2, 4, 1, 3, 5."""
+    model = Joined()
+    behind = [(0, 0), (1, 1), (0, 1), (1, 2), (1, 0), (1, 3)]  # layer and unit of each place
+    for place in range(6):
+        model.all.weight.data[place, place, 1, 1] = 1.0
+        model.depthwise.weight.data[place, 0, 0, 0] = -2.0
+    model.pairs.weight.data[:, :, 0, 0] = torch.tensor([[1.0, 2.0]])
+    found = circuits(model)
+    for place, (layer, unit) in enumerate(behind):
+        assert found["all"].excited_by[place] == [[layer, unit, 1.0]]
+        assert found["depthwise"].inhibited_by[place] == [[layer, unit, -2.0]]
+        writer = found["one" if layer == 0 else "other"]
+        assert [2, place, 1.0] in writer.excites[unit]
+        assert writer.inhibits[unit] == [[3, place, -2.0]]
+    for group in range(3):
+        first, second = behind[2 * group : 2 * group + 2]
+        assert found["pairs"].excited_by[group] == [[*second, 2.0], [*first, 1.0]]
+    assert found["all"].input_units == [list(each) for each in behind]
+    assert found["pairs"].input_units is None  # it has no slices
+    assert found["depthwise"].n_effective == [1.0] * 6
+
+
+def test_positions_of_a_flattened_map_are_those_of_a_kernel():
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+    model.append(nn.Linear(3, 2))
+    set_norm(model[1], gamma=1.0)
+    model[3].weight.data.zero_()
+    model[3].weight.data[0] = torch.tensor([1.0, 2, 0, -1, 0, 3, 0, 0])
+    network = make_network(model, 2)
+    std = float(network.reader(network.facts.layers[1]).std[0])
+    found = circuits(network)
+    names = [layer.name for layer in network.facts.layers]
+    assert names == ["0", "3", "4"]
+    first = found["3"]
+    assert first.excited_by[0] == [
+        [0, channel, pytest.approx(3 / std, rel=1e-3)] for channel in (0, 1)
+    ]
+    assert first.inhibited_by[0] == [[0, 0, pytest.approx(-1 / std, rel=1e-3)]]
+    assert first.n_inputs == 2
+    assert found["0"].excites[1] == [[1, 0, pytest.approx(3 / std, rel=1e-3)]]
+
+
+def test_a_gate_is_no_partner_of_what_it_multiplies():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), SqueezeExcitation(4, 2), nn.Conv2d(4, 3, 1)
+    )
+    found = circuits(randomise(model))
+    assert found["2.fc1"].excited_by and found["2.fc2"].excited_by
+    partners = [each for unit in found["3"].excited_by + found["3"].inhibited_by for each in unit]
+    assert {layer for layer, _, _ in partners} == {0}
+    assert found["2.fc2"].excites is None
+
+
+def test_a_classifier_that_is_a_conv_has_circuits_in_logits():
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    )
+    set_norm(model[1], gamma=1.0)
+    model[3].weight.data[:, :, 0, 0] = torch.arange(12.0).view(3, 4)
+    facts = make_network(model).facts
+    layers = walk(model, 16)
+    assert layers[1].is_classifier
+    found = circuits(Network(model, dataclasses.replace(facts, layers=layers)))
+    assert found["3"].excited_by[2] == [[0, 3, 5.5], [0, 2, 5.0], [0, 1, 4.5], [0, 0, 4.0]]
+    assert found["0"].speaks_for[3] == [[1, 2, 5.5], [1, 1, 3.5], [1, 0, 1.5]]

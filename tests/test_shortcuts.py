@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import IMAGE_PX, HiddenLinear, Planted, make_network, randomise
 from torch import fx, nn
+from torch.nn import functional
 
 from atlas.asked import AtlasSpec
 from atlas.families import find_family
@@ -104,10 +105,25 @@ def check_alone(conv: nn.Conv2d, layer: Layer, inputs: torch.Tensor) -> None:
     close(other.grad, one.grad)
 
 
-def test_groups_and_kernels_larger_than_their_input_are_left_to_the_conv():
+@pytest.mark.parametrize(
+    ("n_inputs", "n_units", "options"),
+    [
+        (7, 7, {"groups": 7, "padding": 1}),
+        (7, 14, {"groups": 7, "padding": 2, "dilation": 2, "bias": False}),
+        (8, 12, {"groups": 4, "stride": 2}),
+    ],
+)
+def test_one_channel_of_a_grouped_conv_is_what_the_conv_gives_it(n_inputs, n_units, options):
+    conv = nn.Conv2d(n_inputs, n_units, 3, **options)
+    whole = layer_of(nn.Conv2d(3, 7, 3, **{**options, "groups": 1}))
+    layer = dataclasses.replace(whole, groups=conv.groups, n_units=n_units, in_channels=n_inputs)
+    assert pays_alone(layer)
+    check_alone(conv, layer, images(4, 12, n_inputs))
+
+
+def test_kernels_larger_than_their_input_are_left_to_the_conv():
     layer = layer_of(nn.Conv2d(3, 7, 1))
     assert pays_alone(layer)
-    assert not pays_alone(dataclasses.replace(layer, groups=3))
     assert not pays_alone(dataclasses.replace(layer, kernel=(7, 7)))
 
 
@@ -145,6 +161,41 @@ def test_what_is_rectified_and_pooled_is_pooled_first():
         each(side).square().sum().backward()
     close(quick(sides[0]), model(sides[0]))
     close(sides[1].grad, sides[0].grad)
+
+
+@pytest.mark.parametrize(
+    ("function", "pool", "is_moved"),
+    [
+        (nn.ReLU6(), nn.MaxPool2d(2), True),
+        (nn.Sigmoid(), nn.MaxPool2d(2), True),
+        (functional.relu, nn.MaxPool2d(3, 2, 1), True),
+        (nn.Hardtanh(), lambda maps: functional.max_pool2d(maps, 2, stride=1), True),
+        (lambda maps: maps.clamp(min=0.1), nn.MaxPool2d(2), True),
+        (nn.SiLU(), nn.MaxPool2d(2), False),
+        (nn.GELU(), nn.MaxPool2d(2), False),
+        (nn.PReLU(3), nn.MaxPool2d(2), False),  # its slopes may be negative
+        (nn.ReLU(), nn.AvgPool2d(2), False),
+        (nn.ReLU(), nn.MaxPool2d(2, return_indices=True), False),
+    ],
+)
+def test_only_functions_that_never_fall_are_moved_behind_a_pool(function, pool, is_moved):
+    gives_indices = isinstance(pool, nn.MaxPool2d) and pool.return_indices
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.function, self.pool = nn.Conv2d(3, 3, 3), function, pool
+
+        def forward(self, maps: torch.Tensor) -> torch.Tensor:
+            pooled = self.pool(self.function(self.conv(maps)))
+            return pooled[0] if gives_indices else pooled
+
+    model = Model()
+    graph = fx.symbolic_trace(copy.deepcopy(model))
+    before = [node.name for node in graph.graph.nodes]
+    quick = pooled_first(graph)
+    assert ([node.name for node in quick.graph.nodes] != before) == is_moved
+    close(quick(images(2, 17)), model(images(2, 17)))
 
 
 def test_taps_pool_a_stem_first():

@@ -1,5 +1,6 @@
 """The circuit on a unit's page: partners with their pictures, slices, spread, and the sum."""
 
+import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
@@ -164,3 +165,66 @@ def test_what_was_not_built_leaves_no_trace(tmp_path: Path) -> None:
     write_site(contents(("filter", "excitatory")), tmp_path)
     found = shown(tmp_path, UNIT)
     assert "Circuit" not in found.text and not found.all("use")
+
+
+def with_layers(known: Contents, **changes: dict[str, object]) -> Contents:
+    """The contents with facts of some layers changed."""
+    layers = tuple(
+        dataclasses.replace(layer, **changes.get(layer.name.replace(".", "_"), {}))
+        for layer in known.facts.layers
+    )
+    return dataclasses.replace(known, facts=dataclasses.replace(known.facts, layers=layers))
+
+
+def test_connections_that_are_not_known_are_said_to_be_on_both_ends() -> None:
+    reader, writer = "layer1.0.conv2", "layer1.0.conv1"
+    known = with_layers(contents(), layer1_0_conv2={"inputs": (writer,)})
+    with site_factory.changed_numbers(known, reader, "circuit") as numbers:
+        for name in ("excited_by", "inhibited_by", "n_effective", "top_share"):
+            numbers.pop(name, None)
+    of_reader = section_view(known, known.facts.layer(reader), Unit(reader, 2))
+    of_writer = section_view(known, known.facts.layer(writer), Unit(writer, 2))
+    assert of_reader and of_writer
+    end = "are not known: what lies between is not followed."
+    assert of_reader.unknown == f"Its connections from {writer} {end}"
+    assert of_writer.unknown == f"Its connections to {reader} {end}"
+    assert {each.title.split(",")[0] for each in of_reader.lists} == {"Excites", "Inhibits"}
+
+
+def test_a_network_that_cannot_be_followed_says_so_instead_of_showing_nothing(
+    tmp_path: Path,
+) -> None:
+    known = with_layers(contents(), layer1_0_conv2={"is_traced": False})
+    with site_factory.changed_numbers(known, UNIT.layer, "circuit") as numbers:
+        numbers.clear()
+    write_site(known, tmp_path)
+    text = " ".join(shown(tmp_path, UNIT).text.split())
+    assert "Circuit Its connections are not known: the code between the layers" in text
+    assert "Strengths" not in text
+
+
+def test_a_gate_names_what_it_multiplies(tmp_path: Path) -> None:
+    known = with_layers(contents(), layer1_0_conv3={"gates": (UNIT.layer,)})
+    write_site(known, tmp_path)
+    found = shown(tmp_path, UNIT)
+    text = " ".join(found.text.split())
+    assert "It is a gate: its output multiplies what layer1.0.conv3 reads." in text
+    assert "../layer1.0.conv3/index.html" in found.targets
+
+
+def test_slices_are_those_of_the_units_that_write_the_channels() -> None:
+    """Input channels 0 to 4 are written by units of two layers."""
+    known = contents()
+    with site_factory.changed_numbers(known, UNIT.id, "filter") as numbers:
+        numbers.update(inputs=[3, 2, 1, 0], columns=2)
+    with site_factory.changed_numbers(known, UNIT.layer, "circuit") as numbers:
+        numbers["input_units"] = [[1, 0], [1, 1], [0, 0], [0, 1], [0, 2]]
+        numbers["excited_by"][UNIT.index] = [[0, 1, 0.5], [1, 1, 0.4], [0, 2, 0.3]]
+    circuit = section_view(known, known.facts.layer(UNIT.layer), UNIT)
+    assert circuit
+    left = 2 * 40
+    assert [partner.slice for partner in circuit.lists[0].partners] == [
+        f"{left} 0 6 6",  # channel 3 of the input, the first slice
+        f"{left} 7 6 6",  # channel 1, the third
+        None,  # channel 4 is not in the montage
+    ]

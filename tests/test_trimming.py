@@ -8,7 +8,10 @@ import pytest
 import torch
 from conftest import Planted, make_network, randomise
 from torch import nn
+from torch.nn import functional as F
+from torchvision import models
 from torchvision.models import resnet50
+from torchvision.ops import SqueezeExcitation
 
 from atlas.asked import AtlasSpec
 from atlas.families import find_family
@@ -21,10 +24,12 @@ from atlas.pictures.fourier import unread_rim
 from atlas.recipes import Fourier, Stage, unit_recipe
 
 
-def check_inside(tap: Tap, size_px: int, n_unread: int) -> None:
+def check_inside(
+    tap: Tap, size_px: int, n_unread: int, units: tuple[int, int] | None = None
+) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, 3, size_px, size_px, generator=generator).requires_grad_(True)
-    channels = torch.tensor([0, tap.layer.n_units - 1])
+    channels = torch.tensor(units or (0, tap.layer.n_units - 1))
     whole = cut(tap.own_maps(images, channels), n_unread)
     inside = tap.own_maps(images, channels, n_unread)
     assert inside.shape == whole.shape
@@ -149,3 +154,134 @@ def test_the_rim_is_what_the_margin_covers_and_leaves_something():
     )
     assert unread_rim(recipe, network.facts.layer("layer2.1.conv3"), 24) == 1
     assert unread_rim(recipe, network.facts.layer("layer2.1.conv3"), 8) == 0
+
+
+KINDS = (
+    *("alexnet", "vgg11_bn", "squeezenet1_1", "densenet121", "googlenet", "inception_v3"),
+    *("mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5", "shufflenet_v2_x0_5", "resnext50_32x4d"),
+    *("efficientnet_b0", "efficientnet_v2_s", "regnet_y_400mf", "convnext_tiny"),
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_layers_of_all_kinds_of_networks_are_the_same_where_they_are_left(name):
+    torch.manual_seed(0)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    model = models.get_model_builder(name)(weights=None, num_classes=10, **options)
+    network = make_network(randomise(model), 96)
+    layers = [layer for layer in network.facts.layers if min(layer.output_px) >= 5]
+    for layer in layers[1 :: max(1, len(layers) // 6)]:
+        tap = network.tap(layer, "float32")
+        responses = tap(torch.randn(1, 3, 96, 96)).detach()
+        first, second = responses.std((0, 2, 3)).topk(2).indices.tolist()  # none of them is dead
+        check_inside(tap, 96, 1 if min(layer.output_px) < 9 else 2, (first, second))
+
+
+class Around(nn.Module):
+    """Something between two convs whose output's rim is not wanted."""
+
+    def __init__(self, between: nn.Module) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.between = between
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.last(self.between(self.first(images))).mean((2, 3)))
+
+
+class Function(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return self.function(maps)
+
+
+class OwnPadding(nn.Conv2d):
+    """A conv that pads by itself, more on one side."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.pad(maps, (0, 2, 0, 2)))
+
+
+class Scaled(nn.Module):
+    """Multiplies by a tensor that differs between positions, or only between channels."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(shape))
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return maps * self.scale + self.scale
+
+
+def pooled_and_spread(maps: torch.Tensor) -> torch.Tensor:
+    pooled = F.adaptive_avg_pool2d(maps, 1)
+    return maps + F.interpolate(pooled, maps.shape[-2:]).relu()
+
+
+def overwritten(maps: torch.Tensor) -> torch.Tensor:
+    rectified = F.max_pool2d(maps.relu_(), 3, 1, 1)
+    return maps + rectified
+
+
+BETWEEN = {
+    "same": nn.Conv2d(6, 6, 3, padding="same"),
+    "reflected": nn.Conv2d(6, 6, 3, padding=1, padding_mode="reflect"),
+    "own padding": OwnPadding(6, 6, 3),
+    "depthwise": nn.Conv2d(6, 6, 3, padding=1, groups=6),
+    "dilated": nn.Conv2d(6, 6, 3, padding=2, dilation=2),
+    "strided": nn.Conv2d(6, 6, 3, stride=2, padding=1),
+    "pool": nn.MaxPool2d(3, 2, 1),
+    "pool that reaches over": nn.MaxPool2d(3, 2, ceil_mode=True),
+    "padded pool that reaches over": nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+    "average": nn.AvgPool2d(3, 1, 1),
+    "average that leaves out": nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "gate": SqueezeExcitation(6, 3),
+    "gate of positions": Function(lambda maps: maps * maps.mean(1, keepdim=True).sigmoid()),
+    "gate of rows": Function(lambda maps: maps * maps.mean(3, keepdim=True).sigmoid()),
+    "gate of vectors": Function(lambda x: x * x.mean((2, 3)).sigmoid()[:, :, None, None]),
+    "strongest": Function(lambda maps: maps - maps.amax((2, 3), keepdim=True)),
+    "layer norm": nn.GroupNorm(1, 6),
+    "channels last": Function(lambda x: F.gelu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)),
+    "upsampled": nn.Upsample(scale_factor=2),
+    "pooled and spread": Function(pooled_and_spread),
+    "concatenated": Function(lambda maps: torch.cat([maps[:, :3], maps[:, 3:].relu()], 1)),
+    "rows concatenated": Function(lambda maps: torch.cat([maps, maps.relu()], 2)),
+    "turned over": Function(lambda maps: maps.flip(3) + maps),
+    "scale of channels": Scaled(6, 1, 1),
+    "scale of positions": Scaled(6, 24, 24),
+    "scale of columns": Scaled(24),
+    "one scale": Scaled(1),
+    "no dims": Scaled(),
+    "slopes": nn.PReLU(6),
+    "overwritten": Function(overwritten),
+    "its size": Function(lambda maps: maps / maps.shape[-1] + maps.size(2)),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_what_is_between_layers_is_cut_or_left_whole(name):
+    torch.manual_seed(0)
+    network = make_network(Around(BETWEEN[name]), 24)
+    check_inside(network.tap(network.facts.layer("last"), "float32"), 24, 3)
+
+
+def test_a_gate_reads_its_whole_map_and_what_it_multiplies_is_cut():
+    network = make_network(Around(nn.Sequential(SqueezeExcitation(6, 3), nn.Conv2d(6, 6, 1))), 24)
+    tap = network.tap(network.facts.layer("last"), "float32")
+    tap.own_maps(torch.zeros(1, 3, 24, 24), torch.tensor([0]), 4)
+    sizes = {}
+    for name, module in tap._ways[4].extractor.named_modules():
+        if isinstance(module, nn.Conv2d | nn.AdaptiveAvgPool2d):
+            module.register_forward_hook(
+                lambda _module, maps, _output, name=name: sizes.update({name: maps[0].shape[-1]})
+            )
+    tap._ways[4].extractor(torch.zeros(1, 3, 24, 24))
+    assert sizes["between.0.avgpool"] == 24
+    assert min(sizes["between.0.fc1"], sizes["between.0.fc2"]) == 1
+    (last,) = (size for name, size in sizes.items() if "between_1" in name)
+    assert last == 24 - 2 * 3

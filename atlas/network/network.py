@@ -14,11 +14,12 @@ from torch import Tensor, fx, nn
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of
 from atlas.network.shortcuts import in_sigmas, pooled_first, shortened
+from atlas.network.signals import Signal
 from atlas.network.statistics import is_activated, measure, reference_images
 from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
 from atlas.network.weighting import is_plain, weighting
-from atlas.network.wiring import Signal, follow
+from atlas.network.wiring import follow
 from atlas.units import Layer, NetworkFacts
 
 Precision = Literal["float32", "bfloat16"]
@@ -132,7 +133,10 @@ class Network:
         """By layer name, the signal at the layer's input; None where it cannot be derived."""
         if self.graph is None:
             return {layer.name: None for layer in self.facts.layers}
-        return follow(self.graph, [self.reader(layer) for layer in self.facts.layers])
+        preprocessing = self.facts.preprocessing
+        image_shape = len(preprocessing.mean), preprocessing.size_px, preprocessing.size_px
+        readers = [self.reader(layer) for layer in self.facts.layers]
+        return follow(self.graph, readers, image_shape)
 
     def input_swings(self, layer: Layer) -> Tensor:
         """How far each input channel moves with the layer that writes it, (in_channels,).
@@ -144,7 +148,7 @@ class Network:
         signal = self.wiring[layer.name]
         if signal is None:
             return torch.ones(layer.in_channels, device=self.device)
-        _, swings = signal.strongest()
+        _, _, swings = signal.strongest()
         return swings
 
     def _reader_args(self, layer: Layer) -> tuple[Layer, Statistics, Tensor, Tensor]:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from atlas.network.operators import put_module
+from atlas.network.operators import argument, module_of, operator_of, put_module
 from atlas.units import Layer
 
 FEW_CHANNELS = 4  # with so few input channels, the matrix products inside a conv are inefficient
@@ -136,36 +136,46 @@ class UnstridedConv(nn.Module):
 
 
 def pooled_first(extractor: fx.GraphModule) -> fx.GraphModule:
-    """The extractor with each ReLU before a max pooling moved behind it, where maps are smaller.
+    """The extractor with pointwise functions before max poolings moved behind them.
 
-    Its maps are the same: the maximum of rectified values is the rectified maximum. The graph is
-    changed in place.
+    There maps are smaller. They are the same for functions that never fall: the maximum of
+    rectified values is the rectified maximum. The graph is changed in place.
     """
     for pool in list(extractor.graph.nodes):
-        relu = pool.all_input_nodes[0] if _is_a(nn.MaxPool2d, pool, extractor) else None
-        if relu is not None and _is_a(nn.ReLU, relu, extractor) and len(relu.users) == 1:
-            pool.replace_all_uses_with(relu)
-            pool.args = relu.args
-            relu.args = (pool,)
-            pool.append(relu)
+        function = argument(pool, 0, "input")
+        if _is_max_pool(pool, extractor) and _never_falls(function, extractor):
+            pool.replace_all_uses_with(function)
+            pool.replace_input_with(function, function.all_input_nodes[0])
+            function.replace_input_with(function.all_input_nodes[0], pool)
+            pool.append(function)
     extractor.recompile()
     return extractor
 
 
-def _is_a(kind: type[nn.Module], node: fx.Node, model: fx.GraphModule) -> bool:
-    return node.op == "call_module" and isinstance(model.get_submodule(str(node.target)), kind)
+def _is_max_pool(node: fx.Node, model: fx.GraphModule) -> bool:
+    module = module_of(node, model)
+    gives_indices = getattr(module, "return_indices", node.kwargs.get("return_indices", False))
+    return operator_of(node, module).role == "max pool" and not gives_indices
+
+
+def _never_falls(node: object, model: fx.GraphModule) -> bool:
+    """Whether a node is a pointwise function that never falls and is read once."""
+    if not isinstance(node, fx.Node) or len(node.users) > 1 or len(node.all_input_nodes) != 1:
+        return False
+    return operator_of(node, module_of(node, model)).never_falls
 
 
 def pays_alone(layer: Layer) -> bool:
     """Whether `own_maps` can compute a layer, and is faster than computing all of its units."""
-    return layer.groups == 1 and layer.in_channels >= math.prod(layer.kernel)
+    return layer.groups > 1 or layer.in_channels >= math.prod(layer.kernel)
 
 
 def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) -> Tensor:
     """For each image the raw output of one unit, without computing the layer's other units.
 
     A conv with one output channel is a sum of shifted maps, one for each position in its kernel.
-    All these maps come from one matrix product per image.
+    All these maps come from one matrix product per image. Of a conv in groups, the channels of the
+    unit's group are taken instead, and all images are convolved at once, as groups of one conv.
 
     Args:
         module: the layer itself, a conv with zero padding or a linear layer.
@@ -184,10 +194,29 @@ def own_maps(module: nn.Module, layer: Layer, inputs: Tensor, channels: Tensor) 
         return torch.einsum("bhwc,bc->bhw", inputs.float(), weight.float()) + bias
     if isinstance(module, nn.Linear):
         return (inputs.float() * weight.float()).sum(1)[:, None, None] + bias
+    if layer.groups > 1:
+        return _own_group(weight, layer, inputs, channels) + bias
     height, width = inputs.shape[2:]
     pixels = inputs.permute(0, 2, 3, 1).flatten(1, 2)  # (B, H * W, C)
     position_maps = torch.bmm(pixels, weight.flatten(2)).float().unflatten(1, (height, width))
     return _shifted_sum(position_maps, layer) + bias
+
+
+def _own_group(weight: Tensor, layer: Layer, inputs: Tensor, channels: Tensor) -> Tensor:
+    """The output of one unit per image, (B, h, w), of a conv in groups, without its bias."""
+    n_images, n_channels = weight.shape[:2]
+    first = channels // (layer.n_units // layer.groups) * n_channels
+    own = first[:, None] + torch.arange(n_channels, device=first.device)  # (B, channels)
+    images = torch.arange(n_images, device=first.device)[:, None]
+    maps = F.conv2d(
+        inputs[images, own].flatten(0, 1)[None],  # (1, B * channels, H, W)
+        weight,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=n_images,
+    )
+    return maps[0].float()
 
 
 def _shifted_sum(position_maps: Tensor, layer: Layer) -> Tensor:

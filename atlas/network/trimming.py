@@ -3,22 +3,41 @@
 Where positions near the border of a layer's map are not needed, neither is what only they depend
 on. From the last map backwards, convs lose their padding and the maps that they read lose rows and
 columns at each side, as far as there are any to lose. All other positions are the same up to
-rounding.
+rounding. What feeds an operation that is not known to work position by position stays whole.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from atlas.network.operators import RECTIFIERS, SUMS, module_of, operation_of, pair
+from atlas.network.operators import (
+    argument,
+    attribute_of,
+    averages_maps,
+    module_of,
+    operator_of,
+    operator_of_module,
+    pair,
+    works_in_place,
+)
 from atlas.network.shortcuts import UnstridedConv
-from atlas.network.weighting import is_plain
 
-POINTWISE: frozenset[Any] = RECTIFIERS | SUMS | {nn.Identity, nn.BatchNorm2d, nn.Dropout}
+# Operations whose output at a position depends on their inputs at this position alone.
+POSITIONWISE = {
+    *("rectifier", "pointwise", "passing", "batch norm", "concat"),
+    *("sum", "difference", "product", "quotient", "negation"),
+}
+JOINING = {"sum", "difference", "product", "quotient"}
+SIZES = {"size", "dim", getattr}  # operations that give no tensors
+
+# What a node gives: maps of positions; what was computed from whole maps and has no positions left;
+# or what is the same for maps of any content.
+Extent = Literal["maps", "whole", "constant"]
 
 
 class Trim(NamedTuple):
@@ -39,12 +58,14 @@ def trimmed(extractor: fx.GraphModule, n_unread: int) -> fx.GraphModule:
         n_unread: how many rows and columns to leave out, 0 or more.
     """
     trimmed_copy = fx.GraphModule(extractor, copy.deepcopy(extractor.graph))
+    extents = _extents(trimmed_copy)
     trims: dict[fx.Node, Trim] = {}
     for node in reversed(trimmed_copy.graph.nodes):
         unread = min((trims[user].read for user in node.users), default=n_unread)
-        trims[node] = _trim_node(trimmed_copy, node, unread)
+        is_map = extents[node] == "maps"
+        trims[node] = _trim_node(trimmed_copy, node, unread, extents) if is_map else NOTHING
     for node in list(trimmed_copy.graph.nodes):
-        for user in list(node.users):
+        for user in list(node.users) if extents[node] == "maps" else ():
             if n_cut := trims[user].read - trims[node].made:  # where another user reads more
                 with trimmed_copy.graph.inserting_before(user):
                     user.replace_input_with(
@@ -66,45 +87,72 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
         return module, NOTHING
     if isinstance(module, UnstridedConv):
         return module.trimmed(n_unread), Trim(n_unread, 0)
-    if not _is_symmetric(module):
+    if not _slides_evenly(module):
         return module, NOTHING
-    assert isinstance(module, nn.Conv2d | nn.MaxPool2d)
+    window = cast(nn.MaxPool2d, module)  # or another module with a stride and a padding
     rows, columns = (
         n_unread * stride - padding
-        for stride, padding in zip(pair(module.stride), _padding(module), strict=True)
+        for stride, padding in zip(pair(window.stride), pair(window.padding), strict=True)
     )
     if rows != columns or rows < 0:
         return module, NOTHING
-    trimmed_module = copy.copy(module)  # shares the weights
+    trimmed_module = copy.copy(window)  # shares the weights
     trimmed_module.padding = (0, 0)
+    if isinstance(trimmed_module, nn.Conv2d):
+        trimmed_module.padding_mode = "zeros"  # other modes pad by sizes that they keep elsewhere
     return trimmed_module, Trim(n_unread, rows)
-
-
-def _is_symmetric(module: nn.Module) -> bool:
-    """Whether a window's output depends on what it slides over alike at all sides."""
-    if isinstance(module, nn.MaxPool2d):
-        return not module.ceil_mode  # else the last window may reach beyond the map
-    return isinstance(module, nn.Conv2d) and is_plain(module)
-
-
-def _padding(module: nn.Conv2d | nn.MaxPool2d) -> tuple[int, int]:
-    assert not isinstance(module.padding, str)
-    return pair(module.padding)
 
 
 def cut(maps: Tensor, n: int) -> Tensor:
     """Maps (..., H, W) without n rows and columns at each side.
 
-    Maps of one position, which are broadcast over other maps, are returned as they are.
+    Of maps of one row or one column, which are broadcast over other maps, these are kept.
     """
-    if maps.shape[-1] == 1:
+    rows, columns = (0 if size == 1 else -n for size in maps.shape[-2:])
+    if rows == columns == 0:
         return maps
-    return F.pad(maps, (-n, -n, -n, -n))  # unlike that of a slice, its gradient is channels last
+    # Unlike that of a slice, its gradient is channels last.
+    return F.pad(maps, (columns, columns, rows, rows))
 
 
-def _trim_node(model: fx.GraphModule, node: fx.Node, n_unread: int) -> Trim:
+def _slides_evenly(module: nn.Module) -> bool:
+    """Whether a module slides a window over maps with the same padding at all sides."""
+    if operator_of_module(module).role not in ("conv", "max pool", "average pool"):
+        return False
+    window = cast(nn.Conv2d, module)
+    # With `ceil_mode`, the last window may reach over the border of a map.
+    is_cut_off = getattr(module, "ceil_mode", False) and max(pair(window.stride)) > 1
+    gives_indices = getattr(module, "return_indices", False)
+    return not (isinstance(window.padding, str) or is_cut_off or gives_indices)
+
+
+def _extents(model: fx.GraphModule) -> Mapping[fx.Node, Extent]:
+    """What each node gives."""
+    extents: dict[fx.Node, Extent] = {}
+    for node in model.graph.nodes:
+        inputs = {extents[each] for each in node.all_input_nodes}
+        if node.op == "get_attr" or node.target in SIZES or inputs == {"constant"}:
+            extents[node] = "constant"
+        elif _leaves_no_positions(node, module_of(node, model), inputs):
+            extents[node] = "whole"
+        else:
+            extents[node] = "maps"
+    return extents
+
+
+def _leaves_no_positions(node: fx.Node, module: nn.Module | None, inputs: set[Extent]) -> bool:
+    """Whether a node averages maps, or computes something from what has no positions."""
+    has_maps = not inputs or "maps" in inputs
+    role = operator_of(node, module).role
+    stays_so = role in POSITIONWISE or role in ("conv", "linear", "move", "adaptive pool", "mean")
+    return averages_maps(node, module) if has_maps else stays_so
+
+
+def _trim_node(
+    model: fx.GraphModule, node: fx.Node, n_unread: int, extents: Mapping[fx.Node, Extent]
+) -> Trim:
     module = module_of(node, model)
-    if node.op == "output" or operation_of(node, module) in POINTWISE:
+    if node.op == "output" or _works_by_position(model, node, module, extents):
         return Trim(n_unread, n_unread)
     if module is None:
         return NOTHING
@@ -113,3 +161,26 @@ def _trim_node(model: fx.GraphModule, node: fx.Node, n_unread: int) -> Trim:
         node.target = f"{node.name}_trimmed"
         model.add_submodule(node.target, trimmed_module)
     return trim
+
+
+def _works_by_position(
+    model: fx.GraphModule,
+    node: fx.Node,
+    module: nn.Module | None,
+    extents: Mapping[fx.Node, Extent],
+) -> bool:
+    """Whether a node's output at each position depends on its inputs at this position alone."""
+    role = operator_of(node, module).role
+    if role not in POSITIONWISE or (role == "concat" and argument(node, 1, "dim", 0) != 1):
+        return False
+    # Others who read what is overwritten would read the whole map as it was before.
+    if works_in_place(node, module) and len(node.all_input_nodes[0].users) > 1:
+        return False
+    constants = [each for each in node.all_input_nodes if extents[each] == "constant"]
+    return role not in JOINING or all(_has_no_positions(model, each) for each in constants)
+
+
+def _has_no_positions(model: fx.GraphModule, constant: fx.Node) -> bool:
+    """Whether a constant is the same at all positions of maps that it is joined with."""
+    value = attribute_of(constant, model)
+    return isinstance(value, Tensor) and (value.numel() == 1 or value.shape[-2:] == (1, 1))

@@ -1,141 +1,345 @@
-"""How far each layer moves the inputs of later layers, derived from BatchNorm statistics alone.
+"""Which units write the channels that a layer reads, and how far they move them.
 
-No image is needed. Every node of the graph gets the mean and the variance of its channels, and a
-swing for each of its writers. A writer is a layer whose channels are in the node's output, perhaps
-summed with others. Its swing is how far a channel of the node moves when the same channel of the
-writer moves by one of its own sigmas (standard deviations). The output of a BatchNorm has mean beta
-and standard deviation |gamma|, because its statistics standardise its input. From there on,
-channels are assumed to be Gaussian before a ReLU and independent where they are summed, and all
-other operations to be linear.
+No image is needed. Every node of the graph gets a `Signal`: the mean and the variance of its
+channels, and the units that write them. A layer's output has the mean and the standard deviation
+that its reader holds; the output of a BatchNorm has mean beta and standard deviation |gamma|,
+because its statistics standardise its input. From there on, channels are assumed to be Gaussian
+before a pointwise function and independent where they are summed or multiplied by a gate, and pools
+to be linear. What an operation does that is not in the table of `operators.py` is not known.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import copy
+import dataclasses
+import operator
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
-import torch.fx
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
+from atlas.network import signals
+from atlas.network.moments import Function
 from atlas.network.operators import (
-    PASSING,
-    RECTIFIERS,
-    SUMS,
-    averages_maps,
+    Operator,
+    argument,
+    attribute_of,
     module_of,
-    operation_of,
+    operator_of,
+    works_in_place,
 )
+from atlas.network.signals import Signal, Writer
 from atlas.network.taps import Reader
 
-
-@dataclass(frozen=True)
-class Signal:
-    """Statistics of the C channels that one node of the graph gives."""
-
-    mean: Tensor  # (C,)
-    variance: Tensor  # (C,)
-    swings: Mapping[str, Tensor]  # by name of the writer, (C,) each
-
-    @property
-    def writers(self) -> tuple[str, ...]:
-        """Names of the layers that wrote these channels."""
-        return tuple(self.swings)
-
-    def strongest(self) -> tuple[Tensor, Tensor]:
-        """The position in `writers` of the one that moves a channel most, and its swing: (C,)."""
-        swings = torch.stack(tuple(self.swings.values()))  # (writers, C)
-        writer = swings.abs().argmax(0, keepdim=True)
-        return writer[0], swings.gather(0, writer)[0]
-
-    def moved(self, mean: Tensor, variance: Tensor, slope: Tensor) -> Signal:
-        """The signal after an operation of this slope, with the mean and variance that it gives."""
-        return Signal(mean, variance, {name: slope * swing for name, swing in self.swings.items()})
+N_IMAGES = 2  # in the shapes of nodes, so that no dim of size 1 is the batch
+PASSING = {"passing", "max pool", "average pool", "adaptive pool", "resize"}
+JOINS: dict[str, Callable[[Any, Any], Any]] = {
+    "sum": operator.add,
+    "difference": operator.sub,
+    "product": operator.mul,
+    "quotient": operator.truediv,
+}
 
 
-def follow(graph: torch.fx.GraphModule, readers: Sequence[Reader]) -> dict[str, Signal | None]:
+def follow(
+    graph: fx.GraphModule, readers: Sequence[Reader], image_shape: tuple[int, int, int]
+) -> dict[str, Signal | None]:
     """By layer name, the signal at the layer's input; None if it cannot be derived.
 
-    It cannot for the image, behind operations that are not handled here, and for a layer that is
-    called several times.
+    It cannot for the image, behind operations that are not handled here, for a layer that is called
+    several times, and for no layer if the shapes in the network depend on what is in an image.
 
     Args:
-        graph: a traced network, in which all layers are modules.
+        graph: a traced network in evaluation mode, in which all layers are modules.
         readers: readers of all its layers.
+        image_shape: channels, height and width of its images.
     """
-    by_name = {reader.layer.name: reader for reader in readers}
-    signals: dict[torch.fx.Node, Signal | None] = {}
-    layer_inputs: dict[str, Signal | None] = {}
+    on_meta = _OnMeta(graph)
+    try:
+        on_meta.run(torch.empty(N_IMAGES, *image_shape, device="meta"))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+        return dict.fromkeys(reader.layer.name for reader in readers)
+    follower = _Follower(graph, readers, on_meta.outputs)
     for node in graph.graph.nodes:
-        inputs = [signals[each] for each in node.args if isinstance(each, torch.fx.Node)]
-        reader = by_name.get(str(node.target)) if node.op == "call_module" else None
-        if reader:
-            name = reader.layer.name
-            is_first_call = name not in layer_inputs  # a layer may be called on several signals
-            signal = _if_n_channels(inputs[0], reader.layer.in_channels)
-            layer_inputs[name] = signal if is_first_call else None
-            signals[node] = _output_signal(reader)
-        else:
-            known = [each for each in inputs if each]
-            signals[node] = _signal_after(node, module_of(node, graph), known, len(inputs))
-    return layer_inputs
+        follower.visit(node)
+    return follower.layer_inputs
 
 
-def _if_n_channels(signal: Signal | None, n_channels: int) -> Signal | None:
-    """The signal, or None if maps of several positions were flattened to other channels."""
-    return signal if signal and len(signal.mean) == n_channels else None
+class _OnMeta(fx.Interpreter):
+    """Finds the shapes of what all nodes give, without computing any of it."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph)
+        self.extra_traceback = False
+        self.outputs: dict[fx.Node, Any] = {}  # with tensors that hold nothing
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node."""
+        self.outputs[n] = super().run_node(n)
+        return self.outputs[n]
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Run a module with its tensors replaced by ones that hold nothing."""
+        module = self.fetch_attr(target)
+        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        on_meta = {name: _to_meta(tensor) for name, tensor in tensors.items()}
+        return torch.func.functional_call(module, on_meta, args, kwargs)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """Take an attribute of the network."""
+        return tree_map(_to_meta, super().get_attr(target, args, kwargs))
 
 
-def _output_signal(reader: Reader) -> Signal:
+def _to_meta(value: Any) -> Any:
+    return value.to("meta") if isinstance(value, Tensor) else value
+
+
+# Gives the signal after a node from the one signal that is its input, and the node's module.
+_After = Callable[[Signal, fx.Node, "nn.Module | None"], "Signal | None"]
+
+
+class _Follower:
+    """Visits the nodes of a graph in forward order and finds their signals."""
+
+    def __init__(
+        self, graph: fx.GraphModule, readers: Sequence[Reader], outputs: Mapping[fx.Node, Any]
+    ) -> None:
+        self.layer_inputs: dict[str, Signal | None] = {}
+        self._graph = graph
+        self._readers = {reader.layer.name: reader for reader in readers}
+        self._outputs = outputs  # of all nodes, with tensors that hold nothing
+        # A signal, a tuple of signals, a constant, or None where a tensor is not known.
+        self._values: dict[fx.Node, Any] = {}
+        self._after: Mapping[str, _After] = {
+            **dict.fromkeys(PASSING, lambda signal, node, module: signal),
+            "rectifier": self._rectified,
+            "pointwise": self._applied,
+            "batch norm": self._normalised,
+            "mean": self._averaged,
+            "pad": self._padded,
+            "negation": lambda signal, node, module: signals.scaled(signal, -1.0, 0.0),
+        }
+        self._n_calls = Counter(node.target for node in graph.graph.nodes)
+
+    def visit(self, node: fx.Node) -> None:
+        """Find the value of the next node in forward order."""
+        module = module_of(node, self._graph)
+        reader = self._readers.get(str(node.target)) if module else None
+        self._values[node] = self._layer(node, reader) if reader else self._value(node, module)
+        if works_in_place(node, module):
+            self._values[node.all_input_nodes[0]] = self._values[node]
+
+    def _layer(self, node: fx.Node, reader: Reader) -> Signal | None:
+        """The signal that a layer gives; the one that it reads is noted."""
+        layer, signal = reader.layer, self._values[node.all_input_nodes[0]]
+        is_called_once = self._n_calls[layer.name] == 1
+        dim = -1 if isinstance(module_of(node, self._graph), nn.Linear) else 1
+        is_known = is_called_once and isinstance(signal, Signal)
+        vector = signals.vector(signal, dim, layer.in_channels) if is_known else None
+        self.layer_inputs[layer.name] = vector
+        return _output(reader, dim, self._outputs[node].ndim) if is_called_once else None
+
+    def _value(self, node: fx.Node, module: nn.Module | None) -> Any:
+        if node.op == "get_attr":
+            return attribute_of(node, self._graph)
+        if node.op == "output" or not _holds_tensors(self._outputs[node]):
+            return self._outputs[node]  # a size, for example
+        inputs = [self._values[each] for each in node.all_input_nodes]
+        if node.op == "placeholder" or any(each is None for each in inputs):
+            return None
+        if not any(isinstance(each, Signal) for each in tree_leaves(inputs)):
+            return self._run(node, self._values)
+        return self._signal(node, module, operator_of(node, module))
+
+    def _signal(self, node: fx.Node, module: nn.Module | None, what: Operator) -> Any:
+        """The signal after an operation, or several of them; None if it is not known."""
+        if what.role in ("move", "expand", "concat"):
+            return self._moved(node, what)
+        if what.role in JOINS:
+            return self._joined(node, what)
+        first = self._known(argument(node, 0, "input"))
+        n_signals = sum(isinstance(self._values[each], Signal) for each in node.all_input_nodes)
+        after = self._after.get(what.role)
+        is_one_signal = isinstance(first, Signal) and n_signals == 1
+        return after(first, node, module) if after and is_one_signal else None
+
+    def _known(self, value: Any) -> Any:
+        """A node's value, or any other argument as it is."""
+        return self._values[value] if isinstance(value, fx.Node) else value
+
+    def _moved(self, node: fx.Node, what: Operator) -> Any:
+        """The signals after elements were moved to other places."""
+        known = {each: self._values[each] for each in node.all_input_nodes}
+        parts = self._known(argument(node, 0, "input"))  # of a chunk, if they are several
+        if isinstance(parts, tuple) and node.target is operator.getitem:
+            return parts[cast(int, node.args[1])]
+        if what.role == "concat":
+            known = {each: self._as_signal(each) for each in known}
+        moving = {each: value for each, value in known.items() if isinstance(value, Signal)}
+        if any(isinstance(value, tuple) for value in known.values()):
+            return None
+        shapes = {each: self._outputs[each].shape for each in moving}
+        return signals.rearranged(
+            moving, shapes, lambda numbers: self._run(node, {**known, **numbers})
+        )
+
+    def _as_signal(self, node: fx.Node) -> Any:
+        """A node's value, a constant tensor as a signal."""
+        value = self._values[node]
+        is_constant = isinstance(value, Tensor)
+        return signals.constant(value, self._outputs[node].ndim) if is_constant else value
+
+    def _joined(self, node: fx.Node, what: Operator) -> Signal | None:
+        """The signal after two inputs were summed or multiplied, of which one may be constant."""
+        if len(node.args) != 2 or node.kwargs:
+            return None
+        one, other = (self._known(each) for each in node.args)
+        if not isinstance(one, Signal):
+            return _with_constant(what, other, one, is_second=True)
+        if not isinstance(other, Signal):
+            return _with_constant(what, one, other, is_second=False)
+        if what.role in ("sum", "difference"):
+            return _summed(one, other, what)
+        if same := signals.combined(one, other, JOINS[what.role]):
+            return same
+        return self._gated(node) if what.role == "product" else None
+
+    def _gated(self, node: fx.Node) -> Signal | None:
+        """The signal after a multiplication by a gate.
+
+        A gate has fewer positions than what it multiplies, or comes from a function into 0..1.
+        """
+        first, second = node.all_input_nodes
+        gate = min(first, second, key=lambda each: self._outputs[each].numel())
+        if self._outputs[first].numel() == self._outputs[second].numel():
+            gates = [each for each in (first, second) if self._what(each).is_bounded]
+            if len(gates) != 1:
+                return None
+            (gate,) = gates
+        signal = second if gate is first else first
+        return signals.gated(self._values[signal], self._values[gate])
+
+    def _what(self, node: fx.Node) -> Operator:
+        return operator_of(node, module_of(node, self._graph))
+
+    def _rectified(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
+        return signals.applied(signal, torch.relu, is_rectifier=True)
+
+    def _applied(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
+        return signals.applied(signal, self._function(node, module))
+
+    @staticmethod
+    def _averaged(signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
+        dims = argument(node, 1, "dim")
+        dims = [dims] if isinstance(dims, int) else list(dims or range(signal.mean.ndim))
+        return signals.averaged(signal, dims, keepdim=argument(node, 2, "keepdim", False))
+
+    def _normalised(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
+        """The signal after a BatchNorm, None if it has no statistics or those of several inputs."""
+        given = _module_norm(module) if module else self._function_norm(node)
+        is_called_once = module is None or self._n_calls[node.target] == 1
+        if given.mean is None or given.variance is None or not is_called_once:
+            return None
+        gamma, beta = (
+            torch.full_like(given.variance, fill) if each is None else each.detach()
+            for each, fill in ((given.gamma, 1.0), (given.beta, 0.0))
+        )
+        std = (given.variance + given.eps).sqrt()
+        shape = [1, -1, *[1] * (signal.mean.ndim - 2)]
+        tensors = (each.view(shape) for each in (gamma, beta, given.mean, std))
+        return signals.normalised(signal, *tensors)
+
+    def _function_norm(self, node: fx.Node) -> _Norm:
+        """The BatchNorm of a call of `torch.nn.functional.batch_norm`."""
+        names = ("running_mean", "running_var", "weight", "bias")
+        given = (argument(node, place, name) for place, name in enumerate(names, 1))
+        mean, variance, gamma, beta = (self._known(each) for each in given)
+        norm = _Norm(mean, variance, gamma, beta, argument(node, 7, "eps", 1e-5))
+        is_training = argument(node, 5, "training", False)
+        return norm._replace(mean=None) if is_training else norm
+
+    def _padded(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
+        if module:  # its padding is on the borders of maps
+            return signal
+        is_zero = argument(node, 2, "mode", "constant") == "constant" and not argument(
+            node, 3, "value", 0
+        )
+        pads = argument(node, 1, "pad")
+        return signals.padded(signal, pads) if is_zero or len(pads) <= 4 else None
+
+    def _function(self, node: fx.Node, module: nn.Module | None) -> Function:
+        """A pointwise function as one of points in float64 on the CPU."""
+        if module:
+            exact = copy.deepcopy(module).cpu().double()
+            return lambda points: exact(points.clone())
+        input_node = argument(node, 0, "input")
+        others = {each: self._values[each] for each in node.all_input_nodes}
+        exact_others = tree_map(_exact, others)
+        return lambda points: self._run(node, {**exact_others, input_node: points.clone()})
+
+    def _run(self, node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
+        """What a node gives for these values of its inputs."""
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: values[each])
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        function = module_of(node, self._graph) or cast("Callable[..., Any]", node.target)
+        return function(*args, **kwargs)
+
+
+class _Norm(NamedTuple):
+    """The statistics of a BatchNorm and its affine function, (C,) each."""
+
+    mean: Tensor | None
+    variance: Tensor | None
+    gamma: Tensor | None
+    beta: Tensor | None
+    eps: float
+
+
+def _module_norm(module: nn.Module) -> _Norm:
+    norm = cast(nn.BatchNorm2d, module)
+    return _Norm(norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps)
+
+
+def _holds_tensors(value: Any) -> bool:
+    return any(isinstance(each, Tensor) for each in tree_leaves(value))
+
+
+def _exact(value: Any) -> Any:
+    return value.detach().cpu().double() if isinstance(value, Tensor) else value
+
+
+def _output(reader: Reader, dim: int, n_dims: int) -> Signal:
     """The signal of a layer's raw output, which moves by `sign * std` per sigma of excitation."""
-    return Signal(reader.mean, reader.std**2, {reader.layer.name: reader.sign * reader.std})
+    shape = [1] * n_dims
+    shape[dim] = -1
+    units = torch.arange(reader.layer.n_units, device=reader.mean.device)
+    writer = Writer(reader.layer.name, units.view(shape), (reader.sign * reader.std).view(shape))
+    return Signal(reader.mean.view(shape), (reader.std**2).view(shape), (writer,))
 
 
-def _signal_after(
-    node: torch.fx.Node, module: nn.Module | None, inputs: Sequence[Signal], n_inputs: int
+def _summed(one: Signal, other: Signal, what: Operator) -> Signal:
+    """The signal of a sum or difference, with its variance where both depend on one Gaussian."""
+    summed = signals.summed(one, other, -1.0 if what.role == "difference" else 1.0)
+    same = signals.combined(one, other, JOINS[what.role])
+    if same is None:
+        return summed
+    return dataclasses.replace(same, mean=summed.mean, writers=summed.writers)
+
+
+def _with_constant(
+    what: Operator, signal: Signal, value: Tensor | float, *, is_second: bool
 ) -> Signal | None:
-    """The signal after a node from its known inputs; None if it cannot be derived."""
-    operation = operation_of(node, module)
-    if not inputs or len(inputs) < n_inputs:
+    """The signal joined with a constant; `is_second` if the signal is the second operand."""
+    if what.role in ("sum", "product"):
+        factor, shift = (1.0, value) if what.role == "sum" else (value, 0.0)
+    elif what.role == "difference":
+        factor, shift = (-1.0, value) if is_second else (1.0, -value)
+    elif not is_second:
+        factor, shift = 1 / value, 0.0
+    else:
         return None
-    if isinstance(module, nn.BatchNorm2d):
-        return _normalised(inputs[0], module)
-    if operation in RECTIFIERS:
-        return _rectified(inputs[0])
-    if operation in SUMS and n_inputs == 2 and not node.kwargs:
-        return _summed(*inputs)
-    return inputs[0] if operation in PASSING or averages_maps(node) else None
-
-
-def _normalised(signal: Signal, norm: nn.BatchNorm2d) -> Signal | None:
-    if norm.running_var is None:
-        return None
-    gamma = norm.weight.detach() if norm.affine else torch.ones_like(signal.mean)
-    beta = norm.bias.detach() if norm.affine else torch.zeros_like(signal.mean)
-    return signal.moved(beta, gamma**2, gamma / (norm.running_var + norm.eps).sqrt())
-
-
-def _rectified(signal: Signal) -> Signal:
-    """The signal after a ReLU: the moments of a rectified Gaussian.
-
-    The slope of the best linear fit to the ReLU is P(x > 0), by Stein's lemma:
-    cov(relu(x), x) = P(x > 0) var(x) for a Gaussian x.
-    """
-    mean, std = signal.mean, signal.variance.sqrt()
-    ratio = mean / std.clamp(min=1e-12)
-    p_positive = torch.special.ndtr(ratio)
-    density = torch.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
-    new_mean = mean * p_positive + std * density
-    mean_square = (mean**2 + std**2) * p_positive + mean * std * density
-    return signal.moved(new_mean, (mean_square - new_mean**2).clamp(min=0), p_positive)
-
-
-def _summed(first: Signal, second: Signal) -> Signal | None:
-    """The signal of a sum; the swings of a layer that writes both terms add up."""
-    if len(first.mean) != len(second.mean):  # one term was flattened or is broadcast
-        return None
-    swings = dict(first.swings)
-    for name, swing in second.swings.items():
-        swings[name] = swings[name] + swing if name in swings else swing
-    return Signal(first.mean + second.mean, first.variance + second.variance, swings)
+    return signals.scaled(signal, factor, shift)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.kinds.kind import Column, Kind, Section, WholeLayer
-from atlas.records import per_unit
+from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts
 
 Connection = Sequence[float]  # index of the partner's layer, its channel, strength
@@ -58,6 +58,16 @@ class CircuitRecord:
     )
     top_share: Sequence[float] | None = per_unit(
         "share of the five strongest inputs in the strength of all", default=None
+    )
+    n_inputs: int | None = value(
+        "number of inputs of a unit, where several of its weights read one channel of a map that "
+        "was flattened",
+        default=None,
+    )
+    input_units: Sequence[Sequence[int]] | None = axis(
+        "the unit that writes each input channel, [index of its layer, its channel], where that is "
+        "not the channel of the same number",
+        default=None,
     )
 
 

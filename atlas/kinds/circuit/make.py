@@ -16,8 +16,8 @@ from torch import Tensor
 
 from atlas.kinds.circuit import N_STRONGEST, CircuitRecord, CircuitSpec, Connection
 from atlas.network.network import Network
+from atlas.network.signals import NOBODY, Signal
 from atlas.network.taps import Reader
-from atlas.network.wiring import Signal
 from atlas.pictures.panel import Panel, rounded
 from atlas.plan import Job
 from atlas.renderer import Renderer
@@ -26,13 +26,14 @@ from atlas.units import Layer
 # Record fields for outputs of positive and negative strength, by whether the outputs are classes.
 OUTPUTS = {False: ("excites", "inhibits"), True: ("speaks_for", "speaks_against")}
 
-Fields = dict[str, list[Any]]  # fields of a record by their names
+Fields = dict[str, Any]  # fields of a record by their names
 
 
 class Kernels(NamedTuple):
-    """Summaries of a layer's kernels in sigmas of its units: (n_units, in_channels) each.
+    """Summaries of a layer's kernels in sigmas of its units: (n_units, channels) each.
 
-    A kernel larger than 1x1 can have positive and negative weights at different positions.
+    The channels are those that a unit reads. A kernel that reads several positions of a channel can
+    have positive and negative weights at different ones.
     """
 
     positive: Tensor  # sum of the positive weights
@@ -41,7 +42,7 @@ class Kernels(NamedTuple):
 
 
 class Connections(NamedTuple):
-    """Magnitudes of the connections into a layer's units, (n_units, in_channels) each."""
+    """Magnitudes of the connections into a layer's units, (n_units, channels) each."""
 
     excitatory: Tensor
     inhibitory: Tensor
@@ -50,6 +51,26 @@ class Connections(NamedTuple):
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
     """The circuits of all jobs' layers, in one batch."""
     yield circuit_panels(renderer.network, [job.layer for job in jobs], jobs[0].spec)
+
+
+class Inputs(NamedTuple):
+    """What a layer reads: channels, of which each unit reads those of its group."""
+
+    kernels: Kernels
+    signal: Signal  # of all channels; those of a map that was flattened stand here once
+    groups: int
+
+    @property
+    def channels(self) -> Tensor:
+        """Index of each channel that a unit reads: (n_units, channels)."""
+        n_units, n_channels = self.kernels.norm.shape
+        units = torch.arange(n_units, device=self.kernels.norm.device)
+        first = units // (n_units // self.groups) * n_channels
+        return first[:, None] + torch.arange(n_channels, device=first.device)
+
+    def of_group(self, values: Tensor) -> Tensor:
+        """Values of all channels as those that each unit reads: (n_units or 1, channels)."""
+        return values[None] if self.groups == 1 else values[self.channels]
 
 
 @torch.inference_mode()
@@ -61,42 +82,67 @@ def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec)
     """
 
     @cache
-    def kernels_of(reader: Layer) -> Kernels:
-        return kernels(network.weight(reader), network.reader(reader))
+    def inputs_of(reader: Layer) -> Inputs | None:
+        signal = network.wiring[reader.name]
+        return layer_inputs(network, reader, signal) if signal else None
 
     indices = {layer.name: layer.index for layer in network.facts.layers}
     panels = []
     for layer in layers:
-        signal = network.wiring[layer.name]
-        fields = _inputs(kernels_of(layer), signal, indices, spec) if signal else {}
+        inputs = inputs_of(layer)
+        fields = _inputs(inputs, layer, indices, spec) if inputs else {}
         for are_classes, names in OUTPUTS.items():
-            if swings := _swings(network, layer, are_classes=are_classes):
-                by_reader = [
-                    connections(kernels_of(reader), swing) for reader, swing in swings.items()
-                ]
-                fields |= _outputs(tuple(swings), by_reader, names, spec)
+            readers = _readers(network, layer, are_classes=are_classes)
+            by_reader = [outputs(each, layer) for reader in readers if (each := inputs_of(reader))]
+            if by_reader:
+                fields |= _outputs(readers, by_reader, names, spec)
         panels.append(Panel(layer.whole, CircuitRecord(**fields)))
     return panels
 
 
+def layer_inputs(network: Network, layer: Layer, signal: Signal) -> Inputs:
+    """What a layer reads, with its weights and the signal at its input."""
+    weight = network.weight(layer).flatten(2)  # (n_units, in_channels / groups, positions)
+    if layer.groups == 1 and len(columns := _columns(signal)) < layer.in_channels:
+        # A map of several positions was flattened: its positions are like those of a kernel.
+        weight = weight.flatten(1)[:, columns]
+        first = columns[:, 0]
+        signal = signal.rearranged(lambda values: values[first])
+    return Inputs(kernels(weight, network.reader(layer)), signal, layer.groups)
+
+
 def kernels(weight: Tensor, reader: Reader) -> Kernels:
-    """Summaries of a layer's kernels, from weights (n_units, in_channels / groups, kh, kw)."""
-    in_sigmas = weight.flatten(2) * (reader.sign / reader.std).view(-1, 1, 1)
-    parts = (
+    """Summaries of a layer's kernels, from weights (n_units, channels, positions)."""
+    in_sigmas = weight * (reader.sign / reader.std).view(-1, 1, 1)
+    return Kernels(
         in_sigmas.clamp(min=0).sum(2),
         -in_sigmas.clamp(max=0).sum(2),
         in_sigmas.square().sum(2).sqrt(),
     )
-    return Kernels(*(_to_all_channels(part, reader.layer) for part in parts))
 
 
 def connections(kernels: Kernels, swing: Tensor) -> Connections:
-    """Connections into a layer's units, from how far its inputs move, `swing` (in_channels,)."""
+    """Connections into units, from how far what they read moves, (n_units or 1, channels)."""
     is_negative, size = swing < 0, swing.abs()
     return Connections(
         torch.where(is_negative, kernels.negative, kernels.positive) * size,
         torch.where(is_negative, kernels.positive, kernels.negative) * size,
     )
+
+
+def outputs(inputs: Inputs, writer: Layer) -> Connections:
+    """Connections from a layer's units to those of a layer that reads it: (n_readers, n_units)."""
+    n_readers = len(inputs.kernels.norm)
+    total = Connections(*inputs.kernels.norm.new_zeros(2, n_readers, writer.n_units + 1))
+    for each in inputs.signal.writers:
+        if each.layer == writer.name:
+            # What no unit of the layer writes is added to one more unit, which is left out.
+            unit = torch.where(each.unit == NOBODY, writer.n_units, each.unit)
+            columns = inputs.of_group(unit).expand(n_readers, -1)
+            found = connections(inputs.kernels, inputs.of_group(each.swing))
+            for sum_, part in zip(total, found, strict=True):
+                sum_.scatter_add_(1, columns, part)
+    return Connections(*(part[:, :-1] for part in total))
 
 
 def spread(sizes: Tensor) -> Fields:
@@ -115,40 +161,55 @@ def spread(sizes: Tensor) -> Fields:
     return {"n_effective": rounded(n_effective), "top_share": rounded(top / divisor)}
 
 
-def _to_all_channels(part: Tensor, layer: Layer) -> Tensor:
-    """Values for a group's channels (n_units, in_channels / groups) as (n_units, in_channels)."""
-    if layer.groups == 1:
-        return part
-    n_units, per_group = part.shape
-    group = torch.arange(n_units, device=part.device) // (n_units // layer.groups)
-    channels = group[:, None] * per_group + torch.arange(per_group, device=part.device)
-    return part.new_zeros(n_units, layer.in_channels).scatter_(1, channels, part)
+def _columns(signal: Signal) -> Tensor:
+    """The columns of a layer's weights that read the same channel: (channels, positions).
+
+    If channels have different numbers of columns, each column counts as a channel.
+    """
+    rows = torch.stack([row for each in signal.writers for row in (each.unit, each.swing)])
+    found = rows.unique(dim=1, return_inverse=True, return_counts=True)
+    channel, n_columns = found[1], found[2]
+    if (n_columns != n_columns[0]).any():
+        return torch.arange(len(channel), device=channel.device)[:, None]
+    columns: Tensor = channel.argsort(stable=True).view(len(n_columns), -1)
+    return columns
 
 
-def _swings(network: Network, writer: Layer, *, are_classes: bool) -> dict[Layer, Tensor]:
-    """For each layer that reads `writer`, how far `writer` moves its inputs, (in_channels,)."""
-    return {
-        reader: signal.swings[writer.name]
+def _readers(network: Network, writer: Layer, *, are_classes: bool) -> list[Layer]:
+    """The layers that read `writer`, as far as that is known."""
+    return [
+        reader
         for reader in network.facts.layers
         if reader.is_classifier == are_classes
         and (signal := network.wiring[reader.name])
-        and writer.name in signal.swings
-    }
+        and any(each.layer == writer.name for each in signal.writers)
+    ]
 
 
-def _inputs(
-    kernels: Kernels, signal: Signal, indices: Mapping[str, int], spec: CircuitSpec
-) -> Fields:
+def _inputs(inputs: Inputs, layer: Layer, indices: Mapping[str, int], spec: CircuitSpec) -> Fields:
     """Each unit's strongest inputs; `indices` are the layers' indices by their names."""
-    writers = torch.tensor([indices[name] for name in signal.writers], device=kernels.norm.device)
-    strongest, swing = signal.strongest()  # (in_channels,)
-    writer = writers[strongest]
-    excitatory, inhibitory = connections(kernels, swing)
+    signal, device = inputs.signal, inputs.kernels.norm.device
+    indices_of_writers = [indices[each.layer] for each in signal.writers]
+    strongest, unit, swing = signal.strongest()  # (channels,)
+    writer = torch.tensor(indices_of_writers, device=device)[strongest]
+    own_swing, own_writer, own_unit = map(inputs.of_group, (swing, writer, unit))
+    excitatory, inhibitory = connections(inputs.kernels, own_swing)
     return {
-        "excited_by": _partners(excitatory, writer, None, 1, spec),
-        "inhibited_by": _partners(inhibitory, writer, None, -1, spec),
-        **spread(kernels.norm * swing.abs()),
+        "excited_by": _partners(excitatory, own_writer, own_unit, 1, spec),
+        "inhibited_by": _partners(inhibitory, own_writer, own_unit, -1, spec),
+        **spread(inputs.kernels.norm * own_swing.abs()),
+        **_named_inputs(layer, writer, unit),
     }
+
+
+def _named_inputs(layer: Layer, writer: Tensor, unit: Tensor) -> Fields:
+    """What a page needs to know where an input channel is not the unit of the same number."""
+    if len(unit) < layer.in_channels:
+        return {"n_inputs": len(unit)}
+    is_same = torch.equal(unit, torch.arange(len(unit), device=unit.device))
+    if is_same or layer.kernel == (1, 1):  # kernels of one weight have no slices to be shown
+        return {}
+    return {"input_units": torch.stack([writer, unit], 1).tolist()}
 
 
 def _outputs(
@@ -164,26 +225,26 @@ def _outputs(
     layer = layer.repeat_interleave(n_units)  # (units of all readers,)
     channel = torch.cat([torch.arange(reader.n_units, device=device) for reader in readers])
     return {
-        name: _partners(torch.cat(parts).T, layer, channel, sign, spec)
+        name: _partners(torch.cat(parts).T, layer[None], channel[None], sign, spec)
         for name, parts, sign in zip(names, zip(*by_reader, strict=True), (1, -1), strict=True)
     }
 
 
 def _partners(
-    strengths: Tensor, layer: Tensor, channel: Tensor | None, sign: int, spec: CircuitSpec
+    strengths: Tensor, layer: Tensor, channel: Tensor, sign: int, spec: CircuitSpec
 ) -> list[list[Connection]]:
     """Each unit's strongest partners, without those of strength 0.
 
     Args:
         strengths: magnitudes of P partners' connections to N units, (N, P).
-        layer: index of each partner's layer, (P,).
-        channel: index of each partner in its layer, (P,); None if partner p is channel p.
+        layer: index of each partner's layer, (N or 1, P).
+        channel: index of each partner in its layer, (N or 1, P).
         sign: sign of the strengths.
         spec: gives the number of partners.
     """
     values, order = strengths.topk(min(spec.n_partners, strengths.shape[1]))  # (N, n)
-    channels = order if channel is None else channel[order]
-    rows = zip(layer[order].tolist(), channels.tolist(), values.tolist(), strict=True)
+    layers, channels = (each.expand_as(strengths).gather(1, order) for each in (layer, channel))
+    rows = zip(layers.tolist(), channels.tolist(), values.tolist(), strict=True)
     return [
         [
             [index, unit, sign * float(f"{value:.4g}")]

@@ -10,11 +10,15 @@ from atlas.kinds.filter import KIND as FILTER
 from atlas.kinds.filter.montage import Montage
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.parts import Link, Partner, partner_of, unit_link
+from atlas.site.parts import Link, Partner, layer_link, partner_of, unit_link
 from atlas.units import Layer, Unit
 from atlas.vocabulary import SCORES, VOCABULARIES, words_of
 
 N_SHOWN = 3
+
+# An input channel: the layer and the unit that write it, or the unit alone if it has its number.
+Input = tuple[int, int] | int
+Slices = Mapping[Input, str]
 
 
 class PartnerList(NamedTuple):
@@ -32,6 +36,8 @@ class CircuitView(NamedTuple):
     spread: str | None  # effective number of inputs, in a sentence
     sum: str | None  # the channel of the residual sum that the unit is added to
     summed: tuple[Link, ...]  # units of other layers that are added to the same channel
+    gate_of: tuple[Link, ...]  # layers whose input the unit's output multiplies
+    unknown: str | None  # which of its connections are not known, in a sentence
 
 
 class _Side(NamedTuple):
@@ -43,17 +49,19 @@ class _Side(NamedTuple):
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | None:
-    """A unit's strongest partners, None if none are known."""
+    """A unit's strongest partners, None if there is nothing to say about any."""
     record = contents.layer_record(layer, KIND)
     if record is None:
         return None
-    slices = _slices(contents, layer, unit)
+    slices = _slices(contents, layer, unit, record)
     lists = tuple(
         _partner_list(contents, side, slices if side.are_inputs else {})
         for side in _sides(layer, record, unit.index)
         if side.connections
     )
-    if not lists:
+    gated = [each.name for each in contents.facts.layers if layer.name in each.gates]
+    unknown = _unknown(contents, layer, record)
+    if not (lists or gated or unknown):
         return None
     others = contents.facts.summed_with.get(layer.name, ())
     return CircuitView(
@@ -62,7 +70,46 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | 
         spread=_spread(layer, record, unit.index),
         sum=f"channel {unit.index}" if others else None,
         summed=tuple(unit_link(contents, name, unit.index, name, "../") for name in others),
+        gate_of=tuple(layer_link(name, "../") for name in gated),
+        unknown=unknown,
     )
+
+
+def _unknown(contents: Contents, layer: Layer, record: CircuitRecord) -> str | None:
+    """Which connections of a layer's units could not be derived, in a sentence."""
+    if not layer.is_traced:
+        return "Its connections are not known: the code between the layers cannot be followed."
+    readers = [
+        each.name
+        for each in contents.facts.layers
+        if layer.name in each.inputs and _has_unknown_inputs(contents, each)
+    ]
+    sides = [
+        f"{word} {_enumerated(names)}"
+        for word, names in (
+            ("from", layer.inputs if record.excited_by is None else ()),
+            ("to", readers),
+        )
+        if names
+    ]
+    if not sides:
+        return None
+    return (
+        f"Its connections {' and '.join(sides)} are not known: what lies between is not followed."
+    )
+
+
+def _has_unknown_inputs(contents: Contents, layer: Layer) -> bool:
+    record = contents.layer_record(layer, KIND)
+    return record is not None and record.excited_by is None
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    shown, n_more = list(names[:N_SHOWN]), len(names) - N_SHOWN
+    if n_more > 0:
+        shown.append(f"{wording.count(n_more)} more")
+    *first, last = shown
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:
@@ -78,7 +125,7 @@ def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:
         yield _Side(title, partners[index][:N_SHOWN] if partners else (), are_inputs)
 
 
-def _partner_list(contents: Contents, side: _Side, slices: Mapping[int, str]) -> PartnerList:
+def _partner_list(contents: Contents, side: _Side, slices: Slices) -> PartnerList:
     """A list of partners; if all are of one layer, only the title names it."""
     is_one_layer = len({index for index, _, _ in side.connections}) == 1
     layer = contents.facts.layers[int(side.connections[0][0])]
@@ -93,28 +140,27 @@ def _partner_list(contents: Contents, side: _Side, slices: Mapping[int, str]) ->
     )
 
 
-def _partner(
-    contents: Contents, connection: Connection, slices: Mapping[int, str], *, named: bool
-) -> Partner:
+def _partner(contents: Contents, connection: Connection, slices: Slices, *, named: bool) -> Partner:
     index, channel, strength = connection
     layer = contents.facts.layers[int(index)]
     spelled = wording.strength(strength)
-    slice_box = slices.get(int(channel))
+    slice_box = slices.get((int(index), int(channel)), slices.get(int(channel)))
     return partner_of(contents, layer, int(channel), spelled, slice_box, named=named)
 
 
-def _slices(contents: Contents, layer: Layer, unit: Unit) -> Mapping[int, str]:
-    """By input channel, where its slice of the kernel is on the sheet of filters."""
+def _slices(contents: Contents, layer: Layer, unit: Unit, circuit: CircuitRecord) -> Slices:
+    """By input, where its slice of the kernel is on the sheet of filters."""
     record = contents.record(unit, FILTER)
     sprite = contents.sprite(layer, unit.index, FILTER)
-    if record is None or sprite is None or not record.factor:
+    if record is None or sprite is None or not record.factor or circuit.n_inputs:
         return {}
     montage = Montage(layer.kernel, record.columns, record.factor)
     (left, top), (width, height) = sprite.corner_px, montage.slice_px
-    boxes = {}
+    boxes: dict[Input, str] = {}
     for position, channel in enumerate(record.inputs):
         x, y = montage.corner_px(position)
-        boxes[channel] = f"{left + x} {top + y} {width} {height}"
+        writer, own = circuit.input_units[channel] if circuit.input_units else (None, channel)
+        boxes[own if writer is None else (writer, own)] = f"{left + x} {top + y} {width} {height}"
     return boxes
 
 
@@ -130,7 +176,7 @@ def _strength_unit(layer: Layer, record: CircuitRecord) -> str:
 def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
     if not record.n_effective or not record.top_share or not record.n_effective[index]:
         return None
-    n_inputs = layer.in_channels // layer.groups
+    n_inputs = record.n_inputs or layer.in_channels // layer.groups
     effective = wording.count(round(record.n_effective[index]))
     words = f"{effective} of {wording.count(n_inputs, 'input')}"
     if n_inputs <= N_STRONGEST:
