@@ -21,14 +21,11 @@ from torch.utils._pytree import tree_leaves
 
 from atlas.errors import NetworkError
 from atlas.memory import is_out_of_memory
-from atlas.network.operators import argument, module_of, put_module
+from atlas.network.operators import argument, module_of, put_module, works_in_place
 from atlas.network.outputs import main_output
 
 LAYERS = (nn.Conv2d, nn.Linear)
 PARAMETRIZATIONS = ".parametrizations"  # torch keeps the original of a parametrised weight there
-BUILT_IN_PLACE = frozenset(
-    {operator.iadd, operator.imul, operator.isub, operator.itruediv, operator.ipow}
-)
 
 
 class UntraceableError(NetworkError):
@@ -172,20 +169,6 @@ def _copies(node: fx.Node, model: fx.GraphModule) -> bool:
     return isinstance(module_of(node, model), nn.Conv2d | nn.Linear | nn.BatchNorm2d)
 
 
-def is_in_place(node: fx.Node, model: fx.GraphModule) -> bool:
-    """Whether a node changes its first argument."""
-    module = module_of(node, model)
-    if module is not None:
-        return bool(getattr(module, "inplace", False))
-    if node.op == "call_method":
-        return str(node.target).endswith("_") and not str(node.target).endswith("__")
-    if node.op != "call_function":
-        return False
-    has_flag = node.kwargs.get("inplace") or (len(node.args) == 2 and node.args[1] is True)
-    name = getattr(node.target, "__name__", "")
-    return node.target in BUILT_IN_PLACE or bool(has_flag) or name.endswith("_")
-
-
 class _Tracer(fx.Tracer):
     """Traces a network of one argument, the images, and keeps layers of every kind whole."""
 
@@ -216,7 +199,7 @@ def _needed(
     """
     wanted, needed = set(targets), set[fx.Node]()
     for node in reversed(traced.graph.nodes):
-        changed = node.args[0] if node.args and is_in_place(node, traced) else None
+        changed = node.args[0] if works_in_place(node, module_of(node, traced)) else None
         is_read_later = isinstance(changed, fx.Node) and any(
             user in needed for user in changed.users
         )
@@ -253,13 +236,15 @@ class _Constants:
     def __init__(self, traced: fx.GraphModule) -> None:
         self.traced = traced
         self._values: dict[fx.Node, Any] = {}
+        self._nodes: set[fx.Node] = set()
+        for node in traced.graph.nodes:
+            inputs = node.all_input_nodes
+            if node.op == "get_attr" or (inputs and all(each in self._nodes for each in inputs)):
+                self._nodes.add(node)
 
     def has(self, value: Any) -> bool:
         """Whether an argument of a node is constant."""
-        if not isinstance(value, fx.Node):
-            return True
-        inputs = value.all_input_nodes
-        return value.op == "get_attr" or (bool(inputs) and all(map(self.has, inputs)))
+        return not isinstance(value, fx.Node) or value in self._nodes
 
     @torch.no_grad()
     def value(self, node: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, cast
 
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from atlas.network.operators import (
     argument,
@@ -117,7 +118,8 @@ def cut(maps: Tensor, n: int) -> Tensor:
 
 def _slides_evenly(module: nn.Module) -> bool:
     """Whether a module slides a window over maps with the same padding at all sides."""
-    if operator_of_module(module).role not in ("conv", "max pool", "average pool"):
+    is_window = operator_of_module(module).role in ("conv", "max pool", "average pool")
+    if not is_window or is_parametrized(module):  # torch cannot copy a parametrised module
         return False
     window = cast(nn.Conv2d, module)
     # With `ceil_mode`, the last window may reach over the border of a map.
