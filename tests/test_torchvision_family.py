@@ -11,12 +11,12 @@ import torchvision
 from test_command import WITHOUT_TORCH, run, start
 from torch import nn
 
-from atlas.asked import AtlasSpec
+from atlas.asked import AtlasSpec, Preparation
 from atlas.errors import NetworkError, SpecError
 from atlas.families import find_family
 from atlas.families.architecture import classifier_of, n_units_of, outline, why_not_drawn
 from atlas.families.torchvision import FIRST_WEIGHTS, listed, title_of
-from atlas.network.source import published_name, weights_source
+from atlas.network.source import prepared, published_name, weights_source
 from atlas.network.walk import walk
 
 NAMES = torchvision.models.list_models(module=torchvision.models)
@@ -26,6 +26,13 @@ TRANSFORMERS = ("vit", "swin", "maxvit")  # as the tests know them; the package 
 @pytest.fixture(scope="module")
 def networks():
     return {network.name: network for network in listed()}
+
+
+def test_without_options_images_are_prepared_to_the_letter_as_published():
+    """Their addresses hold every number: 256 and 256.0 are different ones."""
+    published = find_family("resnet50").weights[FIRST_WEIGHTS].preprocessing()
+    assert repr(prepared(published, Preparation())) == repr(published)
+    assert prepared(published, Preparation(input_size_px=112)).resize_px == 128
 
 
 # Which there are

@@ -110,6 +110,8 @@ def prepared(published: Preprocessing, preparation: Preparation) -> Preprocessin
     Raises:
         SpecError: mean and standard deviation are of different numbers of channels.
     """
+    if preparation == Preparation():
+        return published
     size_px = preparation.input_size_px or published.size_px
     mean, std = preparation.mean or published.mean, preparation.std or published.std
     if len(mean) != len(std):

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
+from atlas.network.operators import module_of, operator_of
 from atlas.network.outputs import layer_node
 from atlas.units import N_REFERENCE_IMAGES, Layer, Preprocessing
 
@@ -30,13 +31,6 @@ SHARED, OWN = 0.3, 0.1  # deviation of a leaf's colour: in all channels together
 TEXTURE = 0.1  # greatest deviation of a leaf's texture
 
 Images = NDArray[np.float32]
-# Activation functions, by their names in lower case without underscores.
-ACTIVATIONS = frozenset(
-    {
-        *("relu", "relu6", "leakyrelu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
-        *("hardswish", "hardtanh", "tanh", "softplus", "sigmoid", "hardsigmoid"),
-    }
-)
 
 
 def reference_images(
@@ -95,9 +89,8 @@ def is_activated(graph: fx.GraphModule | None, layer: Layer) -> bool:
     """Whether an activation function follows a layer at once, as far as is known."""
     if graph is None:
         return False
-    return any(
-        _function_name(user, graph) in ACTIVATIONS for user in layer_node(graph, layer.name).users
-    )
+    users = layer_node(graph, layer.name).users
+    return any(operator_of(user, module_of(user, graph)).is_pointwise for user in users)
 
 
 class _Moments:
@@ -165,9 +158,3 @@ def _pink_noise(size_px: int, random: np.random.Generator) -> NDArray[np.float64
     spectrum = np.fft.rfft2(random.standard_normal((size_px, size_px))) / frequency
     noise = np.fft.irfft2(spectrum, s=(size_px, size_px))
     return np.asarray(noise / max(float(noise.std()), 1e-12))
-
-
-def _function_name(node: fx.Node, graph: fx.GraphModule) -> str:
-    if node.op == "call_module":
-        return type(graph.get_submodule(str(node.target))).__name__.lower()
-    return str(getattr(node.target, "__name__", node.target)).replace("_", "").lower()

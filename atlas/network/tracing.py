@@ -199,9 +199,7 @@ def _needed(
     """
     wanted, needed = set(targets), set[fx.Node]()
     for node in reversed(traced.graph.nodes):
-        changed = (
-            node.args[0] if node.args and works_in_place(node, module_of(node, traced)) else None
-        )
+        changed = node.args[0] if works_in_place(node, module_of(node, traced)) else None
         is_read_later = isinstance(changed, fx.Node) and any(
             user in needed for user in changed.users
         )
@@ -241,7 +239,7 @@ class _Constants:
         self._nodes: set[fx.Node] = set()
         for node in traced.graph.nodes:
             inputs = node.all_input_nodes
-            if node.op == "get_attr" or (inputs and self._nodes.issuperset(inputs)):
+            if node.op == "get_attr" or (inputs and all(each in self._nodes for each in inputs)):
                 self._nodes.add(node)
 
     def has(self, value: Any) -> bool:

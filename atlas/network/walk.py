@@ -279,7 +279,7 @@ class _Walker:
             and any(True for _ in module.parameters())
         )
         views = [self._views[each] for each in sources]
-        if mixes_channels or _folds_positions(node, sources[0], views[0]):
+        if mixes_channels or _moves_positions(node, sources[0], views[0], view):
             return 0
         if operation in PRODUCTS and len(sources) > 1:
             gate = _gate(sources, views)
@@ -514,12 +514,12 @@ def _leaves_no_map(node: fx.Node, source: fx.Node) -> bool:
     )
 
 
-def _folds_positions(node: fx.Node, source: fx.Node, view: _View) -> bool:
-    """Whether a node makes channels of the positions of a map, as flattening does."""
+def _moves_positions(node: fx.Node, source: fx.Node, view: _View, view_after: _View) -> bool:
+    """Whether a node makes channels of positions, or positions of channels."""
     shape, before = shape_of(node), shape_of(source)
-    if shape is None or before is None or not len(shape) < 4 <= len(before):
+    if shape is None or before is None or shape.numel() != before.numel():
         return False
-    return shape.numel() == before.numel() and _longer_side(source, view) > 1
+    return _longer_side(source, view) != _longer_side(node, view_after)
 
 
 def _channel_dim(node: fx.Node, source: fx.Node, view: _View) -> int:
