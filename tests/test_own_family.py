@@ -114,15 +114,18 @@ def test_stages_and_words_are_the_familys(built):
     assert "a list of shapes" in about
 
 
-def test_what_a_concatenation_hides_is_not_told(built):
-    """`squeeze` reads two layers side by side: no circuit names either of them for a channel."""
+def test_what_feeds_a_layer_is_told_through_a_concatenation(built):
+    """`squeeze` reads two layers side by side: its circuit names both, each for its channels."""
     facts, site = built
     layer = facts.layer("squeeze")
     assert layer.writers == layer.inputs == ("fork.short", "fork.long.2")
     assert layer.merge == "concat"
     assert "2 layers, joined channel by channel" in (site / "squeeze" / "index.html").read_text()
     units = json.loads((site / "squeeze" / "units.json").read_text())["units"]
-    assert all("excited_by" not in unit["numbers"].get("circuit", {}) for unit in units)
+    partners = [each for unit in units for each in unit["numbers"]["circuit"]["excited_by"]]
+    writers = [facts.layer(name) for name in layer.writers]
+    assert {index for index, _, _ in partners} == {writer.index for writer in writers}
+    assert all(channel < 4 for _, channel, _ in partners)  # of four channels each
 
 
 def test_a_family_may_have_no_classifier(tmp_path):
