@@ -239,7 +239,7 @@ class _Constants:
         self._nodes: set[fx.Node] = set()
         for node in traced.graph.nodes:
             inputs = node.all_input_nodes
-            if node.op == "get_attr" or (inputs and all(each in self._nodes for each in inputs)):
+            if node.op == "get_attr" or (inputs and self._nodes.issuperset(inputs)):
                 self._nodes.add(node)
 
     def has(self, value: Any) -> bool:

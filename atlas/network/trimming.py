@@ -118,8 +118,9 @@ def cut(maps: Tensor, n: int) -> Tensor:
 
 def _slides_evenly(module: nn.Module) -> bool:
     """Whether a module slides a window over maps with the same padding at all sides."""
-    is_window = operator_of_module(module).role in ("conv", "max pool", "average pool")
-    if not is_window or is_parametrized(module):  # torch cannot copy a parametrised module
+    role = operator_of_module(module).role
+    # Modules whose weights are parametrised cannot be copied without their weights.
+    if role not in ("conv", "max pool", "average pool") or is_parametrized(module):
         return False
     window = cast(nn.Conv2d, module)
     # With `ceil_mode`, the last window may reach over the border of a map.
