@@ -19,10 +19,11 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from atlas.asked import AtlasSpec
+from atlas.generated_images import Images, reference_images
 from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.network.outputs import layer_node
-from atlas.network.statistics import Images, measure, reference_images
+from atlas.network.statistics import measure
 from atlas.network.tracing import part_of
 
 N_PHOTOGRAPHS = 200

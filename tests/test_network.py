@@ -222,7 +222,7 @@ class Shuffled(nn.Module):
         (lambda left, right: left * right, 4, ()),
         (lambda left, right: left.chunk(2, 1)[0], 2, ("left",)),
         (lambda left, right: left.mean(1, keepdim=True), 1, ()),
-        (lambda left, right: F.pixel_unshuffle(left, 2), 16, ("left",)),
+        (lambda left, right: F.pixel_unshuffle(left, 2), 16, ()),
         (Shuffled(), 4, ("left",)),
     ],
     ids=[

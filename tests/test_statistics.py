@@ -10,9 +10,10 @@ import torch
 from conftest import HiddenLinear, Planted, make_network, randomise
 from torch import Tensor, nn
 
+from atlas import generated_images
 from atlas.asked import AtlasSpec
-from atlas.network import statistics
-from atlas.network.statistics import dead_leaves, reference_images
+from atlas.generated_images import dead_leaves, reference_images
+from atlas.network.statistics import measure
 from atlas.plan import make_plan
 from atlas.units import N_REFERENCE_IMAGES, Preprocessing
 
@@ -107,7 +108,7 @@ def test_nothing_is_measured_for_layers_with_batchnorm(monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:
         raise AssertionError("measured")
 
-    monkeypatch.setattr(statistics, "dead_leaves", refuse)
+    monkeypatch.setattr(generated_images, "dead_leaves", refuse)
     network = make_network(randomise(Planted()))
     for layer in network.layers:
         network.reader(layer)
@@ -140,7 +141,7 @@ def test_preprocessing_is_that_of_the_network():
     layer = layers[0]
     layer = type(layer)(**{**vars(layer), "n_units": 3})
     seen = Preprocessing(24, 24.0, (0.1, 0.2, 0.3), (0.5, 1.0, 2.0))
-    (mean, std) = statistics.measure(
+    (mean, std) = measure(
         pass_through, [layer], seen, torch.device("cpu"), reference_images(24, 3)
     )["conv"]
     images = np.stack(list(reference_images(24, 3))).transpose(1, 0, 2, 3).reshape(3, -1)

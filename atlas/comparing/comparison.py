@@ -113,7 +113,7 @@ class Comparison:
     @property
     def images(self) -> ImageSet:
         """The photographs that were given, or the family's images, or else generated ones."""
-        from atlas.comparing.generated import GeneratedImages
+        from atlas.generated_images import GeneratedImages
 
         return self.a.images or GeneratedImages()
 

@@ -11,11 +11,12 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, fx, nn
 
+from atlas.generated_images import reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of
 from atlas.network.shortcuts import in_sigmas, pooled_first, shortened
 from atlas.network.signals import Signal
-from atlas.network.statistics import is_activated, measure, reference_images
+from atlas.network.statistics import is_activated, measure
 from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
 from atlas.network.weighting import is_plain, weighting
