@@ -5,6 +5,7 @@ A recipe is complete: together with the weights and the unit it decides every pi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -153,7 +154,12 @@ def _progressive(preset: PresetName, layer: Layer, seed: int) -> Progressive:
     """The tutorial's settings: 20 scales where the image itself is read, 25 for a class."""
     n_scales = 25 if layer.is_classifier else 20 if layer.index == 0 else 15
     n_scales = {"preview": 3, "standard": n_scales, "fine": max(n_scales, 22)}[preset]
-    return Progressive(n_scales=n_scales, blur_px=7 if layer.is_classifier else 5, seed=seed)
+    return Progressive(
+        n_scales=n_scales,
+        blur_px=7 if layer.is_classifier else 5,
+        start_px=max(Progressive.start_px, layer.smallest_px),
+        seed=seed,
+    )
 
 
 def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
@@ -166,6 +172,7 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     largest_px = full_px(preset, facts)
     margin_px = max(0, min(field_px // 2, (largest_px - field_px) // 4))
     canvas_px = min(largest_px, rounded_up(4 * field_px + 48))
+    canvas_px = max(canvas_px, layer.smallest_px + 2 * margin_px)
     if preset == "fine":  # so that the finished picture has the full size
         canvas_px = largest_px + 2 * margin_px
     return Fourier(
@@ -244,10 +251,20 @@ def stages_for(preset: PresetName, canvas_px: int) -> tuple[Stage, ...]:
 def fitting_stages(
     stages: tuple[Stage, ...], layer: Layer, facts: NetworkFacts
 ) -> tuple[Stage, ...]:
-    """The same stages, or all their steps at the input size if a layer takes no other size."""
+    """The same stages at sizes that a layer can be computed for.
+
+    They are as large as the smallest of these, and if it takes the input size only, all steps are
+    at that size.
+    """
     if not layer.takes_one_size:
-        return stages
+        return tuple(_at_least(layer.smallest_px, stage) for stage in stages)
     return (Stage(facts.input_size_px, sum(stage.steps for stage in stages)),)
+
+
+def _at_least(smallest_px: int, stage: Stage) -> Stage:
+    """The stage with images that are not smaller."""
+    window_px = max(smallest_px, stage.window_px) if stage.window_px else 0
+    return dataclasses.replace(stage, size_px=max(smallest_px, stage.size_px), window_px=window_px)
 
 
 def rounded_up(size_px: float, step_px: int = 16) -> int:

@@ -95,8 +95,8 @@ class Renderer:
         layer = self.network.facts.classifier
         if layer is None:
             return None
-        size_px = self.network.facts.input_size_px if layer.takes_one_size else None
-        return Embedder(self.network.tap(layer, self.precision), size_px)
+        tap = self.network.tap(layer, self.precision)
+        return Embedder(tap, self.network.facts.input_size_px)
 
     def ascents(
         self,

@@ -50,6 +50,7 @@ class Layer:
     total_stride_px: int  # image pixels between neighbouring positions of the map
     macs: int  # multiply-accumulates from the image to this layer, for one image
     takes_one_size: bool = False  # computed for images of the network's input size only
+    smallest_px: int = 1  # side of images that it can be computed for, as are all larger ones
     inputs: tuple[str, ...] = ()  # layers before it with no layer between; none: it reads the image
     merge: Merge = ""  # how these are joined on the way to it
     gates: tuple[str, ...] = ()  # layers whose output multiplies its input

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 
@@ -54,7 +56,7 @@ def test_blocks_change_nothing(seeded: Network, monkeypatch):
 
 
 def test_equal_pictures_have_equal_embeddings_and_survive_packing(seeded: Network):
-    embed = Embedder(seeded.tap(seeded.facts.layers[-1], "float32"))
+    embed = Embedder(seeded.tap(seeded.facts.layers[-1], "float32"), input_px=48)
     images = torch.rand(3, 3, 48, 48, generator=torch.Generator().manual_seed(0))
     images[2] = images[0]
     points = embed(images)
@@ -66,7 +68,7 @@ def test_equal_pictures_have_equal_embeddings_and_survive_packing(seeded: Networ
 def test_many_features_are_projected_and_keep_their_angles():
     class Wide:
         device = torch.device("cpu")
-        layer = type("Layer", (), {"in_channels": 4096})
+        layer = SimpleNamespace(in_channels=4096, takes_one_size=False, smallest_px=1)
 
         def normalise(self, images):
             return images
@@ -76,7 +78,7 @@ def test_many_features_are_projected_and_keep_their_angles():
 
     features = torch.randn(6, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     features[1] = 0.8 * features[0] + 0.6 * features[1]
-    points = Embedder(Wide())(features)
+    points = Embedder(Wide(), input_px=64)(features)
     assert points.shape == (6, N_DIMS)
     cosines = torch.nn.functional.cosine_similarity(points[:1], points)
     assert abs(cosines[1] - 0.8) < 0.15 and cosines[2:].abs().max() < 0.35

@@ -130,7 +130,8 @@ def describe(
             macs = layers[-1].macs if layers else 0
             layer = _layer(call, kind, len(layers), size_px, macs)
             one_size = call.name not in of_any_size
-            layers.append(dataclasses.replace(layer, takes_one_size=one_size))
+            # Which smaller sizes it takes is not tried.
+            layers.append(dataclasses.replace(layer, takes_one_size=one_size, smallest_px=size_px))
     return _placed(layers, place)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -38,6 +38,7 @@ from atlas.network.weighting import Weighting, weighting
 from atlas.units import Layer, LayerKind, Merge
 
 OTHER_SIZE_PX = 64  # added to the input size to see which layers take images of other sizes
+SIZE_STEP_PX = 16  # of the sizes that are tried for the smallest one
 # Modules with weights that do not mix channels.
 CHANNELWISE = (
     nn.BatchNorm1d,
@@ -89,12 +90,10 @@ def walk(
     if classifier is None:
         classifier = classifier_of(traced) or ""
     weightless = on_meta(traced)
-    other_px = size_px + OTHER_SIZE_PX
-    of_any_size = _reached_at(weightless, (1, n_channels, other_px, other_px))
-    walker = _Walker(traced, weightless, classifier, of_any_size)
+    walker = _Walker(traced, weightless, classifier)
     for node in traced.graph.nodes:
         walker.follow(node)
-    layers = walker.finished()
+    layers = _with_sizes(walker.finished(), weightless, n_channels, size_px)
     classes = {name: type(module).__name__ for name, module in model.named_modules()}
     return _placed(layers, place, walker.junctions, classes)
 
@@ -130,13 +129,7 @@ class _Window(NamedTuple):
 class _Walker:
     """Visits the nodes of a graph in forward order and collects the layers."""
 
-    def __init__(
-        self,
-        traced: fx.GraphModule,
-        weightless: fx.GraphModule,
-        classifier: str,
-        of_any_size: Container[str],
-    ) -> None:
+    def __init__(self, traced: fx.GraphModule, weightless: fx.GraphModule, classifier: str) -> None:
         self.layers: list[Layer] = []
         self.junctions: list[Junction] = []
         self._traced = traced
@@ -144,7 +137,6 @@ class _Walker:
         self._classifier = classifier
         names = {str(node.target) for node in traced.graph.nodes if node.op == "call_module"}
         self._logits = logits_of(traced, classifier) if classifier in names else None
-        self._of_any_size = of_any_size  # names of the layers that take images of other sizes
         self._views: dict[fx.Node, _View] = {}
         self._of_image: set[fx.Node] = set()  # nodes that depend on the image
         self._indices: dict[str, int] = {}  # indices of the layers, by name
@@ -319,7 +311,6 @@ class _Walker:
             output_px=_map_px(node, view.channel_dim) or (1, 1),
             **_field(view),
             macs=sum(self._called[call][1] for call in _bits(view.calls)),
-            takes_one_size=name not in self._of_any_size,
             inputs=self._names(source.inputs),
             merge=source.merge,
             gates=self._names(source.gates),
@@ -362,6 +353,30 @@ def _placed(
 
 def _spot(layer: Layer) -> Spot:
     return Spot(layer.name, layer.output_px if layer.has_maps else None, layer.is_classifier)
+
+
+def _with_sizes(
+    layers: Sequence[Layer], weightless: fx.GraphModule, n_channels: int, size_px: int
+) -> list[Layer]:
+    """The layers with the sizes of images that they can be computed for."""
+
+    def reached(px: int) -> set[str]:
+        return _reached_at(weightless, (1, n_channels, px, px))
+
+    of_any_size = reached(size_px + OTHER_SIZE_PX)
+    smallest_px: dict[str, int] = {}
+    for px in (1, *range(SIZE_STEP_PX, size_px, SIZE_STEP_PX)):
+        if of_any_size.issubset(smallest_px):
+            break
+        smallest_px |= {name: px for name in reached(px) if name not in smallest_px}
+    return [
+        dataclasses.replace(
+            layer,
+            takes_one_size=layer.name not in of_any_size,
+            smallest_px=smallest_px.get(layer.name, size_px),
+        )
+        for layer in layers
+    ]
 
 
 class _Reaching(fx.Interpreter):

@@ -20,15 +20,16 @@ class Embedder:
 
     Args:
         tap: a tap on the classifier.
-        size_px: that images are resized to; None if the classifier takes images of any size.
+        input_px: size that the network is made for; images are resized to it if the classifier
+            takes no other.
 
     Source of the projection: Johnson & Lindenstrauss 1984; Achlioptas 2003,
     https://doi.org/10.1016/S0022-0000(03)00025-4
     """
 
-    def __init__(self, tap: Tap, size_px: int | None = None) -> None:
+    def __init__(self, tap: Tap, input_px: int) -> None:
         self._tap = tap
-        self._size_px = size_px
+        self._input_px = input_px
         n_features = tap.layer.in_channels
         self._projection: Tensor | None = None
         if n_features > N_DIMS:
@@ -40,10 +41,18 @@ class Embedder:
     def __call__(self, images: Tensor) -> Tensor:
         """The embeddings of images in 0..1: (B, 3, H, W) -> (B, at most N_DIMS)."""
         images = images.float()
-        if self._size_px:
-            images = F.interpolate(images, size=self._size_px, mode="bilinear", antialias=True)
+        size_px = self._fitting_px(images.shape[-1])
+        if size_px != images.shape[-1]:
+            images = F.interpolate(images, size=size_px, mode="bilinear", antialias=True)
         features = self._tap.inputs(self._tap.normalise(images)).float()
+        if features.ndim == 4:  # a convolution gives the classes: (B, C, H, W) -> (B, C)
+            features = features.mean((2, 3))
         return features if self._projection is None else features @ self._projection
+
+    def _fitting_px(self, size_px: int) -> int:
+        """The size that the classifier can be computed for, for images of a size."""
+        layer = self._tap.layer
+        return self._input_px if layer.takes_one_size else max(layer.smallest_px, size_px)
 
 
 def packed(embedding: list[float]) -> str:

@@ -141,12 +141,15 @@ def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
         layer: the unit's layer.
         size_px: side of the image that the network is shown.
     """
-    around_middle = max(0, (size_px // layer.total_stride_px - 1) // 2)
+    stride_px = layer.total_stride_px
+    # As many as strides fit into the image, or fewer where the outermost fields lie inside it.
+    n_positions = min(size_px, size_px - 1 - 2 * layer.field_centre_px + stride_px) // stride_px
+    around_middle = max(0, int(n_positions - 1) // 2)
     if recipe.objective == "centre":
         return around_middle
     if recipe.objective == "layer":
         return 0
-    return min(math.ceil(recipe.margin_px / layer.total_stride_px), around_middle)
+    return min(math.ceil(recipe.margin_px / stride_px), around_middle)
 
 
 def _responses(

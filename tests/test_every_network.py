@@ -1,0 +1,166 @@
+"""The smallest network of each of torchvision's designs goes all the way, with random weights.
+
+All networks are walked in test_architectures.py; here signals are predicted and sites are built.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_network
+from site_reader import broken_links, read_pages
+from torch import Tensor, nn
+from torchvision import models
+
+from atlas import paths
+from atlas.asked import AtlasSpec, Preparation, Selection
+from atlas.families.architecture import outline, why_not_drawn
+from atlas.generated_images import reference_images
+from atlas.network.network import Network
+from atlas.pipeline import Atlas, Places
+from atlas.units import Layer
+
+N_CLASSES = 5
+N_UNITS = 2
+SIZE_PX = 96
+LARGER_PX = {"inception_v3": 128}  # whose maps would vanish
+OPTIONS = {"aux_logits": False, "init_weights": False}
+
+
+def built(name: str) -> nn.Module:
+    """A network of torchvision with random weights."""
+    options = OPTIONS if name in ("googlenet", "inception_v3") else {}
+    torch.manual_seed(0)
+    model: nn.Module = models.get_model(name, num_classes=N_CLASSES, **options)
+    return model
+
+
+def smallest_of_each_design() -> list[str]:
+    """By the module of torchvision that has its code, the convolutional one with fewest weights."""
+    smallest: dict[str, tuple[int, str]] = {}
+    for name in models.list_models(module=models):
+        design = models.get_model_builder(name).__module__
+        size = models.get_model_weights(name).DEFAULT.meta["num_params"], name
+        smallest[design] = min(size, smallest.get(design, size))
+    names = sorted(name for _, name in smallest.values())
+    return [
+        name for name in names if not why_not_drawn(outline(lambda _n=0, name=name: built(name)))
+    ]
+
+
+NAMES = smallest_of_each_design()
+
+
+def test_all_designs_are_there():
+    assert len(NAMES) == 14
+
+
+def normalised_images(size_px: int) -> Tensor:
+    """Generated images, (16, 3, size_px, size_px)."""
+    images = torch.from_numpy(np.stack(list(reference_images(size_px, 3, 16))))
+    return (images - 0.5) / 0.25
+
+
+def calibrated(model: nn.Module, images: Tensor) -> nn.Module:
+    """The network with the statistics of these images in its BatchNorms, in evaluation mode."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the average of all batches
+            module.reset_running_stats()
+            module.train()
+    with torch.no_grad():
+        model(images)
+    return model.eval()
+
+
+def measured_inputs(
+    network: Network, layers: list[Layer], images: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean and standard deviation of the channels that each layer is given."""
+    measured: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def keep(layer: Layer, values: Tensor) -> None:
+        has_channels_last = layer.kind == "pointwise" or values.ndim == 2
+        by_channel = (values.movedim(-1, 0) if has_channels_last else values.movedim(1, 0)).flatten(
+            1
+        )
+        measured[layer.name] = by_channel.mean(1), by_channel.std(1)
+
+    handles = [
+        network.model.get_submodule(layer.name).register_forward_pre_hook(
+            lambda _module, args, layer=layer: keep(layer, args[0])
+        )
+        for layer in layers
+    ]
+    with torch.no_grad():
+        network.model(images)
+    for handle in handles:
+        handle.remove()
+    return measured
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signals_are_predicted_from_weights_alone(name: str):
+    """Mean and deviation of the inputs of each layer, against those of generated images.
+
+    Pools are taken to leave them as they are: after a maximum the mean is higher, and what reads
+    the average of whole maps, which varies less, is left out.
+    """
+    size_px = LARGER_PX.get(name, SIZE_PX)
+    images = normalised_images(size_px)
+    network = make_network(calibrated(built(name).eval(), images), size_px)
+    known = [layer for layer in network.layers if network.wiring[layer.name]]
+    assert len(known) > len(network.layers) / 2
+    on_maps = [layer for layer in known if layer.output_px != (1, 1)]
+    mean_errors, log_ratios = [], []
+    for layer_name, (mean, std) in measured_inputs(network, on_maps, images).items():
+        signal = network.wiring[layer_name]
+        assert signal is not None and len(signal.mean) == len(mean)
+        moves = std > 1e-6
+        mean_errors.append(float(((signal.mean - mean).abs() / std)[moves].median()))
+        log_ratios.append(float((signal.variance.sqrt() / std)[moves].log().median()))
+    assert np.median(mean_errors) < 0.5
+    assert np.exp(np.median(log_ratios)) == pytest.approx(1, abs=0.15)
+    assert np.mean(np.abs(log_ratios) < np.log(1.5)) > 0.9
+
+
+def picked(layers: tuple[Layer, ...]) -> list[Layer]:
+    """The first layer, the last one, and of those between one of each kind."""
+    kinds = {
+        (layer.kind, layer.groups > 1, layer.kernel != (1, 1)): layer for layer in layers[1:-1]
+    }
+    return [layers[0], *kinds.values(), layers[-1]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_units_are_rendered_and_no_link_is_broken(name: str, tmp_path: Path):
+    size_px = LARGER_PX.get(name, SIZE_PX)
+    model = calibrated(built(name).eval(), normalised_images(size_px))
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    asked = AtlasSpec(
+        family=name,
+        weights=str(tmp_path / "weights.pth"),
+        preset="preview",
+        preparation=Preparation(input_size_px=size_px),
+    )
+    places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
+    with Atlas(asked, places) as atlas:
+        layers = picked(atlas.facts.layers)
+    names = tuple(layer.name for layer in layers)
+    part = Selection(layers=names, units=(range(N_UNITS),))
+    asked = AtlasSpec(**{**vars(asked), "selection": part})
+    with Atlas(asked, places) as atlas:
+        atlas.build()
+        contents = atlas.contents()
+        records = [contents.excitatory(unit) for layer in layers for unit in layer.units[:N_UNITS]]
+    assert len([record for record in records if record]) == len(records)
+    # Deep units of a random network hardly depend on the image.
+    assert all(record.score > record.start for record in records[:N_UNITS] if record)
+    pages = read_pages(places.out_dir)
+    for layer in layers:
+        assert paths.layer_page(layer.name) in pages
+        assert all(paths.unit_page(unit) in pages for unit in layer.units[:N_UNITS])
+    assert broken_links(places.out_dir) == []
