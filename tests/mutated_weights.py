@@ -250,7 +250,7 @@ def repacked(data: bytes, rng: random.Random) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(out, "w", method) as archive:
         warnings.simplefilter("ignore")
         for each, part in records:
-            archive.writestr(each, part)
+            archive.writestr(zipfile.ZipInfo(each), part, method)
     return out.getvalue()
 
 
@@ -312,7 +312,7 @@ def repickled(data: bytes, rng: random.Random) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for each, part in records.items():
-            archive.writestr(each, bytes(pickled) if each == name else part)
+            archive.writestr(zipfile.ZipInfo(each), bytes(pickled) if each == name else part)
     return out.getvalue()
 
 
