@@ -269,9 +269,9 @@ def another_network(path: Path) -> None:
     [
         (truncated, "truncated or damaged"),
         (text, "is no weights file"),
-        (code, "never executed"),
-        (another_network, "missing: conv1.weight, bn1.weight, bn1.bias and "),
-        (Path.mkdir, "Is a directory"),
+        (code, "is a pickle, but none of torch.save"),
+        (another_network, "has no tensor of ResNet-50, but fc.weight, features.0.weight"),
+        (Path.mkdir, "is a folder"),
         (lambda path: None, "No such file"),
     ],
     ids=["truncated", "text", "code", "another network", "folder", "missing"],

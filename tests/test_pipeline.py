@@ -157,7 +157,7 @@ PLAIN = dataclasses.replace(DEMO, name="plain", images=no_images)
 CATALOGUE = Catalogue(families=(PLAIN,))
 CONV1 = Selection(layers=("conv1",), units=(range(2),))
 KINDS = ("filter", "natural", "examples", "similar")
-SHOWN = AtlasSpec(preset="preview", selection=CONV1, kinds=KINDS)
+SHOWN = AtlasSpec(PLAIN.name, preset="preview", selection=CONV1, kinds=KINDS)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_the_circuits_of_the_whole_network_take_seconds_and_agree_with_the_walk(
     assert time.perf_counter() - started < 30
     for layer, panel in zip(layers[1:], panels[1:], strict=True):
         signal = network.wiring[layer.name]
-        assert signal is not None and set(signal.writers) == set(layer.writers)
+        assert signal is not None and {each.layer for each in signal.writers} == set(layer.writers)
         assert len(panel.record.excited_by) == layer.n_units
     labels = network.facts.labels
     goldfish = panels[-1].record.excited_by[1][0]

@@ -83,6 +83,7 @@ def test_the_manifest_says_how_images_are_prepared(site: Path) -> None:
         "mean": [0.5, 0.5, 0.5],
         "std": [0.2, 0.2, 0.2],
         "interpolation": "bilinear",
+        "preprocessing_source": "",
     }
 
 
