@@ -14,6 +14,7 @@ from site_reader import Page, read_pages, resolve
 
 from atlas import paths
 from atlas.site.drawing import draw, residual
+from atlas.site.templates import breakable
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
 
@@ -342,3 +343,16 @@ def test_classes_are_still_classes_after_a_hidden_layer(plain_site: Path) -> Non
     assert "For it, in classifier.0" in pages["classifier.3/0003.html"].text
     links = [str(link["href"]) for link in pages["classes.html"].all("a")]
     assert "classifier.3/0003.html" in links and "classifier.0/0003.html" not in links
+
+
+@pytest.mark.parametrize(
+    ("name", "html"),
+    [
+        ("ResNet-50", "ResNet-50"),
+        ("EfficientNetLite0", "Efficient<wbr>Net<wbr>Lite0"),
+        ("My <b>EfficientNet", "My &lt;b&gt;Efficient<wbr>Net"),
+        ("ABCDEFGHIJKLMNOP", "ABCDEFGHIJKLMNOP"),
+    ],
+)
+def test_long_names_may_be_broken_before_capitals(name: str, html: str) -> None:
+    assert breakable(name) == html

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from atlas import paths
 from atlas.kinds.kind import Kind
 from atlas.site.parts import LandingSite, Site
+
+LONG_WORD = 12  # characters; longer words of headings may be broken
 
 
 class Templates:
@@ -52,6 +54,7 @@ class Templates:
             lstrip_blocks=True,
         )
         inlined = {name: _Inlined(static_dir / name) for name in ("js/lost.js", "css/lost.css")}
+        self._environment.filters["breakable"] = breakable
         self._environment.globals.update(
             site=site, paths=paths, inlined=inlined, sections=_SectionMacros(self._environment)
         )
@@ -92,6 +95,16 @@ class _Inlined:
         self.source = Markup(_tidy(path.read_text(encoding="utf-8")).strip())
         digest = hashlib.sha256(self.source.encode()).digest()
         self.csp = f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def breakable(text: str) -> Markup:
+    """Text whose long words may be broken before capitals, as in the name of a class."""
+    words = text.split(" ")
+    marked = [
+        re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", word) if len(word) > LONG_WORD else word
+        for word in words
+    ]
+    return escape(" ".join(marked)).replace("\n", Markup("<wbr>"))
 
 
 def _tidy(html: str) -> str:
