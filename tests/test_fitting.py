@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet18, resnet34, vgg11
+from torchvision.models import resnet18, resnet34, swin_t, vgg11
 
 from atlas.errors import NetworkError
 from atlas.network.fitted import FittedModel, load_weights
@@ -336,6 +336,14 @@ def test_an_architecture_of_torchvision_is_recognised(tmp_path, build, name):
     content = {"model": inside(f"module.{prefix}", model.half().state_dict())}
     message = refusal(tmp_path, content)
     assert message.endswith(f"it fits torchvision's {name}: use --model {name}")
+
+
+def test_a_transformer_is_recognised_as_what_is_not_drawn(tmp_path):
+    message = refusal(tmp_path, swin_t(num_classes=2).half().state_dict())
+    assert message.endswith(
+        "it fits torchvision's swin_t: it is a transformer, and the atlas draws convolutional "
+        "networks"
+    )
 
 
 def test_an_architecture_of_nobody_is_not_taken_for_another(tmp_path):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from atlas.errors import NetworkError
 from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
-from atlas.network.recognition import recognised
+from atlas.network.recognition import recognised, why_not
 from atlas.network.stored import StoredTensor
 from atlas.network.weights import Weights, open_weights
 from atlas.text import displayable
@@ -149,7 +149,8 @@ def _about_others(architecture: Architecture, given: Given, title: str, state_ke
 
 def _other_model(given: Given) -> str:
     if name := recognised(given):
-        return f"it fits torchvision's {name}: use --model {name}"
+        way_on = why_not(name) or f"use --model {name}"
+        return f"it fits torchvision's {name}: {way_on}"
     return "give a state dict of this architecture, or name its architecture with --model"
 
 

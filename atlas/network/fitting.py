@@ -15,10 +15,9 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from atlas.families.architecture import outline
 from atlas.network.stored import StoredTensor
 
 Given = Mapping[str, StoredTensor]  # the tensors of a file, by their keys
@@ -46,8 +45,7 @@ class Architecture:
     def of(cls, build: Callable[[], nn.Module], classifier: str) -> Architecture:
         """The architecture of a network, which is built without memory where that is possible."""
         try:
-            with _NoMemory():
-                tensors = build().state_dict()
+            tensors = outline(lambda _: build()).state_dict()
         except Exception:  # a network may compute with its first weights while it is built
             tensors = build().state_dict()
         return cls(tensors, classifier)
@@ -79,20 +77,6 @@ class Architecture:
     def fits(self, name: str, tensor: StoredTensor) -> bool:
         """Whether a file's tensor has the shape of one of these."""
         return name in self.tensors and self.tensors[name].shape == tensor.shape
-
-
-class _NoMemory(TorchFunctionMode):
-    """Makes tensors that are filled later, as those of layers are, without memory for numbers.
-
-    `torch.device("meta")` would do so with all tensors, those too that a network's sizes are
-    computed from.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (torch.empty, torch.zeros, torch.ones):
-            kwargs = {**kwargs, "device": "meta"}
-        return func(*args, **kwargs)
 
 
 @dataclass(frozen=True)

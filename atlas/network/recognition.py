@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 from torchvision import models
 
+from atlas.families.architecture import outline, why_not_drawn
 from atlas.network.fitting import Architecture, Given, find_fit
 
 MAX_GIVEN = 5000  # tensors of a file that are compared with every architecture
@@ -23,6 +24,12 @@ def recognised(given: Given) -> str:
     if len(given) > MAX_GIVEN:
         return ""
     return next((name for name in _nearest(given) if _fits(name, given)), "")
+
+
+def why_not(name: str) -> str:
+    """Why the atlas does not draw an architecture of torchvision; empty if it does."""
+    reason = why_not_drawn(outline(lambda n_classes: _built(name, n_classes)))
+    return f"it {reason}, and the atlas draws convolutional networks" if reason else ""
 
 
 def _nearest(given: Given) -> Iterator[str]:
@@ -51,14 +58,15 @@ def _fits(name: str, given: Given) -> bool:
 
 
 def _architecture(name: str, n_classes: int = 1000) -> Architecture:
-    def build() -> nn.Module:
-        with warnings.catch_warnings():  # about how first weights are drawn, which are not used
-            warnings.simplefilter("ignore")
-            model: nn.Module = models.get_model_builder(name)(num_classes=n_classes)
-        return model
-
-    tensors = Architecture.of(build, "").tensors
+    tensors = Architecture.of(lambda: _built(name, n_classes), "").tensors
     return Architecture(tensors, _last_layer(tensors))
+
+
+def _built(name: str, n_classes: int) -> nn.Module:
+    with warnings.catch_warnings():  # about how first weights are drawn, which are not used
+        warnings.simplefilter("ignore")
+        model: nn.Module = models.get_model_builder(name)(num_classes=n_classes)
+    return model
 
 
 def _last_layer(tensors: Mapping[str, Tensor]) -> str:
