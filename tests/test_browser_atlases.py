@@ -183,6 +183,6 @@ def test_a_missing_address_leads_to_the_landing_page(browser: Any, served: str, 
         page = visit.open(path)
         page.click("main a[href$='/sub/path/index.html']")
         assert visit.path == "index.html"
-        assert page.locator(".atlases").count() == 1
+        page.wait_for_selector(".atlases")
         assert all("404" in said for said in visit.wrong)
         visit.wrong.clear()
