@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_command import DEMO, PART, Folders, run, start
 
-from atlas.console import say, say_line
+from atlas.console import say, say_above, say_line
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,6 +107,15 @@ def test_the_work_goes_on_where_nobody_listens(tmp_path, stream, how):
     assert done.returncode == 0, done.stderr
     assert (folders.out / "index.html").is_file()
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_a_stream_that_is_not_there_or_closed_takes_everything(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    say_above("to nobody")
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stderr", os.fdopen(writer, "w"))
+    say_above("to nobody")
 
 
 def test_sigterm_ends_like_an_interrupt(tmp_path):

@@ -27,6 +27,7 @@ N_CLASSES = 5
 N_UNITS = 2
 SIZE_PX = 96
 LARGER_PX = {"inception_v3": 128}  # whose maps would vanish
+MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take long to be read
 OPTIONS = {"aux_logits": False, "init_weights": False}
 
 
@@ -52,10 +53,16 @@ def smallest_of_each_design() -> list[str]:
 
 
 NAMES = smallest_of_each_design()
+RENDERED = [
+    name
+    for name in NAMES
+    if models.get_model_weights(name).DEFAULT.meta["num_params"] < MOST_WEIGHTS
+]
 
 
 def test_all_designs_are_there():
     assert len(NAMES) == 14
+    assert [name for name in NAMES if name not in RENDERED] == ["vgg11"]
 
 
 def normalised_images(size_px: int) -> Tensor:
@@ -135,7 +142,7 @@ def picked(layers: tuple[Layer, ...]) -> list[Layer]:
     return [layers[0], *kinds.values(), layers[-1]]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RENDERED)
 def test_two_units_are_rendered_and_no_link_is_broken(name: str, tmp_path: Path):
     size_px = LARGER_PX.get(name, SIZE_PX)
     model = calibrated(built(name).eval(), normalised_images(size_px))
