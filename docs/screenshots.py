@@ -1,8 +1,15 @@
 #!/usr/bin/env python3
 """Take the README's screenshots: python docs/screenshots.py SITE.
 
-SITE is a finished site of the demo network (`python build.py --demo`). It needs Chromium and the
-packages of `pip install -e ".[browser]"`.
+SITE is an atlas of EfficientNet-Lite0, whose licence allows to show it. How it is built is in
+docs/efficientnet-lite0.md. These parts of it are shown:
+
+    --kinds dream
+    --kinds filter,circuit
+    --layers _blocks.7._project_conv
+    --classes "goldfish,zebra,golden retriever,monarch"
+
+It needs Chromium and the packages of `pip install -e ".[browser]"`.
 """
 
 from __future__ import annotations
@@ -17,9 +24,10 @@ from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).with_name("screenshots")
 SHOTS = {  # page, scroll position and window height in pixels, theme
-    "network": ("index.html", 620, 800, "light"),
-    "unit": ("layer2.0.conv2/0007.html", 0, 2165, "light"),
-    "layer": ("layer2.1.conv2/index.html#sort=orientation", 720, 800, "dark"),
+    "network": ("index.html", 2740, 900, "light"),
+    "layer": ("_blocks.7._project_conv/index.html#sort=orientation", 720, 800, "dark"),
+    "unit": ("_blocks.7._project_conv/0060.html", 0, 2165, "light"),
+    "class": ("_fc/0001.html", 0, 1000, "light"),
 }
 WIDTH_PX = 1280
 
