@@ -45,6 +45,7 @@ def select_units(selection: Selection, facts: NetworkFacts) -> tuple[Unit, ...]:
     if selection.classes and facts.classifier is None:
         raise SpecError(f"{facts.name} has no classes to choose from; leave --classes out")
     layers = _select_layers(selection, facts)
+    _refuse_missing(selection.units, layers)
     chosen: list[Unit] = []
     for layer in facts.layers:
         if layer.is_classifier and selection.classes:
@@ -74,13 +75,19 @@ def _select_layers(selection: Selection, facts: NetworkFacts) -> tuple[Layer, ..
 def _select_indices(ranges: Sequence[range], layer: Layer) -> Iterable[int]:
     if not ranges:
         return range(layer.n_units)
-    last = max(part[-1] for part in ranges)
-    if last >= layer.n_units:
+    there = range(layer.n_units)
+    return sorted({index for part in ranges for index in there[part.start : part.stop]})
+
+
+def _refuse_missing(ranges: Sequence[range], layers: Sequence[Layer]) -> None:
+    """Refuse units that not one of the layers has; smaller layers give those that they have."""
+    last = max((part[-1] for part in ranges), default=-1)
+    largest = max(layers, key=lambda layer: layer.n_units, default=None)
+    if largest and last >= largest.n_units:
         raise SpecError(
-            f"unit {last} is out of range for {layer.name}, which has "
-            f"{layer.n_units} units: 0-{layer.n_units - 1}"
+            f"unit {last} is out of range for {largest.name}, which has "
+            f"{largest.n_units} units: 0-{largest.n_units - 1}"
         )
-    return sorted({index for part in ranges for index in part})
 
 
 def _select_classes(texts: Sequence[str], facts: NetworkFacts) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -340,3 +342,57 @@ def test_sigmas_are_the_normalised_activation_turned_to_the_excitatory_side():
 def test_truncated_tap_holds_nothing_after_the_layer(planted: Network):
     tap = planted.tap(planted.facts.layer("conv1"))
     assert [name for name, _ in tap.named_parameters()] == ["module.weight"]
+
+
+class Viewed(nn.Module):
+    """A convolution whose map is flattened with `view`, as tutorials do; untraceable if asked."""
+
+    def __init__(self, is_traceable: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.hidden = nn.Linear(4 * 12 * 12, 5)
+        self.fc = nn.Linear(5, 3)
+        self.is_traceable = is_traceable
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = F.max_pool2d(torch.relu(self.conv(images)), 2)
+        if not self.is_traceable and maps.sum() > 1e9:
+            maps = maps * 2
+        return self.fc(torch.relu(self.hidden(maps.view(maps.size(0), -1))))
+
+
+@pytest.mark.parametrize("is_traceable", [True, False])
+def test_maps_that_are_viewed_as_vectors_are_read(is_traceable):
+    model = randomise(Viewed(is_traceable))
+    network = make_network(copy.deepcopy(model), 24)
+    assert all(layer.is_traced == is_traceable for layer in network.layers)
+    images = torch.rand(2, 3, 24, 24)
+    expected = model(images)
+    logits = network.tap(network.facts.layer("fc"))(images)[:, :, 0, 0]
+    torch.testing.assert_close(logits, expected)
+    answers = {reader.layer.name: z for reader, z in network.watch(network.layers).sigmas(images)}
+    assert set(answers) == {"conv", "hidden", "fc"}
+
+
+class Enlarged(nn.Module):
+    """Maps that are halved, enlarged again and joined with those before, as in a U-Net."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.deep = nn.Conv2d(4, 4, 3, padding=1)
+        self.last = nn.Conv2d(8, 5, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        first = torch.relu(self.first(images))
+        deep = torch.relu(self.deep(F.max_pool2d(first, 2)))
+        return self.last(torch.cat([first, F.interpolate(deep, scale_factor=2.0)], 1))
+
+
+def test_what_joins_enlarged_maps_takes_images_of_one_size():
+    layers = walked(Enlarged())
+    assert {name: layer.takes_one_size for name, layer in layers.items()} == {
+        "first": False,
+        "deep": False,
+        "last": True,
+    }

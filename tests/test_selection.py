@@ -87,6 +87,13 @@ def test_a_unit_out_of_range_says_what_there_is(units):
         chosen(layers=("layer1.0.conv1",), units=(units,))
 
 
+def test_layers_with_fewer_units_give_those_that_they_have():
+    sizes = {layer.name: layer.n_units for layer in FACTS.layers}
+    largest = max(sizes.values())
+    ids = chosen(layers=tuple(sizes), units=(range(0, largest),))
+    assert len(ids) == sum(sizes.values())
+
+
 def test_classes_are_found_by_label_index_and_whatever_the_case():
     assert chosen(classes=("HAT-trick", "éclair", "0")) == ["fc:0", "fc:5", "fc:6"]
 

@@ -140,9 +140,9 @@ class _Factory:
 
 def _named(model: nn.Module) -> nn.Module:
     """The network; one that is a single layer is put into another module, to have a name."""
-    from torch.nn import Sequential
+    from torch.nn import Conv2d, Linear, Sequential
 
-    return model if any(model.children()) else Sequential(model)
+    return Sequential(model) if isinstance(model, Conv2d | Linear) else model
 
 
 def _family(name: str, build: Callable[..., nn.Module]) -> Family:

@@ -50,7 +50,8 @@ def find(name: str) -> Family:
         about=f"timm's {architecture}.",
         build=build,
         classifier=_classifier(config),
-        weights={tag: _published(architecture, tag, config) for tag, config in configs.items()},
+        weights={tag: _published(architecture, tag, config) for tag, config in configs.items()}
+        or {"": PublishedWeights(preprocessing=partial(_preprocessing, config))},
         default_weights=default,
         labels=partial(_labels, config),
         variant=lambda _: f"{PREFIX}{architecture}.{default}",

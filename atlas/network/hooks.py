@@ -21,7 +21,7 @@ from atlas.network.places import Spot, places
 from atlas.network.weighting import weighting
 from atlas.units import Layer, LayerKind
 
-OTHER_SIZE_PX = 64  # added to the input size to see which layers take images of other sizes
+OTHER_SIZE_PX = 73  # added to the input size to see which layers take images of other sizes
 
 
 class _ReachedError(Exception):
@@ -56,7 +56,7 @@ class HookedInput(nn.Module):
 
         handle = self.model.get_submodule(self._layer).register_forward_pre_hook(stop)
         try:
-            self.model(images)
+            self.model(images.contiguous())  # its code may ask for views of that
         except _ReachedError:
             return {"tap": found[0]}
         finally:
@@ -87,7 +87,7 @@ class HookedOutputs(nn.Module):
 
         with _hooks(self.model, {name: keep(name) for name in self._layers}):
             try:
-                self.model(images)
+                self.model(images.contiguous())  # its code may ask for views of that
             except _ReachedError:
                 return found
         missing = next(name for name in self._layers if name not in found)

@@ -31,6 +31,7 @@ from atlas.network.source import (
 )
 from atlas.network.walk import walk
 from atlas.network.weights import download
+from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
 
@@ -90,9 +91,24 @@ def _loaded(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> _Lo
     published = family.weights.get(published_name(asked, family) or "")
     if published and published.network:
         ready = published.network()
+        _refuse_not_finite(ready.model)
         return _Loaded(ready.model, ready.weights, state_sha256(ready.model))
     path = weights_path(asked, family) or _download(asked, family, families)
     return _of_file(asked, family, path)
+
+
+def _refuse_not_finite(model: nn.Module) -> None:
+    """Refuse weights that are infinite or no numbers.
+
+    Raises:
+        NetworkError: a tensor has such values.
+    """
+    for key, tensor in model.state_dict().items():
+        if isinstance(tensor, torch.Tensor) and not tensor.isfinite().all():
+            raise NetworkError(
+                f"{displayable(key)} has values that are not finite; give a network whose training "
+                "ended well"
+            )
 
 
 def _of_file(asked: AtlasSpec, family: Family, path: Path) -> _Loaded:

@@ -35,7 +35,7 @@ class Network:
         self.facts = facts
         self.device = torch.device(device)
         self.model = model.eval().requires_grad_(False)
-        self.model = self.model.to(self.device).to(memory_format=torch.channels_last)
+        self.model = self.model.to(self.device)
         self._shortened: dict[Precision, nn.Module] = {}
         self._image_mean, self._image_std = (
             torch.tensor(values, device=self.device).view(1, -1, 1, 1)
@@ -94,10 +94,11 @@ class Network:
         model, scaled = copy.deepcopy(self.graph or self.model), self._plain_layers()
         if isinstance(model, fx.GraphModule):
             model = in_sigmas(model, scaled)
-        model = model.to(getattr(torch, precision)).to(memory_format=torch.channels_last)
+        model = model.to(getattr(torch, precision))
         names = [layer.name for layer in layers]
         extractor: nn.Module = HookedOutputs(model, names)
         if isinstance(model, fx.GraphModule):
+            model = model.to(memory_format=torch.channels_last)
             extractor = part_of(model, {each.name: _output_of(model, each) for each in layers})
         in_sigmas_already = {layer for layer in scaled if layer.batch_norm}
         return Watch([self.reader(layer) for layer in layers], extractor, in_sigmas_already)

@@ -55,6 +55,7 @@ def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
         if is_out_of_memory(error):
             raise
         raise UntraceableError(f"torch.fx cannot trace the network: {error}") from error
+    _allow_any_layout(traced)
     _call_modules(traced)
     propagate_shapes(traced, shape)
     output = next(node for node in traced.graph.nodes if node.op == "output")
@@ -207,6 +208,15 @@ def _needed(
             needed.add(node)
             wanted.update(node.all_input_nodes if node is not start else ())
     return needed
+
+
+def _allow_any_layout(traced: fx.GraphModule) -> None:
+    """Turn `view` into `reshape`: here maps have their channels last in memory."""
+    for node in traced.graph.nodes:
+        is_view = node.op == "call_method" and node.target == "view"
+        if is_view and not any(isinstance(each, torch.dtype) for each in node.args):
+            node.target = "reshape"
+    traced.recompile()
 
 
 def _call_modules(traced: fx.GraphModule) -> None:

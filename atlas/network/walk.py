@@ -37,7 +37,9 @@ from atlas.network.tracing import UntraceableError, on_meta, trace
 from atlas.network.weighting import Weighting, weighting
 from atlas.units import Layer, LayerKind, Merge
 
-OTHER_SIZE_PX = 64  # added to the input size to see which layers take images of other sizes
+# Added to the input size to see which layers take images of other sizes. It is odd, since maps that
+# are enlarged fit others only if they could be halved.
+OTHER_SIZE_PX = 73
 SIZE_STEP_PX = 16  # of the sizes that are tried for the smallest one
 # Modules with weights that do not mix channels.
 CHANNELWISE = (
