@@ -73,11 +73,12 @@ def propagate_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
     try:
         with torch.device("meta"), torch.inference_mode():
             _Shapes(weightless).run(torch.empty(shape))
-    except (RuntimeError, NotImplementedError, TypeError, ValueError, AssertionError):
-        _compute_shapes(traced, shape)  # an operation may need real numbers
+    except Exception:  # the network's own operations: one may need numbers, another may fail
+        _compute_shapes(traced, shape)
         return
     for node, twin in zip(traced.graph.nodes, weightless.graph.nodes, strict=True):
-        node.meta |= {key: twin.meta[key] for key in ("tensor_meta",) if key in twin.meta}
+        if "tensor_meta" in twin.meta:
+            node.meta["tensor_meta"] = twin.meta["tensor_meta"]
 
 
 def _compute_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:

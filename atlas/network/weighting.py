@@ -36,6 +36,19 @@ class Weighting:
         """Number of channels that the layer reads."""
         return self.weight.shape[1] * self.groups
 
+    @property
+    def layer_facts(self) -> dict[str, Any]:
+        """The fields of a `Layer` that say this."""
+        return {
+            "n_units": self.weight.shape[0],
+            "in_channels": self.in_channels,
+            "kernel": self.kernel,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
 
 def is_plain(module: nn.Module) -> bool:
     """Whether a layer is a Conv2d or Linear of torch itself, padded with a number of zeros."""
