@@ -282,3 +282,21 @@ def test_a_module_in_memory_is_copied_and_keeps_its_weights():
     images = torch.rand(1, 3, 40, 40)
     with torch.inference_mode():
         torch.testing.assert_close(network.model(images), model.eval()(images))
+
+
+@pytest.mark.parametrize("name", ["https://github.com/x/y", "hf-hub:timm/resnet18.a1_in1k"])
+def test_an_address_is_called_one(folder, name):
+    with pytest.raises(SpecError, match="is an address; download the code"):
+        find_family(name)
+
+
+def test_a_network_in_place_of_a_function_is_called_one(folder):
+    write("ready.py", "import torch\nready = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))")
+    with pytest.raises(SpecError, match=r"ready in ready\.py is a network; name a function"):
+        find_family("ready.py:ready")
+
+
+def test_a_file_of_weights_in_place_of_a_network_is_called_one(folder):
+    write("mine.pth", "")
+    with pytest.raises(SpecError, match=r"mine\.pth is a file; give weights with --weights"):
+        find_family("mine.pth")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 OWN = "own"  # names the weights that a network has when its code has made it
 SEED = 0  # for weights that the code draws at random
+HUB = "hf-hub:"  # what timm writes before names on Hugging Face's hub
 N_NAMED = 3  # tensors or names that a message lists
 INPUT_SIZE_PX = 224
 SHARE = 7 / 8  # of a photograph's short side that is seen
@@ -79,6 +80,10 @@ def find(name: str) -> Family:
         SpecError: there is no such file, module or function.
         NetworkError: the code fails, or returns no network.
     """
+    if "://" in name or name.startswith(HUB):
+        raise SpecError(
+            f"{name} is an address; download the code, and give it as --model file.py:function"
+        )
     place = _Place.of(name)
     if place.is_file and not is_regular(Path(place.source)):
         raise SpecError(
@@ -232,9 +237,15 @@ def _function(place: _Place) -> Callable[..., Any]:
         SpecError: there is none of this name.
         NetworkError: the code that has it fails.
     """
+    from torch import nn
+
     with _running(place):
         module = _module_of_file(place) if place.is_file else importlib.import_module(place.source)
     function = getattr(module, place.function, None)
+    if isinstance(function, nn.Module):
+        raise SpecError(
+            f"{place.function} in {place.source} is a network; name a function that returns it"
+        )
     if callable(function):
         return cast("Callable[..., Any]", function)
     names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]

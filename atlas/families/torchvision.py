@@ -12,6 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas.errors import SpecError
@@ -130,6 +131,8 @@ def _refuse_unknown(name: str) -> None:
     names = _names()
     if name in names:
         return
+    if Path(name).is_file():
+        raise SpecError(f"{name} is a file; give weights with --weights, a network with --model")
     close = difflib.get_close_matches(name.lower(), names)
     hint = f"did you mean {' or '.join(close)}?" if close else "`models` lists those that there are"
     raise SpecError(f"no network called {name!r}; {hint}")
