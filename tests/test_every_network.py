@@ -19,6 +19,7 @@ from atlas import paths
 from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.families.architecture import outline, why_not_drawn
 from atlas.generated_images import reference_images
+from atlas.kinds import KINDS
 from atlas.network.network import Network
 from atlas.pipeline import Atlas, Places
 from atlas.units import Layer
@@ -28,6 +29,12 @@ N_UNITS = 2
 SIZE_PX = 96
 LARGER_PX = {"inception_v3": 128}  # whose maps would vanish
 MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take long to be read
+# Of the kinds that are ascents, which take the most time, the excitatory pictures alone.
+RENDERED_KINDS = tuple(
+    kind.name
+    for kind in KINDS
+    if not kind.needs_images and (kind.steps is None or kind.name == "excitatory")
+)
 OPTIONS = {"aux_logits": False, "init_weights": False}
 
 
@@ -151,6 +158,7 @@ def test_two_units_are_rendered_and_no_link_is_broken(name: str, tmp_path: Path)
         family=name,
         weights=str(tmp_path / "weights.pth"),
         preset="preview",
+        kinds=RENDERED_KINDS,
         preparation=Preparation(input_size_px=size_px),
     )
     places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
