@@ -1,11 +1,13 @@
 """Which units write the channels that a layer reads, and how far they move them.
 
-No image is needed. Every node of the graph gets a `Signal`: the mean and the variance of its
+Every node of the graph gets a `Signal`: the mean and the variance of its
 channels, and the units that write them. A layer's output has the mean and the standard deviation
 that its reader holds; the output of a BatchNorm has mean beta and standard deviation |gamma|,
 because its statistics standardise its input. From there on, channels are assumed to be Gaussian
-before a pointwise function and independent where they are summed or multiplied by a gate, and pools
-to be linear. What an operation does that is not in the table of `operators.py` is not known.
+before a pointwise function and independent where they are summed or multiplied by a gate. Through
+pools, channels move as far as their inputs do. What is divided or multiplied by statistics of its
+own is measured on generated images (`measured.py`). What an operation does that is not in the table
+of `operators.py` is not known.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from atlas.network import signals
+from atlas.network.measured import POOLS, Measurement
 from atlas.network.moments import Function
 from atlas.network.operators import (
     Operator,
@@ -35,7 +38,7 @@ from atlas.network.signals import Signal, Writer
 from atlas.network.taps import Reader
 
 N_IMAGES = 2  # in the shapes of nodes, so that no dim of size 1 is the batch
-PASSING = {"passing", "max pool", "average pool", "adaptive pool", "resize"}
+PASSING = {"passing", "resize"}
 JOINS: dict[str, Callable[[Any, Any], Any]] = {
     "sum": operator.add,
     "difference": operator.sub,
@@ -45,7 +48,10 @@ JOINS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def follow(
-    graph: fx.GraphModule, readers: Sequence[Reader], image_shape: tuple[int, int, int]
+    graph: fx.GraphModule,
+    readers: Sequence[Reader],
+    image_shape: tuple[int, int, int],
+    measured: Mapping[fx.Node, Measurement],
 ) -> dict[str, Signal | None]:
     """By layer name, the signal at the layer's input; None if it cannot be derived.
 
@@ -56,13 +62,14 @@ def follow(
         graph: a traced network in evaluation mode, in which all layers are modules.
         readers: readers of all its layers.
         image_shape: channels, height and width of its images.
+        measured: what was measured of operations without running statistics.
     """
     on_meta = _OnMeta(graph)
     try:
         on_meta.run(torch.empty(N_IMAGES, *image_shape, device="meta"))
     except Exception:  # the network's own operations: their shapes may need the image's numbers
         return dict.fromkeys(reader.layer.name for reader in readers)
-    follower = _Follower(graph, readers, on_meta.outputs)
+    follower = _Follower(graph, readers, on_meta.outputs, measured)
     for node in graph.graph.nodes:
         follower.visit(node)
     return follower.layer_inputs
@@ -105,16 +112,22 @@ class _Follower:
     """Visits the nodes of a graph in forward order and finds their signals."""
 
     def __init__(
-        self, graph: fx.GraphModule, readers: Sequence[Reader], outputs: Mapping[fx.Node, Any]
+        self,
+        graph: fx.GraphModule,
+        readers: Sequence[Reader],
+        outputs: Mapping[fx.Node, Any],
+        measured: Mapping[fx.Node, Measurement],
     ) -> None:
         self.layer_inputs: dict[str, Signal | None] = {}
         self._graph = graph
         self._readers = {reader.layer.name: reader for reader in readers}
         self._outputs = outputs  # of all nodes, with tensors that hold nothing
+        self._measured = measured
         # A signal, a tuple of signals, a constant, or None where a tensor is not known.
         self._values: dict[fx.Node, Any] = {}
         self._after: Mapping[str, _After] = {
             **dict.fromkeys(PASSING, lambda signal, node, module: signal),
+            **dict.fromkeys(POOLS, lambda signal, node, module: signals.pooled(signal)),
             "rectifier": self._rectified,
             "pointwise": self._applied,
             "batch norm": self._normalised,
@@ -147,6 +160,8 @@ class _Follower:
             return attribute_of(node, self._graph)
         if node.op == "output" or not _holds_tensors(self._outputs[node]):
             return self._outputs[node]  # a size, for example
+        if node in self._measured:
+            return self._as_measured(self._measured[node])
         inputs = [self._values[each] for each in node.all_input_nodes]
         if node.op == "placeholder" or any(each is None for each in inputs):
             return None
@@ -154,12 +169,21 @@ class _Follower:
             return self._run(node, self._values)
         return self._signal(node, module, operator_of(node, module))
 
+    def _as_measured(self, found: Measurement) -> Signal | None:
+        """The signal after what was measured; None if it joins channels that are few."""
+        signal = self._values[found.before]
+        if not isinstance(signal, Signal) or signal.mean.shape != found.moments.mean.shape:
+            return None
+        return signals.measured(signal, found.moments) if found.is_its_own else None
+
     def _signal(self, node: fx.Node, module: nn.Module | None, what: Operator) -> Any:
         """The signal after an operation, or several of them; None if it is not known."""
         if what.role in ("move", "expand", "concat"):
             return self._moved(node, what)
         if what.role in JOINS:
             return self._joined(node, what)
+        if what.role == "scaled sum":
+            return self._scaled(node)
         first = self._known(argument(node, 0, "input"))
         n_signals = sum(isinstance(self._values[each], Signal) for each in node.all_input_nodes)
         after = self._after.get(what.role)
@@ -206,6 +230,13 @@ class _Follower:
         if same := signals.combined(one, other, JOINS[what.role]):
             return same
         return self._gated(node) if what.role == "product" else None
+
+    def _scaled(self, node: fx.Node) -> Signal | None:
+        """The signal after `shift + factor * signal`, with constants."""
+        shift, factor, signal = (self._known(each) for each in node.args[:3])
+        are_constant = not any(isinstance(each, Signal) for each in (shift, factor))
+        is_known = isinstance(signal, Signal) and are_constant and not node.kwargs
+        return signals.scaled(signal, factor, shift) if is_known else None
 
     def _gated(self, node: fx.Node) -> Signal | None:
         """The signal after a multiplication by a gate.

@@ -114,7 +114,9 @@ def _shown_px(width_px: int) -> int:
 def _scale(layer: Layer, width_px: int) -> ScaleBar:
     field_px = layer.receptive_field_px
     if field_px >= width_px:
-        return ScaleBar(f"receptive field {field_px} px, more than the picture", None)
+        return ScaleBar(
+            f"receptive field {wording.count(field_px)} px, more than the picture", None
+        )
     return ScaleBar(f"receptive field {field_px} px", f"{100 * field_px / width_px:.1f}")
 
 
