@@ -424,6 +424,8 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     from atlas.network.load import load_network
 
     network = load_network(spec, find_family(spec.family), device=find_device(places.device))
+    for remark in network.facts.remarks:
+        say_line(remark)
     result = measure(network, spec)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
 
@@ -579,6 +581,11 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
 
 def _atlas_name(name: str | None) -> str | None:
     """The name of an atlas in a site of several, which is that of its folder."""
+    if name is not None and name.lower() in paths.TAKEN_NAMES:
+        raise SpecError(
+            f"{displayable(name)!r} cannot be the name of an atlas: the site itself has "
+            f"{', '.join(paths.TAKEN_NAMES)}; give another, such as --atlas resnet50-v2"
+        )
     if name is not None and not paths.is_atlas_name(name):
         raise SpecError(
             f"{displayable(name)!r} cannot be the name of an atlas's folder; "

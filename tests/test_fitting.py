@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +15,7 @@ from torchvision.models import resnet18, resnet34, swin_t, vgg11
 
 from atlas.errors import NetworkError
 from atlas.network.fitted import FittedModel, load_weights
+from atlas.network.weights import open_weights
 
 N_CLASSES = 3
 
@@ -60,7 +65,12 @@ def head(name: str, n_classes: int = N_CLASSES, n_inputs: int = 6) -> dict[str, 
 def load(tmp_path: Path, content: object, state_key: str = "", build: type = Net) -> FittedModel:
     classifier = "classifier.2" if build is Deep else "fc"
     torch.save(content, tmp_path / "a.pth")
-    return load_weights(build, classifier, tmp_path / "a.pth", "Net", N_CLASSES, state_key)
+    return load_file(tmp_path, build, classifier, N_CLASSES, state_key)
+
+
+def load_file(tmp_path: Path, build, classifier: str, usual_classes: int, state_key: str = ""):
+    with open_weights(tmp_path / "a.pth") as weights:
+        return load_weights(build, classifier, weights, "Net", usual_classes, state_key)
 
 
 def refusal(tmp_path: Path, content: object, state_key: str = "", build: type = Net) -> str:
@@ -135,7 +145,7 @@ def test_an_archive_of_torchscript_is_called_so_and_read_without_its_code(tmp_pa
     model = Whole().eval()
     model.load_state_dict(state())
     torch.jit.trace(model, torch.zeros(1, 3, 9, 9)).save(tmp_path / "a.pth")
-    fitted = load_weights(Net, "fc", tmp_path / "a.pth", "Net", N_CLASSES)
+    fitted = load_file(tmp_path, Net, "fc", N_CLASSES)
     assert_body(fitted)
     assert fitted.remarks[0].startswith("a.pth is an archive of TorchScript")
 
@@ -242,6 +252,86 @@ def test_a_classifier_without_a_bias_has_zeros_for_one(tmp_path):
     del content["fc.bias"]
     fitted = load(tmp_path, content)
     assert fitted.n_classes == 7 and not fitted.model.fc.bias.any()
+    said = "a.pth: the classifier has no bias: fc.bias is missing, taken as zeros"
+    assert fitted.remarks == (said,)
+    assert load(tmp_path, body() | head("fc", 7)).remarks == ()
+
+
+def on_meta(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: each.to("meta") for key, each in tensors.items()}
+
+
+def sparse(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: each.to_sparse() for key, each in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("convert", "words"),
+    [
+        (on_meta, "on the meta device.*; only their shapes were saved; save them again"),
+        (sparse, r"sparse.*; make them dense with to_dense\(\) before"),
+    ],
+)
+def test_tensors_without_plain_numbers_have_remedies_of_their_own(tmp_path, convert, words):
+    assert re.search(words, refusal(tmp_path, convert(state())))
+
+
+def as_arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {key: each.numpy() for key, each in tensors.items()}
+
+
+def write_pickle(arrays: dict[str, np.ndarray], path: Path, protocol: int = 4) -> None:
+    path.write_bytes(pickle.dumps({"model": arrays, "matching_heuristics": True}, protocol))
+
+
+def write_npz(arrays: dict[str, np.ndarray], path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        torch.save,
+        write_npz,
+        *(functools.partial(write_pickle, protocol=protocol) for protocol in range(2, 6)),
+    ],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_numpy_are_read_as_tensors(tmp_path, write, order):
+    arrays = {key: np.array(each, order=order) for key, each in as_arrays(state()).items()}
+    write(arrays, tmp_path / "a.pth")
+    found = load_file(tmp_path, Net, "fc", N_CLASSES).model.state_dict()
+    assert all(torch.equal(found[key], each) for key, each in state().items())
+
+
+def test_arrays_in_the_byte_order_of_another_machine_are_of_another_type(tmp_path):
+    content = {key: each.astype(">f4") for key, each in as_arrays(state()).items()}
+    assert "of another type: conv1.weight (an array of >f4)" in refusal(tmp_path, content)
+
+
+def test_a_compressed_archive_of_arrays_is_called_so(tmp_path):
+    with (tmp_path / "a.pth").open("wb") as file:
+        np.savez_compressed(file, **as_arrays(state()))
+    with pytest.raises(NetworkError, match=r"compressed archive of NumPy arrays.*numpy\.savez\("):
+        load_file(tmp_path, Net, "fc", N_CLASSES)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_an_archive_of_arrays_that_is_cut_off_is_refused(tmp_path, cut):
+    write_npz(as_arrays(state()), tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    (tmp_path / "a.pth").write_bytes(data[: len(data) * cut // 4])
+    with pytest.raises(NetworkError, match="truncated or damaged"):
+        load_file(tmp_path, Net, "fc", N_CLASSES)
+
+
+def test_an_array_with_fewer_numbers_than_its_shape_is_refused(tmp_path):
+    data = pickle.dumps({"conv1.weight": np.ones((4, 3, 3, 3), np.float32)}, 4)
+    assert data.count(b"K\x04K\x03K\x03K\x03") == 1
+    (tmp_path / "a.pth").write_bytes(data.replace(b"K\x04K\x03K\x03", b"K\x05K\x03K\x03"))
+    with pytest.raises(NetworkError, match="is a pickle, but none of"):
+        load_file(tmp_path, Net, "fc", N_CLASSES)
 
 
 HEADLESS = {
@@ -317,12 +407,12 @@ def test_counters_and_what_lies_beside_the_network_do_no_harm(tmp_path):
 def test_a_network_that_builds_another_number_of_classes_is_refused(tmp_path):
     torch.save(state(n_classes=7), tmp_path / "a.pth")
     with pytest.raises(NetworkError, match=r"of another shape: fc\.weight 7 × 6 for 3 × 6"):
-        load_weights(lambda _: Net(3), "fc", tmp_path / "a.pth", "Net", N_CLASSES)
+        load_file(tmp_path, lambda _: Net(3), "fc", N_CLASSES)
 
 
 def test_a_network_without_a_classifier_takes_a_file_with_one(tmp_path):
     torch.save(state(), tmp_path / "a.pth")
-    fitted = load_weights(lambda _: Net().layer1, "", tmp_path / "a.pth", "Net", 0)
+    fitted = load_file(tmp_path, lambda _: Net().layer1, "", 0)
     assert torch.equal(fitted.model[0].weight, state()["layer1.0.weight"])
     assert fitted.n_classes is None
 
