@@ -31,6 +31,7 @@ from atlas.network.source import (
 )
 from atlas.network.walk import walk
 from atlas.network.weights import download
+from atlas.progress import SILENT, Progress
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
@@ -50,6 +51,7 @@ def load_network(
     family: Family,
     families: Sequence[Family] = FAMILIES,
     device: torch.device | str = "cpu",
+    progress: Progress = SILENT,
 ) -> Network:
     """Build the network of a family and load the weights that were asked for.
 
@@ -58,6 +60,7 @@ def load_network(
         family: the architecture to build.
         families: all families; if a download fails, the message suggests one without a download.
         device: the device to put the network on.
+        progress: shows what the network measures later, of layers without a BatchNorm.
 
     Raises:
         NetworkError: the weights cannot be downloaded or read, or do not fit the architecture.
@@ -83,7 +86,7 @@ def load_network(
         preprocessing_source=preprocessing_source(asked, family),
         variant=_variant(asked, family, loaded.model, preprocessing),
     )
-    return Network(loaded.model, facts, device)
+    return Network(loaded.model, facts, device, progress)
 
 
 def _loaded(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> _Loaded:
