@@ -6,6 +6,7 @@ on ResNet-50 and on the demo network, on a processor; docs/benchmarks.md says ho
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from atlas.recipes import Recipe
@@ -14,6 +15,7 @@ from atlas.units import Layer, NetworkFacts
 DRAWING_MACS_PER_PX = 9_000.0  # drawing, jittering and measuring, forward and as often backward
 STEP_MACS = 2e8  # starting the operations of a step, for a first layer
 STEP_MACS_PER_LAYER = 2e7  # and for each layer before
+READING_MACS = 600.0  # reading one value of a map, where all layers are read
 FLOAT32 = 1.5  # how much longer a MAC takes where nothing is computed in half precision
 
 
@@ -46,3 +48,17 @@ def shown_cost(n_images: int, size_px: int, layer: Layer, facts: NetworkFacts) -
     """The MACs for showing images of a size to the network in float32, up to a layer."""
     macs_per_px = FLOAT32 * layer.macs / facts.input_size_px**2 + DRAWING_MACS_PER_PX
     return n_images * size_px**2 * macs_per_px
+
+
+def pass_cost(n_images: int, layer: Layer, facts: NetworkFacts, macs_per_image: float = 0) -> Cost:
+    """The work of one pass of images, of the network's own size, that reads several layers.
+
+    Args:
+        n_images: images of the pass.
+        layer: a layer that it reads; the pass itself goes as far as the deepest of them.
+        facts: facts of the network.
+        macs_per_image: what else an image costs, such as decoding it.
+    """
+    n_values = layer.n_units * math.prod(layer.output_px)
+    shown = shown_cost(n_images, facts.input_size_px, layer, facts)
+    return Cost(each=n_images * n_values * READING_MACS, once=shown + n_images * macs_per_image)

@@ -343,7 +343,8 @@ def artifact_costs(jobs: Iterable[Job]) -> dict[str, float]:
     costs: dict[str, float] = {}
     for kind, of_kind in groupby(jobs, lambda job: job.kind):
         same_kind = list(of_kind)
-        of_pass = max(job.cost.once for job in same_kind) / sum(len(job.keys) for job in same_kind)
+        n_artifacts = max(1, sum(len(job.keys) for job in same_kind))
+        of_pass = max(job.cost.once for job in same_kind) / n_artifacts
         for job in same_kind:
             cost = of_pass + job.cost.each if kind.is_one_pass else job.unit_cost
             costs.update(dict.fromkeys(job.keys, cost))

@@ -17,7 +17,7 @@ Connection = Sequence[float]  # index of the partner's layer, its channel, stren
 StrongestConnections = Sequence[Sequence[Connection]]  # of every unit of a layer, strongest first
 
 N_STRONGEST = 5  # inputs whose share of all is given
-SORTING_MACS = 5e9  # as long as 30 ms of an ascent
+SORTING_MACS = 1e10  # as long as 55 ms of an ascent
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from atlas.sheets import TINY_PX, SheetKind, Size
 from atlas.units import Layer, NetworkFacts
 
 STRIPS_PER_ROW = 3  # of a sheet of examples, which has as many rows
-SHEET_MACS = 5e9  # as long as 30 ms of an ascent
+SHEET_MACS = 8e9  # as long as 45 ms of an ascent
 
 
 @dataclass(frozen=True)

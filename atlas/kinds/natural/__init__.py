@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
-from atlas.costs import Cost, shown_cost
+from atlas.costs import Cost, pass_cost
 from atlas.kinds.kind import Column, Evidence, EvidenceRow, Kind, Section, WholeLayer
 from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts, Preprocessing
@@ -17,7 +17,7 @@ from atlas.units import Layer, NetworkFacts, Preprocessing
 Sightings = Sequence[Sequence[Sequence[float]]]
 
 
-READING_MACS = 1e9  # for a photograph, as long as 6 ms of an ascent
+DECODING_MACS = 1e9  # for a photograph, as long as 6 ms of an ascent
 N_SAID = 5  # photographs that are named where it is said how many were skipped
 
 
@@ -121,11 +121,8 @@ def has_images(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
 
 
 def cost(spec: NaturalSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
-    """The work for reading all photographs and showing them, up to a layer."""
-    return Cost(
-        once=n_photographs * READING_MACS
-        + shown_cost(n_photographs, facts.input_size_px, layer, facts)
-    )
+    """The work for reading all photographs and showing them."""
+    return pass_cost(n_photographs, layer, facts, DECODING_MACS)
 
 
 KIND = Kind(

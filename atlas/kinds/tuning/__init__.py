@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
-from atlas.costs import Cost, shown_cost
+from atlas.costs import Cost, pass_cost
 from atlas.kinds.kind import Column, Kind, Section, WholeLayer
 from atlas.records import axis, per_unit
 from atlas.units import Layer, NetworkFacts
@@ -79,8 +79,8 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> TuningSpec:
 
 
 def cost(spec: TuningSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
-    """The work for showing all stimuli, up to a layer."""
-    return Cost(once=shown_cost(spec.n_stimuli, spec.size_px, layer, facts))
+    """The work for showing all stimuli."""
+    return pass_cost(spec.n_stimuli, layer, facts)
 
 
 KIND = Kind(
