@@ -152,7 +152,8 @@ class Renderer:
         waiting, n_units = list(job.units), 0
         n_first = self.batching.first_size(job.cost.each)
         while waiting:
-            steps, batch = _Steps(job, self.network.facts.input_size_px, self.observer), waiting[:0]
+            steps = _Steps(job, self.network.facts.input_size_px, self.observer)
+            batch: list[Unit] = []
             try:
                 n_units = n_units or self.batching.size(fast, waiting, recipe, images_per_unit)
                 batch = waiting[: min(n_units, n_first)]
