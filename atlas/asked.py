@@ -95,6 +95,7 @@ class AtlasSpec:
     selection: Selection = Selection()
     kinds: tuple[str, ...] = ()  # names of the kinds to make; empty: all of them
     images_sha256: str = ""  # digest of the photographs' names and bytes; empty: none
+    n_images: int = 0  # photographs, to say how long they take
     preparation: Preparation = Preparation()  # empty fields: as the weights say
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from atlas.units import Unit
 
 CPU_BATCH_PX = 24 * 224 * 224  # canvas pixels per batch on a CPU: about 2 GB with a large network
 MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
+FIRST_BATCH_MACS = 1e12  # work of a layer's first batch on a CPU, so that a picture is there soon
 N_TRIED = 2  # images that are rendered to measure the memory of one
 MAX_BATCH = 512
 
@@ -43,6 +44,17 @@ class Batching:
         else:
             n_units = self._cpu_px // (images_per_unit * recipe.canvas_px**2)
         return max(1, min(MAX_BATCH, n_units))
+
+    def first_size(self, macs_per_unit: float) -> int:
+        """The most units of a job's first batch: few on a CPU, where a full batch takes minutes.
+
+        Args:
+            macs_per_unit: the work for one unit. The time it takes must not decide, or pictures
+                would depend on what else the computer does.
+        """
+        if self._device.type == "cuda":
+            return MAX_BATCH
+        return max(1, int(FIRST_BATCH_MACS / max(1.0, macs_per_unit)))
 
     def noise_images(self, size_px: int) -> int:
         """Noise images per batch: they only pass forward, so they need little memory."""

@@ -17,7 +17,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from atlas.asked import AtlasSpec
 from atlas.batching import Batching
@@ -33,6 +32,7 @@ from atlas.pictures.finished import finish
 from atlas.pictures.recipes import ascend
 from atlas.pictures.reference import render_one
 from atlas.plan import Job, jobs_of
+from atlas.progress import Progress, counted, interval, progress_on
 from atlas.recipes import Fourier, Progressive, Recipe, Stage, full_size_steps
 from atlas.selection import select_units
 from atlas.units import Layer, NetworkFacts, Unit
@@ -96,12 +96,13 @@ class Bench:
         return {**dataclasses.asdict(self), "depths": rows}
 
 
-def bench(network: Network, spec: AtlasSpec) -> Bench:
+def bench(network: Network, spec: AtlasSpec, progress: Progress | None = None) -> Bench:
     """Measure a machine with some layers of a network.
 
     Args:
         network: the network, on the device to measure.
         spec: recipe and preset; its layers, or the first one of every stage if it names none.
+        progress: shows how far it has got; what suits stderr if left out.
 
     Raises:
         SpecError: the spec names an unknown layer.
@@ -113,8 +114,11 @@ def bench(network: Network, spec: AtlasSpec) -> Bench:
     plain = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
     plain.requires_grad_(True)  # as for a loaded model; freezing the weights is one of our savings
     layers = depths_of(network.facts, spec)
-    bar = tqdm(layers, desc="bench", unit=" layers", file=sys.stderr, leave=False)
-    rows = tuple(_depth(network, plain, spec, layer, precision, peak) for layer in bar)
+    with counted(progress or progress_on(sys.stderr), "bench", "layers") as show:
+        rows = []
+        for n_done, layer in enumerate(layers):
+            show(n_done, len(layers))
+            rows.append(_depth(network, plain, spec, layer, precision, peak))
     return Bench(
         network=network.facts.name,
         device=describe_device(network.device),
@@ -122,7 +126,7 @@ def bench(network: Network, spec: AtlasSpec) -> Bench:
         torch=torch.__version__,
         preset=spec.preset,
         peak_flop_per_s=peak,
-        depths=rows,
+        depths=tuple(rows),
         predicted_seconds=predict(spec, network.facts, rows),
     )
 
@@ -142,7 +146,7 @@ def table(result: Bench) -> str:
         lines.append(f"{row.layer:24}{row.batch:6}{speeds}{flop}")
     lines.append("")
     for name, seconds in result.predicted_seconds.items():
-        lines.append(f"Whole network, {name}: {tqdm.format_interval(seconds)}")
+        lines.append(f"Whole network, {name}: {interval(seconds)}")
     return "\n".join(lines)
 
 

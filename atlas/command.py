@@ -16,7 +16,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 from click.core import ParameterSource
-from tqdm import tqdm
 
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Preparation, Selection
@@ -34,6 +33,7 @@ from atlas.likes.view import like_record
 from atlas.memory import too_little
 from atlas.pipeline import Atlas, Places, Status
 from atlas.plan import with_sources
+from atlas.progress import Progress, interval, progress_on
 from atlas.selection import parse_ranges
 from atlas.serving import ADDRESS, Server
 from atlas.site.resources import IS_CLONE
@@ -62,7 +62,7 @@ MODEL_TABLE = "\n".join(
 )
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 # Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
-BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json"}
+BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json", "quiet"}
 IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
@@ -279,6 +279,11 @@ def atlas_options(
         out_option,
         atlas_option,
         cache_option,
+        click.option(
+            "--quiet",
+            is_flag=True,
+            help="Show no progress; results, warnings and errors are said all the same.",
+        ),
     ]
 
     @functools.wraps(command)
@@ -305,6 +310,7 @@ def atlas_options(
         out: Path,
         atlas_name: str | None,
         cache: Path,
+        quiet: bool,
         **others: Any,
     ) -> Any:
         if weights is not None and not weights.strip():
@@ -338,7 +344,8 @@ def atlas_options(
             left_out=left_out,
             images_dir=images,
         )
-        return command(*args, spec=spec, places=places, **others)
+        progress = progress_on(sys.stderr, is_quiet=quiet)
+        return command(*args, spec=spec, places=places, progress=progress, **others)
 
     return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
 
@@ -353,7 +360,9 @@ def atlas_options(
 @atlas_options
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
-def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> None:
+def main(
+    ctx: click.Context, spec: AtlasSpec, places: Places, progress: Progress, dry_run: bool
+) -> None:
     """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
     Every conv layer and every class of the network is walked. For each unit the site shows its
@@ -370,7 +379,7 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     from atlas.site.atlases import parts_of_all
 
     begun = time.perf_counter()
-    with Atlas(spec, places) as atlas:
+    with Atlas(spec, places, progress=progress) as atlas:
         if dry_run:
             _show_status(atlas.status())
             return
@@ -378,7 +387,7 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
     report = built.site
     say(
         f"{built.n_made:,} pictures and panels made, {built.n_there:,} were there; "
-        f"{tqdm.format_interval(time.perf_counter() - begun)} in all."
+        f"{interval(time.perf_counter() - begun)} in all."
     )
     if built.stages:
         say(_spell_stages(built.stages))
@@ -396,19 +405,19 @@ def main(ctx: click.Context, spec: AtlasSpec, places: Places, dry_run: bool) -> 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")
 @atlas_options
-def status(spec: AtlasSpec, places: Places) -> None:
+def status(spec: AtlasSpec, places: Places, progress: Progress) -> None:
     """Say what is done and what is missing, the disk used, and the time left.
 
     The time comes from the speed measured on this machine so far. Takes the options of a build.
     """
-    with Atlas(spec, places) as atlas:
+    with Atlas(spec, places, progress=progress) as atlas:
         _show_status(atlas.status())
 
 
 @main.command(short_help="How fast this machine is, and how long the whole atlas would take.")
 @atlas_options
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
+def bench(spec: AtlasSpec, places: Places, progress: Progress, as_json: bool) -> None:
     """Measure this machine: our recipe against the plain loop, one image at a time.
 
     Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
@@ -426,7 +435,7 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     network = load_network(spec, find_family(spec.family), device=find_device(places.device))
     for remark in network.facts.remarks:
         say_line(remark)
-    result = measure(network, spec)
+    result = measure(network, spec, progress)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
 
 
@@ -450,14 +459,14 @@ def models() -> None:
 @main.command(short_help="Which units an image drives hardest, and a page of them.")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @atlas_options
-def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
+def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress: Progress) -> None:
     """Show PHOTOS to the network: which units does each drive hardest, layer by layer?
 
     Prints the strongest of each layer, in sigmas, and adds a page for each photo to the site, with
     the photo itself on it: mind that before you publish. `clean likes` forgets them all. Takes the
     options of a build; give the same ones, as the site is brought up to date with them.
     """
-    with Atlas(spec, places) as atlas:
+    with Atlas(spec, places, progress=progress) as atlas:
         entries = [atlas.look_up(photo) for photo in photos]
         report = atlas.write()
         for entry in entries:
@@ -477,7 +486,9 @@ def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places) -> None:
     show_default=True,
     help="Units of each layer, the most changed, that get a page with the pictures of both.",
 )
-def compare(a: str, b: str, spec: AtlasSpec, places: Places, pictured: int) -> None:
+def compare(
+    a: str, b: str, spec: AtlasSpec, places: Places, progress: Progress, pictured: int
+) -> None:
     """Compare two weight sets A and B of one network: names of published weights, or files.
 
     Each unit of A is compared with its partner in B: their answers to the same images (--images,
@@ -488,7 +499,7 @@ def compare(a: str, b: str, spec: AtlasSpec, places: Places, pictured: int) -> N
     """
     ctx = click.get_current_context()
     _refuse_idle(ctx, ctx.params.keys() - IDLE_IN_COMPARE, "compare")
-    with Comparison(spec, (a, b), places, pictured) as comparison:
+    with Comparison(spec, (a, b), places, pictured, progress=progress) as comparison:
         ranking, report = comparison.build()
     _show_changes(ranking)
     say(
@@ -694,7 +705,7 @@ def _spell_stages(stages: Sequence[StageTime]) -> str:
     for stage in stages:
         each = f"{1000 * stage.seconds / stage.n_pictures:,.0f} ms"
         lines.append(
-            f"  {stage.stage:12} {stage.n_pictures:8,} {tqdm.format_interval(stage.seconds):>8} "
+            f"  {stage.stage:12} {stage.n_pictures:8,} {interval(stage.seconds):>8} "
             f"{each:>9} {stage.flop_per_s / 1e9:9,.0f}"
         )
     return "\n".join(lines)
@@ -775,9 +786,5 @@ def _show_status(status: Status) -> None:
         f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
     )
     if status.n_done < status.n_asked:
-        left = (
-            "not measured yet"
-            if status.seconds_left is None
-            else tqdm.format_interval(status.seconds_left)
-        )
+        left = "not measured yet" if status.seconds_left is None else interval(status.seconds_left)
         say(f"Time left at the speed measured so far: {left}")

@@ -15,6 +15,7 @@ from atlas.images import ImageSet
 from atlas.kinds.kind import Kind
 from atlas.lazily import load
 from atlas.network.network import Network
+from atlas.observer import UNOBSERVED, Observer
 from atlas.pictures.encode import encode
 from atlas.pictures.finished import Finished
 from atlas.pictures.panel import Panel
@@ -50,12 +51,25 @@ class Engine:
     """Carries out jobs on one device and passes on encoded batches, in order.
 
     Use as a context manager: it owns the encoder's threads.
+
+    Args:
+        network: the network, on its device.
+        cache: holds what other artifacts are made from.
+        images: the photographs; None where none were given.
+        observer: told how far the work has got.
     """
 
-    def __init__(self, network: Network, cache: Cache, images: ImageSet | None = None) -> None:
-        self.renderer = Renderer(network, cache, images)
+    def __init__(
+        self,
+        network: Network,
+        cache: Cache,
+        images: ImageSet | None = None,
+        observer: Observer = UNOBSERVED,
+    ) -> None:
+        self.renderer = Renderer(network, cache, images, observer)
         on_gpu = self.renderer.is_on_gpu
-        # A GPU computes one batch while the one before is read; a CPU returns finished batches.
+        # A GPU computes one batch while the one before is read and encoded; a CPU is busy with
+        # whatever comes first, so there a batch is committed before the next one begins.
         self._n_ahead = 1 if on_gpu else 0
         n_threads = os.cpu_count() if on_gpu else 2
         self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="encode")
@@ -69,8 +83,8 @@ class Engine:
     def run(self, jobs: Sequence[Job], commit: Callable[[list[Artifact]], None]) -> None:
         """Make all jobs' artifacts; `commit` gets each batch once it is encoded, in this thread.
 
-        A batch is encoded while the next one computes. If the work is stopped by an error or an
-        interrupt, finished batches are still committed.
+        On a GPU, a batch is encoded while the next one computes. If the work is stopped by an error
+        or an interrupt, finished batches are still committed.
 
         Raises:
             DeviceError: not even one picture fits into memory.
@@ -87,19 +101,19 @@ class Engine:
             for job in jobs
             for nth, (unit, key) in enumerate(job.keyed)
         }
-        waiting: list[Future[Artifact]] = []
+        waiting: deque[list[Future[Artifact]]] = deque()
         try:
             for kind, batch, seconds in self._finished_batches(jobs):
                 encoding = [
                     self._pool.submit(self._encode, orders[kind.name, result.unit], result, seconds)
                     for result in batch
                 ]
-                waiting, ready = encoding, waiting
-                if ready:
-                    commit([future.result() for future in ready])
+                waiting.append(encoding)
+                while len(waiting) > self._n_ahead:
+                    commit([future.result() for future in waiting.popleft()])
         finally:
-            if waiting:
-                commit([future.result() for future in waiting])
+            for encoding in waiting:
+                commit([future.result() for future in encoding])
 
     def _encode(self, order: Order, result: Picture | Panel, seconds: float) -> Artifact:
         """An artifact for the cache; a panel has no picture, only numbers."""
@@ -164,5 +178,6 @@ class Engine:
         for _, of_kind in groupby(jobs, lambda job: job.kind.name):
             same_kind = list(of_kind)
             kind = same_kind[0].kind
+            self.renderer.observer.begin(kind.name)
             for batch in load(kind.make)(self.renderer, same_kind):
                 yield Launch(kind, batch)

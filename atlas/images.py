@@ -7,7 +7,6 @@ counted; they do not stop a build. Files that cannot be read at the moment do.
 from __future__ import annotations
 
 import hashlib
-import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -16,11 +15,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tqdm import tqdm
-
 from atlas.decoding import Skipped, load, suffixes
 from atlas.errors import SpecError
 from atlas.pixels import Pixels
+from atlas.progress import SILENT, Progress, counted
 from atlas.reading import content_sha256, patiently
 from atlas.text import displayable_name, unique
 from atlas.tree import FileState, Parts, Tree, classes_of, read_tree
@@ -29,7 +27,7 @@ from atlas.units import Preprocessing
 N_AHEAD = 3  # batches that are decoded in advance
 N_READERS = 4  # threads that read files to compute their digests
 N_PER_CHUNK = 256  # files handed to these threads at once
-PATIENCE_S = 2.0  # reading that takes longer shows a progress bar
+PATIENCE_S = 2.0  # reading that takes longer is shown
 
 
 class ImageSet(ABC):
@@ -112,6 +110,7 @@ class ImageFolder(ImageSet):
         folder: Path,
         known: MutableMapping[FileState, str] | None = None,
         leave_out: Iterable[Path] = (),
+        progress: Progress = SILENT,
     ) -> ImageFolder:
         """Find the images in a folder and its subfolders.
 
@@ -120,6 +119,7 @@ class ImageFolder(ImageSet):
             known: digests of files that were read before, by their state; digests of files that
                 are read now are added to it.
             leave_out: folders that are not entered, such as those of the build.
+            progress: shows how far the reading of files has got.
 
         Raises:
             SpecError: there is no such folder, or it holds no image.
@@ -134,7 +134,7 @@ class ImageFolder(ImageSet):
             raise SpecError(
                 f"no image in {shown}{found}; --images takes {', '.join(sorted(suffixes()))}"
             )
-        digests = _digests(tuple(tree.files.values()), {} if known is None else known)
+        digests = _digests(tuple(tree.files.values()), {} if known is None else known, progress)
         return cls._of_tree(folder, tree, digests)
 
     @classmethod
@@ -220,7 +220,7 @@ def _are_unusual(classes: Mapping[str, str], parts: Mapping[str, Parts]) -> bool
 
 
 def _digests(
-    states: Sequence[FileState], known: MutableMapping[FileState, str]
+    states: Sequence[FileState], known: MutableMapping[FileState, str], progress: Progress
 ) -> Mapping[FileState, str]:
     """Digests of the contents of all files; files with a known digest are not read.
 
@@ -229,20 +229,13 @@ def _digests(
     """
     digests = {state: known[state] for state in states if state in known}
     unknown = [state for state in states if state not in digests]
-    bar = tqdm(
-        total=len(unknown),
-        desc="images",
-        unit="file",
-        file=sys.stderr,
-        leave=False,
-        delay=PATIENCE_S,
-    )
-    with bar, ThreadPoolExecutor(N_READERS, thread_name_prefix="digests") as pool:
+    reading = counted(progress, "reading photographs", "files", PATIENCE_S)
+    with reading as show, ThreadPoolExecutor(N_READERS, thread_name_prefix="digests") as pool:
         for start in range(0, len(unknown), N_PER_CHUNK):
             chunk = unknown[start : start + N_PER_CHUNK]
             for state, digest in zip(chunk, pool.map(_digest, chunk), strict=True):
                 known[state] = digests[state] = digest
-                bar.update()
+            show(start + len(chunk), len(unknown))
     return digests
 
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
-
 from atlas import paths
 from atlas.addressing import artifact_keys, describe
 from atlas.asked import AtlasSpec
@@ -37,6 +35,7 @@ from atlas.labels import with_labels
 from atlas.legacy import adopt_old_photographs
 from atlas.likes import KIND_NAME as LIKE
 from atlas.likes import LikeSpec
+from atlas.making import Making
 from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
 from atlas.plan import (
@@ -50,14 +49,13 @@ from atlas.plan import (
     remaining,
     stage_times,
 )
-from atlas.progress import progress_bar
+from atlas.progress import SILENT, Progress, counted, progress_on
 from atlas.records import to_json
 from atlas.refresh import Refresher
 from atlas.text import displayable_name
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
-    from atlas.engine import Engine
     from atlas.images import ImageSet
     from atlas.network.network import Network
     from atlas.pixels import Pixels
@@ -145,8 +143,23 @@ class Atlas:
         AtlasError: the family, weights, labels, photographs or the cache cannot be read.
     """
 
-    def __init__(self, asked: AtlasSpec, places: Places, catalogue: Catalogue = CATALOGUE) -> None:
+    def __init__(
+        self,
+        asked: AtlasSpec,
+        places: Places,
+        catalogue: Catalogue = CATALOGUE,
+        progress: Progress | None = None,
+    ) -> None:
+        """Open it.
+
+        Args:
+            asked: what is asked for.
+            places: folders and device.
+            catalogue: kinds and families.
+            progress: shows how far the work has got; what suits stderr if left out.
+        """
         self.places = places
+        self.progress = progress or progress_on(sys.stderr)
         self.catalogue = catalogue
         self._listed = listed_family(asked.family, catalogue.families)
         self._network: Network | None = None
@@ -164,7 +177,8 @@ class Atlas:
             if self._images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
             sha256 = self._images.sha256 if self._images else self._last_images_sha256()
-            self.asked = dataclasses.replace(asked, images_sha256=sha256)
+            n_images = len(self._images.files) if self._images else 0
+            self.asked = dataclasses.replace(asked, images_sha256=sha256, n_images=n_images)
         except BaseException:
             self._closing.close()
             raise
@@ -206,7 +220,7 @@ class Atlas:
             )
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
-        """Render everything that is missing into the cache, with a progress bar on stderr.
+        """Render everything that is missing into the cache.
 
         If that takes long, the site of the artifacts so far is written from time to time.
 
@@ -261,22 +275,24 @@ class Atlas:
 
         Artifacts that turn out to be damaged are made again.
         """
-        return self._mending(lambda: _write_site(self._site_source(), self.cache))
+        return self._mending(lambda: _write_site(self._site_source(), self.cache, self.progress))
 
     def _make(self, plan: Plan, meanwhile: Callable[[], AbstractContextManager[object]]) -> None:
         """Make what a plan misses."""
-        with (
-            progress_bar(plan, self._speed(plan)) as bar,
-            meanwhile(),
-            self._engine() as engine,
-        ):
+        from atlas.engine import Engine
+
+        network = self.load_network()
+        network.prepare()
+        with self.progress.stage("pictures and panels") as view, meanwhile():
+            making = Making(plan, self._speed(plan), view)
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
                 self._seconds |= {artifact.key: artifact.seconds for artifact in artifacts}
-                bar.done(artifacts)
+                making.done(artifacts)
 
-            engine.run(plan.missing, commit)
+            with Engine(network, self.cache, self._images, making) as engine:
+                engine.run(plan.missing, commit)
 
     def _mending(self, work: Callable[[], Result]) -> Result:
         """Do some work that reads artifacts, again if some had to be made again for it."""
@@ -402,7 +418,8 @@ class Atlas:
         from atlas.images import ImageFolder
 
         own = (self.places.site_dir or self.places.out_dir, self.places.cache_dir)
-        return ImageFolder.of(self.places.images_dir, self.cache.image_digests, own)
+        known = self.cache.image_digests
+        return ImageFolder.of(self.places.images_dir, known, own, self.progress)
 
     def _photograph_notes(self) -> tuple[str, ...]:
         """What of the photographs that were given was left out or skipped.
@@ -457,15 +474,10 @@ class Atlas:
         work = functools.partial(_write_site_so_far, self._site_source())
         try:
             return Refresher(
-                work, lambda: tqdm.write(f"The site so far, which will grow: {index}", sys.stderr)
+                work, lambda: self.progress.tell(f"The site so far, which will grow: {index}")
             )
         except (pickle.PicklingError, AttributeError, TypeError):
             return contextlib.nullcontext()  # a kind from outside the package has a local function
-
-    def _engine(self) -> Engine:
-        from atlas.engine import Engine
-
-        return Engine(self.load_network(), self.cache, self._images)
 
     def _speed(self, plan: Plan) -> float | None:
         """Multiply-accumulates per second, measured on earlier artifacts of this recipe."""
@@ -496,7 +508,10 @@ class Atlas:
             device = find_device(self.places.device)
             families = self.catalogue.families
             family = find_family(self.asked.family, families)
-            self._network = load_network(self.asked, family, families, device)
+            with self.progress.stage("loading network"):
+                self._network = load_network(
+                    self.asked, family, families, device, progress=self.progress
+                )
         return self._network
 
 
@@ -539,16 +554,11 @@ def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
     return jobs_of(source.asked, facts, source.kinds, whole, cache.keys(), are_made=False)
 
 
-def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
+def _write_site(source: SiteSource, cache: Cache, progress: Progress) -> SiteReport:
     from atlas.site.landing import write_landing
     from atlas.site.writer import write_site
 
-    with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with counted(progress, "site", "files") as show:
         with no_garbage_collection():
             contents = _contents(source, cache)
         places = source.places
@@ -565,7 +575,7 @@ def _write_site(source: SiteSource, cache: Cache) -> SiteReport:
 def _write_site_so_far(source: SiteSource) -> None:
     """Write the site, in a process beside the one that renders."""
     with Cache(source.places.cache_dir) as cache:
-        _write_site(source, cache)
+        _write_site(source, cache, SILENT)
 
 
 def _glossary_of(family: Family | None) -> str:

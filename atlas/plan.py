@@ -14,14 +14,12 @@ from typing import Any
 from atlas.addressing import artifact_keys
 from atlas.asked import AtlasSpec
 from atlas.cache import Entry
+from atlas.costs import NO_COST, Cost
 from atlas.errors import SpecError
 from atlas.kinds import KINDS, find_kinds
 from atlas.kinds.kind import Kind, Source, WholeLayer
 from atlas.selection import select_units
 from atlas.units import SIGMAS_VERSION, Layer, NetworkFacts, Unit
-
-# Drawing, jittering and measuring a picture costs about this much in addition to the network.
-OVERHEAD_MACS = 150_000_000
 
 Kinds = Sequence[Kind[Any]]
 
@@ -36,6 +34,7 @@ class Job:
     units: tuple[Unit, ...]
     keys: tuple[str, ...]  # of the artifacts, one per unit
     steps: float = 0.0  # full-size steps of ascent for one unit
+    cost: Cost = NO_COST
     sources: tuple[str, ...] = ()  # keys of the artifacts that they are made from
     slot: tuple[str, ...] = ()  # per unit, its key without sources: only the latest is kept
 
@@ -46,11 +45,8 @@ class Job:
 
     @property
     def unit_cost(self) -> float:
-        """Multiply-accumulates to render one unit: forward and backward through all its steps.
-
-        Forward passes alone count as nothing.
-        """
-        return 2 * (self.layer.macs + OVERHEAD_MACS) * self.steps
+        """Multiply-accumulates for one artifact, with its share of what all need once."""
+        return self.cost.each + self.cost.once / max(1, len(self.units))
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class Plan:
     @property
     def missing_cost(self) -> float:
         """Multiply-accumulates still to spend."""
-        return sum(job.unit_cost * len(job.units) for job in self.missing)
+        return sum(artifact_costs(self.missing).values())
 
 
 def make_plan(
@@ -228,6 +224,7 @@ class _Planner:
             units,
             artifact_keys(self._facts.identity, units, kind.name, spec, (*keys, *_scale_of(layer))),
             kind.steps_of(spec, self._facts),
+            kind.cost_of(spec, layer, self._facts, self._asked.n_images),
             keys,
             self._slots(kind, layer, units) if any(map(self._can_grow, sources)) else (),
         )
@@ -334,14 +331,24 @@ def _sum_of(parts: Sequence[StageTime]) -> StageTime:
 
 
 def measured_speed(jobs: Iterable[Job], entries: Mapping[str, Entry]) -> float | None:
-    """Multiply-accumulates per second over all rendered artifacts, None if there are none."""
-    cost = seconds = 0.0
-    for job in jobs:
-        if job.steps:
-            timed = [entries[key].seconds for key in job.keys if key in entries]
-            cost += job.unit_cost * len(timed)
-            seconds += sum(timed)
-    return cost / seconds if seconds else None
+    """Multiply-accumulates per second over all artifacts made so far, None if there are none."""
+    costs = artifact_costs(jobs)
+    timed = [key for key, cost in costs.items() if cost and key in entries]
+    seconds = sum(entries[key].seconds for key in timed)
+    return sum(costs[key] for key in timed) / seconds if seconds else None
+
+
+def artifact_costs(jobs: Iterable[Job]) -> dict[str, float]:
+    """Multiply-accumulates for each artifact, by key; those of one pass share it evenly."""
+    costs: dict[str, float] = {}
+    for kind, of_kind in groupby(jobs, lambda job: job.kind):
+        same_kind = list(of_kind)
+        n_artifacts = max(1, sum(len(job.keys) for job in same_kind))
+        of_pass = max(job.cost.once for job in same_kind) / n_artifacts
+        for job in same_kind:
+            cost = of_pass + job.cost.each if kind.is_one_pass else job.unit_cost
+            costs.update(dict.fromkeys(job.keys, cost))
+    return costs
 
 
 def _missing_part(job: Job, done: Container[str]) -> Job:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from torch import Tensor
-from tqdm import tqdm
 
 from atlas.batching import Batching
 from atlas.cache import Cache, Checkpoint, Entry
@@ -19,14 +16,15 @@ from atlas.images import ImageSet
 from atlas.memory import is_out_of_memory
 from atlas.network.network import Network
 from atlas.network.taps import Tap
+from atlas.observer import UNOBSERVED, Advance, Observer
 from atlas.pictures.embedding import Embedder
 from atlas.pictures.finished import Finished, Measure, finish, responses
 from atlas.pictures.recipes import ascend
-from atlas.plan import Job
+from atlas.plan import Job, artifact_costs
 from atlas.recipes import Progressive, Recipe
 from atlas.units import Layer, Unit
 
-MakeBatch = Callable[[Tap, Tap, Sequence[Unit]], Finished]
+MakeBatch = Callable[[Tap, Tap, Sequence[Unit], Advance], Finished]
 
 
 class Renderer:
@@ -38,13 +36,19 @@ class Renderer:
         network: the network, on its device.
         images: the photographs; None where none were given.
         precision: the fastest in which pictures may be made on the device.
+        observer: told how far the work has got.
     """
 
     def __init__(
-        self, network: Network, cache: Cache | None = None, images: ImageSet | None = None
+        self,
+        network: Network,
+        cache: Cache | None = None,
+        images: ImageSet | None = None,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self.network = network
         self.images = images
+        self.observer = observer
         self.precision = fastest_precision(network.device)
         self.batching = Batching(network.device)
         self._given_cache = cache
@@ -82,12 +86,18 @@ class Renderer:
         while self._checkpoints:
             self._checkpoints.pop().drop()
 
-    @staticmethod
-    @contextmanager
-    def progress(total: int, noun: str) -> Iterator[Callable[[int], object]]:
-        """A bar on stderr for a pass over images; yields a function that advances it."""
-        with tqdm(total=total, desc=noun, unit=" images", file=sys.stderr, leave=False) as bar:
-            yield bar.update
+    def one_pass(self, jobs: Sequence[Job], n_images: int, noun: str) -> Callable[..., object]:
+        """A function to be told how many images of a pass for all these jobs are done.
+
+        With `is_new=False`, they were done by an earlier run.
+        """
+        self.observer.begin(jobs[0].kind.name, noun)
+        cost = sum(artifact_costs(jobs).values())
+
+        def advance(n_done: int, *, is_new: bool = True) -> None:
+            self.observer.advance(cost * n_done / n_images, is_new=is_new)
+
+        return advance
 
     @functools.cached_property
     def embedder(self) -> Embedder | None:
@@ -116,8 +126,8 @@ class Renderer:
             embed: computes their embeddings, if they are wanted.
         """
 
-        def make_batch(fast: Tap, exact: Tap, units: Sequence[Unit]) -> Finished:
-            ascent = ascend(fast, units, recipe)
+        def make_batch(fast: Tap, exact: Tap, units: Sequence[Unit], on_step: Advance) -> Finished:
+            ascent = ascend(fast, units, recipe, on_step)
             return finish(ascent, units, exact, record, measure=measure, embed=embed)
 
         yield from self.batches(job, recipe, make_batch)
@@ -125,36 +135,43 @@ class Renderer:
     def batches(
         self, job: Job, recipe: Recipe, make_batch: MakeBatch, images_per_unit: int = 1
     ) -> Iterator[Finished]:
-        """The units of a job in batches as large as the device takes.
+        """The units of a job in batches as large as the device takes, the first one smaller.
 
         Args:
             job: the units and their layer.
             recipe: recipe of the ascents.
-            make_batch: makes the pictures of some units, from a tap to ascend on and a tap in
-                float32 to measure with.
+            make_batch: makes the pictures of some units, from a tap to ascend on, a tap in
+                float32 to measure with, and a function to be told of each step.
             images_per_unit: number of images per unit that are in memory at once.
 
         Raises:
             DeviceError: not even one picture fits into memory.
         """
+        self.observer.begin(job.kind.name, job.layer.name)
         fast, exact = self._taps(job.layer, recipe)
         waiting, n_units = list(job.units), 0
+        n_first = self.batching.first_size(job.cost.each)
         while waiting:
+            steps = _Steps(job, self.network.facts.input_size_px, self.observer)
+            batch: list[Unit] = []
             try:
                 n_units = n_units or self.batching.size(fast, waiting, recipe, images_per_unit)
-                finished = make_batch(fast, exact, waiting[:n_units])
+                batch = waiting[: min(n_units, n_first)]
+                finished = make_batch(fast, exact, batch, steps.add)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if min(n_units, len(waiting)) <= 1:
+                steps.take_back()
+                if len(batch) <= 1:
                     raise DeviceError(
                         f"one picture of {job.layer.name} does not fit into the memory of "
                         f"{self.network.device}; use a smaller --preset or another --device"
                     ) from error
                 self.batching.halve()
-                n_units = min(n_units, len(waiting)) // 2
+                n_units = len(batch) // 2
                 continue
-            del waiting[:n_units]
+            del waiting[: len(batch)]
+            n_first = len(job.units)
             yield finished
 
     def _taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
@@ -165,3 +182,23 @@ class Renderer:
         if self.precision == "float32":
             return exact, exact
         return self.network.tap(layer, self.precision), exact
+
+
+class _Steps:
+    """Reports the steps of one batch of a job."""
+
+    def __init__(self, job: Job, input_px: int, observer: Observer) -> None:
+        n_px = job.steps * input_px**2  # for one unit
+        self._cost_of_px = job.unit_cost / n_px if n_px else 0.0
+        self._observer = observer
+        self._reported = 0.0
+
+    def add(self, n_px: float) -> None:
+        """A step showed the network so many pixels."""
+        cost = self._cost_of_px * n_px
+        self._reported += cost
+        self._observer.advance(cost)
+
+    def take_back(self) -> None:
+        """The batch is lost, and its units will be rendered again."""
+        self._observer.advance(-self._reported)

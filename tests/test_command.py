@@ -101,11 +101,11 @@ def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
 
 
 def assert_refused(result: Result, *words: str) -> None:
-    """Exit 2 and, beside progress bars, one line that has these words in it."""
+    """Exit 2 and, beside progress, one line that has these words in it."""
     assert result.code == 2, result
     assert result.out == ""
     lines = [line for line in re.split(r"[\r\n]+", result.err) if line.strip()]
-    (line,) = (line for line in lines if not re.search(r"\[\d\d:\d\d", line))
+    (line,) = (line for line in lines if not re.search(r" done, [\d:,]+", line))
     assert line.startswith("Error: ")
     for word in words:
         assert word in line

@@ -45,7 +45,7 @@ def batches(monkeypatch):
     """Stands in for the ascent: remembers each batch, runs out of memory above `limit`."""
     seen: list[int] = []
 
-    def ascend(_fast, units, _recipe):
+    def ascend(_fast, units, _recipe, _on_step):
         seen.append(len(units))
         if len(units) > ascend.limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -150,7 +150,7 @@ def test_other_errors_are_not_taken_for_out_of_memory(planted: Network, cache: C
 def test_what_was_rendered_before_an_interruption_is_committed(
     planted: Network, cache: Cache, monkeypatch
 ):
-    def ascend(_fast, units, _recipe):
+    def ascend(_fast, units, _recipe, _on_step):
         if units[0].layer == "layer1.0.conv2":
             raise KeyboardInterrupt
 

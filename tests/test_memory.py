@@ -69,11 +69,11 @@ def test_other_errors_are_left_alone(error):
 def test_batches_are_halved_until_they_fit(folders, monkeypatch, error):
     ascend, seen = renderer_module.ascend, []
 
-    def ascend_few(fast: object, units: list[object], recipe: object) -> object:
+    def ascend_few(fast: object, units: list[object], recipe: object, on_step: object) -> object:
         seen.append(len(units))
         if len(units) > 1:
             raise error
-        return ascend(fast, units, recipe)
+        return ascend(fast, units, recipe, on_step)
 
     monkeypatch.setattr(renderer_module, "ascend", ascend_few)
     asked = ("--demo", "--preset", "preview", "--kinds", "excitatory", "--layers", "conv1")

@@ -184,7 +184,7 @@ def test_an_interrupted_pass_goes_on_and_finds_the_same(
             raise KeyboardInterrupt
         return change(answers, *args)
 
-    def progress(n_files: int) -> None:
+    def progress(n_files: int, *, is_new: bool = True) -> None:
         taken.append(n_files)
         if where == "between batches" and len(taken) == 3:
             raise KeyboardInterrupt
@@ -193,9 +193,15 @@ def test_an_interrupted_pass_goes_on_and_finds_the_same(
     with pytest.raises(KeyboardInterrupt):
         natural_panels(planted.watch(layers), reds, SPEC, checkpoint, progress)
     monkeypatch.setattr(LayerAnswers, "change", change)
-    again: list[int] = []
-    panels = natural_panels(planted.watch(layers), reds, SPEC, checkpoint, again.append)
-    assert again[0] == 9 and sum(again) == 20  # three batches are not shown again
+    again: list[tuple[int, bool]] = []
+
+    def told(n_files: int, *, is_new: bool = True) -> None:
+        again.append((n_files, is_new))
+
+    panels = natural_panels(planted.watch(layers), reds, SPEC, checkpoint, told)
+    assert again[0] == (9, False)  # three batches are not shown again
+    assert all(is_new for _, is_new in again[1:])
+    assert sum(n_files for n_files, _ in again) == 20
     assert [panel.record for panel in panels] == [panel.record for panel in expected]
     assert [panel.data for panel in panels] == [panel.data for panel in expected]
 

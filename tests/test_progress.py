@@ -1,48 +1,134 @@
-"""The time left is what the work that counts has taken, over all that is left of it."""
+"""What is shown: a bar on a real terminal, a line a minute in a pipe, nothing if quiet."""
 
 from __future__ import annotations
 
-import time
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from tqdm import tqdm
+from test_command import DEMO, PART, Folders, run
 
-from atlas.asked import AtlasSpec
-from atlas.cache import Artifact
-from atlas.network.network import Network
-from atlas.plan import Job, make_plan
-from atlas.progress import Progress
+from atlas.progress import Bars, Lines, Silent, Tally, counted, progress_on
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def made(job: Job, n: int) -> list[Artifact]:
-    return [Artifact(key, "", job.kind.name, 1, 1, "{}", 0.0, b"") for key in job.keys[:n]]
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
-@pytest.mark.parametrize("seconds_before", [0, 1000])
-def test_what_costs_nothing_says_nothing_about_the_time_left(
-    planted: Network, monkeypatch: pytest.MonkeyPatch, seconds_before: int
-):
-    clock = [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    plan = make_plan(AtlasSpec(preset="preview", kinds=("filter", "excitatory")), planted.facts, ())
-    drawn, ascended = (
-        next(job for job in plan.missing if job.kind.name == kind)
-        for kind in ("filter", "excitatory")
-    )
-    with tqdm(total=plan.n_missing, disable=True) as bar:
-        progress = Progress(plan, None, bar)
-        clock[0] += seconds_before
-        progress.done(made(drawn, 2))
-        assert progress.seconds_left is None
-        for n_seconds in (10, 30):  # twenty for each
-            clock[0] += n_seconds
-            progress.done(made(ascended, 1))
-    n_left = plan.missing_cost / ascended.unit_cost - 2
-    assert progress.seconds_left == pytest.approx(20 * n_left)
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_until_something_was_made_the_speed_of_an_earlier_build_counts(planted: Network):
-    plan = make_plan(AtlasSpec(preset="preview"), planted.facts, ())
-    with tqdm(total=plan.n_missing, disable=True) as bar:
-        assert Progress(plan, None, bar).seconds_left is None
-        assert Progress(plan, plan.missing_cost / 60, bar).seconds_left == pytest.approx(60)
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def test_without_a_terminal_there_is_a_line_a_minute_and_one_at_the_end(clock, said):
+    with Lines(said.append, clock).stage("site") as view:
+        for second in range(150):
+            clock.now_s = float(second)
+            view.show("site", second / 200, f"{second} of 200 files")
+        view.tell("pages done")
+    assert said == [
+        "site 30%, 60 of 200 files",
+        "site 60%, 120 of 200 files",
+        "pages done",
+        "site done, 02:29",
+    ]
+
+
+def test_a_stage_that_fails_is_not_said_to_be_done(clock, said):
+    with pytest.raises(ValueError, match="broken"), Lines(said.append, clock).stage("site"):
+        raise ValueError("broken")
+    assert said == []
+
+
+def test_a_short_stage_that_may_be_left_out_is(clock, said):
+    for seconds in (1.0, 3.0):
+        with Lines(said.append, clock).stage("reading", delay_s=2.0):
+            clock.now_s += seconds
+    assert said == ["reading done, 00:03"]
+
+
+def test_the_time_left_of_equal_parts_is_that_of_those_done(clock, said):
+    with counted(Lines(said.append, clock), "photographs", "images", clock=clock) as show:
+        tally = Tally(40, show)
+        clock.now_s = 60.0
+        tally.add(10)
+    assert said[0] == "photographs 25%, 10 of 40 images, 03:00 left"
+
+
+def test_a_terminal_gets_a_bar_a_pipe_lines_and_whoever_wants_quiet_nothing():
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert isinstance(progress_on(Terminal()), Bars)
+    assert isinstance(progress_on(io.StringIO()), Lines)
+    assert isinstance(progress_on(Terminal(), is_quiet=True), Silent)
+    assert isinstance(progress_on(None), Silent)
+
+
+def command(folder: Path, *asked: str) -> list[str]:
+    places = ["--out", str(folder / "site"), "--cache", str(folder / "cache")]
+    return [sys.executable, str(ROOT / "build.py"), *asked, *PART, *places]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+def test_on_a_terminal_the_bar_advances_between_pictures_and_names_what_is_made(tmp_path):
+    import fcntl
+    import termios
+
+    reader, writer = os.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    asked = command(tmp_path, "--demo", "--kinds", "excitatory")
+    process = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=writer)
+    os.close(writer)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(reader, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert process.wait(timeout=60) == 0
+    os.close(reader)
+    text = shown.decode()
+    assert "loading network" in text
+    before_the_first = re.findall(r"excitatory conv1 +(\d+)%\|[^|]*\| \[[^\]]*, 0 of \d+", text)
+    assert len(set(before_the_first)) > 1, text
+    assert not any(line.startswith("loading") and "%" in line for line in text.split("\r"))
+
+
+def test_in_a_pipe_every_stage_is_told_once_and_there_is_no_bar(tmp_path):
+    done = subprocess.run(command(tmp_path, *DEMO), capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    for stage in ("loading network", "filter", "excitatory", "pictures and panels", "site"):
+        assert sum(line.startswith(f"{stage} done, ") for line in lines) == 1, done.stderr
+    assert "\r" not in done.stderr and "|" not in done.stderr
+
+
+def test_quiet_shows_no_progress_but_results_and_errors(tmp_path):
+    folders = Folders(tmp_path / "site", tmp_path / "cache")
+    built = run(*DEMO, *PART, *folders.options, "--quiet")
+    assert built.code == 0 and built.err == ""
+    assert "pictures and panels made" in built.out
+    refused = run(*DEMO, "--layers", "nothing", *folders.options, "--quiet")
+    assert refused.code == 2 and refused.err.startswith("Error: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 from atlas import generated_images
 from atlas.asked import AtlasSpec
 from atlas.generated_images import dead_leaves, reference_images
+from atlas.network.network import Network
 from atlas.network.statistics import measure
 from atlas.plan import make_plan
+from atlas.progress import Lines
 from atlas.units import N_REFERENCE_IMAGES, Preprocessing
 
 
@@ -150,3 +153,13 @@ def test_preprocessing_is_that_of_the_network():
         (images.mean(1) - [0.1, 0.2, 0.3]) / [0.5, 1, 2], abs=1e-4
     )
     assert std.tolist() == pytest.approx(images.std(1) / [0.5, 1, 2], rel=1e-4)
+
+
+def test_measuring_is_shown_and_happens_once_and_not_where_batch_norms_know():
+    said: list[str] = []
+    measured, known = make_network(randomise(HiddenLinear())), make_network(Planted())
+    for plain in (measured, known):
+        network = Network(plain.model, plain.facts, progress=Lines(said.append))
+        network.prepare()
+        network.prepare()
+    assert [re.sub(r"[\d:]+$", "", line) for line in said] == ["measuring sigma done, "]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from atlas.asked import AtlasSpec
 from atlas.errors import NetworkError
 from atlas.kinds.tuning import KIND, TuningRecord, TuningSpec
-from atlas.kinds.tuning.make import middle_peaks, n_stimuli, tuning_panels, tuning_record
+from atlas.kinds.tuning.make import middle_peaks, tuning_panels, tuning_record
 from atlas.network.network import Network
 from atlas.records import fields_of, to_json
 
@@ -202,7 +202,7 @@ def test_progress_counts_every_stimulus(planted: Network):
     shown: list[int] = []
     watch = planted.watch(planted.facts.layers[:1])
     tuning_panels(watch, SMALL, progress=shown.append)
-    assert sum(shown) == n_stimuli(SMALL) == 2 * 4 * 2 + 4 + 2 * 2 + 1
+    assert sum(shown) == SMALL.n_stimuli == 2 * 4 * 2 + 4 + 2 * 2 + 1
 
 
 def test_answers_that_are_not_finite_name_their_layer(planted: Network):

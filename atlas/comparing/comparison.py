@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from tqdm import tqdm
 
 from atlas.addressing import ArtifactSpec, artifact_keys
 from atlas.asked import AtlasSpec
@@ -34,6 +31,7 @@ from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
 from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas, Places
 from atlas.plan import Plan, jobs_of, remaining
+from atlas.progress import Progress, Tally, counted
 from atlas.records import to_json
 from atlas.selection import select_units
 from atlas.units import Layer, NetworkFacts, Unit
@@ -78,6 +76,7 @@ class Comparison:
         places: Places,
         n_pictured: int = N_PICTURED,
         catalogue: Catalogue = CATALOGUE,
+        progress: Progress | None = None,
     ) -> None:
         """Open both.
 
@@ -88,6 +87,7 @@ class Comparison:
             places: the cache, the folder of the comparison's site, photographs, and the device.
             n_pictured: the units of each layer that are shown with pictures.
             catalogue: kinds and families.
+            progress: shows how far the work has got; what suits stderr if left out.
         """
         self.places, self.n_pictured = places, n_pictured
         specs = (
@@ -96,7 +96,7 @@ class Comparison:
         )
         with ExitStack() as opened:
             self.a, self.b = (
-                opened.enter_context(Atlas(spec, places, catalogue)) for spec in specs
+                opened.enter_context(Atlas(spec, places, catalogue, progress)) for spec in specs
             )
             refuse_same(self.a.facts, self.b.facts, weights)
             shared, self.left_out = shared_layers(self.a.facts, self.b.facts)
@@ -193,11 +193,11 @@ class Comparison:
         others = [layer for layer in missing if not filters[layer.name].is_equal]
         groups = list(groups_of(others, a.device))
         n_files = min(spec.n_images, len(self.images.files))
-        with self._bar("answers", len(groups) * n_files, " images") as bar:
+        with counted(self.a.progress, "answers", "images") as show:
+            shown = Tally(len(groups) * n_files, show)
             for group in groups:
-                bar.set_description(f"answers {group[0].name} to {group[-1].name}")
                 begun = time.perf_counter()
-                records = answers_records(a, b, group, self.images, spec, bar.update)
+                records = answers_records(a, b, group, self.images, spec, shown.add)
                 self._put(spec, group, records, time.perf_counter() - begun)
 
     def _changes(self) -> tuple[LayerChange, ...]:
@@ -236,10 +236,10 @@ class Comparison:
 
     def _with_exchange(self, changes: Sequence[LayerChange]) -> Iterator[LayerChange]:
         """The same changes, with what the units answer to each other's pictures."""
-        with self._bar("pictures", len(changes), " layers") as bar:
-            for change in changes:
+        with counted(self.a.progress, "exchanged pictures", "layers") as show:
+            for n_done, change in enumerate(changes):
+                show(n_done, len(changes))
                 yield self._with_exchange_of(change) if change.picked(self.n_pictured) else change
-                bar.update()
 
     def _with_exchange_of(self, change: LayerChange) -> LayerChange:
         pairs = self._pairs(change)
@@ -330,10 +330,6 @@ class Comparison:
             f"{n_images:,} generated images without objects, as no photographs were given "
             "with --images"
         )
-
-    @staticmethod
-    def _bar(description: str, total: int, unit: str) -> tqdm[Any]:
-        return tqdm(desc=description, total=total, unit=unit, file=sys.stderr, leave=False)
 
 
 def with_weights(asked: AtlasSpec, weights: str) -> AtlasSpec:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-
-from tqdm import tqdm
 
 from atlas import paths
 from atlas.canonical import canonical_json
@@ -22,6 +19,7 @@ from atlas.errors import SiteError
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
 from atlas.pipeline import Atlas
+from atlas.progress import counted
 from atlas.sheets import SheetKind
 from atlas.site import guard, wording
 from atlas.site.outputs import Output, Pages, digest_of, from_artifact, sheet_of, static_files
@@ -65,12 +63,7 @@ def write(ranking: Ranking, a: Atlas, b: Atlas, out_dir: Path) -> SiteReport:
     program = program_digest(templates, STATIC_DIR, kinds)
     inputs = hashlib.blake2b(f"{program}{_shown(compared)}".encode()).hexdigest()
     plan = partial(plan_outputs, compared, Pages(templates, inputs))
-    with tqdm(desc="site", unit="file", file=sys.stderr, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with counted(a.progress, "site", "files") as show:
         return write_outputs(out_dir, inputs, plan, a.cache.read, show)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Protocol
 
 from atlas.addressing import ArtifactSpec
 from atlas.asked import AtlasSpec
+from atlas.costs import NO_COST, Cost
 from atlas.records import RecordType
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.units import Layer, NetworkFacts, Unit
@@ -196,6 +197,8 @@ class Kind(Generic[RecordType]):
     needs_images: bool = False  # whether making it reads photographs
     sources: Callable[[AtlasSpec], tuple[Source, ...]] | None = None
     steps: Callable[[Any, NetworkFacts], float] | None = None  # full-size steps for one unit
+    cost: Callable[[Any, Layer, NetworkFacts, int], Cost] | None = None  # with n photographs
+    is_one_pass: bool = False  # whether all layers are made together: the deepest one's cost counts
     is_made_on_host: bool = False  # rather than on the device
     layer_file: str = ""  # name of the file of a layer's picture; a "cover" represents the layer
     layer_alt: str = ""  # text for those who do not see it, with {layer}
@@ -221,3 +224,9 @@ class Kind(Generic[RecordType]):
     def steps_of(self, spec: ArtifactSpec, facts: NetworkFacts) -> float:
         """Full-size steps of ascent for one unit; forward passes alone do not count."""
         return self.steps(spec, facts) if self.steps else 0.0
+
+    def cost_of(
+        self, spec: ArtifactSpec, layer: Layer, facts: NetworkFacts, n_photographs: int
+    ) -> Cost:
+        """The work for artifacts of a layer."""
+        return self.cost(spec, layer, facts, n_photographs) if self.cost else NO_COST

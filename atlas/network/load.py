@@ -31,6 +31,7 @@ from atlas.network.source import (
 )
 from atlas.network.walk import walk
 from atlas.network.weights import Weights, download, open_weights, weights_in_memory
+from atlas.progress import SILENT, Progress
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
@@ -54,6 +55,7 @@ def load_network(
     families: Sequence[Family] = FAMILIES,
     device: torch.device | str = "cpu",
     state: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
 ) -> Network:
     """Build the network of a family and load the weights that were asked for.
 
@@ -63,6 +65,7 @@ def load_network(
         families: all families; if a download fails, the message suggests one without a download.
         device: the device to put the network on.
         state: a state dict in memory, instead of the weights that were asked for.
+        progress: shows what the network measures later, of layers without a BatchNorm.
 
     Raises:
         NetworkError: the weights cannot be downloaded or read, or do not fit the architecture.
@@ -91,7 +94,7 @@ def load_network(
         variant=_variant(asked, family, loaded.model, preprocessing),
         remarks=loaded.remarks,
     )
-    return Network(loaded.model, facts, device)
+    return Network(loaded.model, facts, device, progress)
 
 
 def _loaded(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> _Loaded:

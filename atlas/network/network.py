@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Literal, cast
 
 import torch
 from torch import Tensor, fx, nn
 
-from atlas.generated_images import reference_images
+from atlas.generated_images import Images, reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.measured import measure_operations, nodes_to_measure
 from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of, unrectified
@@ -22,7 +22,8 @@ from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
 from atlas.network.weighting import is_plain, weighting
 from atlas.network.wiring import follow
-from atlas.units import Layer, NetworkFacts
+from atlas.progress import SILENT, Progress, counted
+from atlas.units import N_REFERENCE_IMAGES, Layer, NetworkFacts
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -31,9 +32,14 @@ class Network:
     """A frozen network in evaluation mode, its facts, and access to its layers."""
 
     def __init__(
-        self, model: nn.Module, facts: NetworkFacts, device: torch.device | str = "cpu"
+        self,
+        model: nn.Module,
+        facts: NetworkFacts,
+        device: torch.device | str = "cpu",
+        progress: Progress = SILENT,
     ) -> None:
         self.facts = facts
+        self._progress = progress
         self.device = torch.device(device)
         self.model = model.eval().requires_grad_(False)
         self.model = self.model.to(self.device)
@@ -118,13 +124,21 @@ class Network:
             for layer in self.facts.layers
             if layer.sigma == "measured" and not layer.is_classifier
         ]
+        if not layers:
+            return {}
         seen = self.facts.preprocessing
         images = reference_images(seen.size_px, len(seen.mean))
-        found = measure(self._raw_outputs(layers), layers, seen, self.device, images)
+        with counted(self._progress, "measuring sigma", "images") as show:
+            shown = _told(images, show)
+            found = measure(self._raw_outputs(layers), layers, seen, self.device, shown)
         return {
             layer.name: Statistics.measured(*found[layer.name], is_activated(self.graph, layer))
             for layer in layers
         }
+
+    def prepare(self) -> None:
+        """Measure now what would otherwise be measured while the first artifacts are made."""
+        _ = self.measured
 
     def _raw_outputs(self, layers: Sequence[Layer]) -> nn.Module:
         """Computes the outputs of layers from images, by their names."""
@@ -210,3 +224,10 @@ def _input_of(graph: fx.GraphModule, layer: Layer) -> fx.Node:
 def _output_of(graph: fx.GraphModule, layer: Layer) -> fx.Node:
     """The node that gives a layer's output, or the logits of a classifier."""
     return logits_of(graph, layer.name) if layer.is_classifier else layer_node(graph, layer.name)
+
+
+def _told(images: Iterator[Images], show: Callable[[int, int], object]) -> Iterator[Images]:
+    """The reference images; `show` is told how many were used, and of how many."""
+    for n_used, image in enumerate(images):
+        show(n_used, N_REFERENCE_IMAGES)
+        yield image

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atlas.network.taps import Tap
+from atlas.observer import Advance, unobserved
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
 from atlas.recipes import Fourier
 from atlas.units import Layer, Unit
@@ -83,7 +84,9 @@ class Canvas:
         return padded / larger.scale * (new_px / old_px)
 
 
-def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
+def ascend(
+    tap: Tap, units: Sequence[Unit], recipe: Fourier, on_step: Advance = unobserved
+) -> Ascent:
     """Synthesise, for each unit, an image whose response is far from the unit's average.
 
     If the gradient of an image is still zero after some steps, because ReLUs on the way to the
@@ -93,6 +96,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         tap: a tap on the units' layer.
         units: B units.
         recipe: stages, objective and jitter.
+        on_step: told after each step how many pixels the network was shown, in all B images.
     """
     device = tap.device
     channels = unit_channels(units, device)
@@ -127,6 +131,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
             n_done += 1
             if n_done in RESCUE_STEPS and stage is recipe.stages[0]:
                 spectrum.data *= torch.where(moved, 1.0, RESCUE_GAIN).view(-1, 1, 1, 1, 1)
+            on_step(len(units) * stage.seen_px**2)
         spectrum = spectrum.detach()
     final = canvas.image(spectrum)
     if recipe.objective == "centre":

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from atlas.network.channels import in_channels_of
 from atlas.network.taps import Tap
+from atlas.observer import Advance, unobserved
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
 from atlas.recipes import Progressive
 from atlas.units import Unit
@@ -23,7 +24,9 @@ from atlas.units import Unit
 START_LEVELS = (150, 180)  # grey levels out of 255, the upper one excluded
 
 
-def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
+def ascend(
+    tap: Tap, units: Sequence[Unit], recipe: Progressive, on_step: Advance = unobserved
+) -> Ascent:
     """Synthesise, for each unit, an image that raises, or lowers, the mean of its raw output.
 
     The images are fed as they are, without the network's preprocessing, as the tutorial does.
@@ -32,6 +35,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
         tap: a tap on the units' layer.
         units: B units.
         recipe: scales, steps and blur.
+        on_step: told after each step how many pixels the network was shown, in all B images.
     """
     device = tap.device
     channels = unit_channels(units, device)
@@ -50,6 +54,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Progressive) -> Ascent:
             assert images.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
+            on_step(images.shape[0] * images.shape[-1] ** 2)
         images = box_blur(enlarge(images.detach(), size_px), recipe.blur_px)
     return Ascent(start, stretch(images), moved)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost
 from atlas.kinds.kind import Column, Kind, Section, WholeLayer
 from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts
@@ -16,6 +17,7 @@ Connection = Sequence[float]  # index of the partner's layer, its channel, stren
 StrongestConnections = Sequence[Sequence[Connection]]  # of every unit of a layer, strongest first
 
 N_STRONGEST = 5  # inputs whose share of all is given
+SORTING_MACS = 1e10  # as long as 55 ms of an ascent
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> CircuitSpec:
     return CircuitSpec()
 
 
+def cost(spec: CircuitSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for sorting the connections of a layer."""
+    return Cost(each=SORTING_MACS)
+
+
 KIND = Kind(
     name="circuit",
     about="which units feed a unit, and which it feeds",
@@ -83,6 +90,7 @@ KIND = Kind(
     spec=spec,
     record=CircuitRecord,
     make="atlas.kinds.circuit.make:make",
+    cost=cost,
     folder=Path(__file__).parent,
     order=60,
     columns=(

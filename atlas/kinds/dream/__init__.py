@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atlas import paths
 from atlas.asked import AtlasSpec
+from atlas.costs import ascent_cost
 from atlas.kinds.kind import Kind, Section, WholeLayer
 from atlas.recipes import (
     Fourier,
@@ -57,6 +58,7 @@ KIND = Kind(
     layer_file=paths.COVER,
     layer_alt="Synthetic picture that excites all of {layer} at once",
     steps=full_size_steps,
+    cost=ascent_cost,
     layer_sections=(Section("figure", "figure.html", "atlas.kinds.dream.view:figure_view"),),
     glossary="glossary.html",
 )

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost
 from atlas.kinds.kind import Encoding, Kind, SheetOf, Source
 from atlas.kinds.natural import has_images
 from atlas.sheets import TINY_PX, SheetKind, Size
 from atlas.units import Layer, NetworkFacts
 
 STRIPS_PER_ROW = 3  # of a sheet of examples, which has as many rows
+SHEET_MACS = 8e9  # as long as 45 ms of an ascent
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def sources(asked: AtlasSpec) -> tuple[Source, ...]:
     return (Source("natural"),)
 
 
+def cost(spec: ExamplesSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for cropping and encoding a sheet."""
+    return Cost(each=SHEET_MACS)
+
+
 KIND = Kind(
     name="examples",
     about="what in those photographs drives each unit, from most to least",
@@ -100,6 +107,7 @@ KIND = Kind(
     spec=spec,
     record=ExamplesRecord,
     make="atlas.kinds.examples.make:make",
+    cost=cost,
     folder=Path(__file__).parent,
     order=80,
     possible=has_images,

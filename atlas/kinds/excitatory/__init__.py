@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.asked import AtlasSpec
+from atlas.costs import ascent_cost
 from atlas.kinds.kind import Column, EachUnit, Evidence, EvidenceRow, Kind, Section
 from atlas.kinds.synthesis import PictureRecord
 from atlas.recipes import Recipe, full_size_steps, unit_recipe
@@ -36,6 +37,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=10,
     steps=full_size_steps,
+    cost=ascent_cost,
     file_title="What excites {unit} of {network}",
     columns=(
         Column("{noun}", "peak", "{unit}"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.asked import AtlasSpec
+from atlas.costs import ascent_cost
 from atlas.kinds.kind import EachUnit, Kind, Section
 from atlas.recipes import Fourier, Stage, full_size_steps, rounded_up
 from atlas.records import value
@@ -61,6 +62,7 @@ KIND = Kind(
     possible=has_small_fields,
     needs="layers whose receptive field is at most half of the image",
     steps=full_size_steps,
+    cost=ascent_cost,
     sheet=SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX),
     unit_sections=(
         Section("companions", "companion.html", "atlas.kinds.field.view:companion_view"),

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost
 from atlas.kinds.kind import LOSSLESS, EachUnit, Kind, Section
 from atlas.records import value
 from atlas.sheets import SheetKind
 from atlas.units import Layer, NetworkFacts
+
+DRAWING_MACS = 1e8  # as long as a millisecond of an ascent
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> FilterSpec:
     return FilterSpec()
 
 
+def cost(spec: FilterSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for drawing weights."""
+    return Cost(each=DRAWING_MACS)
+
+
 KIND = Kind(
     name="filter",
     about="each unit's weights",
@@ -52,6 +60,7 @@ KIND = Kind(
     spec=spec,
     record=FilterRecord,
     make="atlas.kinds.filter.make:make",
+    cost=cost,
     folder=Path(__file__).parent,
     order=40,
     is_made_on_host=True,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atlas.asked import AtlasSpec
+from atlas.costs import ascent_cost
 from atlas.kinds.kind import EachUnit, Evidence, EvidenceRow, Kind, Section
 from atlas.kinds.synthesis import PictureRecord
 from atlas.recipes import Recipe, full_size_steps, unit_recipe
@@ -39,6 +40,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=20,
     steps=full_size_steps,
+    cost=ascent_cost,
     # Small, because a page that shows one picture loads nine, and a site must stay below 1 GB.
     sheet=SheetKind(
         "inhibitory",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost, pass_cost
 from atlas.kinds.kind import Column, Evidence, EvidenceRow, Kind, Section, WholeLayer
 from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts, Preprocessing
@@ -16,6 +17,7 @@ from atlas.units import Layer, NetworkFacts, Preprocessing
 Sightings = Sequence[Sequence[Sequence[float]]]
 
 
+DECODING_MACS = 1e9  # for a photograph, as long as 6 ms of an ascent
 N_SAID = 5  # photographs that are named where it is said how many were skipped
 
 
@@ -118,6 +120,11 @@ def has_images(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
     return bool(asked.images_sha256)
 
 
+def cost(spec: NaturalSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for reading all photographs and showing them."""
+    return pass_cost(n_photographs, layer, facts, DECODING_MACS)
+
+
 KIND = Kind(
     name="natural",
     about="what every unit answers to the photographs of --images",
@@ -125,6 +132,8 @@ KIND = Kind(
     spec=spec,
     record=NaturalRecord,
     make="atlas.kinds.natural.make:make",
+    cost=cost,
+    is_one_pass=True,
     folder=Path(__file__).parent,
     order=55,
     possible=has_images,

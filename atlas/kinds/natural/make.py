@@ -49,9 +49,9 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
     images = renderer.images
     assert images, "such jobs are planned only where there are photographs"
     checkpoint = renderer.checkpoint(jobs)
-    with renderer.progress(len(images.files), "photographs") as progress:
-        watch = renderer.network.watch([job.layer for job in jobs], renderer.precision)
-        yield natural_panels(watch, images, jobs[0].spec, checkpoint, progress)
+    progress = renderer.one_pass(jobs, len(images.files), "photographs")
+    watch = renderer.network.watch([job.layer for job in jobs], renderer.precision)
+    yield natural_panels(watch, images, jobs[0].spec, checkpoint, progress)
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class Pass:
         is_readable[list(self.skipped)] = False
         return torch.bincount(self.roll.classes[is_readable], minlength=len(self.roll.labels))
 
-    def run(self, checkpoint: Checkpoint | None, progress: Callable[[int], object]) -> None:
+    def run(self, checkpoint: Checkpoint | None, progress: Callable[..., object]) -> None:
         """Process all files that are not done yet; the state is saved even if there is an error."""
         if checkpoint and self._resume(checkpoint):
-            progress(self.n_done)
+            progress(self.n_done, is_new=False)
         last_save_s = time.monotonic()
         try:
             for batch in self._batches():
@@ -219,7 +219,7 @@ def natural_panels(
     photographs: ImageSet,
     spec: NaturalSpec,
     checkpoint: Checkpoint | None = None,
-    progress: Callable[[int], object] = lambda n_images: None,
+    progress: Callable[..., object] = lambda n_images, is_new=True: None,
 ) -> list[Panel]:
     """The responses of every unit of the watched layers to a folder of photographs.
 
@@ -228,7 +228,8 @@ def natural_panels(
         photographs: images to show the network; unreadable ones are counted, and some named.
         spec: how many photographs and responses to keep.
         checkpoint: stores the state of an interrupted pass.
-        progress: called with the number of files in each batch that is done.
+        progress: called with the number of files in each batch that is done, and with
+            `is_new=False` for those of an earlier run.
 
     Returns:
         A panel for each layer.

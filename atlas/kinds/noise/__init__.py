@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost, shown_cost
 from atlas.kinds.kind import Evidence, EvidenceRow, Kind, WholeLayer
 from atlas.recipes import unit_recipe
 from atlas.records import per_unit, value
@@ -46,6 +47,11 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> NoiseSpec:
     return NoiseSpec(recipe.picture_px)
 
 
+def cost(spec: NoiseSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for showing the noise to one layer after the other."""
+    return Cost(each=shown_cost(spec.n_images, spec.size_px, layer, facts))
+
+
 KIND = Kind(
     name="noise",
     about="what every unit answers to plain noise",
@@ -53,6 +59,7 @@ KIND = Kind(
     spec=spec,
     record=NoiseRecord,
     make="atlas.kinds.noise.make:make",
+    cost=cost,
     folder=Path(__file__).parent,
     order=45,
     evidence=Evidence(

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost
 from atlas.kinds.kind import Kind, Section, Source, WholeLayer
 from atlas.records import per_unit, value
 from atlas.units import Layer, NetworkFacts
+
+COMPARING_MACS = 1e9  # as long as 6 ms of an ascent
 
 Basis = Literal["photographs", "pictures"]
 SOURCES: dict[Basis, Source] = {
@@ -58,6 +61,11 @@ def sources(asked: AtlasSpec) -> tuple[Source, ...]:
     return (SOURCES[basis_of(asked)],)
 
 
+def cost(spec: SimilarSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for comparing the units of a layer with all others."""
+    return Cost(each=COMPARING_MACS)
+
+
 KIND = Kind(
     name="similar",
     about="which units are like which, among those made so far",
@@ -65,6 +73,7 @@ KIND = Kind(
     spec=spec,
     record=SimilarRecord,
     make="atlas.kinds.similar.make:make",
+    cost=cost,
     folder=Path(__file__).parent,
     order=70,
     sources=sources,

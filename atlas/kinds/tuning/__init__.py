@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost, pass_cost
 from atlas.kinds.kind import Column, Kind, Section, WholeLayer
 from atlas.records import axis, per_unit
 from atlas.units import Layer, NetworkFacts
@@ -29,6 +30,17 @@ class TuningSpec:
     n_orientations: int = 12
     n_phases: int = 4
     n_hues: int = 12
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """Numbers of images with gratings, hues, rings of both polarities, and the blank."""
+        n_gratings = len(self.periods_px) * self.n_orientations * self.n_phases
+        return n_gratings, self.n_hues, 2 * len(self.radii_px), 1
+
+    @property
+    def n_stimuli(self) -> int:
+        """Number of images that are shown."""
+        return sum(self.counts)
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,11 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> TuningSpec:
     )
 
 
+def cost(spec: TuningSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for showing all stimuli."""
+    return pass_cost(spec.n_stimuli, layer, facts)
+
+
 KIND = Kind(
     name="tuning",
     about="what every unit answers to gratings, colours and rings",
@@ -73,6 +90,8 @@ KIND = Kind(
     spec=spec,
     record=TuningRecord,
     make="atlas.kinds.tuning.make:make",
+    cost=cost,
+    is_one_pass=True,
     folder=Path(__file__).parent,
     order=50,
     columns=(

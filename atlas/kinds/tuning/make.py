@@ -31,15 +31,10 @@ LEAST = 0.25  # least response above that to the blank, in sigmas or logits, tha
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
     """The tuning of all jobs' layers, in one batch."""
     spec = jobs[0].spec
-    with renderer.progress(n_stimuli(spec), "stimuli") as progress:
-        # In half precision, a few per cent of the units would get other preferences.
-        watch = renderer.network.watch([job.layer for job in jobs])
-        yield tuning_panels(watch, spec, progress)
-
-
-def n_stimuli(spec: TuningSpec) -> int:
-    """Number of images that `tuning_panels` shows."""
-    return sum(_counts(spec))
+    progress = renderer.one_pass(jobs, spec.n_stimuli, "stimuli")
+    # In half precision, a few per cent of the units would get other preferences.
+    watch = renderer.network.watch([job.layer for job in jobs])
+    yield tuning_panels(watch, spec, progress)
 
 
 def tuning_panels(
@@ -94,7 +89,7 @@ class StimulusAnswers(NamedTuple):
     @classmethod
     def of(cls, answers: Tensor, spec: TuningSpec) -> StimulusAnswers:
         """Group the responses to single images in their order, (n_stimuli, N)."""
-        gratings, hues, rings, blank = answers.split(_counts(spec))
+        gratings, hues, rings, blank = answers.split(spec.counts)
         by_phase = gratings.unflatten(0, (len(spec.periods_px), spec.n_orientations, spec.n_phases))
         by_polarity = rings.unflatten(0, (len(spec.radii_px), 2))
         return cls(by_phase.amax(2), hues, by_polarity.amax(1), blank[0])
@@ -133,12 +128,6 @@ def tuning_record(answers: Tensor, spec: TuningSpec) -> TuningRecord:
         hue_selectivity=_if_responding(to_hues, hue_selectivity),
         ring_px=_if_responding(to_rings, _at_peak(rings.T, spec.radii_px)),
     )
-
-
-def _counts(spec: TuningSpec) -> list[int]:
-    """Numbers of images with gratings, hues, rings of both polarities, and the blank."""
-    n_gratings = len(spec.periods_px) * spec.n_orientations * spec.n_phases
-    return [n_gratings, spec.n_hues, 2 * len(spec.radii_px), 1]
 
 
 def _preferred_angles(above: Tensor, period_deg: int) -> tuple[list[float], list[float]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from atlas.asked import AtlasSpec
+from atlas.costs import Cost, ascent_cost
 from atlas.kinds.kind import Kind, Sample, Section
 from atlas.kinds.synthesis import PictureRecord
 from atlas.recipes import Recipe, full_size_steps, unit_recipe
@@ -54,6 +55,11 @@ def steps(spec: TwinSpec, facts: NetworkFacts) -> float:
     return ASCENTS * full_size_steps(spec.first, facts)
 
 
+def cost(spec: TwinSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
+    """The work for all ascents."""
+    return ascent_cost(spec.first, layer, facts) * ASCENTS
+
+
 KIND = Kind(
     name="twin",
     about="a few units of each layer once more, from another seed",
@@ -64,6 +70,7 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=22,
     steps=steps,
+    cost=cost,
     sheet=SheetKind(  # one sheet holds all twins of a layer
         "twins",
         columns=math.isqrt(SAMPLE.n_units - 1) + 1,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atlas.kinds.twin import TwinRecord, TwinSpec
 from atlas.network.taps import Tap
+from atlas.observer import Advance, unobserved
 from atlas.pictures.ascent import unit_channels
 from atlas.pictures.finished import Finished, all_responses, finish, quantise
 from atlas.pictures.recipes import ascend
@@ -31,13 +32,19 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[Finished]:
 
 
 def _twins(renderer: Renderer, job: Job, spec: TwinSpec) -> Iterator[Finished]:
-    def make_batch(fast: Tap, exact: Tap, units: Sequence[Unit]) -> Finished:
-        return twin_pictures(fast, exact, units, spec)
+    def make_batch(fast: Tap, exact: Tap, units: Sequence[Unit], on_step: Advance) -> Finished:
+        return twin_pictures(fast, exact, units, spec, on_step)
 
     yield from renderer.batches(job, spec.first, make_batch, IMAGES_PER_UNIT)
 
 
-def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: TwinSpec) -> Finished:
+def twin_pictures(
+    fast: Tap,
+    exact: Tap,
+    units: Sequence[Unit],
+    spec: TwinSpec,
+    on_step: Advance = unobserved,
+) -> Finished:
     """The units' pictures from the second seed, and how they compare with the first.
 
     Args:
@@ -45,11 +52,12 @@ def twin_pictures(fast: Tap, exact: Tap, units: Sequence[Unit], spec: TwinSpec) 
         exact: a float32 tap to measure with.
         units: B units of the tapped layer.
         spec: the recipe with both seeds.
+        on_step: told after each step how many pixels the network was shown, in all images.
     """
     layer = exact.layer
     other_units = [layer.unit((unit.index + 1) % layer.n_units) for unit in units]
-    first = ascend(fast, [*units, *other_units], spec.first)
-    second = ascend(fast, units, spec.second)
+    first = ascend(fast, [*units, *other_units], spec.first, on_step)
+    second = ascend(fast, units, spec.second, on_step)
     own_profile, other_profile = profiles(exact, first.final).split(len(units))  # (B, n_units)
     twin_profile = profiles(exact, second.final)
     channels = unit_channels(units, twin_profile.device)
