@@ -137,7 +137,7 @@ class Renderer:
         Raises:
             DeviceError: not even one picture fits into memory.
         """
-        fast, exact = self._taps(job.layer, recipe)
+        fast, exact = self.taps(job.layer, recipe)
         waiting, n_units = list(job.units), 0
         while waiting:
             try:
@@ -157,7 +157,7 @@ class Renderer:
             del waiting[:n_units]
             yield finished
 
-    def _taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
+    def taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
         """A tap to ascend on and a float32 tap to measure with; `progressive` uses no shortcuts."""
         exact = self.network.tap(layer, "float32")
         if isinstance(recipe, Progressive):
