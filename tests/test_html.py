@@ -42,7 +42,9 @@ def test_every_kind_of_page_is_valid(tmp_path: Path, facts: NetworkFacts):
 
     contents, pictures = site_factory.contents(facts, wanted)
     like = site_factory.like(pictures, facts, "cat")
-    write_site(dataclasses.replace(contents, likes=(like,)), tmp_path, base_url="https://x.test/")
+    write_site(
+        dataclasses.replace(contents, on_demand=(like,)), tmp_path, base_url="https://x.test/"
+    )
     assert complaints(tmp_path) == ""
 
 

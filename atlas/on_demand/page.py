@@ -15,16 +15,16 @@ from atlas import paths
 from atlas.addressing import ArtifactSpec
 from atlas.cache import Entry
 from atlas.pixels import Pixels
-from atlas.records import value
+from atlas.records import internal, value
 from atlas.text import displayable_name
-from atlas.units import Unit
+from atlas.units import NetworkFacts, Unit
 
 
 @dataclass(frozen=True)
 class OnDemandRecord:
     """What all records of these artifacts have."""
 
-    weights: str = value("digest of the network's weights")
+    weights: str = internal("digest of the network's weights")
     name: str = value("name of the image's file, or names of the units")
 
 
@@ -46,6 +46,7 @@ class OnDemand(Generic[Record]):
     make: str  # (renderer, request) -> record, and pixels (H, W, 3)
     view: str  # (contents, page) -> view of its template
     template: str
+    lines: Callable[[Record, NetworkFacts], Iterable[str]]  # that the command prints
     about: Callable[[Record], Sequence[str]] = lambda _: ()  # units and layers that it is about
 
     def record_of(self, entry: Entry) -> Record:
@@ -86,6 +87,11 @@ class Page(NamedTuple):
     def records(self) -> tuple[Any, ...]:
         """The records of the artifacts."""
         return tuple(map(self.kind.record_of, self.entries))
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Ids of the units and layers that it is about."""
+        return tuple(unit_id for record in self.records for unit_id in self.kind.about(record))
 
     @property
     def title(self) -> str:

@@ -7,7 +7,7 @@ https://distill.pub/2018/building-blocks/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -54,6 +54,11 @@ class CaricatureRecord(OnDemandRecord):
     cosine_start: float = value("the same for the noise that the ascent began with")
 
 
+def lines(record: CaricatureRecord, facts: NetworkFacts) -> Iterator[str]:
+    """How like a layer's answers are."""
+    yield f"{record.layer:24} likeness {record.cosine:.2f}, of noise {record.cosine_start:.2f}"
+
+
 KIND = OnDemand(
     name=paths.CARICATURE_DIR,
     plural="caricatures",
@@ -63,6 +68,7 @@ KIND = OnDemand(
     make="atlas.on_demand.caricature.make:make",
     view="atlas.on_demand.caricature.view:caricature_view",
     template="caricature.html",
+    lines=lines,
     about=lambda record: (record.layer,),
 )
 

@@ -10,10 +10,10 @@ from atlas.kinds.natural.make import as_images
 from atlas.network.taps import Tap
 from atlas.on_demand.caricature import CaricatureRecord, CaricatureSpec
 from atlas.on_demand.page import Request
-from atlas.on_demand.strip import side_by_side
 from atlas.pictures.ascent import Ascent
 from atlas.pictures.finished import quantise
 from atlas.pictures.fourier import Stream, climb, jittered
+from atlas.pictures.strip import side_by_side
 from atlas.pixels import Pixels
 from atlas.recipes import Stage
 from atlas.renderer import Renderer
@@ -41,7 +41,8 @@ class Likeness:
         found = self._responses(images)  # (B, n_units * h * w)
         cosine = F.cosine_similarity(found, wanted)
         projection = (found * F.normalize(wanted)).sum(1) / found.shape[1] ** 0.5
-        return projection * cosine.clamp(min=LEAST_COSINE) ** self._power
+        score: Tensor = projection * cosine.clamp(min=LEAST_COSINE) ** self._power
+        return score
 
     @torch.no_grad()
     def cosine(self, images: Tensor) -> float:

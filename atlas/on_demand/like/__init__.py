@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +13,9 @@ from atlas.on_demand.page import OnDemand, OnDemandRecord, Request
 from atlas.records import value
 from atlas.text import displayable_name
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
+from atlas.vocabulary import score_of
+
+N_PRINTED = 5  # units of a layer
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,15 @@ class LikeRecord(OnDemandRecord):
     p: Mapping[str, float] = value("probabilities of the classes among the units, by index")
 
 
+def lines(record: LikeRecord, facts: NetworkFacts) -> Iterator[str]:
+    """The units that an image drives hardest, a line for each layer."""
+    for layer in facts.layers:
+        names = facts.labels if layer.is_classifier else range(layer.n_units)
+        strongest = record.units[layer.name][:N_PRINTED]
+        shown = ", ".join(f"{names[int(index)]} {response:+.1f}" for index, response in strongest)
+        yield f"{layer.name:24} {shown} {score_of(layer).unit}"
+
+
 KIND = OnDemand(
     name=paths.LIKE_DIR,
     plural="likes",
@@ -45,6 +57,7 @@ KIND = OnDemand(
     make="atlas.on_demand.like.make:make",
     view="atlas.on_demand.like.view:like_view",
     template="like.html",
+    lines=lines,
 )
 
 

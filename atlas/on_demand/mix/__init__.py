@@ -6,7 +6,7 @@ Source: Olah et al. 2017, https://distill.pub/2017/feature-visualization/#intera
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -18,6 +18,7 @@ from atlas.recipes import Fourier, fitting_stages, fourier_recipe
 from atlas.records import value
 from atlas.selection import name_of
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
+from atlas.vocabulary import score_of
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the second unit
 
@@ -50,6 +51,15 @@ class MixRecord(OnDemandRecord):
     )
 
 
+def lines(record: MixRecord, facts: NetworkFacts) -> Iterator[str]:
+    """What the units answer, a line for each picture."""
+    units = [score_of(facts.layer(facts.unit(unit_id).layer)).unit for unit_id in record.units]
+    for share, peaks in zip(record.shares, record.peaks, strict=True):
+        parts = zip(record.units, peaks, units, strict=True)
+        answers = ", ".join(f"{unit_id} {peak:+.1f} {unit}" for unit_id, peak, unit in parts)
+        yield f"{1 - share:4.0%} + {share:4.0%}  {answers}"
+
+
 KIND = OnDemand(
     name=paths.MIX_DIR,
     plural="mixes",
@@ -59,6 +69,7 @@ KIND = OnDemand(
     make="atlas.on_demand.mix.make:make",
     view="atlas.on_demand.mix.view:mix_view",
     template="mix.html",
+    lines=lines,
     about=lambda record: record.units,
 )
 

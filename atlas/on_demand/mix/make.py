@@ -10,10 +10,10 @@ from torch import Tensor
 from atlas.network.taps import Tap
 from atlas.on_demand.mix import MixRecord, MixSpec
 from atlas.on_demand.page import Request
-from atlas.on_demand.strip import side_by_side
 from atlas.pictures.ascent import Ascent
 from atlas.pictures.finished import peaks, quantise
 from atlas.pictures.fourier import Objective, OwnResponses, Stream, climb
+from atlas.pictures.strip import side_by_side
 from atlas.pixels import Pixels
 from atlas.recipes import Stage
 from atlas.renderer import Renderer

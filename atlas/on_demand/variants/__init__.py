@@ -6,7 +6,7 @@ Source: Olah et al. 2017, https://distill.pub/2017/feature-visualization/#divers
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from atlas.recipes import Fourier, fourier_recipe
 from atlas.records import value
 from atlas.selection import name_of
 from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
+from atlas.vocabulary import score_of
 
 COUNT = 4
 MAX_COUNT = 12  # they are rendered together, in memory at once
@@ -36,7 +37,7 @@ class VariantsSpec:
     unit: str
     recipe: Fourier
     count: int = COUNT
-    diversity: float = 1.0
+    diversity: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class VariantsRecord(OnDemandRecord):
     )
 
 
+def lines(record: VariantsRecord, facts: NetworkFacts) -> Iterator[str]:
+    """What the unit answers, a line for each picture."""
+    unit = score_of(facts.layer(facts.unit(record.unit).layer)).unit
+    yield f"own picture  {record.peaks[0]:+.1f} {unit}"
+    for nth, (peak, likeness) in enumerate(zip(record.peaks, record.likeness, strict=True)):
+        if nth:
+            yield f"variant {nth:<4} {peak:+.1f} {unit}, like its own picture {likeness[0]:.2f}"
+
+
 KIND = OnDemand(
     name=paths.VARIANTS_DIR,
     plural="variants",
@@ -63,6 +73,7 @@ KIND = OnDemand(
     make="atlas.on_demand.variants.make:make",
     view="atlas.on_demand.variants.view:variants_view",
     template="variants.html",
+    lines=lines,
     about=lambda record: (record.unit,),
 )
 

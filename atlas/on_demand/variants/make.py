@@ -1,4 +1,4 @@
-"""Makes variants of a unit's picture, all of them together, since each is pushed from the others."""
+"""Makes variants of a unit's picture, all together, since each is pushed from the others."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from atlas.network.taps import Tap
 from atlas.on_demand.page import Request
-from atlas.on_demand.strip import side_by_side
 from atlas.on_demand.variants import VariantsRecord, VariantsSpec
 from atlas.pictures.ascent import Ascent, unit_channels
 from atlas.pictures.finished import peaks, quantise
 from atlas.pictures.fourier import OwnResponses, Stream, climb
+from atlas.pictures.strip import side_by_side
 from atlas.pixels import Pixels
 from atlas.recipes import Stage
 from atlas.renderer import Renderer

@@ -1,4 +1,4 @@
-"""Several square pictures of one page in one file, side by side."""
+"""Several square pictures in one, side by side."""
 
 from __future__ import annotations
 
