@@ -116,11 +116,15 @@ class OwnResponses:
 
     def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
         """The score of each image, which depends on no other: (B, 3, M, M) -> (B,)."""
+        return self.inputs_and_score(images, stage)[1]
+
+    def inputs_and_score(self, images: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
+        """What the layer reads of each image, (B, C, ...), and the image's score, (B,)."""
         tap, channels, recipe = self._tap, self._channels, self._recipe
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
-        z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
+        inputs, z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
         self.map_size = z.shape[-1] + 2 * n_unread
-        return objective(tap, z, channels, recipe)
+        return inputs, objective(tap, z, channels, recipe)
 
 
 def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
@@ -207,11 +211,16 @@ def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
 
 def _responses(
     tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier, n_unread: int
-) -> Tensor:
-    """Each unit's response to its image in sigmas, (B, h, w); for `layer` all, (B, n, h, w)."""
+) -> tuple[Tensor, Tensor]:
+    """What the layer reads, and each unit's response to its image in sigmas, (B, h, w).
+
+    For `layer` the responses are those of all units, (B, n_units, h, w).
+    """
     if recipe.objective == "layer":
-        return tap.all_sigmas(tap(images))
-    return tap.sigmas(tap.own_maps(images, channels, n_unread), channels)
+        inputs = tap.inputs(images)
+        return inputs, tap.all_sigmas(tap.outputs(inputs))
+    inputs, maps = tap.inputs_and_own_maps(images, channels, n_unread)
+    return inputs, tap.sigmas(maps, channels)
 
 
 def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:

@@ -27,8 +27,9 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the second unit
 class MixSpec:
     """Pictures for sums of two units' responses, all from the same noise.
 
-    The score is (1 - share) times that of the first unit plus share times that of the second, each
-    as in the unit's own picture.
+    The score is (1 - share) times that of the first unit plus share times that of the second. Each
+    is divided by the score of the unit's own picture, as a logit is a larger number than a
+    channel's sigmas; the sum is brought back to their size for the penalties of the recipe.
     """
 
     name: ClassVar[str] = "mix"

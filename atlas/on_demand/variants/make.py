@@ -27,18 +27,16 @@ class Apart:
     The first image is scored by the unit's response alone.
 
     Args:
-        tap: a tap on the unit's layer.
         responses: scores each image by the unit's response.
         diversity: how much likeness costs.
     """
 
-    def __init__(self, tap: Tap, responses: OwnResponses, diversity: float) -> None:
-        self._tap, self._responses, self._diversity = tap, responses, diversity
+    def __init__(self, responses: OwnResponses, diversity: float) -> None:
+        self._responses, self._diversity = responses, diversity
 
     def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
         """The score of each image, which depends on all of them: (B, 3, M, M) -> (B,)."""
-        scores = self._responses.score(images, jitter, stage)
-        features = self._tap.inputs(self._tap.normalise(images))
+        features, scores = self._responses.inputs_and_score(images, stage)
         features = torch.cat([features[:1].detach(), features[1:]])  # nothing pushes the first
         others = likeness(features).fill_diagonal_(0.0)  # (B, B)
         cost = self._diversity * others[1:].sum(1) / (len(images) - 1)
@@ -72,7 +70,7 @@ def variants(tap: Tap, unit: Unit, spec: VariantsSpec) -> Ascent:
     """The ascent to a unit's own picture and its variants, each from a seed of its own."""
     streams = [Stream(spec.recipe.seed + nth, unit) for nth in range(spec.count + 1)]
     channels = unit_channels([unit] * len(streams), tap.device)
-    apart = Apart(tap, OwnResponses(tap, channels, spec.recipe), spec.diversity)
+    apart = Apart(OwnResponses(tap, channels, spec.recipe), spec.diversity)
     return climb(apart, streams, spec.recipe, tap.device)
 
 
