@@ -19,7 +19,7 @@ from click.core import ParameterSource
 
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Preparation, Selection
-from atlas.cache import FILE_NAME, Cache, Entry, Findings, remove_cache
+from atlas.cache import FILE_NAME, Cache, Findings, remove_cache
 from atlas.comparing.comparison import N_PICTURED, Comparison, Ranking
 from atlas.comparing.ranking import most_changed
 from atlas.console import Terminated, prepare_streams, say, say_line, terminable
@@ -28,18 +28,16 @@ from atlas.families import DEFAULT_NAME, FAMILIES, FINDERS, find_family
 from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular
 from atlas.kinds import KINDS, find_kinds
-from atlas.likes import KIND_NAME as LIKE
-from atlas.likes.view import like_record
 from atlas.memory import too_little
+from atlas.on_demand import ON_DEMAND, OnDemand, caricature, like, mix, variants
+from atlas.on_demand.page import Request, pages_of
 from atlas.pipeline import Atlas, Places, Status
 from atlas.plan import with_sources
 from atlas.progress import Progress, interval, progress_on
-from atlas.selection import parse_ranges
+from atlas.selection import parse_ranges, select_layers, unit_named
 from atlas.serving import ADDRESS, Server
 from atlas.site.resources import IS_CLONE
 from atlas.text import displayable
-from atlas.units import NetworkFacts
-from atlas.vocabulary import score_of
 
 if TYPE_CHECKING:  # --help and status load no image library
     from atlas.plan import StageTime
@@ -53,7 +51,6 @@ def _flag_name(family: Family) -> str:
 
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_CHANGED = 10  # units that `compare` prints
-N_SHOWN = 5  # units of a layer that `like` prints
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 MODELS = (*FINDERS[::-1], *FAMILIES)  # the usual way to name a network first
@@ -69,6 +66,9 @@ EXAMPLES = [
     *(example for each in MODELS for example in each.examples),
     ("--weights mine.pth --labels names.txt", "your own weights"),
     ("like cat.jpg", "which units does this image drive?"),
+    ("caricature cat.jpg", "what do layers keep of it?"),
+    ("mix conv1:3 conv1:8", "two units in one picture"),
+    ("variants layer4.1.conv2:100", "several facets of one unit"),
     ("compare before.pth after.pth", "which units did fine-tuning change?"),
 ]
 EXAMPLE_TABLE = "\n".join(f"  {PROGRAM} {arguments:42} {does}" for arguments, does in EXAMPLES)
@@ -456,10 +456,10 @@ def models() -> None:
         )
 
 
-@main.command(short_help="Which units an image drives hardest, and a page of them.")
+@main.command(like.KIND.name, short_help="Which units an image drives hardest, and a page of them.")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @atlas_options
-def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress: Progress) -> None:
+def look_up(photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress: Progress) -> None:
     """Show PHOTOS to the network: which units does each drive hardest, layer by layer?
 
     Prints the strongest of each layer, in sigmas, and adds a page for each photo to the site, with
@@ -467,12 +467,76 @@ def like(photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress: Pr
     options of a build; give the same ones, as the site is brought up to date with them.
     """
     with Atlas(spec, places, progress=progress) as atlas:
-        entries = [atlas.look_up(photo) for photo in photos]
-        report = atlas.write()
-        for entry in entries:
-            _show_like(entry, atlas.facts)
-            say(f"Page: {places.out_dir / paths.like_page(entry.unit)}")
-    say(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
+        _answer(atlas, [like.request(photo, atlas.facts) for photo in photos])
+
+
+@main.command(
+    caricature.KIND.name, short_help="What layers keep of a photograph, as pictures on a page."
+)
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@atlas_options
+def draw_caricatures(
+    photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress: Progress
+) -> None:
+    """Draw what layers keep of PHOTOS: pictures that a layer answers to as to the photo.
+
+    --layers says at which layers; left out, it is the last one of each stage. Prints how like the
+    layer's answers are, and adds a page for each photo to the site, with the photo itself on it:
+    mind that before you publish. `clean caricatures` forgets them all. Takes the options of a
+    build; give the same ones, as the site is brought up to date with them.
+    """
+    _refuse_progressive(spec, caricature.KIND)
+    with Atlas(spec, places, progress=progress) as atlas:
+        asked, facts = spec.selection.layers, atlas.facts
+        layers = select_layers(asked, facts) if asked else caricature.last_of_stages(facts)
+        _answer(
+            atlas,
+            [each for photo in photos for each in caricature.requests(photo, layers, spec, facts)],
+        )
+
+
+@main.command(mix.KIND.name, short_help="Two units in one picture, and the steps between them.")
+@click.argument("first", metavar="UNIT")
+@click.argument("second", metavar="UNIT")
+@atlas_options
+def mix_units(first: str, second: str, spec: AtlasSpec, places: Places, progress: Progress) -> None:
+    """Draw two units in one picture: their sum, and the steps from one to the other.
+
+    A UNIT is layer:index, such as layer3.2.conv2:17, or a class, by label or index. They may be of
+    different layers. Prints what each unit answers to each picture, and adds a page to the site.
+    `clean mixes` forgets them all. Takes the options of a build; give the same ones, as the site is
+    brought up to date with them.
+    """
+    _refuse_progressive(spec, mix.KIND)
+    with Atlas(spec, places, progress=progress) as atlas:
+        one, other = (unit_named(each, atlas.facts) for each in (first, second))
+        _answer(atlas, [mix.request(one, other, spec, atlas.facts)])
+
+
+@main.command(variants.KIND.name, short_help="Several pictures of one unit that are pushed apart.")
+@click.argument("unit", metavar="UNIT")
+@click.option(
+    "--count",
+    type=click.IntRange(1, variants.MAX_COUNT),
+    default=variants.COUNT,
+    show_default=True,
+    help="How many, beside the unit's own picture.",
+)
+@atlas_options
+def draw_variants(
+    unit: str, count: int, spec: AtlasSpec, places: Places, progress: Progress
+) -> None:
+    """Draw several pictures of one UNIT, each unlike the others: its facets.
+
+    A UNIT is layer:index, such as layer4.1.conv2:100, or a class, by label or index. Prints what
+    the unit answers to each picture and how like its own picture that is, and adds a page to the
+    site. `clean variants` forgets them all. Takes the options of a build; give the same ones, as
+    the site is brought up to date with them.
+    """
+    _refuse_progressive(spec, variants.KIND)
+    with Atlas(spec, places, progress=progress) as atlas:
+        asked = unit_named(unit, atlas.facts)
+        _answer(atlas, [variants.request(asked, count, spec, atlas.facts)])
 
 
 @main.command(short_help="Which units differ most between two weight sets, as a site.")
@@ -527,7 +591,9 @@ def serve(out: Path, port: int) -> None:
 
 
 @main.command(short_help="Remove the site, the cache, or some of what is in it.")
-@click.argument("what", type=click.Choice(["site", "cache", "damaged", "likes"]))
+@click.argument(
+    "what", type=click.Choice(["site", "cache", "damaged", *(kind.plural for kind in ON_DEMAND)])
+)
 @out_option
 @atlas_option
 @cache_option
@@ -536,19 +602,14 @@ def clean(what: str, out: Path, atlas_name: str | None, cache: Path, yes: bool) 
     """Remove the built SITE, the CACHE of everything rendered, or what is DAMAGED in it.
 
     Of several atlases in a site all are removed, or the one that --atlas names.
-    LIKES are the images that were looked up; their pages go with the next build. Only files that a
-    build made are removed.
+    LIKES are the images that were looked up; CARICATURES, MIXES and VARIANTS are what these
+    commands drew. Their pages go with the next build. Only files that a build made are removed.
     """
     if atlas_name and what != "site":
         raise SpecError(f"clean {what} has no use for --atlas; leave it out")
-    if what in ("damaged", "likes"):
+    if what not in ("site", "cache"):
         with Cache(cache, must_exist=True, alone=True) as open_cache:
-            if what == "damaged":
-                n_removed, noun = len(open_cache.set_aside()), "damaged pictures"
-            else:
-                keys = [entry.key for entry in open_cache.of_kind(LIKE)]
-                open_cache.remove(keys)
-                n_removed, noun = len(keys), "images that were looked up"
+            n_removed, noun = _clean_inside(open_cache, what)
             open_cache.free_space()
         say(f"{n_removed:,} {noun} removed.")
         return
@@ -588,6 +649,16 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
     if n_bad and repair:
         say(f"Set aside; the next build with {PROGRAM} makes it anew.")
     ctx.exit(1 if n_bad else 0)
+
+
+def _clean_inside(cache: Cache, what: str) -> tuple[int, str]:
+    """Remove some of what is in a cache; returns how many of what."""
+    if what == "damaged":
+        return len(cache.set_aside()), "damaged pictures"
+    (kind,) = (kind for kind in ON_DEMAND if kind.plural == what)
+    entries = cache.of_kind(kind.name)
+    cache.remove(entry.key for entry in entries)
+    return len(pages_of(entries, ON_DEMAND)), kind.noun
 
 
 def _atlas_name(name: str | None) -> str | None:
@@ -746,14 +817,22 @@ def _show_site_findings(out: Path, found: SiteFindings) -> int:
     return len(found.changed) + len(found.missing)
 
 
-def _show_like(entry: Entry, facts: NetworkFacts) -> None:
-    record = like_record(entry)
-    say(record.name)
-    for layer in facts.layers:
-        names = facts.labels if layer.is_classifier else range(layer.n_units)
-        strongest = record.units[layer.name][:N_SHOWN]
-        shown = ", ".join(f"{names[int(index)]} {response:+.1f}" for index, response in strongest)
-        say(f"  {layer.name:24} {shown} {score_of(layer).unit}".rstrip())
+def _answer(atlas: Atlas, requests: Sequence[Request]) -> None:
+    """Make what was asked for, write the site, and say what came out and where it is."""
+    pages = pages_of(atlas.on_demand(requests), ON_DEMAND)
+    report = atlas.write()
+    for page in pages:
+        say(page.title)
+        for entry in page.entries:
+            for line in page.kind.lines(page.kind.record_of(entry), atlas.facts):
+                say(f"  {line}".rstrip())
+        say(f"Page: {atlas.places.out_dir / page.path}")
+    say(f"{report.n_written:,} files written, {report.n_unchanged:,} unchanged.", err=True)
+
+
+def _refuse_progressive(spec: AtlasSpec, kind: OnDemand[Any]) -> None:
+    if spec.recipe != "fourier":
+        raise SpecError(f"{kind.name} is made with the recipe fourier only; leave out --recipe")
 
 
 def _show_changes(ranking: Ranking) -> None:

@@ -6,7 +6,6 @@ What was made is not kept: to keep it, and for a site, build an `Atlas`.
 from __future__ import annotations
 
 import base64
-import difflib
 import html
 import io
 import operator
@@ -19,7 +18,7 @@ from typing import Any, SupportsIndex, TypeAlias, get_args, overload
 from PIL import Image
 from torch import nn
 
-from atlas.asked import AtlasSpec, Preparation, Selection
+from atlas.asked import AtlasSpec, Preparation
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.console import say_line
 from atlas.devices import find_device
@@ -38,7 +37,7 @@ from atlas.pixels import Pixels
 from atlas.plan import Job, jobs_of
 from atlas.recipes import PresetName, RecipeName
 from atlas.renderer import Renderer
-from atlas.selection import parse_ranges, select_units
+from atlas.selection import name_of, units_named
 from atlas.sheets import SMALL_PX
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Unit
@@ -289,33 +288,7 @@ def _units_of(part: Unit | Layer | str, facts: NetworkFacts) -> Sequence[Unit]:
         return _units_of(part.name, facts)
     if isinstance(part, Unit):
         return _units_of(part.id, facts)
-    layers, colon, ranges = part.rpartition(":")
-    if colon and _are_layers(layers, facts):
-        selection = Selection(layers=(layers,), units=parse_ranges(ranges))
-        return select_units(selection, facts)
-    if _are_layers(part, facts):
-        return select_units(Selection(layers=(part,)), facts)
-    return _classes(part, facts)
-
-
-def _classes(text: str, facts: NetworkFacts) -> Sequence[Unit]:
-    """The classes that a text means, which has no layer's name in it."""
-    try:
-        classes = select_units(Selection(classes=(text,)), facts)
-    except SpecError:
-        classes = ()
-    if not classes:
-        names = [*(layer.name for layer in facts.layers), *facts.labels]
-        closest = ", ".join(difflib.get_close_matches(text, names, cutoff=0.0))
-        raise SpecError(f"no layer, unit or class {text!r} in {facts.name}; closest: {closest}")
-    return classes
-
-
-def _are_layers(pattern: str, facts: NetworkFacts) -> bool:
-    try:
-        return bool(select_units(Selection(layers=(pattern,)), facts))
-    except SpecError:
-        return False
+    return units_named(part, facts)
 
 
 def _jobs(
@@ -345,11 +318,6 @@ def _made(network: Network, kind: Kind[Any], jobs: Sequence[Job]) -> Iterator[Re
                 raise SpecError(
                     f"kind {kind.name!r} gives numbers and no pictures; build an Atlas for it"
                 )
-            title = _title(made.unit, network.facts)
+            title = name_of(made.unit, network.facts)
             pixels = made.pixels.copy()  # of the batch only this part is kept
             yield RenderedPicture(made.unit, kind.name, title, pixels, made.record)
-
-
-def _title(unit: Unit, facts: NetworkFacts) -> str:
-    is_class = facts.layer(unit.layer).is_classifier and not unit.is_whole
-    return f"{facts.labels[unit.index]} ({unit.id})" if is_class else unit.id

@@ -30,7 +30,8 @@ ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its 
 STATIC_DIR = "static"
 FAVICON = "favicon.svg"
 COVER = "cover.webp"
-LIKE_DIR = "like"
+LIKE_DIR, CARICATURE_DIR, MIX_DIR, VARIANTS_DIR = "like", "caricature", "mix", "variants"
+ON_DEMAND_DIRS = (LIKE_DIR, CARICATURE_DIR, MIX_DIR, VARIANTS_DIR)  # of pages that were asked for
 RESIDUAL_GLOSSARY = "residual-glossary.html"  # a template: words for networks with sums
 FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
 LOCK = ".atlas-lock"  # while a build writes
@@ -41,6 +42,7 @@ ROOT_FILES = frozenset(
 
 MAX_PART = 200  # bytes of one part of a path; file systems take 255, and a prefix may be added
 MAX_PATH = 1000  # bytes
+_MAX_DIGITS = 10  # of the number of a picture
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]|[\ud800-\udfff]|[. ]$|^\.(?!nojekyll$)|^$')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)  # on Windows
 _IN_ROOT = re.compile(r"[a-z][a-z-]*-\d{2,}\.webp")
@@ -48,8 +50,8 @@ _IN_LAYER = re.compile(
     r"index\.html|units\.json|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-TAKEN_NAMES = (STATIC_DIR, LIKE_DIR, *sorted(ROOT_FILES))  # no atlas can be called so
-_LIKE = re.compile(r"[a-z0-9-]+\.(html|webp)")
+TAKEN_NAMES = (STATIC_DIR, *ON_DEMAND_DIRS, *sorted(ROOT_FILES))  # no atlas can be called so
+_ON_DEMAND = re.compile(r"[a-z0-9-]+\.(html|webp)")
 
 
 def is_safe(path: str) -> bool:
@@ -90,7 +92,7 @@ def is_ours(path: str) -> bool:
         return name in ROOT_FILES or bool(_IN_ROOT.fullmatch(name))
     if folder == STATIC_DIR or folder.startswith(f"{STATIC_DIR}/"):
         return True
-    if folder == LIKE_DIR and _LIKE.fullmatch(name):
+    if folder in ON_DEMAND_DIRS and _ON_DEMAND.fullmatch(name):
         return True
     return "/" not in folder and bool(_IN_LAYER.fullmatch(name))
 
@@ -140,18 +142,27 @@ def sheet_name(stem: str, number: int) -> str:
     return SHEET.format(stem=stem, number=f"{number:0{SHEET_DIGITS}d}")
 
 
-def like_page(slug: str) -> str:
-    """Path of the page of an image that was looked up."""
-    return f"{LIKE_DIR}/{slug}.html"
+def on_demand_page(folder: str, slug: str) -> str:
+    """Path of a page that somebody asked for, from the page's name."""
+    return f"{folder}/{slug}.html"
 
 
-def like_picture(slug: str) -> str:
-    """Path of an image that was looked up."""
-    return f"{LIKE_DIR}/{slug}.webp"
+def on_demand_picture(folder: str, unit: str) -> str:
+    """Path of a picture of such a page, from the name of the page and the picture's number."""
+    slug, number = on_demand_parts(unit)
+    suffix = "" if number is None else f"-{number:0{UNIT_DIGITS}d}"
+    return f"{folder}/{slug}{suffix}.webp"
 
 
-def like_slug(stem: str, sha256: str) -> str:
-    """The name of an image's page: letters and digits of its file's stem, and its digest."""
+def on_demand_parts(unit: str) -> tuple[str, int | None]:
+    """The name of a page and the number of one of its pictures: `cat-0a1b2c3d:7`."""
+    slug, colon, number = unit.partition(":")
+    is_number = colon and number.isdecimal() and len(number) < _MAX_DIGITS
+    return (slug, int(number)) if is_number else (unit, None)
+
+
+def slug(stem: str, sha256: str) -> str:
+    """The name of such a page: letters and digits of what it is about, and a digest."""
     safe = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40]
     return f"{safe}-{sha256[:8]}".lstrip("-")
 
@@ -181,8 +192,8 @@ def part_of(path: str) -> str:
     folder, _, name = path.rpartition("/")
     if name.endswith(".html"):
         return "pages"
-    if folder == LIKE_DIR:
-        return "looked up"
+    if folder in ON_DEMAND_DIRS and re.fullmatch(r"(.*-)?[0-9a-f]{8}(-\d{4,})?\.webp", name):
+        return "on demand"
     if sheet := re.fullmatch(r"([a-z][a-z-]*)-\d+\.webp", name):
         return sheet[1]
     if name.endswith(".webp"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
 import pickle
 import sys
@@ -32,12 +31,13 @@ from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.kinds.natural import NaturalRecord
 from atlas.labels import with_labels
+from atlas.lazily import load
 from atlas.legacy import adopt_old_photographs
-from atlas.likes import KIND_NAME as LIKE
-from atlas.likes import LikeSpec
 from atlas.making import Making
 from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
+from atlas.on_demand import ON_DEMAND
+from atlas.on_demand.page import Request
 from atlas.plan import (
     Job,
     Plan,
@@ -52,19 +52,17 @@ from atlas.plan import (
 from atlas.progress import SILENT, Progress, counted, progress_on
 from atlas.records import to_json
 from atlas.refresh import Refresher
-from atlas.text import displayable_name
-from atlas.units import WHOLE_LAYER, NetworkFacts, Unit
+from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
     from atlas.images import ImageSet
     from atlas.network.network import Network
-    from atlas.pixels import Pixels
+    from atlas.renderer import Renderer
     from atlas.site.contents import Contents
     from atlas.site.writer import SiteReport
 
 N_MENDINGS = 3  # times that damage in the cache is mended before it is given up
 N_NAMED = 3  # damaged artifacts that are named
-
 Result = TypeVar("Result")
 
 
@@ -345,43 +343,49 @@ class Atlas:
         """The contents of the site: this selection, and everything that was rendered before."""
         return _contents(self._site_source(), self.cache)
 
-    def look_up(self, photo: Path) -> Entry:
-        """Find which units an image drives hardest; the result is kept in the cache.
+    def on_demand(self, requests: Sequence[Request]) -> tuple[Entry, ...]:
+        """Make what was asked for, as far as it is not in the cache, where it is kept.
 
         Raises:
-            SpecError: the file is no image.
+            AtlasError: something cannot be made.
         """
-        from atlas.images import read_photograph
+        entries = []
+        with counted(self.progress, "pictures", "pictures") as show:
+            for n_done, request in enumerate(requests):
+                show(n_done, len(requests))
+                entries.append(self._entry_of(request))
+        return tuple(entries)
 
-        pixels = read_photograph(photo, self.facts.preprocessing)
-        spec = LikeSpec(hashlib.sha256(pixels.tobytes()).hexdigest())
-        unit = Unit(paths.like_slug(photo.stem, spec.pixels_sha256), WHOLE_LAYER)
-        (key,) = artifact_keys(self.facts.identity, (unit,), LIKE, spec)
+    def _entry_of(self, request: Request) -> Entry:
+        identity = self.facts.identity
+        (key,) = artifact_keys(identity, (request.unit,), request.kind.name, request.spec)
         if key not in self.cache.entries([key]):
-            self.cache.put([self._like_artifact(photo, pixels, spec, unit, key)])
+            self.cache.put([self._on_demand_artifact(request, key)])
         return self.cache.entries([key])[key]
 
-    def _like_artifact(
-        self, photo: Path, pixels: Pixels, spec: LikeSpec, unit: Unit, key: str
-    ) -> Artifact:
-        from atlas.likes.make import hardest_driven
+    def _on_demand_artifact(self, request: Request, key: str) -> Artifact:
         from atlas.pictures.encode import encode
 
         begun = time.perf_counter()
-        watch = self.load_network().watch(self.facts.layers)
-        record = hardest_driven(
-            watch, pixels, spec, self.facts.identity, displayable_name(photo.name)
-        )
+        kind, unit_id = request.kind, request.unit.id
+        record, pixels = load(kind.make)(self._renderer(), request)
+        slot = f"{self.facts.identity} {kind.name} {unit_id}" if request.is_latest_only else ""
         return Artifact(
             key=key,
-            unit=unit.id,
-            kind=LIKE,
+            unit=unit_id,
+            kind=kind.name,
             width_px=pixels.shape[1],
             height_px=pixels.shape[0],
             numbers_json=to_json(record, "logit"),
             seconds=round(time.perf_counter() - begun, 4),
-            data=encode(pixels, Encoding().quality),
+            data=encode(pixels, Encoding().quality_for(pixels.shape[0])),
+            slot=slot,
         )
+
+    def _renderer(self) -> Renderer:
+        from atlas.renderer import Renderer
+
+        return Renderer(self.load_network(), self.cache, self._images)
 
     def status(self) -> Status:
         """What is done, what is missing, and how long that will take."""
@@ -516,7 +520,6 @@ class Atlas:
 
 
 def _contents(source: SiteSource, cache: Cache) -> Contents:
-    from atlas.likes.view import like_record
     from atlas.site.contents import Contents, SpecSummary
 
     asked, facts = source.asked, source.facts
@@ -533,15 +536,18 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
     recipes = {
         job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name
     }
-    likes = tuple(
-        entry for entry in cache.of_kind(LIKE) if like_record(entry).weights == facts.identity
+    on_demand = tuple(
+        entry
+        for kind in ON_DEMAND
+        for entry in cache.of_kind(kind.name)
+        if kind.record_of(entry).weights == facts.identity
     )
     return Contents(
         facts,
         SpecSummary(asked.recipe, asked.preset, asked.seed, recipes),
         entries,
         cache.read,
-        likes,
+        on_demand,
         source.kinds,
         source.family_glossary,
     )

@@ -145,6 +145,11 @@ def unit_recipe(
         )
     if name == "progressive":
         return _progressive(preset, layer, seed)
+    return fourier_recipe(preset, layer, facts, seed)
+
+
+def fourier_recipe(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -> Fourier:
+    """The default recipe for the excitatory pictures of a layer's units."""
     if layer.is_classifier:
         return _class_fourier(preset, layer, facts, seed)
     return _fourier(preset, layer, facts, seed)

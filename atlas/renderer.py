@@ -148,7 +148,7 @@ class Renderer:
             DeviceError: not even one picture fits into memory.
         """
         self.observer.begin(job.kind.name, job.layer.name)
-        fast, exact = self._taps(job.layer, recipe)
+        fast, exact = self.taps(job.layer, recipe)
         waiting, n_units = list(job.units), 0
         n_first = self.batching.first_size(job.cost.each)
         while waiting:
@@ -174,7 +174,7 @@ class Renderer:
             n_first = len(job.units)
             yield finished
 
-    def _taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
+    def taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
         """A tap to ascend on and a float32 tap to measure with; `progressive` uses no shortcuts."""
         exact = self.network.tap(layer, "float32")
         if isinstance(recipe, Progressive):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from atlas.asked import Selection
 from atlas.errors import SpecError
+from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Unit
 
 MAX_DIGITS = 18  # Python refuses to read numbers of thousands of digits
@@ -53,6 +54,69 @@ def select_units(selection: Selection, facts: NetworkFacts) -> tuple[Unit, ...]:
         elif layer in layers:
             chosen += [layer.unit(index) for index in _select_indices(selection.units, layer)]
     return tuple(chosen)
+
+
+def units_named(text: str, facts: NetworkFacts) -> tuple[Unit, ...]:
+    """The units that a text means: "conv1:3", "conv1:0-3,8", a layer, or a class.
+
+    Raises:
+        SpecError: nothing is called so (the closest are suggested), or a unit is out of range.
+    """
+    layers, colon, ranges = text.rpartition(":")
+    if colon and _are_layers(layers, facts):
+        return select_units(Selection(layers=(layers,), units=parse_ranges(ranges)), facts)
+    if _are_layers(text, facts):
+        return select_units(Selection(layers=(text,)), facts)
+    return _classes_named(text, facts)
+
+
+def unit_named(text: str, facts: NetworkFacts) -> Unit:
+    """The one unit that a text means.
+
+    Raises:
+        SpecError: it means none, or several.
+    """
+    units = units_named(text, facts)
+    if len(units) != 1:
+        raise SpecError(
+            f"{displayable(text)!r} means {len(units):,} units; give one, such as {units[0].id}"
+        )
+    return units[0]
+
+
+def name_of(unit: Unit, facts: NetworkFacts) -> str:
+    """`layer3.0.conv2:117`, and of a class `zebra (fc:340)`."""
+    is_class = facts.layer(unit.layer).is_classifier and not unit.is_whole
+    return f"{facts.labels[unit.index]} ({unit.id})" if is_class else unit.id
+
+
+def select_layers(patterns: Sequence[str], facts: NetworkFacts) -> tuple[Layer, ...]:
+    """The layers that names and globs mean, in forward order; all of them if there are none.
+
+    Raises:
+        SpecError: an unknown layer; the closest are suggested.
+    """
+    return _select_layers(Selection(layers=tuple(patterns)), facts)
+
+
+def _are_layers(pattern: str, facts: NetworkFacts) -> bool:
+    try:
+        return bool(select_units(Selection(layers=(pattern,)), facts))
+    except SpecError:
+        return False
+
+
+def _classes_named(text: str, facts: NetworkFacts) -> tuple[Unit, ...]:
+    """The classes that a text means, which has no layer's name in it."""
+    try:
+        classes = select_units(Selection(classes=(text,)), facts)
+    except SpecError:
+        classes = ()
+    if not classes:
+        names = [*(layer.name for layer in facts.layers), *facts.labels]
+        closest = ", ".join(difflib.get_close_matches(text, names, cutoff=0.0))
+        raise SpecError(f"no layer, unit or class {text!r} in {facts.name}; closest: {closest}")
+    return classes
 
 
 def _select_layers(selection: Selection, facts: NetworkFacts) -> tuple[Layer, ...]:

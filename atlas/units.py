@@ -187,6 +187,11 @@ class NetworkFacts:
         names = [layer.name for layer in self.layers]
         return {name: tuple(sorted(others, key=names.index)) for name, others in together.items()}
 
+    def unit(self, unit_id: str) -> Unit:
+        """The unit with an id such as `layer3.0.conv2:117`, which must exist."""
+        layer, _, index = unit_id.rpartition(":")
+        return self.layer(layer).unit(int(index))
+
     def layer(self, name: str) -> Layer:
         """The layer called `name`, which must exist."""
         return self._by_name[name]

@@ -15,13 +15,14 @@ from atlas.cache import Entry
 from atlas.canonical import canonical_json
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind, WholeLayer
-from atlas.likes import KIND_NAME as LIKE
+from atlas.on_demand.like import KIND as LIKE
 from atlas.site.contents import Contents, SpecSummary
 from atlas.units import WHOLE_LAYER, Layer, NetworkFacts, Preprocessing, Unit
 
 Numbers = dict[str, Any]  # by their names in JSON, as caches have held them all along
 Wanted = Callable[[Unit, str], bool]  # of a unit, or a layer in its place, and a kind's name
 
+DIGEST = "01234567"  # of names of pages
 EVIL = '<script>alert(1)</script> & "x"'
 LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
 KIND_NAMES = tuple(kind.name for kind in KINDS)
@@ -461,6 +462,23 @@ def changed_numbers(contents: Contents, holder: str, kind: str) -> Iterator[Numb
     entries[holder][kind] = dataclasses.replace(entry, numbers_json=canonical_json(numbers))
 
 
+def asked_for(pictures: Pictures, facts: NetworkFacts) -> tuple[Entry, ...]:
+    """A page of each kind that is made on demand; those of units are about the first two."""
+    layer, shared = facts.layers[1], {"weights": facts.sha256, "name": f"{EVIL}.jpg"}
+    first, second = (unit.id for unit in layer.units[:2])
+    caricature = {**shared, "layer": layer.name, "cosine": 0.8, "cosine_start": -0.02}
+    mix = {**shared, "units": [first, second], "shares": [0.0, 1.0], "peaks": [[5, -1], [0, 6]]}
+    likeness = [[1.0, 0.5], [0.5, 1.0]]
+    variants = {**shared, "unit": first, "peaks": [5.0, 4.0], "likeness": likeness}
+    strip = picture((200, 90, 30), (128, 64), False)
+    return (
+        like(pictures, facts, f"cat-{DIGEST}"),
+        pictures.add(Unit(f"cat-{DIGEST}", layer.index), "caricature", strip, caricature),
+        pictures.add(Unit(f"pair-{DIGEST}", WHOLE_LAYER), "mix", strip, mix),
+        pictures.add(Unit(f"one-{DIGEST}", WHOLE_LAYER), "variants", strip, variants),
+    )
+
+
 def like(pictures: Pictures, facts: NetworkFacts, slug: str) -> Entry:
     """An image that was looked up: it drives the first two units of every layer."""
     numbers = {
@@ -470,4 +488,4 @@ def like(pictures: Pictures, facts: NetworkFacts, slug: str) -> Entry:
         "p": {"0": 0.9, "1": 0.05},
     }
     data = picture((200, 90, 30), (64, 64), False)
-    return pictures.add(Unit(slug, WHOLE_LAYER), LIKE, data, numbers)
+    return pictures.add(Unit(slug, WHOLE_LAYER), LIKE.name, data, numbers)

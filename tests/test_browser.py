@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 import site_factory
 from host import serve
-from site_factory import EVIL
+from site_factory import DIGEST, EVIL
 from visits import Visit, launch, see_everything, violations
 
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
 LAYER = "layer1.0.conv2"
-LIKE = "cat-01234567"
 PAGES = {
     "network": "index.html",
     "layer": f"{LAYER}/index.html",
@@ -27,7 +26,10 @@ PAGES = {
     "class": "fc/0003.html",
     "classes": "classes.html",
     "about": "about.html",
-    "like": f"like/{LIKE}.html",
+    "like": f"like/cat-{DIGEST}.html",
+    "caricature": f"caricature/cat-{DIGEST}.html",
+    "mix": f"mix/pair-{DIGEST}.html",
+    "variants": f"variants/one-{DIGEST}.html",
     "compare": f"compare.html#{LAYER}:2,fc:1",
     "empty comparison": "compare.html",
     "partial layer": "conv1/index.html",
@@ -49,8 +51,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contents, pictures = site_factory.contents(facts, wanted)
     with site_factory.changed_numbers(contents, f"{LAYER}:1", "excitatory") as numbers:
         numbers["dead"] = True
-    like = site_factory.like(pictures, facts, LIKE)
-    write_site(dataclasses.replace(contents, likes=(like,)), out_dir)
+    asked_for = site_factory.asked_for(pictures, facts)
+    write_site(dataclasses.replace(contents, on_demand=asked_for), out_dir)
     return out_dir
 
 

@@ -41,8 +41,8 @@ def test_every_kind_of_page_is_valid(tmp_path: Path, facts: NetworkFacts):
         return unit.layer != "conv1" or unit.index < 2 or (unit.index == 2 and kind == "filter")
 
     contents, pictures = site_factory.contents(facts, wanted)
-    like = site_factory.like(pictures, facts, "cat")
-    write_site(dataclasses.replace(contents, likes=(like,)), tmp_path, base_url="https://x.test/")
+    contents = dataclasses.replace(contents, on_demand=site_factory.asked_for(pictures, facts))
+    write_site(contents, tmp_path, base_url="https://x.test/")
     assert complaints(tmp_path) == ""
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from test_command import Folders, assert_refused, run
 from test_natural import RED_UNIT
 
-from atlas.likes import LikeSpec
-from atlas.likes.make import hardest_driven
-from atlas.paths import like_slug
+from atlas.on_demand.like import LikeSpec
+from atlas.on_demand.like.make import hardest_driven
+from atlas.paths import slug
 
 DEMO = ("--demo", "--preset", "preview")
 
@@ -36,9 +36,9 @@ def test_a_red_image_drives_the_red_unit_hardest():
 
 
 def test_names_of_pages_are_safe_and_never_collide():
-    assert like_slug("My Cat (2)", "abcdef0123") == "my-cat-2-abcdef01"
-    assert like_slug("猫", "abcdef0123") == "abcdef01"
-    assert like_slug("a/../b", "1" * 64) != like_slug("a/../b", "2" * 64)
+    assert slug("My Cat (2)", "abcdef0123") == "my-cat-2-abcdef01"
+    assert slug("猫", "abcdef0123") == "abcdef01"
+    assert slug("a/../b", "1" * 64) != slug("a/../b", "2" * 64)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from atlas.kinds.filter import FilterRecord
 from atlas.kinds.kind import Kind, WholeLayer
 from atlas.kinds.natural import NaturalRecord
 from atlas.kinds.noise import NoiseRecord
-from atlas.likes import LikeRecord
+from atlas.on_demand.like import LikeRecord
 from atlas.records import (
     axis,
     fields_of,

@@ -11,6 +11,8 @@ import pytest
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.kinds import KINDS
+from atlas.on_demand import ON_DEMAND, caricature, like, mix, variants
+from atlas.on_demand.page import Request
 from atlas.pipeline import Atlas, Places
 from atlas.site.schema import write_schemas
 
@@ -19,16 +21,28 @@ DOCS = Path(__file__).parents[1] / "docs" / "schema"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A part of the demo with an artifact of every kind, and an image that was looked up."""
+    """A part of the demo with an artifact of every kind, and one of each that is asked for."""
     folder = tmp_path_factory.mktemp("schema")
     selection = Selection(layers=("conv1", "layer1.0.conv2", "fc"), units=(range(2),))
     asked = AtlasSpec(family="demo", preset="preview", selection=selection)
     with Atlas(asked, Places(folder / "site", folder / "cache", device="cpu")) as atlas:
         atlas.render(atlas.plan())
         atlas.write()
-        atlas.look_up(next((folder / "site" / "fc").glob("0*.webp")))
+        atlas.on_demand(requests(atlas, next((folder / "site" / "fc").glob("0*.webp"))))
         atlas.write()
     return folder / "site"
+
+
+def requests(atlas: Atlas, photo: Path) -> list[Request]:
+    """One of each kind of what can be asked for."""
+    asked, facts = atlas.asked, atlas.facts
+    first, second = facts.layers[0].units[:2]
+    return [
+        like.request(photo, facts),
+        *caricature.requests(photo, facts.layers[:2], asked, facts),
+        mix.request(first, second, asked, facts),
+        variants.request(first, 2, asked, facts),
+    ]
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
@@ -51,7 +65,7 @@ def test_every_kind_is_in_the_site(site):
 
 def test_the_manifest_is_as_its_schema_says(site):
     manifest = json.loads((site / "manifest.json").read_text())
-    assert manifest["likes"]
+    assert all(manifest[kind.plural] for kind in ON_DEMAND)
     validator("manifest").validate(manifest)
 
 

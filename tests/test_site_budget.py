@@ -20,7 +20,7 @@ def test_files_are_counted_by_what_they_are() -> None:
     assert parts_of(sizes) == (
         Part("inhibitory", 1, 400),
         Part("pictures", 2, 350),
-        Part("looked up", 2, 94),
+        Part("on demand", 2, 94),
         Part("pages", 3, 31),
         Part("data", 2, 11),
         Part("other", 1, 7),
@@ -57,6 +57,6 @@ def test_where_nothing_can_be_left_out_there_is_another_remedy() -> None:
 def test_images_that_were_looked_up_are_no_kind_that_can_be_left_out() -> None:
     """Their names end in digests, and a digest may look like the number of a sheet."""
     parts = parts_of({"like/examples-12345678.webp": 950_000_000, "fc/twins-00.webp": 7_000_000})
-    assert parts == (Part("looked up", 1, 950_000_000), Part("twins", 1, 7_000_000))
+    assert parts == (Part("on demand", 1, 950_000_000), Part("twins", 1, 7_000_000))
     (warning,) = warnings(parts)
     assert "--leave-out twin, which saves 7 MB" in warning

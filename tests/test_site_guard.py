@@ -101,11 +101,11 @@ def test_odd_but_harmless_names_are_folders(tmp_path, name):
 
 
 def test_an_image_that_was_looked_up_cannot_lead_out_of_the_site(tmp_path):
-    contents = site_factory.contents()[0]
+    contents, pictures = site_factory.contents()
     assert paths.are_safe(contents.facts)
-    like = dataclasses.replace(next(iter(contents.entries["conv1:0"].values())), unit="../../x")
+    like = site_factory.like(pictures, contents.facts, "../../x")
     with pytest.raises(SiteError, match="cannot be a file of a site"):
-        write_site(dataclasses.replace(contents, likes=(like,)), tmp_path / "site")
+        write_site(dataclasses.replace(contents, on_demand=(like,)), tmp_path / "site")
     assert not [*tmp_path.rglob("x*")]
 
 

@@ -182,10 +182,22 @@ class Tap(Reader):
         Returns:
             (B, n_units, h, w), before BatchNorm; (B, n_units, 1, 1) of a layer without maps.
         """
-        return _as_maps(self.module(self.inputs(images)), self.layer)
+        return self.outputs(self.inputs(images))
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """The layer's raw output for inputs of the layer, as `forward` returns it."""
+        return _as_maps(self.module(inputs), self.layer)
 
     def own_maps(self, images: Tensor, channels: Tensor, n_unread: int = 0) -> Tensor:
-        """For each image the raw output of its own unit, and of a class the unrectified logit.
+        """For each image the raw output of its own unit, as `inputs_and_own_maps` returns it."""
+        return self.inputs_and_own_maps(images, channels, n_unread)[1]
+
+    def inputs_and_own_maps(
+        self, images: Tensor, channels: Tensor, n_unread: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """For each image the layer's input, and the raw output of the image's own unit.
+
+        Of a class that is the unrectified logit.
 
         Args:
             images: (B, 3, H, W), passed to the network as they are.
@@ -194,7 +206,8 @@ class Tap(Reader):
                 depend on is not computed.
 
         Returns:
-            (B, h, w), without the unwanted rows and columns.
+            What the wanted part of the map depends on, and (B, h, w), without the unwanted rows and
+            columns.
         """
         if n_unread not in self._ways:
             self._ways[n_unread] = self._trimmed_way(n_unread)
@@ -205,7 +218,7 @@ class Tap(Reader):
         else:
             maps = _as_maps(way.module(inputs), self.layer)
             maps = maps[torch.arange(len(channels), device=maps.device), channels].float()
-        return cut(maps, way.n_cut)
+        return inputs, cut(maps, way.n_cut)
 
     def inputs(self, images: Tensor) -> Tensor:
         """The layer's input for images (B, 3, H, W), which are not normalised here."""

@@ -117,6 +117,15 @@ def responses(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
     }
 
 
+def peaks(tap: Tap, images: Tensor, channels: Tensor) -> Tensor:
+    """Each unit's response to its own image in 0..1, at the strongest position: (B,).
+
+    Raises:
+        NetworkError: a response is not finite.
+    """
+    return tap.checked(own_responses(tap, images, channels).amax((1, 2)))
+
+
 def centre_response(tap: Tap, images: Tensor, channels: Tensor) -> dict[str, Tensor]:
     """Each unit's response to its own image at the middle position."""
     middle = tap.middle(own_responses(tap, images, channels))  # (B,)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch import Tensor
 from atlas.network.taps import Tap
 from atlas.observer import Advance, unobserved
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
-from atlas.recipes import Fourier
+from atlas.recipes import Fourier, Stage
 from atlas.units import Layer, Unit
 
 # Square root of the covariance of colours in natural images, divided by its largest column norm.
@@ -84,13 +85,59 @@ class Canvas:
         return padded / larger.scale * (new_px / old_px)
 
 
+class Stream(NamedTuple):
+    """Where the random numbers of one image come from: its start and its jitter."""
+
+    seed: int
+    unit: Unit
+
+
+class Objective(Protocol):
+    """What an ascent climbs."""
+
+    def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
+        """The score of each image, which may depend on the others: (B,).
+
+        Args:
+            images: as this step sees them, in 0..1, (B, 3, M, M).
+            jitter: how they were turned, zoomed and shifted, as in `jittered`, (B, 4).
+            stage: gives the canvas that they were cut from.
+        """
+
+
+class OwnResponses:
+    """Scores each image by the response of its own unit: the objective of a unit's picture.
+
+    Args:
+        tap: a tap on the units' layer.
+        channels: index of each image's unit, (B,).
+        recipe: gives the objective, the aim and the margin.
+    """
+
+    def __init__(self, tap: Tap, channels: Tensor, recipe: Fourier) -> None:
+        self._tap, self._channels, self._recipe = tap, channels, recipe
+        self.map_size = 0  # side of the map, in positions, at the last step
+        self._lowered: Tensor | None = None  # how far thresholds are lowered, found at step one
+
+    def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
+        """The score of each image, which depends on no other: (B, 3, M, M) -> (B,)."""
+        return self.inputs_and_score(images, stage)[1]
+
+    def inputs_and_score(self, images: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
+        """What the layer reads of each image, (B, C, ...), and the image's score, (B,)."""
+        tap, channels, recipe = self._tap, self._channels, self._recipe
+        n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
+        inputs, z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
+        self.map_size = z.shape[-1] + 2 * n_unread
+        if self._lowered is None:
+            self._lowered = _lowered(tap, z.detach(), channels, recipe)
+        return inputs, objective(tap, z, channels, recipe, self._lowered)
+
+
 def ascend(
     tap: Tap, units: Sequence[Unit], recipe: Fourier, on_step: Advance = unobserved
 ) -> Ascent:
     """Synthesise, for each unit, an image whose response is far from the unit's average.
-
-    If the gradient of an image is still zero after some steps, because ReLUs on the way to the
-    unit are all inactive, the image's contrast is raised (`RESCUE_STEPS`).
 
     Args:
         tap: a tap on the units' layer.
@@ -98,28 +145,48 @@ def ascend(
         recipe: stages, objective and jitter.
         on_step: told after each step how many pixels the network was shown, in all B images.
     """
-    device = tap.device
-    channels = unit_channels(units, device)
-    spectrum = to_device(_noise(units, recipe), device)
-    jitter = iter(to_device(_jitters(units, recipe), device))
-    moved = torch.zeros(len(units), dtype=torch.bool, device=device)
+    responses = OwnResponses(tap, unit_channels(units, tap.device), recipe)
+    streams = [Stream(recipe.seed, unit) for unit in units]
+    ascent = climb(responses, streams, recipe, tap.device, on_step)
+    if recipe.objective == "centre":
+        return replace(ascent, shown=middle_field(tap.layer, responses.map_size))
+    return ascent
+
+
+def climb(
+    objective: Objective,
+    streams: Sequence[Stream],
+    recipe: Fourier,
+    device: torch.device,
+    on_step: Advance = unobserved,
+) -> Ascent:
+    """Synthesise B images with a high score.
+
+    If the gradient of an image is still zero after some steps, because ReLUs on the way to what is
+    scored are all inactive, the image's contrast is raised (`RESCUE_STEPS`).
+
+    Args:
+        objective: gives the scores.
+        streams: where the random numbers of the B images come from.
+        recipe: stages, jitter, penalty, and the margin that is cut off at the end.
+        device: where the objective wants its images.
+        on_step: told after each step how many pixels the network was shown, in all B images.
+    """
+    spectrum = to_device(_noise(streams, recipe), device)
+    jitter = iter(to_device(_jitters(streams, recipe), device))
+    moved = torch.zeros(len(streams), dtype=torch.bool, device=device)
     canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
     start = canvas.image(spectrum)
-    lowered: Tensor | None = None
     n_done = 0
     for stage in recipe.stages:
         larger = Canvas.of(stage.size_px, recipe.decay, device)
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
         optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
-        n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         for _ in range(stage.steps):
-            canvas_images = canvas.image(spectrum)  # (B, 3, N, N)
-            images = tap.normalise(jittered(canvas_images, next(jitter), stage.seen_px))
-            z = _responses(tap, images, channels, recipe, n_unread)
-            if lowered is None:
-                lowered = _lowered(tap, z.detach(), channels, recipe)
-            score = objective(tap, z, channels, recipe, lowered)  # (B,)
+            canvas_images, row = canvas.image(spectrum), next(jitter)  # (B, 3, N, N), (B, 4)
+            images = jittered(canvas_images, row, stage.seen_px)
+            score = objective.score(images, row, stage)  # (B,)
             if recipe.roughness:
                 score = score - recipe.roughness * _roughness(canvas_images)
             optimiser.zero_grad()
@@ -131,13 +198,9 @@ def ascend(
             n_done += 1
             if n_done in RESCUE_STEPS and stage is recipe.stages[0]:
                 spectrum.data *= torch.where(moved, 1.0, RESCUE_GAIN).view(-1, 1, 1, 1, 1)
-            on_step(len(units) * stage.seen_px**2)
+            on_step(len(streams) * stage.seen_px**2)
         spectrum = spectrum.detach()
     final = canvas.image(spectrum)
-    if recipe.objective == "centre":
-        return Ascent(
-            start, final, moved, shown=middle_field(tap.layer, z.shape[-1] + 2 * n_unread)
-        )
     return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
 
 
@@ -166,11 +229,16 @@ def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
 
 def _responses(
     tap: Tap, images: Tensor, channels: Tensor, recipe: Fourier, n_unread: int
-) -> Tensor:
-    """Each unit's response to its image in sigmas, (B, h, w); for `layer` all, (B, n, h, w)."""
+) -> tuple[Tensor, Tensor]:
+    """What the layer reads, and each unit's response to its image in sigmas, (B, h, w).
+
+    For `layer` the responses are those of all units, (B, n_units, h, w).
+    """
     if recipe.objective == "layer":
-        return tap.all_sigmas(tap(images))
-    return tap.sigmas(tap.own_maps(images, channels, n_unread), channels)
+        inputs = tap.inputs(images)
+        return inputs, tap.all_sigmas(tap.outputs(inputs))
+    inputs, maps = tap.inputs_and_own_maps(images, channels, n_unread)
+    return inputs, tap.sigmas(maps, channels)
 
 
 def _lowered(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
@@ -217,24 +285,24 @@ def _power(z: Tensor) -> Tensor:
     return power.sqrt()
 
 
-def _noise(units: Sequence[Unit], recipe: Fourier) -> Tensor:
+def _noise(streams: Sequence[Stream], recipe: Fourier) -> Tensor:
     """Random start coefficients (B, 3, N, N/2+1, 2)."""
     size_px = recipe.stages[0].size_px
     shape = (3, size_px, size_px // 2 + 1, 2)
     coefficients = [
-        torch.randn(shape, generator=unit_generator(recipe.seed, unit, "noise 0")) for unit in units
+        torch.randn(shape, generator=unit_generator(*stream, "noise 0")) for stream in streams
     ]
     return torch.stack(coefficients) * recipe.init_std
 
 
-def _jitters(units: Sequence[Unit], recipe: Fourier) -> Tensor:
+def _jitters(streams: Sequence[Stream], recipe: Fourier) -> Tensor:
     """Random angle in radians, zoom, shifts right and down in half canvases: (steps, B, 4)."""
     limits = torch.tensor(
         [math.radians(recipe.rotation_deg), recipe.zoom, 2 * recipe.shift, 2 * recipe.shift]
     )
     draws = [
-        torch.rand(recipe.n_steps, 4, generator=unit_generator(recipe.seed, unit, "jitter"))
-        for unit in units
+        torch.rand(recipe.n_steps, 4, generator=unit_generator(*stream, "jitter"))
+        for stream in streams
     ]
     return (torch.stack(draws, dim=1) * 2 - 1) * limits
 

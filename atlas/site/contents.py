@@ -17,6 +17,7 @@ from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.kind import Evidence, Kind, SheetOf
+from atlas.on_demand import ON_DEMAND, Page, pages_of
 from atlas.records import RecordType
 from atlas.sheets import SheetKind, SheetPlace, Size, Sprite
 from atlas.units import Layer, NetworkFacts, Unit
@@ -44,7 +45,7 @@ class Contents:
     spec: SpecSummary
     entries: Mapping[str, Mapping[str, Entry]]
     read: Callable[[str], bytes]
-    likes: tuple[Entry, ...] = ()  # images that were looked up
+    on_demand: tuple[Entry, ...] = ()  # of all pages that somebody asked for
     kinds: Sequence[Kind[Any]] = KINDS
     family_glossary: str = ""  # HTML: entries that only this family of networks needs
 
@@ -101,7 +102,7 @@ class Contents:
     def digest(self) -> str:
         """A digest of everything that the site shows."""
         parts = [self.digests[layer.name] for layer in self.facts.layers]
-        return _digest("".join([*parts, *(entry.key for entry in self.likes)]))
+        return _digest("".join([*parts, *(entry.key for entry in self.on_demand)]))
 
     @functools.cached_property
     def digests(self) -> Mapping[str, str]:
@@ -124,10 +125,26 @@ class Contents:
         for unit in (layer.whole, *layer.units):
             for kind, entry in sorted(self.entries.get(unit.id, {}).items()):
                 yield f"{kind}{entry.key}{entry.sha256}{entry.numbers_json}"
+            for page in self.pages_about.get(unit.id, ()):
+                yield page.path
+
+    @functools.cached_property
+    def on_demand_pages(self) -> tuple[Page, ...]:
+        """The pages that somebody asked for, by their kinds."""
+        return pages_of(self.on_demand, ON_DEMAND)
+
+    @functools.cached_property
+    def pages_about(self) -> Mapping[str, tuple[Page, ...]]:
+        """By the id of a unit or a layer, the pages among them that are about it."""
+        about: dict[str, list[Page]] = defaultdict(list)
+        for page in self.on_demand_pages:
+            for unit_id in dict.fromkeys(page.about):
+                about[unit_id].append(page)
+        return {unit_id: tuple(pages) for unit_id, pages in about.items()}
 
     def prepare(self) -> None:
         """Compute the cached properties that all pages use, before several threads read them."""
-        _ = self.pages, self._cells_px
+        _ = self.pages, self._cells_px, self.pages_about
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:

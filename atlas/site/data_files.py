@@ -13,7 +13,7 @@ from atlas.cache import Entry
 from atlas.canonical import canonical_json
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
-from atlas.likes.view import like_record
+from atlas.on_demand import ON_DEMAND, OnDemand
 from atlas.records import has_units, published, unit_numbers
 from atlas.sheets import Sprite
 from atlas.site import wording
@@ -50,7 +50,7 @@ def manifest(contents: Contents) -> bytes:
                 **{kind.name: contents.n_made(kind) for kind in contents.kinds},
             },
             "layers": [_layer(contents, layer) for layer in facts.layers],
-            "likes": [_like(entry) for entry in contents.likes],
+            **{kind.plural: _asked_for(contents, kind) for kind in ON_DEMAND},
         }
     )
 
@@ -108,15 +108,18 @@ def _axes(contents: Contents, layer: Layer) -> dict[str, Any]:
     return {name: lists for name, lists in axes.items() if lists}
 
 
-def _like(entry: Entry) -> dict[str, Any]:
-    record = like_record(entry)
-    return {
-        "page": paths.like_page(entry.unit),
-        "picture": paths.like_picture(entry.unit),
-        "name": record.name,
-        "units": record.units,
-        "p": record.p,
-    }
+def _asked_for(contents: Contents, kind: OnDemand[Any]) -> list[dict[str, Any]]:
+    """What was made of one kind on demand, each with the path of the page that shows it."""
+    return [
+        {
+            "page": page.path,
+            "picture": paths.on_demand_picture(kind.name, entry.unit),
+            **published(kind.record_of(entry), "logit", "value"),
+        }
+        for page in contents.on_demand_pages
+        if page.kind is kind
+        for entry in page.entries
+    ]
 
 
 def _layer(contents: Contents, layer: Layer) -> dict[str, Any]:

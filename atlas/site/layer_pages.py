@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from atlas import paths
@@ -11,6 +11,7 @@ from atlas.sheets import Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import comparison
+from atlas.site.on_demand import links_from_layer
 from atlas.site.parts import (
     Card,
     Cell,
@@ -23,12 +24,16 @@ from atlas.site.parts import (
     picture_alt,
     spread,
 )
-from atlas.site.sections import SectionTable, SectionView
+from atlas.site.sections import Placed, SectionTable, SectionView, layer_sections
 from atlas.site.sortable import columns_of
 from atlas.site.sprites import THUMBS
 from atlas.units import Layer, Unit
 from atlas.vocabulary import MEASURED, words_of
 
+# Sections of the page itself, in addition to those of the kinds.
+OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
+    "below": (Placed(1000, "on-demand.html", links_from_layer),)
+}
 THUMB_WORDS = "excitatory pictures"
 
 
@@ -65,6 +70,11 @@ class LayerPage:
     has_labels: bool
     previous: Link | None
     next: Link | None
+
+
+def sections_of(contents: Contents) -> SectionTable:
+    """The sections that the pages of layers have."""
+    return layer_sections(contents, OWN_SECTIONS)
 
 
 def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> LayerPage:

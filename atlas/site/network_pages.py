@@ -10,7 +10,7 @@ from atlas import paths
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory.view import PictureView
 from atlas.lazily import load
-from atlas.likes.view import like_links
+from atlas.on_demand import ON_DEMAND
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -22,6 +22,7 @@ from atlas.site.parts import (
     Fact,
     Head,
     Link,
+    LinkList,
     picture_alt,
     unit_link,
 )
@@ -50,7 +51,7 @@ class IndexPage:
     frontispiece: Frontispiece | None
     drawing: DrawingView
     made: tuple[Fact, ...]
-    likes: tuple[Link, ...]  # images that were looked up
+    on_demand: tuple[LinkList, ...]  # the pages that somebody asked for, by their kinds
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,16 @@ def index_view(contents: Contents) -> IndexPage:
             Fact("Seed", str(contents.spec.seed), about="seed"),
             *_kind_facts(contents),
         ),
-        likes=like_links(contents),
+        on_demand=tuple(_on_demand(contents)),
     )
+
+
+def _on_demand(contents: Contents) -> Iterator[LinkList]:
+    for kind in ON_DEMAND:
+        pages = [page for page in contents.on_demand_pages if page.kind is kind]
+        if pages:
+            links = tuple(Link(page.records[0].name, page.path) for page in pages)
+            yield LinkList(kind.noun.capitalize(), links)
 
 
 def _covers(contents: Contents) -> Covers:

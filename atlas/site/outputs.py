@@ -18,11 +18,12 @@ from atlas import paths
 from atlas.cache import Entry
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf
-from atlas.likes.view import like_view
+from atlas.lazily import load
 from atlas.sheets import SheetKind, SheetPlace
 from atlas.site import data_files, sprites
 from atlas.site.contents import Contents
 from atlas.site.layer_pages import layer_view
+from atlas.site.layer_pages import sections_of as sections_of_layers
 from atlas.site.network_pages import (
     about_view,
     classes_view,
@@ -32,7 +33,7 @@ from atlas.site.network_pages import (
     lost_view,
     mosaic_picks,
 )
-from atlas.site.sections import SectionTable, layer_sections
+from atlas.site.sections import SectionTable
 from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
 from atlas.site.unit_pages import sections_of, unit_view
@@ -65,8 +66,8 @@ def plan_outputs(
     outputs = list(static_files(static_dir))
     outputs += _front_pages(contents, front)
     outputs += _covers(contents)
-    outputs += _likes(contents, front)
-    sections = sections_of(contents), layer_sections(contents)
+    outputs += _on_demand(contents, front)
+    sections = sections_of(contents), sections_of_layers(contents)
     for layer in contents.facts.layers:
         pages = Pages(templates, digest_of(program, contents.digests[layer.name]))
         outputs += _layer_files(contents, pages, layer, *sections)
@@ -126,11 +127,13 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     yield pages.data(paths.SEARCH_INDEX, partial(data_files.search_index, contents))
 
 
-def _likes(contents: Contents, pages: Pages) -> Iterator[Output]:
-    for entry in contents.likes:
-        path = paths.like_page(entry.unit)
-        yield pages.page(path, "like.html", partial(like_view, contents, entry))
-        yield from_artifact(paths.like_picture(entry.unit), entry)
+def _on_demand(contents: Contents, pages: Pages) -> Iterator[Output]:
+    """The pages that somebody asked for, and their pictures."""
+    for page in contents.on_demand_pages:
+        view = partial(load(page.kind.view), contents, page)
+        yield pages.page(page.path, page.kind.template, view)
+        for entry in page.entries:
+            yield from_artifact(paths.on_demand_picture(page.kind.name, entry.unit), entry)
 
 
 def _layer_files(

@@ -73,6 +73,13 @@ class Link(NamedTuple):
     href: str | None
 
 
+class LinkList(NamedTuple):
+    """Links of one sort."""
+
+    heading: str
+    links: tuple[Link, ...]
+
+
 class Fact(NamedTuple):
     """A term and its value."""
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
-from atlas.likes import LikeRecord
+from atlas.on_demand import ON_DEMAND, OnDemand
 from atlas.records import FieldInfo, Publication, fields_of, has_units
 from atlas.site.data_files import SCHEMA_VERSION
 from atlas.units import Layer, Preprocessing
@@ -89,9 +89,6 @@ def manifest_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
         **{kind.name: _nullable(_of_layer(kind)) for kind in layer_kinds},
         "recipe": _nullable({"type": "object"}, "complete recipe of the excitatory pictures"),
     }
-    like = {"page": {"type": "string"}, "picture": {"type": "string"}}
-    like |= _record(LikeRecord, "value")["properties"]
-    like.pop("weights")
     return _document(
         "What an atlas holds",
         {
@@ -106,13 +103,19 @@ def manifest_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
             ),
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
             "layers": {"type": "array", "items": _object(layer)},
-            "likes": {
-                "type": "array",
-                "items": _object(like),
-                "description": "images that were looked up",
-            },
+            **{kind.plural: _asked_for(kind) for kind in ON_DEMAND},
         },
     )
+
+
+def _asked_for(kind: OnDemand[Any]) -> Schema:
+    """What was made of one kind on demand."""
+    properties: Schema = {
+        "page": {"type": "string"},
+        "picture": {"type": "string"},
+        **_record(kind.record, "value")["properties"],
+    }
+    return {"type": "array", "items": _object(properties), "description": kind.noun}
 
 
 def _document(title: str, properties: Schema) -> Schema:

@@ -35,9 +35,9 @@ def unit_sections(contents: Contents, more: Mapping[PagePart, Sequence[Placed]])
     return _table(((kind, kind.unit_sections) for kind in contents.kinds), more)
 
 
-def layer_sections(contents: Contents) -> SectionTable:
-    """The sections of the pages of layers."""
-    return _table(((kind, kind.layer_sections) for kind in contents.kinds), {})
+def layer_sections(contents: Contents, more: Mapping[PagePart, Sequence[Placed]]) -> SectionTable:
+    """The sections of the pages of layers; arguments as for those of units."""
+    return _table(((kind, kind.layer_sections) for kind in contents.kinds), more)
 
 
 class SectionTable(NamedTuple):

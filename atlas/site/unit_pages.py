@@ -10,6 +10,7 @@ from atlas.kinds.kind import PagePart
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
+from atlas.site.on_demand import links_from_unit
 from atlas.site.parts import Card, Head, Link, own_name
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
 from atlas.units import Layer, Unit
@@ -17,7 +18,8 @@ from atlas.vocabulary import words_of
 
 # Sections of the page itself, in addition to those of the kinds.
 OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
-    "notes": (Placed(20, "evidence.html", evidence_view),)
+    "notes": (Placed(20, "evidence.html", evidence_view),),
+    "below": (Placed(1000, "on-demand.html", links_from_unit),),
 }
 
 

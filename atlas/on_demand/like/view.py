@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 from atlas import paths
-from atlas.cache import Entry
-from atlas.likes import LikeRecord
+from atlas.on_demand.like import KIND, LikeRecord
+from atlas.on_demand.page import Page
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Head, Link, layer_link, picture_alt
-from atlas.text import displayable_name
 from atlas.units import Layer
 from atlas.vocabulary import score_of
 
@@ -45,9 +43,10 @@ class LikePage(NamedTuple):
     rows: tuple[LayerRow, ...]  # from the classes to the first layer
 
 
-def like_view(contents: Contents, entry: Entry) -> LikePage:
+def like_view(contents: Contents, page: Page) -> LikePage:
     """The page of one image."""
-    record = like_record(entry)
+    (entry,) = page.entries
+    record = KIND.record_of(entry)
     name = record.name
     rows = [
         _row(contents, layer, record)
@@ -61,28 +60,11 @@ def like_view(contents: Contents, entry: Entry) -> LikePage:
             root="../",
         ),
         heading=name,
-        src=paths.file_name(paths.like_picture(entry.unit)),
+        src=paths.file_name(paths.on_demand_picture(KIND.name, entry.unit)),
         alt=f"The image {name}, as the network gets it",
         shown_px=SHOWN_PX,
         rows=tuple(rows),
     )
-
-
-def like_links(contents: Contents) -> tuple[Link, ...]:
-    """All images that were looked up, for a page in the site's root."""
-    return tuple(
-        Link(like_record(entry).name, paths.like_page(entry.unit)) for entry in contents.likes
-    )
-
-
-def like_record(entry: Entry) -> LikeRecord:
-    """The record of an image, whose field names in JSON do not depend on the score.
-
-    Earlier versions kept names as they were, which some files cannot hold.
-    """
-    record = entry.record(LikeRecord, "logit")
-    shown = displayable_name(record.name)
-    return record if shown == record.name else dataclasses.replace(record, name=shown)
 
 
 def _row(contents: Contents, layer: Layer, record: LikeRecord) -> LayerRow:

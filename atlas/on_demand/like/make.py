@@ -5,9 +5,22 @@ from __future__ import annotations
 import torch
 
 from atlas.kinds.natural.make import as_images
-from atlas.likes import LikeRecord, LikeSpec
 from atlas.network.taps import Watch
+from atlas.on_demand.like import LikeRecord, LikeSpec
+from atlas.on_demand.page import Request
 from atlas.pixels import Pixels
+from atlas.renderer import Renderer
+
+
+def make(renderer: Renderer, request: Request) -> tuple[LikeRecord, Pixels]:
+    """What an image drives hardest, and the image as the network is given it."""
+    network = renderer.network
+    assert isinstance(request.spec, LikeSpec) and request.pixels is not None
+    watch, identity = network.watch(network.facts.layers), network.facts.identity
+    return (
+        hardest_driven(watch, request.pixels, request.spec, identity, request.name),
+        request.pixels,
+    )
 
 
 def hardest_driven(
