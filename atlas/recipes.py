@@ -42,7 +42,7 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
@@ -55,6 +55,8 @@ class Fourier:
     zoom: float = 0.08  # in +- this share
     shift: float = 0.08  # in +- this share of the canvas
     roughness: float = 0.0  # weight of the penalty: mean squared difference of neighbouring pixels
+    branch_gradient: float = 1.0  # share of its gradient that a residual branch passes back
+    branch_noise: float = 0.0  # channels of residual branches are scaled at each step by 1 +- this
     seed: int = 0
 
     @property
@@ -201,6 +203,8 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
         zoom=0.16,
         shift=0.12,
         roughness=300.0,
+        branch_gradient=0.7,
+        branch_noise=0.3,
         seed=seed,
     )
 

@@ -6,8 +6,9 @@ Source: Olah, Mordvintsev, Schubert 2017, https://distill.pub/2017/feature-visua
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -96,6 +97,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     spectrum = to_device(_noise(units, recipe), device)
     jitter = iter(to_device(_jitters(units, recipe), device))
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
+    tap, vary = _with_varied_branches(tap, units, recipe)
     canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
     start = canvas.image(spectrum)
     n_done = 0
@@ -108,6 +110,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         for _ in range(stage.steps):
             canvas_images = canvas.image(spectrum)  # (B, 3, N, N)
             images = tap.normalise(jittered(canvas_images, next(jitter), stage.seen_px))
+            vary()
             z = _responses(tap, images, channels, recipe, n_unread)
             score = objective(tap, z, channels, recipe)  # (B,)
             if recipe.roughness:
@@ -127,6 +130,19 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
             start, final, moved, shown=middle_field(tap.layer, z.shape[-1] + 2 * n_unread)
         )
     return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
+
+
+def _with_varied_branches(
+    tap: Tap, units: Sequence[Unit], recipe: Fourier
+) -> tuple[Tap, Callable[[], None]]:
+    """The tap as the recipe wants it, and what has its residual branches vary before each step."""
+    if recipe.branch_gradient == 1 and not recipe.branch_noise:
+        return tap, lambda: None
+    tap, branches = tap.with_residual_branches(recipe.branch_gradient)
+    if branches is None:
+        return tap, lambda: None
+    generators = [unit_generator(recipe.seed, unit, "branches") for unit in units]
+    return tap, partial(branches.vary, generators, recipe.branch_noise, tap.device)
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
