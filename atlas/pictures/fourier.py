@@ -129,7 +129,21 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
         return Ascent(
             start, final, moved, shown=middle_field(tap.layer, z.shape[-1] + 2 * n_unread)
         )
-    return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
+    return Ascent(
+        _crop(start, recipe.margin_px),
+        _crop(final, recipe.margin_px),
+        moved,
+        _finer(canvas, spectrum, recipe),
+    )
+
+
+def _finer(canvas: Canvas, spectrum: Tensor, recipe: Fourier) -> Tensor | None:
+    """The finished images on the grid of the recipe's pictures, None if that is no finer."""
+    if recipe.enlargement == 1:
+        return None
+    finer = Canvas.of(recipe.enlargement * canvas.size_px, recipe.decay, spectrum.device)
+    images = finer.image(canvas.enlarge(spectrum, finer))
+    return _crop(images, recipe.enlargement * recipe.margin_px)
 
 
 def _with_varied_branches(
