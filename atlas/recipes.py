@@ -16,6 +16,7 @@ from atlas.units import Layer, NetworkFacts
 RecipeName = Literal["fourier", "progressive"]
 PresetName = Literal["preview", "standard", "fine"]
 Aim = Literal["excite", "inhibit"]
+LEAST_PX = 128  # side that no picture is smaller than, unless it is to show pixels
 FINE_PX = 512  # side of the pictures of the fine preset
 MAX_DECAY = 1.4  # largest exponent of the decay of frequencies, for large receptive fields
 
@@ -42,7 +43,7 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
@@ -55,6 +56,7 @@ class Fourier:
     zoom: float = 0.08  # in +- this share
     shift: float = 0.08  # in +- this share of the canvas
     roughness: float = 0.0  # weight of the penalty: mean squared difference of neighbouring pixels
+    branch_noise: float = 0.0  # channels of residual branches are scaled at each step by 1 +- this
     seed: int = 0
 
     @property
@@ -63,9 +65,23 @@ class Fourier:
         return self.stages[-1].size_px
 
     @property
+    def seen_px(self) -> int:
+        """Side of the image that is measured; pictures of `centre` are cut to the field."""
+        return self.canvas_px - 2 * self.margin_px
+
+    @property
+    def enlargement(self) -> int:
+        """Pixels of the finished picture, in a row, for each pixel of the image that is measured.
+
+        An image is a sum of waves, which can be drawn on a finer grid. Pictures of `centre` show
+        where in its field a unit looks, pixel by pixel, and are left as they are.
+        """
+        return 1 if self.objective == "centre" else math.ceil(LEAST_PX / self.seen_px)
+
+    @property
     def picture_px(self) -> int:
         """Side of the finished picture; pictures of `centre` are cut to the receptive field."""
-        return self.canvas_px - 2 * self.margin_px
+        return self.seen_px * self.enlargement
 
     @property
     def n_steps(self) -> int:
@@ -112,9 +128,14 @@ class Progressive:
         return self.sizes_px[-2]
 
     @property
+    def seen_px(self) -> int:
+        """Side of the image that is measured, which is the finished picture."""
+        return self.sizes_px[-1]
+
+    @property
     def picture_px(self) -> int:
         """Side of the finished picture."""
-        return self.sizes_px[-1]
+        return self.seen_px
 
     @property
     def passes(self) -> tuple[tuple[int, int], ...]:
@@ -206,6 +227,7 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
         zoom=0.16,
         shift=0.12,
         roughness=300.0,
+        branch_noise=0.6,
         seed=seed,
     )
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from atlas.families.resnet50 import FAMILY
 from PIL import Image
 from torchvision.transforms import v2
 
 from atlas.asked import AtlasSpec
+from atlas.families import find_family
 from atlas.generated_images import Images, reference_images
 from atlas.network.load import load_network
 from atlas.network.network import Network
@@ -64,7 +64,7 @@ def report(words: str, found: Mapping[str, torch.Tensor]) -> None:
 
 def main(weights: str, folder: str = "") -> None:
     """Measure on generated images, and on photographs if a folder is given."""
-    network = load_network(AtlasSpec(weights=weights), FAMILY)
+    network = load_network(AtlasSpec(weights=weights), find_family("resnet50"))
     report("generated images", ratios(network, reference_images(224, 3)))
     if folder:
         report("photographs", ratios(network, photographs(Path(folder))))

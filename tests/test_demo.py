@@ -7,6 +7,7 @@ measure is right, and in the picture synthesised for its logit, which says that 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -215,6 +216,7 @@ def pictures(network: Network) -> dict[str, Picture]:
     recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     assert isinstance(recipe, Fourier)
     ascent = fourier.ascend(fast, layer.units, recipe)
+    ascent = dataclasses.replace(ascent, picture=None)  # the images that the network was shown
     done = finish(ascent, layer.units, exact, ExcitatoryRecord)
     return dict(zip(network.facts.labels, done.pictures(), strict=True))
 

@@ -65,6 +65,7 @@ def render(
     layer = network.facts.layer(layer_name)
     units = [layer.unit(index) for index in indices]
     ascent = ascend(network.tap(layer, "float32"), units, recipe)
+    ascent = dataclasses.replace(ascent, picture=None)  # the image that the network was shown
     return finish(ascent, units, network.tap(layer), record, measure).pictures()
 
 
@@ -373,6 +374,25 @@ def test_a_larger_canvas_shows_the_same_image():
     image = small.image(spectrum)
     larger = large.image(small.enlarge(spectrum, large))
     torch.testing.assert_close(larger[:, :, ::2, ::2], image, atol=1e-5, rtol=1e-4)
+
+
+def test_a_small_picture_is_drawn_finely_and_every_nth_pixel_is_the_image(planted: Network):
+    """54 px are measured, and 162 px are shown: the same waves on a grid three times as fine."""
+    recipe = dataclasses.replace(RECIPE, stages=(Stage(64, 4),), margin_px=5)
+    layer = planted.layers[0]
+    ascent = ascend(planted.tap(layer, "float32"), layer.units[:2], recipe)
+    assert ascent.final.shape[-1] == recipe.seen_px == 54
+    assert ascent.picture is not None and ascent.picture.shape[-1] == recipe.picture_px == 162
+    every_third = ascent.picture[..., ::3, ::3]
+    # The shortest waves of a canvas have a phase that its own grid does not decide.
+    torch.testing.assert_close(every_third, ascent.final, atol=0.03, rtol=0)
+    assert (every_third - ascent.final).abs().mean() < 0.004
+
+
+def test_a_picture_of_128_px_and_one_of_a_field_are_drawn_as_they_are():
+    assert dataclasses.replace(RECIPE, stages=(Stage(138, 1),)).enlargement == 1
+    assert dataclasses.replace(RECIPE, stages=(Stage(137, 1),)).enlargement == 2
+    assert dataclasses.replace(RECIPE, objective="centre").enlargement == 1
 
 
 def test_an_image_begins_grey_with_the_same_contrast_on_every_canvas():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,12 @@ def test_modules_import_from_their_left_only(left, right):
     for path in PACKAGE.glob(left):
         back = [name for name in imported_by(path) if name.startswith(right)]
         assert not back, (path, back)
+
+
+@pytest.mark.parametrize("folder", ["tests", "docs"])
+def test_scripts_that_no_test_runs_import_what_there_is(folder: str):
+    for path in (ROOT / folder).rglob("*.py"):
+        imports = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        names = {node.module for node in imports if isinstance(node, ast.ImportFrom)}
+        own = {name for name in names if name and name.split(".")[0] == "atlas"}
+        assert not [name for name in own if not importlib.util.find_spec(name)], path

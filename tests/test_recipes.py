@@ -49,14 +49,14 @@ def test_every_preset_makes_a_sound_canvas_at_every_depth(preset, input_size_px)
         sizes_px = [stage.size_px for stage in recipe.stages]
         assert sizes_px == sorted(sizes_px)
         assert all(stage.steps > 0 for stage in recipe.stages)
-        assert recipe.picture_px >= 16, (field_px, recipe)
+        assert recipe.seen_px >= 16 and recipe.picture_px >= 128, (field_px, recipe)
         assert recipe.seed == 3
 
 
 def test_a_finer_preset_costs_more_and_shows_more():
     layer = FACTS.layer("fc")
     preview, standard, fine = (fourier(preset, layer) for preset in ("preview", "standard", "fine"))
-    assert preview.picture_px < standard.picture_px < fine.picture_px
+    assert preview.seen_px < standard.seen_px < fine.seen_px
     for costs in (
         [recipe.n_steps for recipe in (preview, standard, fine)],
         [full_size_steps(recipe, FACTS) for recipe in (preview, standard, fine)],
@@ -84,5 +84,5 @@ def test_a_hidden_layer_is_drawn_as_a_layer_that_sees_the_whole_image():
     hidden = dataclasses.replace(classes, kind="hidden")
     recipe = fourier("standard", hidden)
     assert recipe.roughness == 0 and recipe.margin_px == 0
-    assert recipe.picture_px == FACTS.input_size_px
+    assert recipe.seen_px == FACTS.input_size_px
     assert recipe != fourier("standard", classes)

@@ -28,6 +28,10 @@ class PictureRecord:
         "the classes with the highest probabilities: index and probability", default=None
     )
     dead: bool = value("whether the gradient was zero at every step of the ascent", default=False)
+    enlargement: int | None = value(
+        "pixels of the picture, in a row, for each pixel that the network was shown; missing: one",
+        default=None,
+    )
     embedding: str | None = internal(
         "embedding of the picture: base64 of half-precision numbers", default=None
     )

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
 from atlas.network.channels import in_channels_of
+from atlas.network.residuals import ResidualBranches
 from atlas.network.shortcuts import own_maps, pays_alone
 from atlas.network.trimming import cut, trim_module, trimmed
 from atlas.network.weighting import is_plain
@@ -223,6 +224,26 @@ class Tap(Reader):
     def inputs(self, images: Tensor) -> Tensor:
         """The layer's input for images (B, 3, H, W), which are not normalised here."""
         return self._run_extractor(self.extractor, images)
+
+    def with_residual_branches(self) -> tuple[Tap, ResidualBranches | None]:
+        """A tap that computes the same, and the residual branches on the way; None without a graph.
+
+        The layer's own module and statistics are shared.
+        """
+        if not isinstance(self.extractor, fx.GraphModule):
+            return self, None
+        branches = ResidualBranches(self.extractor)
+        tap = Tap(
+            self.layer,
+            Statistics(self.mean, self.std, self.sign, self.offset),
+            self.image_mean,
+            self.image_std,
+            extractor=branches.graph,
+            module=self.module,
+            ascended=self.ascended,
+            own_only=self.own_only,
+        )
+        return tap, branches
 
     def _run_extractor(self, extractor: nn.Module, images: Tensor) -> Tensor:
         dtype = next(self.module.parameters()).dtype

@@ -167,7 +167,11 @@ def finish(
     measured = {**at_end, **starts, **(more or {}), "finite": finite, "moved": ascent.moved}
     if embed:
         measured["embedding"] = embed(pixels / 255)
-    shown = pixels[:, :, ascent.shown, ascent.shown].permute(0, 2, 3, 1)  # (B, H, W, 3)
+    shown = pixels[:, :, ascent.shown, ascent.shown]
+    if ascent.picture is not None:
+        shown = quantise(ascent.picture)
+        measured["enlargement"] = torch.full_like(channels, shown.shape[-1] // pixels.shape[-1])
+    shown = shown.permute(0, 2, 3, 1)  # (B, H, W, 3)
     return Finished(units, shown.contiguous(), measured, record)
 
 

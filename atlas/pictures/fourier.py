@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atlas.network.residuals import ResidualBranches
 from atlas.network.taps import Tap
 from atlas.observer import Advance, unobserved
 from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
@@ -110,12 +111,17 @@ class OwnResponses:
 
     Args:
         tap: a tap on the units' layer.
-        channels: index of each image's unit, (B,).
-        recipe: gives the objective, the aim and the margin.
+        streams: give each image's unit, and what varies the network from step to step, B.
+        recipe: gives the objective, the aim, the margin, and how much residual branches vary.
     """
 
-    def __init__(self, tap: Tap, channels: Tensor, recipe: Fourier) -> None:
-        self._tap, self._channels, self._recipe = tap, channels, recipe
+    def __init__(self, tap: Tap, streams: Sequence[Stream], recipe: Fourier) -> None:
+        self._tap, self._recipe = tap, recipe
+        self._channels = unit_channels([stream.unit for stream in streams], tap.device)
+        self._branches: ResidualBranches | None = None
+        if recipe.branch_noise:
+            self._tap, self._branches = tap.with_residual_branches()
+        self._generators = [unit_generator(*stream, "branches") for stream in streams]
         self.map_size = 0  # side of the map, in positions, at the last step
         self._lowered: Tensor | None = None  # how far thresholds are lowered, found at step one
 
@@ -126,6 +132,8 @@ class OwnResponses:
     def inputs_and_score(self, images: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
         """What the layer reads of each image, (B, C, ...), and the image's score, (B,)."""
         tap, channels, recipe = self._tap, self._channels, self._recipe
+        if self._branches:
+            self._branches.vary(self._generators, recipe.branch_noise, tap.device)
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         inputs, z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
         self.map_size = z.shape[-1] + 2 * n_unread
@@ -145,8 +153,8 @@ def ascend(
         recipe: stages, objective and jitter.
         on_step: told after each step how many pixels the network was shown, in all B images.
     """
-    responses = OwnResponses(tap, unit_channels(units, tap.device), recipe)
     streams = [Stream(recipe.seed, unit) for unit in units]
+    responses = OwnResponses(tap, streams, recipe)
     ascent = climb(responses, streams, recipe, tap.device, on_step)
     if recipe.objective == "centre":
         return replace(ascent, shown=middle_field(tap.layer, responses.map_size))
@@ -201,7 +209,21 @@ def climb(
             on_step(len(streams) * stage.seen_px**2)
         spectrum = spectrum.detach()
     final = canvas.image(spectrum)
-    return Ascent(_crop(start, recipe.margin_px), _crop(final, recipe.margin_px), moved)
+    return Ascent(
+        _crop(start, recipe.margin_px),
+        _crop(final, recipe.margin_px),
+        moved,
+        _finer(canvas, spectrum, recipe),
+    )
+
+
+def _finer(canvas: Canvas, spectrum: Tensor, recipe: Fourier) -> Tensor | None:
+    """The finished images on the grid of the recipe's pictures, None if that is no finer."""
+    if recipe.enlargement == 1:
+        return None
+    finer = Canvas.of(recipe.enlargement * canvas.size_px, recipe.decay, spectrum.device)
+    images = finer.image(canvas.enlarge(spectrum, finer))
+    return _crop(images, recipe.enlargement * recipe.margin_px)
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:

@@ -30,6 +30,10 @@ class DreamRecord:
         "root mean square activation over all units and positions", default=None
     )
     rms_start: float | None = value("`rms` on the noise that the ascent began with", default=None)
+    enlargement: int | None = value(
+        "pixels of the picture, in a row, for each pixel that the network was shown; missing: one",
+        default=None,
+    )
     dead: bool = value("whether the gradient was zero at every step of the ascent", default=False)
 
 

@@ -95,14 +95,19 @@ def guesses_view(contents: Contents, layer: Layer, unit: Unit) -> tuple[Guess, .
 
 
 def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> PictureView:
-    size = f"{entry.width_px} × {entry.height_px} px"
+    record = contents.excitatory(unit)
+    enlargement = (record.enlargement if record else None) or 1
+    seen_px = entry.width_px // enlargement
+    size = f"{seen_px} × {seen_px} px"
+    if enlargement > 1:
+        size += f", drawn {enlargement} times as finely"
     return PictureView(
         src=own_name(unit, paths.unit_picture(unit)),
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
         pixelated=entry.width_px < SMALL_PX,
         caption=f"Excitatory picture: synthesised from noise to excite this unit; {size}",
-        scale=_scale(layer, entry.width_px) if layer.has_maps and layer.is_traced else None,
+        scale=_scale(layer, seen_px) if layer.has_maps and layer.is_traced else None,
     )
 
 
@@ -111,13 +116,13 @@ def _shown_px(width_px: int) -> int:
     return max(width_px, min(max(4 * width_px, LEAST_PX), COLUMN_PX))
 
 
-def _scale(layer: Layer, width_px: int) -> ScaleBar:
+def _scale(layer: Layer, seen_px: int) -> ScaleBar:
     field_px = layer.receptive_field_px
-    if field_px >= width_px:
+    if field_px >= seen_px:
         return ScaleBar(
             f"receptive field {wording.count(field_px)} px, more than the picture", None
         )
-    return ScaleBar(f"receptive field {field_px} px", f"{100 * field_px / width_px:.1f}")
+    return ScaleBar(f"receptive field {field_px} px", f"{100 * field_px / seen_px:.1f}")
 
 
 def _facts(layer: Layer, record: ExcitatoryRecord) -> tuple[Fact, ...]:

@@ -44,7 +44,7 @@ class NoiseRecord:
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> NoiseSpec:
     """Noise of the size of the layer's excitatory pictures."""
     recipe = unit_recipe(asked.recipe, asked.preset, layer, facts, asked.seed)
-    return NoiseSpec(recipe.picture_px)
+    return NoiseSpec(recipe.seen_px)
 
 
 def cost(spec: NoiseSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:

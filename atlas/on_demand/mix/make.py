@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from atlas.network.taps import Tap
 from atlas.on_demand.mix import MixRecord, MixSpec
 from atlas.on_demand.page import Request
+from atlas.pictures.ascent import unit_channels
 from atlas.pictures.finished import peaks, quantise
 from atlas.pictures.fourier import Objective, OwnResponses, Stream, climb
 from atlas.pictures.strip import side_by_side
@@ -50,7 +52,7 @@ def make(renderer: Renderer, request: Request) -> tuple[MixRecord, Pixels]:
     taps = [renderer.taps(facts.layer(unit.layer), spec.recipe) for unit in units]
     levels = quantise(mixed([fast for fast, _ in taps], units, spec))
     each = [
-        peaks(exact, levels / 255, _channels(exact, unit, len(levels)))
+        peaks(exact, levels / 255, unit_channels([unit] * len(levels), exact.device))
         for (_, exact), unit in zip(taps, units, strict=True)
     ]
     rows = [[round(peak, 3) for peak in row] for row in torch.stack(each, dim=1).tolist()]
@@ -79,7 +81,7 @@ def mixed(taps: Sequence[Tap], units: Sequence[Unit], spec: MixSpec) -> Tensor:
 def _climbed(taps: Sequence[Tap], units: Sequence[Unit], spec: MixSpec, weights: Tensor) -> Tensor:
     """Pictures for weighted sums of the units' scores, (B, 2), all from the first unit's noise."""
     objectives = [
-        OwnResponses(tap, _channels(tap, unit, len(weights)), spec.recipe)
+        OwnResponses(tap, [Stream(spec.recipe.seed, unit)] * len(weights), spec.recipe)
         for tap, unit in zip(taps, units, strict=True)
     ]
     streams = [Stream(spec.recipe.seed, units[0])] * len(weights)
@@ -93,12 +95,9 @@ def _own_scores(
     """The score of each unit for its own picture, (2, 3, N, N) -> (2,)."""
     stage = Stage(pictures.shape[-1], steps=1)
     still = torch.zeros(1, 4, device=pictures.device)
+    unvaried = dataclasses.replace(spec.recipe, branch_noise=0.0)
     scores = [
-        OwnResponses(tap, _channels(tap, unit, 1), spec.recipe).score(picture[None], still, stage)
+        OwnResponses(tap, [Stream(0, unit)], unvaried).score(picture[None], still, stage)
         for tap, unit, picture in zip(taps, units, pictures, strict=True)
     ]
     return torch.cat(scores).clamp(min=LEAST_SCORE)
-
-
-def _channels(tap: Tap, unit: Unit, n_images: int) -> Tensor:
-    return torch.full((n_images,), unit.index, device=tap.device)

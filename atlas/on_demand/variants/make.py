@@ -69,8 +69,7 @@ def make(renderer: Renderer, request: Request) -> tuple[VariantsRecord, Pixels]:
 def variants(tap: Tap, unit: Unit, spec: VariantsSpec) -> Ascent:
     """The ascent to a unit's own picture and its variants, each from a seed of its own."""
     streams = [Stream(spec.recipe.seed + nth, unit) for nth in range(spec.count + 1)]
-    channels = unit_channels([unit] * len(streams), tap.device)
-    apart = Apart(OwnResponses(tap, channels, spec.recipe), spec.diversity)
+    apart = Apart(OwnResponses(tap, streams, spec.recipe), spec.diversity)
     return climb(apart, streams, spec.recipe, tap.device)
 
 

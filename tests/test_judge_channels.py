@@ -1,0 +1,40 @@
+"""The script that measures how well the pictures of channels stand for their units."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import judge_channels
+import torch
+from click.testing import CliRunner
+
+from atlas.units import Unit
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_picture_names_its_unit_if_no_other_answers_more():
+    units = [Unit("conv", index) for index in (0, 2, 3)]
+    # A row for each picture, a column for each unit of the layer; unit 1 has no picture.
+    means = torch.tensor([[3.0, 9, 1, 2], [1, 9, 3, 2], [1, 9, 4, 3]])
+    assert judge_channels.n_named(means, units) == 2
+
+
+def test_the_demos_pictures_name_their_units(tmp_path: Path):
+    part = ["--layers", "conv1,layer1.0.conv2", "--units", "0-7", "--preset", "preview"]
+    options = ["--demo", *part, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
+    for more in (["--kinds", "excitatory,natural"], ["--kinds", "excitatory", "--seed", "1"]):
+        subprocess.run(
+            [sys.executable, str(ROOT / "build.py"), *options, *more],
+            check=True,
+            capture_output=True,
+        )
+    asked = ["--model", "demo", "--preset", "preview", "--cache", str(tmp_path / "cache")]
+    result = CliRunner().invoke(judge_channels.main, asked)
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
+    assert set(rows) == {"layer", "conv1", "layer1.0.conv2", "all"}, result.output
+    assert rows["all"][0] == "16"
+    named, again, above = (float(figure) for figure in rows["all"][1:])
+    assert named > 0.6 and again > 0.6 and 0 <= above <= 1

@@ -1,0 +1,78 @@
+"""Residual branches: which they are, and what damping and varying them does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import IMAGE_PX, Planted, make_network, randomise
+from torch import nn
+from torchvision import models
+
+from atlas.network.residuals import ResidualBranches, residual_branches
+from atlas.network.tracing import trace
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+@pytest.mark.parametrize(
+    ("name", "n_branches"),
+    # Blocks with a shortcut; networks without sums have none.
+    [("resnet18", 8), ("resnet50", 16), ("mobilenet_v2", 10), ("vgg11", 0), ("densenet121", 0)],
+)
+def test_each_block_with_a_shortcut_has_one(name: str, n_branches: int):
+    with torch.device("meta"):
+        model = models.get_model(name).eval()
+    graph = trace(model, 3, 64)
+    found = residual_branches(graph)
+    assert len(found) == n_branches
+    if name == "resnet50":
+        assert [branch.name for _, branch in found][:2] == ["layer1_0_bn3", "layer1_1_bn3"]
+
+
+class Sum(nn.Module):
+    """A shortcut, and a branch that doubles what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Conv2d(1, 1, 1, bias=False)
+        nn.init.constant_(self.branch.weight, 2.0)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images + self.branch(images)
+
+
+def test_gains_are_an_images_own_and_scale_value_and_gradient():
+    branches = ResidualBranches(trace(Sum().eval(), 1, 4))
+    branches.vary(generators(1, 2), 0.3, "cpu")
+    both = branches.graph(torch.ones(2, 1, 4, 4)).detach()[:, 0, 0, 0]
+    branches.vary(generators(2), 0.3, "cpu")
+    images = torch.ones(1, 1, 4, 4, requires_grad=True)
+    alone = branches.graph(images)
+    alone.sum().backward()
+    assert alone.detach()[0, 0, 0, 0] == both[1] != both[0]
+    assert images.grad == pytest.approx(both[1].item())
+    assert 1 + 2 * 0.7 < both.min() < both.max() < 1 + 2 * 1.3
+
+
+def test_gains_are_new_at_every_step_and_one_on_average():
+    branches = ResidualBranches(trace(Sum().eval(), 1, 1))
+    (generator,) = generators(0)
+    gains = []
+    for _ in range(1000):
+        branches.vary([generator], 0.6, "cpu")
+        gains.append((branches.graph(torch.ones(1, 1, 1, 1)).item() - 1) / 2)
+    assert len(set(gains)) > 900
+    assert sum(gains) / len(gains) == pytest.approx(1, abs=0.04)
+
+
+def test_a_tap_with_branches_at_rest_reads_what_it_read():
+    network = make_network(randomise(Planted()))
+    images = torch.rand(2, 3, IMAGE_PX, IMAGE_PX)
+    for layer in network.layers:
+        tap = network.tap(layer, "float32")
+        varied, branches = tap.with_residual_branches()
+        assert branches is not None
+        torch.testing.assert_close(varied(images), tap(images))
+        torch.testing.assert_close(tap(images), network.tap(layer)(images), atol=1e-4, rtol=1e-4)
