@@ -110,27 +110,33 @@ def measured_inputs(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_signals_are_predicted_from_weights_alone(name: str):
-    """Mean and deviation of the inputs of each layer, against those of generated images.
+def test_the_input_of_every_layer_is_predicted(name: str):
+    """Mean and deviation of what each layer is given, against those of generated images.
 
-    Pools are taken to leave them as they are: after a maximum the mean is higher, and what reads
-    the average of whole maps, which varies less, is left out.
+    What a pool leaves of them is not claimed.
     """
     size_px = LARGER_PX.get(name, SIZE_PX)
     images = normalised_images(size_px)
     network = make_network(calibrated(built(name).eval(), images), size_px)
-    known = [layer for layer in network.layers if network.wiring[layer.name]]
-    assert len(known) > len(network.layers) / 2
-    on_maps = [layer for layer in known if layer.output_px != (1, 1)]
+    known = {layer.name: network.wiring[layer.name] for layer in network.layers if layer.inputs}
+    assert all(known.values())
+    claimed = [
+        layer
+        for layer in network.layers
+        if layer.output_px != (1, 1)  # what is one number for an image varies too little
+        and (signal := known.get(layer.name))
+        and signal.mean.isfinite().all()
+    ]
+    assert len(claimed) > len(known) / 5
     mean_errors, log_ratios = [], []
-    for layer_name, (mean, std) in measured_inputs(network, on_maps, images).items():
-        signal = network.wiring[layer_name]
+    for layer_name, (mean, std) in measured_inputs(network, claimed, images).items():
+        signal = known[layer_name]
         assert signal is not None and len(signal.mean) == len(mean)
         moves = std > 1e-6
         mean_errors.append(float(((signal.mean - mean).abs() / std)[moves].median()))
         log_ratios.append(float((signal.variance.sqrt() / std)[moves].log().median()))
-    assert np.median(mean_errors) < 0.5
-    assert np.exp(np.median(log_ratios)) == pytest.approx(1, abs=0.15)
+    assert np.median(mean_errors) < 0.2
+    assert np.exp(np.median(log_ratios)) == pytest.approx(1, abs=0.1)
     assert np.mean(np.abs(log_ratios) < np.log(1.5)) > 0.9
 
 

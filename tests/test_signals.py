@@ -194,6 +194,8 @@ def prelu() -> nn.PReLU:
 
 
 GATES = ("gate.fc2", "opens")  # layers whose output multiplies maps
+# Layers that read averages of whole maps, whose moments are not known.
+POOLED = {"sigmoid gate": ["gate.fc1"], "hardsigmoid gate": ["gate.fc1"], "pooled": ["hidden"]}
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "relu6": lambda: Pointwise(nn.ReLU6()),
     "prelu": lambda: Pointwise(prelu()),
@@ -305,12 +307,14 @@ def test_predicted_moments_are_those_measured_on_noise(name: str) -> None:
     for layer in read_layers(found.network):
         signal = found.network.wiring[layer]
         assert signal is not None, layer
+        if layer in POOLED.get(name, ()):
+            assert signal.mean.isnan().all() and signal.variance.isnan().all()
+            continue
         values = inputs[layer]
         std = values.std(0).clamp(min=0.05)
         torch.testing.assert_close(signal.mean / std, values.mean(0) / std, atol=0.03, rtol=0)
-        if name != "pooled" and "gate.fc1" not in layer:  # a mean over positions varies less
-            deviations = signal.variance.sqrt() / std, values.std(0) / std
-            torch.testing.assert_close(*deviations, atol=0.03, rtol=0)
+        deviations = signal.variance.sqrt() / std, values.std(0) / std
+        torch.testing.assert_close(*deviations, atol=0.03, rtol=0)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -342,7 +346,8 @@ def test_each_unit_moves_the_channels_that_it_is_named_for_and_as_far(name: str)
     ],
 )
 def test_units_of_known_networks_move_the_channels_that_they_are_named_for(name: str) -> None:
-    """Layers that are not known are left out; all others' inputs are what the shift changes."""
+    """All others' inputs are not changed by the shift; a LayerNorm changes them a little."""
+    most_of_others = 0.15 if name == "convnext_tiny" else 0.0
     torch.manual_seed(0)
     options = {"init_weights": False} if name == "googlenet" else {}
     model = models.get_model_builder(name)(weights=None, num_classes=10, **options)
@@ -363,7 +368,9 @@ def test_units_of_known_networks_move_the_channels_that_they_are_named_for(name:
             after.append(found.run())
         for layer in read_layers(network):
             if signal := network.wiring[layer]:
-                moved = sum((each[layer] != before[layer]).any(0).int() for each in after) > 0
+                changes = [(each[layer] - before[layer]).abs().mean(0) for each in after]
+                change = torch.stack(changes)
+                moved = change.amax(0) > most_of_others * change.max()
                 swings = [
                     torch.where(each.unit == unit, each.swing.abs(), 0)
                     for each in signal.writers

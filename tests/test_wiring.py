@@ -84,12 +84,24 @@ def assert_close(found: Tensor, expected) -> None:
     torch.testing.assert_close(found, torch.tensor(expected), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("between", [nn.Identity(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Dropout()])
-def test_a_batchnorm_says_what_leaves_it_and_pools_let_it_pass(between: nn.Module):
+@pytest.mark.parametrize("between", [nn.Identity(), nn.Dropout()])
+def test_a_batchnorm_says_what_leaves_it(between: nn.Module):
     signal = signal_into(Chain(between))
     assert_close(signal.mean, [0.3, -0.4])
     assert_close(signal.variance, [4.0, 0.25])
     assert_close(swing(signal, "conv"), [2.0, 0.5])  # a unit's own sigma is turned with its gamma
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2)])
+def test_through_a_pool_units_move_as_before_and_the_moments_are_not_known(pool: nn.Module):
+    signal = signal_into(Chain(pool))
+    assert_close(swing(signal, "conv"), [2.0, 0.5])
+    assert signal.mean.isnan().all() and signal.variance.isnan().all()
+    known_again = nn.BatchNorm2d(2)
+    set_norm(known_again, gamma=(3.0, -1.0), beta=(0.1, 0.2), std=(4.0, 0.5))
+    signal = signal_into(Chain(nn.Sequential(pool, known_again)))
+    assert_close(signal.mean, [0.1, 0.2])
+    assert_close(signal.variance, [9.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -175,10 +187,9 @@ def test_a_conv_without_batchnorm_moves_by_its_raw_output():
     "between",
     [
         nn.Softmax(1),
-        nn.GroupNorm(1, 2),  # what each image's own statistics do to a channel is not known
+        nn.LayerNorm(8),  # over columns
         nn.LayerNorm([2, 8, 8]),
-        nn.InstanceNorm2d(2),
-        nn.LocalResponseNorm(2),
+        Function(lambda x: F.layer_norm(x.movedim(1, 3), (2,)).movedim(3, 1)),  # of two channels
         nn.Threshold(0.1, 0.0),
         Function(lambda x: x.sort(1).values),
         Function(lambda x: x.cumsum(1)),

@@ -13,10 +13,11 @@ from torch import Tensor, fx, nn
 
 from atlas.generated_images import reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
+from atlas.network.measured import measure_operations, nodes_to_measure
 from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of
 from atlas.network.shortcuts import in_sigmas, pooled_first, shortened
 from atlas.network.signals import Signal
-from atlas.network.statistics import is_activated, measure
+from atlas.network.statistics import is_activated, measure, normalised_batches
 from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
 from atlas.network.weighting import is_plain, weighting
@@ -135,10 +136,12 @@ class Network:
         """By layer name, the signal at the layer's input; None where it cannot be derived."""
         if self.graph is None:
             return {layer.name: None for layer in self.facts.layers}
-        preprocessing = self.facts.preprocessing
-        image_shape = len(preprocessing.mean), preprocessing.size_px, preprocessing.size_px
+        seen = self.facts.preprocessing
+        n_channels, size_px = len(seen.mean), seen.size_px
+        images = normalised_batches(reference_images(size_px, n_channels), seen, self.device)
+        measured = measure_operations(self.graph, nodes_to_measure(self.graph), images)
         readers = [self.reader(layer) for layer in self.facts.layers]
-        return follow(self.graph, readers, image_shape)
+        return follow(self.graph, readers, (n_channels, size_px, size_px), measured)
 
     def input_swings(self, layer: Layer) -> Tensor:
         """How far each input channel moves with the layer that writes it, (in_channels,).

@@ -23,6 +23,8 @@ Role = Literal[
     "conv",
     "difference",
     "expand",  # repeats elements
+    "group norm",  # normalises each image by itself, over positions or neighbouring channels
+    "layer norm",  # normalises over the last dims, each position by itself
     "linear",
     "max pool",
     "mean",
@@ -168,6 +170,21 @@ OPERATORS = _table(
         (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, functional.interpolate),
     ),
     (Operator("batch norm"), (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)),
+    (
+        Operator("group norm"),
+        (
+            *(nn.GroupNorm, functional.group_norm, torch.group_norm),
+            *(nn.InstanceNorm2d, functional.instance_norm, torch.instance_norm),
+            *(nn.LocalResponseNorm, functional.local_response_norm),
+        ),
+    ),
+    (
+        Operator("layer norm"),
+        (
+            *(nn.LayerNorm, functional.layer_norm, torch.layer_norm),
+            *(nn.RMSNorm, functional.rms_norm, torch.rms_norm),
+        ),
+    ),
     (Operator("max pool"), (nn.MaxPool2d, functional.max_pool2d, torch.max_pool2d)),
     (Operator("average pool"), (nn.AvgPool2d, functional.avg_pool2d)),
     (

@@ -48,7 +48,7 @@ class Signal:
     input of a layer they are vectors, (in_channels,).
     """
 
-    mean: Tensor
+    mean: Tensor  # not a number where it is not known
     variance: Tensor
     writers: tuple[Writer, ...]  # a layer stands here several times if units of it are summed
     law: Law | None = None
@@ -96,7 +96,7 @@ def constant(values: Tensor, n_dims: int) -> Signal:
 def applied(signal: Signal, function: Function, *, is_rectifier: bool = False) -> Signal | None:
     """The signal after a pointwise function."""
     law = signal.as_law()
-    if law is None or signal.mean.shape[:1] != (1,):
+    if law is None or signal.mean.shape[:1] != (1,) or not signal.variance.isfinite().all():
         return None
     source, before = law.source, law.function
 
@@ -170,8 +170,12 @@ def combined(
 
 
 def gated(signal: Signal, gate: Signal) -> Signal | None:
-    """The signal multiplied by a gate that is independent of it; None if units write both."""
-    if {each.layer for each in signal.writers} & {each.layer for each in gate.writers}:
+    """The signal multiplied by a gate that is independent of it; None if units write both.
+
+    None as well if it is not known how far the gate is open.
+    """
+    shared = {each.layer for each in signal.writers} & {each.layer for each in gate.writers}
+    if shared or not gate.mean.isfinite().all():
         return None
     variance = (
         signal.variance * gate.variance
@@ -182,14 +186,26 @@ def gated(signal: Signal, gate: Signal) -> Signal | None:
     return dataclasses.replace(after, is_gaussian=False)
 
 
+def measured(signal: Signal, found: Moments) -> Signal:
+    """The signal after an operation whose moments were measured; not as a function of another."""
+    return dataclasses.replace(signal.after(found), is_gaussian=signal.is_gaussian)
+
+
+def pooled(signal: Signal) -> Signal:
+    """The signal after a pool.
+
+    A channel moves with its writers as before. By how much its mean rises in a maximum, and its
+    variance falls in an average, depends on how alike neighbouring positions are.
+    """
+    unknown = torch.full_like(signal.mean, torch.nan)
+    return measured(signal, Moments(unknown, unknown, torch.ones_like(signal.mean)))
+
+
 def averaged(signal: Signal, dims: Sequence[int], *, keepdim: bool) -> Signal | None:
     """The signal averaged over positions; None if it is averaged over channels."""
     if any(signal.mean.shape[dim] != 1 for dim in dims):
         return None
-    return dataclasses.replace(
-        signal.rearranged(lambda values: values.amax(tuple(dims), keepdim=keepdim)),
-        is_gaussian=signal.is_gaussian,
-    )
+    return pooled(signal).rearranged(lambda values: values.amax(tuple(dims), keepdim=keepdim))
 
 
 def padded(signal: Signal, pads: Sequence[int]) -> Signal | None:

@@ -33,16 +33,24 @@ def measure(
         device: where to compute.
         images: (C, H, W) each, in 0..1.
     """
+    moments = {layer.name: _Moments() for layer in layers}
+    for batch in normalised_batches(images, preprocessing, device):
+        raw = outputs(batch)
+        for layer in layers:
+            moments[layer.name].add(_by_unit(raw.pop(layer.name), layer))
+    return {name: each.mean_and_std() for name, each in moments.items()}
+
+
+def normalised_batches(
+    images: Iterator[Images], preprocessing: Preprocessing, device: torch.device
+) -> Iterator[Tensor]:
+    """Images (C, H, W) in 0..1 as a network is given them, in batches (B, C, H, W)."""
     mean, std = (
         torch.tensor(values, device=device).view(1, -1, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
     )
-    moments = {layer.name: _Moments() for layer in layers}
     for batch in _batches(images):
-        raw = outputs((batch.to(device) - mean) / std)
-        for layer in layers:
-            moments[layer.name].add(_by_unit(raw.pop(layer.name), layer))
-    return {name: each.mean_and_std() for name, each in moments.items()}
+        yield (batch.to(device) - mean) / std
 
 
 def is_activated(graph: fx.GraphModule | None, layer: Layer) -> bool:

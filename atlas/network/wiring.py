@@ -1,11 +1,13 @@
 """Which units write the channels that a layer reads, and how far they move them.
 
-No image is needed. Every node of the graph gets a `Signal`: the mean and the variance of its
+Every node of the graph gets a `Signal`: the mean and the variance of its
 channels, and the units that write them. A layer's output has the mean and the standard deviation
 that its reader holds; the output of a BatchNorm has mean beta and standard deviation |gamma|,
 because its statistics standardise its input. From there on, channels are assumed to be Gaussian
-before a pointwise function and independent where they are summed or multiplied by a gate, and pools
-to be linear. What an operation does that is not in the table of `operators.py` is not known.
+before a pointwise function and independent where they are summed or multiplied by a gate. Through
+pools, channels move as far as their inputs do. What normalisers without running statistics do is
+measured on generated images (`measured.py`). What an operation does that is not in the table of
+`operators.py` is not known.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from atlas.network import signals
+from atlas.network.measured import NORMALISERS, POOLS, Measurement
 from atlas.network.moments import Function
 from atlas.network.operators import (
     Operator,
@@ -35,7 +38,7 @@ from atlas.network.signals import Signal, Writer
 from atlas.network.taps import Reader
 
 N_IMAGES = 2  # in the shapes of nodes, so that no dim of size 1 is the batch
-PASSING = {"passing", "max pool", "average pool", "adaptive pool", "resize"}
+PASSING = {"passing", "resize"}
 JOINS: dict[str, Callable[[Any, Any], Any]] = {
     "sum": operator.add,
     "difference": operator.sub,
@@ -45,7 +48,10 @@ JOINS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def follow(
-    graph: fx.GraphModule, readers: Sequence[Reader], image_shape: tuple[int, int, int]
+    graph: fx.GraphModule,
+    readers: Sequence[Reader],
+    image_shape: tuple[int, int, int],
+    measured: Mapping[fx.Node, Measurement],
 ) -> dict[str, Signal | None]:
     """By layer name, the signal at the layer's input; None if it cannot be derived.
 
@@ -56,13 +62,14 @@ def follow(
         graph: a traced network in evaluation mode, in which all layers are modules.
         readers: readers of all its layers.
         image_shape: channels, height and width of its images.
+        measured: what was measured of operations without running statistics.
     """
     on_meta = _OnMeta(graph)
     try:
         on_meta.run(torch.empty(N_IMAGES, *image_shape, device="meta"))
     except Exception:  # the network's own operations: their shapes may need the image's numbers
         return dict.fromkeys(reader.layer.name for reader in readers)
-    follower = _Follower(graph, readers, on_meta.outputs)
+    follower = _Follower(graph, readers, on_meta.outputs, measured)
     for node in graph.graph.nodes:
         follower.visit(node)
     return follower.layer_inputs
@@ -105,16 +112,23 @@ class _Follower:
     """Visits the nodes of a graph in forward order and finds their signals."""
 
     def __init__(
-        self, graph: fx.GraphModule, readers: Sequence[Reader], outputs: Mapping[fx.Node, Any]
+        self,
+        graph: fx.GraphModule,
+        readers: Sequence[Reader],
+        outputs: Mapping[fx.Node, Any],
+        measured: Mapping[fx.Node, Measurement],
     ) -> None:
         self.layer_inputs: dict[str, Signal | None] = {}
         self._graph = graph
         self._readers = {reader.layer.name: reader for reader in readers}
         self._outputs = outputs  # of all nodes, with tensors that hold nothing
+        self._measured = measured
         # A signal, a tuple of signals, a constant, or None where a tensor is not known.
         self._values: dict[fx.Node, Any] = {}
         self._after: Mapping[str, _After] = {
             **dict.fromkeys(PASSING, lambda signal, node, module: signal),
+            **dict.fromkeys(NORMALISERS, self._normalised_by_itself),
+            **dict.fromkeys(POOLS, self._pooled),
             "rectifier": self._rectified,
             "pointwise": self._applied,
             "batch norm": self._normalised,
@@ -230,6 +244,21 @@ class _Follower:
 
     def _applied(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
         return signals.applied(signal, self._function(node, module))
+
+    def _normalised_by_itself(
+        self, signal: Signal, node: fx.Node, module: nn.Module | None
+    ) -> Signal | None:
+        """The signal after a normaliser; None if it joins channels that are few or alike."""
+        found = self._measured.get(node)
+        is_known = found and found.is_its_own and found.moments.mean.shape == signal.mean.shape
+        return signals.measured(signal, found.moments) if found and is_known else None
+
+    def _pooled(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
+        """The signal after a pool; its moments are not known unless they were measured."""
+        found = self._measured.get(node)
+        if found is None or found.moments.mean.shape != signal.mean.shape:
+            return signals.pooled(signal)
+        return signals.measured(signal, found.moments)
 
     @staticmethod
     def _averaged(signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
