@@ -35,8 +35,9 @@ class NetworkError(AtlasError):
     @classmethod
     def does_not_run(cls, n_channels: int, size_px: int, error: Exception) -> NetworkError:
         """A network whose own code fails on images of its input size."""
+        channels = "channel" if n_channels == 1 else "channels"
         return cls(
-            f"the network cannot be run on an image of {size_px} px with {n_channels} channels: "
+            f"the network cannot be run on an image of {size_px} px with {n_channels} {channels}: "
             f"{error}; --input-size, --mean and --std say what it takes"
         )
 

@@ -82,6 +82,11 @@ class Layer:
         return self.kind == "conv"
 
     @property
+    def is_depthwise(self) -> bool:
+        """Whether it is a convolution of which each unit reads one of several channels."""
+        return self.is_conv and self.groups == self.in_channels > 1
+
+    @property
     def sigma(self) -> SigmaSource:
         """Where its units' standard deviations come from: that BatchNorm, or generated images."""
         return "batch_norm" if self.batch_norm else "measured"

@@ -48,9 +48,9 @@ class Vocabulary:
     noun: str  # name of one of its units
     plural: str
     unit: str  # a unit in a sentence, from its {index} and {title}
-    unit_subtitle: str  # from {index}, {count} of units and {kernel}
+    unit_subtitle: str  # from {index}, {count} of units and {kernel}, perhaps a depthwise one
     layer_subtitle: str  # from {kernel}, {where} and {units}
-    size: str  # in the drawing of the network, from {count} and {kernel}
+    size: str  # in the drawing of the network, from {count}, {units} and {kernel}
     excited_by: str  # headings of a unit's circuit
     inhibited_by: str
     excites: str  # headings in the circuit of a unit whose output these units read
@@ -101,7 +101,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         unit="unit {index}",
         unit_subtitle="unit {index} of {count}, hidden linear layer",
         layer_subtitle="Hidden linear layer in {where}: {units}",
-        size="{count} units",
+        size="{units}",
         silenced="silences the unit: {response}",
         fires_in="{share}",
     ),
@@ -113,7 +113,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         unit="the class “{title}”",
         unit_subtitle="class {index} of {count}, numbered from 0",
         layer_subtitle="The classifier: {units}",
-        size="{count} classes",
+        size="{units}",
         excited_by="For it",
         inhibited_by="Against it",
         excites="Speaks for",

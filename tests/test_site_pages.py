@@ -350,9 +350,16 @@ def test_classes_are_still_classes_after_a_hidden_layer(plain_site: Path) -> Non
     [
         ("ResNet-50", "ResNet-50"),
         ("EfficientNetLite0", "Efficient<wbr>Net<wbr>Lite0"),
-        ("My <b>EfficientNet", "My &lt;b&gt;Efficient<wbr>Net"),
-        ("ABCDEFGHIJKLMNOP", "ABCDEFGHIJKLMNOP"),
+        ("My <b>EfficientNetLite", "My &lt;b&gt;Efficient<wbr>Net<wbr>Lite"),
+        ("ABCDEFGHIJKLMNOPQRST", "ABCDEFGHIJKLMNOPQRST"),
+        ("ConvNeXt-Tiny and-EfficientNet", "ConvNeXt-Tiny and-EfficientNet"),
+        ("layer1.0.conv1", "layer1.0.conv1"),
+        (
+            "in features.denseblock4.my_conv: 3",
+            "in features.<wbr>denseblock4.<wbr>my_<wbr>conv: 3",
+        ),
+        ("__a_very_long__name..", "__<wbr>a_<wbr>very_<wbr>long__<wbr>name.."),
     ],
 )
-def test_long_names_may_be_broken_before_capitals(name: str, html: str) -> None:
+def test_long_names_may_be_broken_after_dots_and_before_capitals(name: str, html: str) -> None:
     assert breakable(name) == html

@@ -76,7 +76,7 @@ def layer_view(compared: Compared, name: str) -> LayerPage:
         ),
         name=name,
         subtitle=words.layer_subtitle.format(
-            kernel=wording.pair(layer.kernel),
+            kernel=wording.kernel(layer),
             where=f"block {layer.block}" if layer.block else layer.stage,
             units=wording.count(layer.n_units, words.noun, words.plural),
         ),

@@ -105,7 +105,7 @@ def _subtitle(layer: Layer, change: UnitChange) -> str:
     subtitle = words_of(layer).unit_subtitle.format(
         index=change.unit.index,
         count=wording.count(layer.n_units),
-        kernel=wording.pair(layer.kernel),
+        kernel=wording.kernel(layer),
     )
     if change.partner == change.unit.index:
         return f"{layer.name}: {subtitle}, in both networks"

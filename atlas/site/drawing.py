@@ -57,6 +57,18 @@ class Stage:
     parts: tuple[Row | Fold, ...]
     n_blocks: int
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All its rows, also those that are folded away."""
+        return tuple(
+            row for part in self.parts for row in (part.rows if isinstance(part, Fold) else (part,))
+        )
+
+    @property
+    def n_rows_in_blocks(self) -> int:
+        """The number of rows that show a block or a part of one."""
+        return sum(row.layers[0].block is not None for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -67,12 +79,7 @@ class Drawing:
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """All rows, also those that are folded away."""
-        return tuple(
-            row
-            for stage in self.stages
-            for part in stage.parts
-            for row in (part.rows if isinstance(part, Fold) else (part,))
-        )
+        return tuple(row for stage in self.stages for row in stage.rows)
 
     @cached_property
     def is_large(self) -> bool:

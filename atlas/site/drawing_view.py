@@ -117,14 +117,20 @@ def _stage_words(stage: Stage) -> str:
     n_units = sum(layer.n_units for layer in layers)
     if all(layer.is_classifier for layer in layers):
         return counted_units(layers[0], n_units)
-    parts = [wording.count(stage.n_blocks, "block")] if stage.n_blocks else []
+    parts = [_block_words(stage)] if stage.n_blocks else []
     for kind, words in VOCABULARIES.items():
         if n_layers := sum(layer.kind == kind for layer in layers):
             parts.append(wording.count(n_layers, words.layer, words.layers))
     parts.append(wording.count(n_units, "unit"))
     if layers[-1].has_maps:
-        parts.append(f"{wording.pair(layers[-1].output_px)} positions")
+        parts.append(wording.positions(layers[-1].output_px))
     return ", ".join(parts)
+
+
+def _block_words(stage: Stage) -> str:
+    """`3 blocks`, or `1 block in 6 parts` where a dense block has several rows."""
+    words, n_rows = wording.count(stage.n_blocks, "block"), stage.n_rows_in_blocks
+    return words if n_rows == stage.n_blocks else f"{words} in {n_rows} parts"
 
 
 def _part_view(part: Row | Fold, is_large: bool, covers: Covers) -> RowView | FoldView:
@@ -174,11 +180,12 @@ def _fork_view(row: Row, fork: Fork, covers: Covers) -> ForkView:
 
 
 def _tile(row: Row, layer: Layer, covers: Covers) -> Tile:
-    units = wording.count(layer.n_units)
+    count = wording.count(layer.n_units)
     kernel = "×".join(str(side) for side in layer.kernel)  # without the spaces of running text
+    units = counted_units(layer, layer.n_units)
     return Tile(
         name=row.short(layer),
         href=paths.layer_page(layer.name),
-        size=words_of(layer).size.format(count=units, kernel=kernel),
+        size=words_of(layer).size.format(count=count, units=units, kernel=kernel),
         covers=covers[layer.name],
     )

@@ -129,7 +129,8 @@ def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
         Fact("Padding", wording.pair(layer.padding)),
     ]
     if layer.groups > 1:
-        rows.append(Fact("Groups", wording.count(layer.groups)))
+        one_each = ", one for each channel" if layer.is_depthwise else ""
+        rows.append(Fact("Groups", f"{wording.count(layer.groups)}{one_each}"))
     if layer.dilation != (1, 1):
         rows.append(Fact("Dilation", wording.pair(layer.dilation)))
     return (*rows, *_place_facts(contents, layer))
@@ -150,8 +151,8 @@ def _reads(contents: Contents, layer: Layer) -> Fact:
     if not inputs:
         return Fact("Reads", "the image")
     if not layer.has_maps and inputs[0].has_maps:
-        pooled = "pooled channels" if layer.in_channels in _pooled(inputs) else "values"
-        return Fact("Reads", f"{wording.count(layer.in_channels)} {pooled}")
+        noun = "pooled channel" if layer.in_channels in _pooled(inputs) else "value"
+        return Fact("Reads", wording.count(layer.in_channels, noun))
     if len(inputs) == 1:
         return Fact("Reads", inputs[0].name, href=f"../{paths.layer_page(inputs[0].name)}")
     if layer.merge in ("", "sum"):
@@ -169,8 +170,8 @@ def _place_facts(contents: Contents, layer: Layer) -> Iterator[Fact]:
     if layer.gates:
         yield Fact("Gated by", ", ".join(layer.gates), about="gate")
     if layer.has_maps:
-        field = f"{layer.receptive_field_px} px" if layer.is_traced else "not known"
-        yield Fact("Map", f"{wording.pair(layer.output_px)} positions")
+        field = f"{wording.count(layer.receptive_field_px)} px" if layer.is_traced else "not known"
+        yield Fact("Map", wording.positions(layer.output_px))
         yield Fact("Receptive field", field, about="field")
         yield Fact("Total stride", f"{layer.total_stride_px} px", about="stride")
     if layer.batch_norm:
@@ -208,7 +209,7 @@ def _head(contents: Contents, layer: Layer) -> Head:
 
 def _subtitle(layer: Layer) -> str:
     return words_of(layer).layer_subtitle.format(
-        kernel=wording.pair(layer.kernel),
+        kernel=wording.kernel(layer),
         where=f"block {layer.block}" if layer.block else layer.stage,
         units=counted_units(layer, layer.n_units),
     )

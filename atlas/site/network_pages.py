@@ -189,10 +189,10 @@ def _counts(contents: Contents) -> tuple[Fact, ...]:
     rows = [
         _count_of_layers(convs),
         _count_of_layers(pointwise),
-        Fact("channels", wording.count(sum(layer.n_units for layer in (*convs, *pointwise)))),
+        _count_of_units((*convs, *pointwise), "channel", "channels"),
         _count_of_layers(hidden),
-        Fact("hidden units", wording.count(sum(layer.n_units for layer in hidden))),
-        Fact("classes", wording.count(sum(layer.n_units for layer in classes))),
+        _count_of_units(hidden, "hidden unit", "hidden units"),
+        _count_of_units(classes, "class", "classes"),
     ]
     return (*(row for row in rows if row.value != "0"), *_dead(contents))
 
@@ -200,6 +200,11 @@ def _counts(contents: Contents) -> tuple[Fact, ...]:
 def _count_of_layers(layers: Sequence[Layer]) -> Fact:
     words = words_of(layers[0]) if layers else VOCABULARIES["conv"]
     return Fact(words.layer if len(layers) == 1 else words.layers, wording.count(len(layers)))
+
+
+def _count_of_units(layers: Sequence[Layer], noun: str, plural: str) -> Fact:
+    n_units = sum(layer.n_units for layer in layers)
+    return Fact(noun if n_units == 1 else plural, wording.count(n_units))
 
 
 def _dead(contents: Contents) -> Iterator[Fact]:

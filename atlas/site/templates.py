@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from atlas import paths
 from atlas.kinds.kind import Kind
 from atlas.site.parts import LandingSite, Site
 
-LONG_WORD = 12  # characters; longer words of headings may be broken
+LONG_WORD = 16  # characters; longer words may be broken
 
 
 class Templates:
@@ -97,14 +98,19 @@ class _Inlined:
         self.csp = f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def breakable(text: str) -> Markup:
-    """Text whose long words may be broken before capitals, as in the name of a class."""
-    words = text.split(" ")
+@functools.lru_cache(maxsize=4096)  # the names of layers are on every page
+def breakable(text: str, longest: int = LONG_WORD) -> Markup:
+    """Text whose long words may be broken after dots and underscores, and before capitals.
+
+    Browsers break words after a hyphen anyway.
+    """
     marked = [
-        re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", word) if len(word) > LONG_WORD else word
-        for word in words
+        re.sub(r"(?<=[._])(?=[^._])|(?<=[a-z])(?=[A-Z])", "\n", word)
+        if len(word) > longest
+        else word
+        for word in re.split(r"([ -])", text)
     ]
-    return escape(" ".join(marked)).replace("\n", Markup("<wbr>"))
+    return escape("".join(marked)).replace("\n", Markup("<wbr>"))
 
 
 def _tidy(html: str) -> str:

@@ -92,7 +92,7 @@ def _subtitle(layer: Layer, unit: Unit) -> str:
     return words_of(layer).unit_subtitle.format(
         index=unit.index,
         count=wording.count(layer.n_units),
-        kernel=wording.pair(layer.kernel),
+        kernel=wording.kernel(layer),
     )
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from atlas.units import Layer
 from atlas.vocabulary import Score
 
 MINUS = "−"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MOST_DIGITS = 3  # after the point, in records of responses
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """`+9.41` or `−0.30`, with a true minus."""
+    """`+9.41` or `−0.30`, with a true minus; with another digit if these would all be zero."""
+    while digits < MOST_DIGITS and value and not float(f"{value:.{digits}f}"):
+        digits += 1
     text = f"{value:+.{digits}f}"
     return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
 
@@ -36,8 +41,12 @@ def weight(value: float) -> str:
 
 
 def strength(value: float) -> str:
-    """A signed strength to two significant digits: `+0.20`."""
-    return f"{value:+#.2g}".rstrip(".").replace("-", MINUS)
+    """A signed strength to two significant digits, `+0.20`, or `+9.3 × 10⁻⁶` of a tiny one."""
+    digits, _, power = f"{value:+#.2g}".rstrip(".").replace("-", MINUS).partition("e")
+    if not power:
+        return digits
+    exponent = str(int(power.replace(MINUS, "-"))).translate(SUPERSCRIPTS)
+    return f"{digits} × 10{exponent}"
 
 
 def percent(share: float) -> str:
@@ -63,6 +72,17 @@ def count(number: int, noun: str = "", plural: str = "") -> str:
 def pair(size: Sequence[int]) -> str:
     """`3 × 3`."""
     return " × ".join(str(side) for side in size)
+
+
+def positions(size: tuple[int, int]) -> str:
+    """`7 × 7 positions`, the size of a map, on one line."""
+    noun = "position" if size == (1, 1) else "positions"
+    return f"{pair(size)} {noun}".replace(" × ", "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}")
+
+
+def kernel(layer: Layer) -> str:
+    """`3 × 3`, or `3 × 3 depthwise`, of a convolution."""
+    return f"{pair(layer.kernel)} depthwise" if layer.is_depthwise else pair(layer.kernel)
 
 
 def large(number: int) -> str:

@@ -177,6 +177,8 @@ def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
     if not record.n_effective or not record.top_share or not record.n_effective[index]:
         return None
     n_inputs = record.n_inputs or layer.in_channels // layer.groups
+    if n_inputs == 1:  # there is nothing to choose among
+        return None
     effective = wording.count(round(record.n_effective[index]))
     words = f"{effective} of {wording.count(n_inputs, 'input')}"
     if n_inputs <= N_STRONGEST:

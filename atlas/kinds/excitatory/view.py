@@ -114,7 +114,9 @@ def _shown_px(width_px: int) -> int:
 def _scale(layer: Layer, width_px: int) -> ScaleBar:
     field_px = layer.receptive_field_px
     if field_px >= width_px:
-        return ScaleBar(f"receptive field {field_px} px, more than the picture", None)
+        return ScaleBar(
+            f"receptive field {wording.count(field_px)} px, more than the picture", None
+        )
     return ScaleBar(f"receptive field {field_px} px", f"{100 * field_px / width_px:.1f}")
 
 
@@ -145,7 +147,7 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
         return f"The mean over the picture is {reached}{before}."
     if start is None:
         return None
-    return (
-        f"The ascent raised the {score.noun} from {wording.signed(start)} on noise to "
-        f"{wording.signed(record.score)}."
-    )
+    before, after = wording.signed(start), wording.signed(record.score)
+    if record.score <= start:
+        return f"The ascent did not raise the {score.noun}: {before} on noise, {after} after it."
+    return f"The ascent raised the {score.noun} from {before} on noise to {after}."

@@ -48,8 +48,12 @@ def _caption(layer: Layer, record: FilterRecord) -> str:
     if record.style == "rgb":
         return f"The {kernel} kernel in the colours it weighs; black is {low}, white {high}."
     if record.style == "bars":
+        if n_inputs == 1:
+            return f"The weight of its one input: {high}."
         return f"The weights of all {wording.count(n_inputs)} inputs, sorted, {high} to {low}."
+    if n_inputs == 1:
+        return f"The {kernel} kernel for its one input channel."
     n_shown = len(record.inputs)
     if 0 < n_shown < n_inputs:
         return f"The {n_shown} strongest of {wording.count(n_inputs)} slices, {kernel} each."
-    return f"All {kernel} slices of the kernel."
+    return f"All {wording.count(n_inputs)} slices of the kernel, {kernel} each."
