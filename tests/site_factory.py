@@ -144,7 +144,7 @@ def branched_network() -> NetworkFacts:
         name, gated = f"gated.{nth}", {"block": f"gated.{nth}", "stage": "gated"}
         layers += [
             reading(f"{name}.expand", read, merge, **gated),
-            reading(f"{name}.depth", f"{name}.expand", **gated, kernel=(3, 3)),
+            reading(f"{name}.depth", f"{name}.expand", **gated, kernel=(3, 3), groups=3),
             reading(f"{name}.se.fc1", f"{name}.depth", **gated, output_px=(1, 1)),
             reading(f"{name}.se.fc2", f"{name}.se.fc1", **gated, output_px=(1, 1)),
             reading(f"{name}.project", f"{name}.depth", **gated, gates=(f"{name}.se.fc2",)),
@@ -390,7 +390,7 @@ def filter_numbers(layer: Layer) -> Numbers:
         return {"style": "rgb", "low": -0.2, "high": 0.2}
     if layer.kernel == (1, 1):
         return {"style": "bars", **numbers}
-    inputs = list(range(layer.in_channels))[::-1][:25]
+    inputs = list(range(layer.in_channels // layer.groups))[::-1][:25]
     return {"style": "montage", "inputs": inputs, "columns": 5, "factor": 2, **numbers}
 
 

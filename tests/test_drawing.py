@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from atlas.network.walk import walk
 from atlas.site.branches import Fork, Path, layers_of, path_through
 from atlas.site.drawing import MAX_ALIKE, MAX_WIDTH, Fold, draw, residual
+from atlas.site.drawing_view import drawing_view
 from atlas.units import Layer
 
 SIGNS = {"sum": "+", "concat": "|", "product": "x", "mixed": "?"}
@@ -262,6 +263,8 @@ def test_parts_of_a_block_have_rows_and_names_of_their_own():
     (stage,) = draw(layers).stages
     assert [row.name for row in draw(layers).rows] == [None, "dense.one", "dense.two", None]
     assert stage.n_blocks == 1
+    view = drawing_view(layers, {layer.name: () for layer in layers})
+    assert view.stages[0].words.startswith("1 block in 2 parts, 6 convolutions, ")
 
 
 def test_a_long_chain_is_broken_into_rows():

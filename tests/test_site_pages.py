@@ -363,3 +363,15 @@ def test_classes_are_still_classes_after_a_hidden_layer(plain_site: Path) -> Non
 )
 def test_long_names_may_be_broken_after_dots_and_before_capitals(name: str, html: str) -> None:
     assert breakable(name) == html
+
+
+def test_a_depthwise_convolution_has_one_input_and_is_called_what_it_is(tmp_path: Path) -> None:
+    write_site(site_factory.contents(site_factory.branched_network())[0], tmp_path)
+    folder = tmp_path / "gated.0.depth"
+    layer = Page((folder / "index.html").read_text(encoding="utf-8")).text
+    assert "3 × 3 depthwise convolution in block gated.0: 3 units" in layer
+    assert "Groups3, one for each channel" in layer
+    unit = Page((folder / "0000.html").read_text(encoding="utf-8")).text
+    assert "channel 0 of 3, 3 × 3 depthwise convolution" in unit
+    assert "The 3 × 3 kernel for its one input channel." in unit
+    assert "Effectively" not in unit and "1 input" not in unit

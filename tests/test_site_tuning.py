@@ -47,13 +47,13 @@ def test_curves_share_one_scale_and_angles_close_their_circle() -> None:
 def test_what_a_unit_prefers_is_said_beside_its_curves(site: Path) -> None:
     text = page(site, f"{UNIT.layer}/0002.html").text
     for words in (
-        "Orientation 30°, selectivity 0.71",
-        "Period 6 px",
-        "Hue no answer",
-        "Ring radius 9 px",
+        "Orientation: 30°, selectivity 0.71",
+        "Period: 6 px",
+        "Hue: no answer",
+        "Ring radius: 9 px",
     ):
         assert words in text
-    assert "Orientation no answer" in page(site, f"{UNIT.layer}/0001.html").text
+    assert "Orientation: no answer" in page(site, f"{UNIT.layer}/0001.html").text
 
 
 def test_a_flat_unit_has_flat_curves(site: Path) -> None:

@@ -1,13 +1,15 @@
 """What operations that depend on each image do to channels, measured on generated images.
 
-A LayerNorm and a GroupNorm divide by what they measure in the image that they are given, and what a
-pool makes of a map depends on how alike neighbouring positions are. No statistics of these are kept
-in a network, so they are measured as the standard deviations of layers are (`statistics.py`).
+A LayerNorm and a GroupNorm divide by what they measure in the image that they are given, a gate
+that is computed from what it multiplies does much the same, and what a pool makes of a map depends
+on how alike neighbouring positions are. No statistics of these are kept in a network, so they are
+measured as the standard deviations of layers are (`statistics.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -21,7 +23,8 @@ from atlas.network.tracing import part_of
 NORMALISERS: frozenset[Role] = frozenset({"layer norm", "group norm"})
 POOLS: frozenset[Role] = frozenset({"max pool", "average pool", "adaptive pool"})
 # Operations that say what leaves them whatever comes in, or have statistics of their own.
-_SAYING: frozenset[Role] = frozenset({"batch norm", "conv", "linear", *NORMALISERS})
+_LAYERS: frozenset[Role] = frozenset({"conv", "linear"})
+_SAYING: frozenset[Role] = frozenset({"batch norm", *_LAYERS, *NORMALISERS})
 _HANDING_ON: frozenset[Role] = frozenset({"move", "expand", "passing", "concat", "pad", *POOLS})
 MOST_OF_OTHERS = 0.1  # of the squared derivatives of an element, the share of other elements
 SEED = 19
@@ -30,39 +33,62 @@ SEED = 19
 class Measurement(NamedTuple):
     """What an operation does to the channels of its input, as tensors (1, ...) in its layout."""
 
+    before: fx.Node  # gives that input
     moments: Moments  # the slope is by how far the output moves with the same element of the input
     is_its_own: bool  # whether each element depends on itself, and hardly on any other
 
 
-def nodes_to_measure(graph: fx.GraphModule) -> tuple[fx.Node, ...]:
-    """The normalisers, and the pools whose moments matter to what follows before the next layer."""
-    return tuple(
-        node
-        for node in graph.graph.nodes
-        if isinstance(node.meta.get("tensor_meta"), TensorMetadata)  # it gives one tensor
-        and (
-            (role := _role(node, graph)) in NORMALISERS
-            or (role in POOLS and not _is_said_later(node, graph))
-        )
-    )
+def nodes_to_measure(graph: fx.GraphModule) -> Mapping[fx.Node, fx.Node]:
+    """The nodes to be measured, each with the one whose channels it changes.
+
+    These are normalisers, products with a gate that is computed from what it multiplies, and pools
+    whose moments matter to what follows before the next layer.
+    """
+    found = {node: _changed(node, graph) for node in graph.graph.nodes if _shape(node)}
+    return {node: before for node, before in found.items() if before}
+
+
+def _changed(node: fx.Node, graph: fx.GraphModule) -> fx.Node | None:
+    """The node whose channels a node changes, if it is to be measured."""
+    role = _role(node, graph)
+    if role in NORMALISERS or (role in POOLS and not _is_said_later(node, graph)):
+        before: fx.Node = argument(node, 0, "input")
+        return before
+    if role != "product" or len(node.all_input_nodes) != 2:
+        return None
+    gate, gated = sorted(node.all_input_nodes, key=lambda each: math.prod(_shape(each)))
+    is_smaller = math.prod(_shape(gate)) < math.prod(_shape(gated))
+    return gated if is_smaller and _sources(gate, gated, graph) == {gated} else None
+
+
+def _sources(node: fx.Node, source: fx.Node, graph: fx.GraphModule) -> set[fx.Node]:
+    """What a node is computed from: perhaps the source, and besides it layers and the images."""
+    found, to_see, seen = set[fx.Node](), [node], set[fx.Node]()
+    while to_see:
+        each = to_see.pop()
+        if each is source or each.op == "placeholder" or _role(each, graph) in _LAYERS:
+            found.add(each)
+        elif each not in seen:
+            to_see += each.all_input_nodes
+        seen.add(each)
+    return found
 
 
 @torch.no_grad()
 def measure_operations(
-    graph: fx.GraphModule, nodes: Sequence[fx.Node], images: Iterable[Tensor]
+    graph: fx.GraphModule, nodes: Mapping[fx.Node, fx.Node], images: Iterable[Tensor]
 ) -> Mapping[fx.Node, Measurement]:
     """What each of these nodes does to the channels of its input.
 
     Args:
         graph: a traced network in evaluation mode.
-        nodes: of the graph; each has one input that depends on the images.
+        nodes: of the graph, each with the one whose channels it changes.
         images: batches (B, C, H, W), as the network is given them.
     """
     if not nodes:
         return {}
-    befores = {node: argument(node, 0, "input") for node in nodes}
-    inputs = part_of(graph, {node.name: before for node, before in befores.items()})
-    found = {node: _Sums(graph, node, befores[node]) for node in nodes}
+    inputs = part_of(graph, {node.name: before for node, before in nodes.items()})
+    found = {node: _Sums(graph, node, before) for node, before in nodes.items()}
     for batch in images:
         given = inputs(batch)
         for node, sums in found.items():
@@ -80,10 +106,10 @@ class _Sums:
     """
 
     def __init__(self, graph: fx.GraphModule, node: fx.Node, before: fx.Node) -> None:
-        role = _role(node, graph)
+        self._before = before
         self._operation = part_of(graph, {"": node}, start=before)
-        self._is_pool = role in POOLS
-        self._channel_dim = -1 if role == "layer norm" else 1
+        self._is_pool = _role(node, graph) in POOLS
+        self._channel_dim = _channel_dim(node, graph)
         self._signs = torch.Generator().manual_seed(SEED)
         self._rows: list[Tensor] = []  # of each batch, (sums, ...)
         self._n = 0
@@ -117,9 +143,26 @@ class _Sums:
         moments = (mean, (square - mean.square()).clamp(min=0), slope)
         share_of_others = 1 - own.sum() / whole.sum()
         return Measurement(
+            self._before,
             Moments(*(each.float() for each in moments)),
             bool(share_of_others < MOST_OF_OTHERS),
         )
+
+
+def _channel_dim(node: fx.Node, graph: fx.GraphModule) -> int:
+    """The dim along which channels lie: of a product, the one along which its gate changes."""
+    if _role(node, graph) == "layer norm":
+        return -1
+    shapes = [_shape(each) for each in node.all_input_nodes]
+    gate = min(shapes, key=math.prod) if len(shapes) == 2 else ()
+    dims = [dim for dim, size in enumerate(gate) if dim and size > 1]
+    return dims[0] if len(dims) == 1 and _role(node, graph) == "product" else 1
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    """The shape of the tensor that a node gives; empty if it gives none, or several."""
+    meta = node.meta.get("tensor_meta")
+    return tuple(meta.shape) if isinstance(meta, TensorMetadata) else ()
 
 
 def _is_said_later(node: fx.Node, graph: fx.GraphModule) -> bool:

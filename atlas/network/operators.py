@@ -37,6 +37,7 @@ Role = Literal[
     "quotient",
     "softmax",
     "rectifier",  # the ReLU, a pointwise function
+    "scaled sum",  # a tensor, and the product of two others
     "resize",
     "sum",
     "unknown",
@@ -114,6 +115,7 @@ OPERATORS = _table(
             *("float", "to"),
         ),
     ),
+    (Operator("scaled sum"), (torch.addcmul,)),
     (Operator("sum"), (operator.add, operator.iadd, torch.add, "add", "add_")),
     (
         Operator("difference"),

@@ -5,9 +5,9 @@ channels, and the units that write them. A layer's output has the mean and the s
 that its reader holds; the output of a BatchNorm has mean beta and standard deviation |gamma|,
 because its statistics standardise its input. From there on, channels are assumed to be Gaussian
 before a pointwise function and independent where they are summed or multiplied by a gate. Through
-pools, channels move as far as their inputs do. What normalisers without running statistics do is
-measured on generated images (`measured.py`). What an operation does that is not in the table of
-`operators.py` is not known.
+pools, channels move as far as their inputs do. What is divided or multiplied by statistics of its
+own is measured on generated images (`measured.py`). What an operation does that is not in the table
+of `operators.py` is not known.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from atlas.network import signals
-from atlas.network.measured import NORMALISERS, POOLS, Measurement
+from atlas.network.measured import POOLS, Measurement
 from atlas.network.moments import Function
 from atlas.network.operators import (
     Operator,
@@ -127,8 +127,7 @@ class _Follower:
         self._values: dict[fx.Node, Any] = {}
         self._after: Mapping[str, _After] = {
             **dict.fromkeys(PASSING, lambda signal, node, module: signal),
-            **dict.fromkeys(NORMALISERS, self._normalised_by_itself),
-            **dict.fromkeys(POOLS, self._pooled),
+            **dict.fromkeys(POOLS, lambda signal, node, module: signals.pooled(signal)),
             "rectifier": self._rectified,
             "pointwise": self._applied,
             "batch norm": self._normalised,
@@ -161,6 +160,8 @@ class _Follower:
             return attribute_of(node, self._graph)
         if node.op == "output" or not _holds_tensors(self._outputs[node]):
             return self._outputs[node]  # a size, for example
+        if node in self._measured:
+            return self._as_measured(self._measured[node])
         inputs = [self._values[each] for each in node.all_input_nodes]
         if node.op == "placeholder" or any(each is None for each in inputs):
             return None
@@ -168,12 +169,21 @@ class _Follower:
             return self._run(node, self._values)
         return self._signal(node, module, operator_of(node, module))
 
+    def _as_measured(self, found: Measurement) -> Signal | None:
+        """The signal after what was measured; None if it joins channels that are few."""
+        signal = self._values[found.before]
+        if not isinstance(signal, Signal) or signal.mean.shape != found.moments.mean.shape:
+            return None
+        return signals.measured(signal, found.moments) if found.is_its_own else None
+
     def _signal(self, node: fx.Node, module: nn.Module | None, what: Operator) -> Any:
         """The signal after an operation, or several of them; None if it is not known."""
         if what.role in ("move", "expand", "concat"):
             return self._moved(node, what)
         if what.role in JOINS:
             return self._joined(node, what)
+        if what.role == "scaled sum":
+            return self._scaled(node)
         first = self._known(argument(node, 0, "input"))
         n_signals = sum(isinstance(self._values[each], Signal) for each in node.all_input_nodes)
         after = self._after.get(what.role)
@@ -221,6 +231,13 @@ class _Follower:
             return same
         return self._gated(node) if what.role == "product" else None
 
+    def _scaled(self, node: fx.Node) -> Signal | None:
+        """The signal after `shift + factor * signal`, with constants."""
+        shift, factor, signal = (self._known(each) for each in node.args[:3])
+        are_constant = not any(isinstance(each, Signal) for each in (shift, factor))
+        is_known = isinstance(signal, Signal) and are_constant and not node.kwargs
+        return signals.scaled(signal, factor, shift) if is_known else None
+
     def _gated(self, node: fx.Node) -> Signal | None:
         """The signal after a multiplication by a gate.
 
@@ -244,21 +261,6 @@ class _Follower:
 
     def _applied(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
         return signals.applied(signal, self._function(node, module))
-
-    def _normalised_by_itself(
-        self, signal: Signal, node: fx.Node, module: nn.Module | None
-    ) -> Signal | None:
-        """The signal after a normaliser; None if it joins channels that are few or alike."""
-        found = self._measured.get(node)
-        is_known = found and found.is_its_own and found.moments.mean.shape == signal.mean.shape
-        return signals.measured(signal, found.moments) if found and is_known else None
-
-    def _pooled(self, signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
-        """The signal after a pool; its moments are not known unless they were measured."""
-        found = self._measured.get(node)
-        if found is None or found.moments.mean.shape != signal.mean.shape:
-            return signals.pooled(signal)
-        return signals.measured(signal, found.moments)
 
     @staticmethod
     def _averaged(signal: Signal, node: fx.Node, module: nn.Module | None) -> Signal | None:
