@@ -83,6 +83,9 @@ NORMALISERS: Mapping[str, Callable[[], nn.Module]] = {
     "each channel": lambda: nn.InstanceNorm2d(N_CHANNELS),
     "neighbouring channels": lambda: nn.LocalResponseNorm(5),
     "global response": GlobalResponseNorm,
+    "a repeated gate": lambda: Function(
+        lambda x: x * torch.sigmoid(3 * x.mean((2, 3), keepdim=True)).expand_as(x)
+    ),
     "a gate of its own": lambda: Function(
         lambda x: x * torch.sigmoid(3 * x.mean((2, 3), keepdim=True))
     ),
@@ -170,6 +173,14 @@ def test_moments_after_a_normaliser_are_those_of_the_images(name: str) -> None:
 )
 def test_a_normaliser_that_joins_other_things_or_few_channels_is_not_known(between: nn.Module):
     assert network_of(between).wiring["reader"] is None
+
+
+def test_a_normaliser_that_says_nothing_is_known() -> None:
+    """As the last ones of blocks do when training begins."""
+    norm = nn.GroupNorm(4, N_CHANNELS)
+    norm.weight.data.zero_()
+    signal = signal_into(network_of(norm))
+    assert (signal.variance == 0).all() and (signal.strongest()[2] == 0).all()
 
 
 @pytest.mark.parametrize("name", POOLS)

@@ -56,8 +56,8 @@ def _changed(node: fx.Node, graph: fx.GraphModule) -> fx.Node | None:
         return before
     if role != "product" or len(node.all_input_nodes) != 2:
         return None
-    gate, gated = sorted(node.all_input_nodes, key=lambda each: math.prod(_shape(each)))
-    is_smaller = math.prod(_shape(gate)) < math.prod(_shape(gated))
+    gate, gated = sorted(node.all_input_nodes, key=lambda each: math.prod(_own_shape(each, graph)))
+    is_smaller = math.prod(_own_shape(gate, graph)) < math.prod(_own_shape(gated, graph))
     return gated if is_smaller and _sources(gate, gated, graph) == {gated} else None
 
 
@@ -141,11 +141,10 @@ class _Sums:
         """What was measured, in single precision."""
         mean, square, slope, own, whole = torch.stack(self._rows).sum(0) / self._n
         moments = (mean, (square - mean.square()).clamp(min=0), slope)
-        share_of_others = 1 - own.sum() / whole.sum()
         return Measurement(
             self._before,
             Moments(*(each.float() for each in moments)),
-            bool(share_of_others < MOST_OF_OTHERS),
+            bool(whole.sum() - own.sum() <= MOST_OF_OTHERS * whole.sum()),
         )
 
 
@@ -153,7 +152,7 @@ def _channel_dim(node: fx.Node, graph: fx.GraphModule) -> int:
     """The dim along which channels lie: of a product, the one along which its gate changes."""
     if _role(node, graph) == "layer norm":
         return -1
-    shapes = [_shape(each) for each in node.all_input_nodes]
+    shapes = [_own_shape(each, graph) for each in node.all_input_nodes]
     gate = min(shapes, key=math.prod) if len(shapes) == 2 else ()
     dims = [dim for dim, size in enumerate(gate) if dim and size > 1]
     return dims[0] if len(dims) == 1 and _role(node, graph) == "product" else 1
@@ -163,6 +162,13 @@ def _shape(node: fx.Node) -> tuple[int, ...]:
     """The shape of the tensor that a node gives; empty if it gives none, or several."""
     meta = node.meta.get("tensor_meta")
     return tuple(meta.shape) if isinstance(meta, TensorMetadata) else ()
+
+
+def _own_shape(node: fx.Node, graph: fx.GraphModule) -> tuple[int, ...]:
+    """The shape of what a node gives, before it was repeated."""
+    while _role(node, graph) == "expand":
+        node = node.all_input_nodes[0]
+    return _shape(node)
 
 
 def _is_said_later(node: fx.Node, graph: fx.GraphModule) -> bool:
