@@ -175,6 +175,17 @@ def test_a_normaliser_that_joins_other_things_or_few_channels_is_not_known(betwe
     assert network_of(between).wiring["reader"] is None
 
 
+def distances(x: Tensor) -> Tensor:
+    return torch.cdist(x.flatten(2), x.flatten(2)).mean(-1)[:, :, None, None]
+
+
+def test_what_has_no_forward_derivative_in_torch_is_not_known() -> None:
+    maps = torch.rand(2, 3, 4, 4)
+    with pytest.raises(RuntimeError, match="forward AD"):
+        torch.func.jvp(distances, (maps,), (maps,))
+    assert network_of(Function(lambda x: x * distances(x))).wiring["reader"] is None
+
+
 def test_a_normaliser_that_says_nothing_is_known() -> None:
     """As the last ones of blocks do when training begins."""
     norm = nn.GroupNorm(4, N_CHANNELS)

@@ -9,13 +9,14 @@ measured as the standard deviations of layers are (`statistics.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
 from torch.fx.passes.shape_prop import TensorMetadata
 
+from atlas.memory import is_out_of_memory
 from atlas.network.moments import Moments
 from atlas.network.operators import Role, argument, module_of, operator_of
 from atlas.network.tracing import part_of
@@ -116,25 +117,33 @@ class _Sums:
 
     def add(self, values: Tensor) -> None:
         """Add the inputs (B, ...) of the operation for some images."""
-        given: Tensor = self._operation(values)
+        given: Tensor = self._operation(values.clone())  # which may be changed in place
         rows = [given, given.double().square()]
-        rows += [torch.ones_like(given)] * 3 if self._is_pool else self._derivatives(values)
+        rows += [torch.ones_like(given)] * 3 if self._is_pool else self._derivatives(values, given)
         dim = self._channel_dim % given.ndim
         others = [each for each in range(given.ndim) if each != dim]
         self._rows.append(torch.stack([row.double().sum(others, keepdim=True) for row in rows]))
         self._n += given.numel() // given.shape[dim]
 
-    def _derivatives(self, values: Tensor) -> Iterator[Tensor]:
-        """What gives the diagonal, its square, and the sum of the squares of its rows."""
-        one, other = (self._moved(values) for _ in range(2))
-        yield from ((one[0] + other[0]) / 2, one[0] * other[0])
-        yield (one[1].square() + other[1].square()) / 2
+    def _derivatives(self, values: Tensor, given: Tensor) -> list[Tensor]:
+        """What gives the diagonal, its square, and the sum of the squares of its rows.
+
+        Not a number where torch has no forward derivative of an operation.
+        """
+        try:
+            one, other = (self._moved(values) for _ in range(2))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            return [torch.full_like(given, torch.nan)] * 3
+        squares = (one[1].square() + other[1].square()) / 2
+        return [(one[0] + other[0]) / 2, one[0] * other[0], squares]
 
     def _moved(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """For random signs v, v * Jv and Jv."""
         signs = torch.randint(2, values.shape, generator=self._signs).to(values) * 2 - 1
         operation: Callable[[Tensor], Tensor] = self._operation
-        moved = torch.func.jvp(operation, (values,), (signs,))[1]
+        moved = torch.func.jvp(operation, (values.clone(),), (signs,))[1]
         return signs * moved, moved
 
     def measurement(self) -> Measurement:
