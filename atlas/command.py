@@ -422,6 +422,8 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
     from atlas.network.load import load_network
 
     network = load_network(spec, find_family(spec.family), device=find_device(places.device))
+    for remark in network.facts.remarks:
+        say_line(remark)
     result = measure(network, spec)
     click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
 

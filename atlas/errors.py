@@ -32,14 +32,6 @@ class NetworkError(AtlasError):
         """A layer whose output has infinite values or NaN."""
         return cls(f"{layer} gives values that are not finite; check the weights")
 
-    @classmethod
-    def does_not_run(cls, n_channels: int, size_px: int, error: Exception) -> NetworkError:
-        """A network whose own code fails on images of its input size."""
-        return cls(
-            f"the network cannot be run on an image of {size_px} px with {n_channels} channels: "
-            f"{error}; --input-size, --mean and --std say what it takes"
-        )
-
 
 class DeviceError(AtlasError):
     """The device that was asked for is missing or has too little memory."""

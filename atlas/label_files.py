@@ -61,7 +61,7 @@ def labels_in(text: str, n_classes: int) -> Labels:
     lines = [line.strip() for line in re.split("\r\n?|\n", text) if line.strip()]
     if text.lstrip().startswith(("[", "{")):
         try:
-            return _in_data(_parsed(text.strip()), n_classes)
+            return labels_in_data(_parsed(text.strip()), n_classes)
         except RecursionError as error:
             raise LabelsError(f"too deep; {_GIVE}") from error
         except LabelsError:
@@ -70,6 +70,26 @@ def labels_in(text: str, n_classes: int) -> Labels:
             if records := _json_lines(lines):
                 return _in_list(records)
     return _in_lines(lines, n_classes)  # "[background]" may be a name
+
+
+def labels_in_data(data: Any, n_classes: int) -> Labels:
+    """The labels in a list or dict, or in an entry of a dict that is called so.
+
+    Raises:
+        LabelsError: nothing says which class has which.
+    """
+    if isinstance(data, set):
+        raise LabelsError(f"a set has no order; {_GIVE}")
+    if (labels := _in_whole(data)) is not None:
+        return labels
+    for key, value in data.items():
+        if isinstance(value, dict | list) and len(value) == n_classes and _TITLE.search(str(key)):
+            labels = _in_whole(value)
+            if labels and all(isinstance(label.name, str) for label in labels):
+                return labels
+    keys = {str(key) for key in data}
+    missing = next(str(index) for index in range(len(data) + 1) if str(index) not in keys)
+    raise LabelsError(f"no key '{missing}' in it; give one for each of 0, 1, ...")
 
 
 # JSON, or Python
@@ -94,22 +114,6 @@ def _json_lines(lines: Sequence[str]) -> list[Any]:
         return [json.loads(line) for line in lines]
     except (ValueError, RecursionError):
         return []
-
-
-def _in_data(data: Any, n_classes: int) -> Labels:
-    """The labels in a list or dict, or in an entry of a dict that is called so."""
-    if isinstance(data, set):
-        raise LabelsError(f"a set has no order; {_GIVE}")
-    if (labels := _in_whole(data)) is not None:
-        return labels
-    for key, value in data.items():
-        if isinstance(value, dict | list) and len(value) == n_classes and _TITLE.search(str(key)):
-            labels = _in_whole(value)
-            if labels and all(isinstance(label.name, str) for label in labels):
-                return labels
-    keys = {str(key) for key in data}
-    missing = next(str(index) for index in range(len(data) + 1) if str(index) not in keys)
-    raise LabelsError(f"no key '{missing}' in it; give one for each of 0, 1, ...")
 
 
 def _in_whole(data: Any) -> Labels | None:

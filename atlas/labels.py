@@ -12,7 +12,7 @@ from typing import Any
 
 from atlas.errors import SpecError
 from atlas.files import open_regular
-from atlas.label_files import LabelsError, labels_in
+from atlas.label_files import Labels, LabelsError, labels_in, labels_in_data
 from atlas.text import displayable
 from atlas.units import NetworkFacts
 
@@ -30,18 +30,23 @@ class ClassLabels:
     wordnet_ids: tuple[str, ...] = ()  # one per class, or empty if they are not known
 
 
-def with_labels(facts: NetworkFacts, path: Path | None) -> NetworkFacts:
-    """The network's facts with the labels of a file, if one is given.
+def with_labels(
+    facts: NetworkFacts, given: Path | Sequence[Any] | Mapping[Any, Any] | None
+) -> NetworkFacts:
+    """The network's facts with the labels of a file, or in a list or dict, if any are given.
 
     Raises:
-        SpecError: the file cannot be read or does not have one label per class, or the network
-            has no classes.
+        SpecError: the file cannot be read, there is not one label per class, or the network has no
+            classes.
     """
-    if path is None:
+    if given is None:
         return facts
     if facts.classifier is None:
         raise SpecError(f"{facts.name} has no classes that --labels could name; leave it out")
-    labels = read_labels(path, len(facts.labels))
+    n_classes = len(facts.labels)
+    labels = (
+        read_labels(given, n_classes) if isinstance(given, Path) else labels_of(given, n_classes)
+    )
     return dataclasses.replace(
         facts,
         labels=labels.names,
@@ -60,28 +65,52 @@ def read_labels(path: Path, n_classes: int) -> ClassLabels:
     Raises:
         SpecError: the file cannot be read, or has not exactly `n_classes` labels with text.
     """
+    return _checked(lambda: labels_in(_text(path), n_classes), n_classes, path.name, str(path))
+
+
+def labels_of(data: Sequence[Any] | Mapping[Any, Any], n_classes: int) -> ClassLabels:
+    """Labels in a list, or in a dict by numbers of classes, in all forms that a file may have.
+
+    Raises:
+        SpecError: there are not exactly `n_classes` labels with text.
+    """
+    plain = dict(data) if isinstance(data, Mapping) else list(data)
+    return _checked(
+        lambda: labels_in_data(plain, n_classes), n_classes, "given as a list", "the list"
+    )
+
+
+def _checked(read: Callable[[], Labels], n_classes: int, source: str, where: str) -> ClassLabels:
+    """The labels that are read, if they have text and there is one for each class.
+
+    Args:
+        read: reads them.
+        n_classes: the number of classes.
+        source: where they come from, for pages.
+        where: the same for messages.
+    """
     try:
-        items = labels_in(_text(path), n_classes)
+        items = read()
     except LabelsError as error:
-        raise SpecError(f"cannot read the labels {path}: {error}") from error
+        raise SpecError(f"cannot read the labels of {where}: {error}") from error
     if len(items) != n_classes:
         raise SpecError(
-            f"{path} has {len(items)} labels, the weights have {n_classes} classes; "
+            f"{where} has {len(items)} labels, the weights have {n_classes} classes; "
             "give one label per class, in the order of the classes"
         )
     ids = tuple(item.wordnet_id.strip() for item in items)
     names = tuple(_shown(item.name) for item in items)
     if None in names:
         raise SpecError(
-            f"cannot read the labels {path}: the label of class {names.index(None)} is empty or "
-            "no text; give every class a name"
+            f"cannot read the labels of {where}: the label of class {names.index(None)} is empty "
+            "or no text; give every class a name"
         )
     if names == ids:
         known = _imagenet_names()
         names = tuple(known.get(wordnet_id, wordnet_id) for wordnet_id in ids)
     return ClassLabels(
         names=tuple(name for name in names if name),
-        source=displayable(path.name),
+        source=displayable(source),
         wordnet_ids=ids if all(ids) else (),
     )
 

@@ -9,16 +9,19 @@ import base64
 import difflib
 import html
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
-from typing import Any, TypeAlias, get_args, overload
+from typing import Any, SupportsIndex, TypeAlias, get_args, overload
 
 from PIL import Image
 from torch import nn
 
 from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.console import say_line
 from atlas.devices import find_device
 from atlas.engine import Launch
 from atlas.errors import SpecError
@@ -37,6 +40,7 @@ from atlas.recipes import PresetName, RecipeName
 from atlas.renderer import Renderer
 from atlas.selection import parse_ranges, select_units
 from atlas.sheets import SMALL_PX
+from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Unit
 
 SHOWN_PX = 128  # longer side of a picture in a row of them
@@ -129,44 +133,55 @@ class Pictures(Sequence[RenderedPicture]):
 
 def open_network(
     model: str | nn.Module = "",
-    weights: str | Path = "",
-    labels: str | Path | None = None,
+    weights: str | Path | Mapping[str, Any] = "",
+    labels: str | Path | Sequence[str] | Mapping[int, str] | None = None,
     device: str = "auto",
     catalogue: Catalogue = CATALOGUE,
     state_key: str = "",
     *,
     input_size_px: int | None = None,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
+    mean: float | Sequence[float] = (),
+    std: float | Sequence[float] = (),
 ) -> Network:
     """A network with its weights loaded; published weights are downloaded if they are not there.
 
     Args:
         model: what the command takes after `--model`, such as "vgg16", "timm:resnet18" or
-            "net.py:make"; empty for ResNet-50; or a module, which is copied with its weights.
-        weights: a published name or a file; empty for those that were published first.
-        labels: a file of class names for your own weights.
+            "net.py:make"; empty for ResNet-50; or a module, which is copied with its weights, in
+            float32.
+        weights: a published name, a file, or a state dict, which is read as a file's; empty for
+            those that were published first.
+        labels: the class names for your own weights: a list, a dict by index, or a file.
         device: what to compute on, as after `--device`; auto takes a GPU if there is one.
         catalogue: the families that there are, beside those that are found by name.
         state_key: which of several networks in your file, such as `state_dict_ema`.
         input_size_px: side of the square that the network is given, if not the usual one.
-        mean: per image channel, subtracted from values in 0..1, if not the usual one.
-        std: per image channel, divided by, if not the usual one.
+        mean: per image channel, subtracted from values in 0..1, if not the usual one; one number
+            is for all channels.
+        std: per image channel, divided by, if not the usual one; one number is for all channels.
 
     Raises:
-        SpecError: there is no such network, or the labels do not fit.
+        SpecError: there is no such network, the labels do not fit, or an argument is none of these.
         NetworkError: the weights cannot be had, read, or do not fit.
         DeviceError: the device is not there.
     """
     family = _family(model, catalogue)
+    state = weights if isinstance(weights, Mapping) else None
+    if state is None and not isinstance(weights, str | Path):
+        raise SpecError(
+            f"weights are a {type(weights).__name__}; give a name, a file, or a state dict"
+        )
     asked = AtlasSpec(
         family=family.name,
-        weights=str(weights),
+        weights="" if state is not None else str(weights),
         state_key=state_key,
-        preparation=Preparation(input_size_px, tuple(mean), tuple(std)),
+        preparation=_preparation(family, input_size_px, mean, std),
     )
-    network = load_network(asked, family, catalogue.families, find_device(device))
-    network.facts = with_labels(network.facts, Path(labels) if labels else None)
+    network = load_network(asked, family, catalogue.families, find_device(str(device)), state)
+    for remark in network.facts.remarks:
+        say_line(remark)
+    given = Path(labels) if isinstance(labels, str) else labels
+    network.facts = with_labels(network.facts, given)
     return network
 
 
@@ -176,6 +191,38 @@ def _family(model: str | nn.Module, catalogue: Catalogue) -> Family:
     from atlas.families.custom import family_in_memory
 
     return family_in_memory(model)
+
+
+def _preparation(family: Family, size_px: object, mean: object, std: object) -> Preparation:
+    """How images are prepared, from what a program gives.
+
+    Raises:
+        SpecError: these are no numbers.
+    """
+    if size_px is not None and not isinstance(size_px, SupportsIndex):
+        raise SpecError(f"an input size of {size_px!r}; give a whole number of pixels")
+    means, stds = _numbers("mean", mean), _numbers("std", std)
+    usual = family.weights[family.default_weights].preprocessing().mean
+    n_channels = max(len(means), len(stds))
+    n_channels = n_channels if n_channels > 1 else len(usual)
+    return Preparation(
+        None if size_px is None else operator.index(size_px),
+        means * n_channels if isinstance(mean, Real) else means,
+        stds * n_channels if isinstance(std, Real) else stds,
+    )
+
+
+def _numbers(name: str, given: Any) -> tuple[float, ...]:
+    """A number, or several in a list, tuple, array or tensor."""
+    try:
+        if isinstance(given, str):
+            raise TypeError
+        return (float(given),) if isinstance(given, Real) else tuple(map(float, given))
+    except (TypeError, ValueError, RuntimeError):
+        raise SpecError(
+            f"{name} is {displayable(repr(given), 60)}; give a number, or one for each image "
+            "channel"
+        ) from None
 
 
 def render(

@@ -479,6 +479,8 @@ class Atlas:
             facts = self.load_network().facts
             if source:
                 self.cache.save_facts(source, facts)
+        for remark in facts.remarks:
+            say_above(remark)
         return facts
 
     def load_network(self) -> Network:

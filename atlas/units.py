@@ -146,6 +146,7 @@ class NetworkFacts:
     label_ids: tuple[str, ...] = ()  # WordNet ids of the classes, by index, where they are known
     preprocessing_source: str = ""  # where it comes from, if not from published weights
     variant: str = ""  # what the network is beside its weights, where these do not decide it
+    remarks: tuple[str, ...] = ()  # what there is to know of a file of weights, each in one line
 
     @property
     def identity(self) -> str:
@@ -190,8 +191,11 @@ class NetworkFacts:
         return {layer.name: layer for layer in self.layers}
 
     def to_json(self) -> str:
-        """Canonical JSON, the inverse of `from_json`."""
-        return canonical_json(dataclasses.asdict(self))
+        """Canonical JSON, the inverse of `from_json`; remarks are left out if there are none."""
+        data = dataclasses.asdict(self)
+        if not self.remarks:
+            del data["remarks"]
+        return canonical_json(data)
 
     @classmethod
     def from_json(cls, text: str) -> NetworkFacts:

@@ -11,6 +11,7 @@ from torchvision.models import resnet18, resnet34, swin_t, vgg11
 
 from atlas.errors import NetworkError
 from atlas.network.fitted import FittedModel, load_weights
+from atlas.network.weights import open_weights
 
 N_CLASSES = 3
 
@@ -60,7 +61,12 @@ def head(name: str, n_classes: int = N_CLASSES, n_inputs: int = 6) -> dict[str, 
 def load(tmp_path: Path, content: object, state_key: str = "", build: type = Net) -> FittedModel:
     classifier = "classifier.2" if build is Deep else "fc"
     torch.save(content, tmp_path / "a.pth")
-    return load_weights(build, classifier, tmp_path / "a.pth", "Net", N_CLASSES, state_key)
+    return load_file(tmp_path, build, classifier, N_CLASSES, state_key)
+
+
+def load_file(tmp_path: Path, build, classifier: str, usual_classes: int, state_key: str = ""):
+    with open_weights(tmp_path / "a.pth") as weights:
+        return load_weights(build, classifier, weights, "Net", usual_classes, state_key)
 
 
 def refusal(tmp_path: Path, content: object, state_key: str = "", build: type = Net) -> str:
@@ -135,7 +141,7 @@ def test_an_archive_of_torchscript_is_called_so_and_read_without_its_code(tmp_pa
     model = Whole().eval()
     model.load_state_dict(state())
     torch.jit.trace(model, torch.zeros(1, 3, 9, 9)).save(tmp_path / "a.pth")
-    fitted = load_weights(Net, "fc", tmp_path / "a.pth", "Net", N_CLASSES)
+    fitted = load_file(tmp_path, Net, "fc", N_CLASSES)
     assert_body(fitted)
     assert fitted.remarks[0].startswith("a.pth is an archive of TorchScript")
 
@@ -317,12 +323,12 @@ def test_counters_and_what_lies_beside_the_network_do_no_harm(tmp_path):
 def test_a_network_that_builds_another_number_of_classes_is_refused(tmp_path):
     torch.save(state(n_classes=7), tmp_path / "a.pth")
     with pytest.raises(NetworkError, match=r"of another shape: fc\.weight 7 × 6 for 3 × 6"):
-        load_weights(lambda _: Net(3), "fc", tmp_path / "a.pth", "Net", N_CLASSES)
+        load_file(tmp_path, lambda _: Net(3), "fc", N_CLASSES)
 
 
 def test_a_network_without_a_classifier_takes_a_file_with_one(tmp_path):
     torch.save(state(), tmp_path / "a.pth")
-    fitted = load_weights(lambda _: Net().layer1, "", tmp_path / "a.pth", "Net", 0)
+    fitted = load_file(tmp_path, lambda _: Net().layer1, "", 0)
     assert torch.equal(fitted.model[0].weight, state()["layer1.0.weight"])
     assert fitted.n_classes is None
 

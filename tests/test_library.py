@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from own_kinds import SWATCH, level_of
 from PIL import Image
+from torch import nn
 
 import atlas
 from atlas import library
@@ -23,7 +25,7 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Cache
 from atlas.catalogue import Catalogue
 from atlas.engine import Engine
-from atlas.errors import SpecError
+from atlas.errors import NetworkError, SpecError
 from atlas.library import Pictures, RenderedPicture, open_network, render
 from atlas.network.network import Network
 from atlas.pipeline import Atlas, Places
@@ -89,6 +91,93 @@ def test_labels_of_a_file_are_the_networks(demo, tmp_path):
 def test_an_unknown_network_is_refused():
     with pytest.raises(SpecError, match="no network called 'vgg99'"):
         open_network("vgg99")
+
+
+class Grey(nn.Module):
+    """A network for images of one channel, with three classes."""
+
+    def __init__(self, n_channels: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(n_channels, 4, 3)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, images):
+        return self.fc(self.conv(images).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (5, "the model is an int; give a torch.nn.Module"),
+        (Grey, "the model is the class Grey, not yet called; give"),
+        ({"conv.weight": torch.zeros(3)}, "the model is a dict; give it as weights"),
+    ],
+)
+def test_what_is_no_module_is_called_what_it_is(model, words):
+    with pytest.raises(SpecError, match=words):
+        open_network(model)
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], ("a", "b", "c"), {2: "c", 0: "a", 1: "b"}])
+def test_labels_may_be_a_list_or_a_dict(labels):
+    facts = open_network(Grey(), labels=labels, input_size_px=20, device="cpu").facts
+    assert (facts.labels, facts.labels_source) == (("a", "b", "c"), "given as a list")
+
+
+def test_labels_of_another_number_are_refused():
+    with pytest.raises(SpecError, match="the list has 2 labels, the weights have 3 classes"):
+        open_network(Grey(), labels=["a", "b"], input_size_px=20, device="cpu")
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 4])
+def test_one_number_is_for_all_channels(n_channels):
+    network = open_network(Grey(n_channels), input_size_px=20, mean=0.25, std=1, device="cpu")
+    seen = network.facts.preprocessing
+    assert (seen.mean, seen.std) == ((0.25,) * n_channels, (1.0,) * n_channels)
+
+
+def test_numbers_may_be_in_an_array_and_are_plain_numbers_then():
+    mean, std = np.array([0.5, 0.25, 0.5]), torch.tensor([0.5, 0.5, 0.5])
+    network = open_network(Grey(3), input_size_px=np.int64(20), mean=mean, std=std, device="cpu")
+    assert network.facts.preprocessing.mean == (0.5, 0.25, 0.5)
+    assert {type(each) for each in network.facts.preprocessing.std} == {float}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mean": "0.5"}, "mean is '0.5'; give a number, or one for each image channel"),
+        ({"std": ["x"]}, "std is .*; give a number"),
+        ({"input_size_px": "20"}, "an input size of '20'; give a whole number"),
+        ({"weights": 5}, "weights are a int; give a name, a file, or a state dict"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(options, words):
+    with pytest.raises(SpecError, match=words):
+        open_network(Grey(), device="cpu", **options)
+
+
+def test_a_state_dict_is_read_as_a_file_with_it_would_be(capsys):
+    trained = Grey()
+    state = {"state_dict": {f"module.{key}": each for key, each in trained.state_dict().items()}}
+    network = open_network(Grey(), state, input_size_px=20, device="cpu")
+    assert torch.equal(network.model.conv.weight, trained.conv.weight)
+    assert network.facts.weights == "a state dict in memory"
+    assert "the state dict: the weights are those of state_dict.module" in capsys.readouterr().err
+    headless = {"conv.weight": trained.conv.weight, "conv.bias": trained.conv.bias.half()}
+    assert open_network(Grey(), headless, input_size_px=20, device="cpu").facts.classifier is None
+    with pytest.raises(NetworkError, match=r"the state dict does not fit Grey: missing: conv"):
+        open_network(Grey(), {"conv.weight": trained.conv.weight}, input_size_px=20, device="cpu")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_module_of_any_precision_is_read_in_float32_and_left_alone(dtype):
+    model = Grey().to(dtype)
+    network = open_network(model, input_size_px=20, device="cpu")
+    assert {each.dtype for each in network.model.parameters()} == {torch.float32}
+    assert {each.dtype for each in model.parameters()} == {dtype}
+    assert model.training and model.conv.weight.requires_grad
+    assert torch.equal(network.model.conv.weight, model.conv.weight.float())
 
 
 # Render

@@ -215,7 +215,7 @@ def test_numbers_that_cannot_be_are_refused(folder, options, words):
         ("def make():\n    return 7", "make in net.py returned int, no torch.nn.Module"),
         (
             "from torch import nn\ndef make():\n    return nn.Sequential(nn.LazyConv2d(3, 3))",
-            "make in net.py returned a network with lazy layers",
+            "what make in net.py returned has lazy layers",
         ),
         (
             "from torch import nn\ndef make():\n    return nn.Conv2d(3, 4, 3)(None)",

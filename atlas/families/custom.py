@@ -15,15 +15,16 @@ import inspect
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from atlas.console import say_line
 from atlas.errors import AtlasError, NetworkError, SpecError
+from atlas.failures import STAY, is_about_device
 from atlas.families import imagenet
 from atlas.families.family import Family, Finder, PublishedWeights, ReadyNetwork
 from atlas.families.torchvision import assumed_labels
@@ -84,23 +85,47 @@ def find(name: str) -> Family:
         raise SpecError(
             f"{name} is an address; download the code, and give it as --model file.py:function"
         )
+    from atlas.families.modules import refuse_unreadable
+
     place = _Place.of(name)
     if place.is_file and not is_regular(Path(place.source)):
         raise SpecError(
             f"no file {place.source}; give a Python file, as in --model file.py:network"
         )
     say_line(f"Running {place.source}, which may do whatever you may do; run only what you trust.")
-    return _family(name, _Factory(place, _function(place)))
+    build = _Factory(place, _function(place))
+    model = build()
+    refuse_unreadable(model, f"what {place.function} in {place.source} returned")
+    return _family(name, build, model)
 
 
-def family_in_memory(model: nn.Module) -> Family:
-    """The family of a network that is there already; it is copied, not changed."""
-    import copy
+def family_in_memory(model: object) -> Family:
+    """The family of a network that is there already; it is copied, not changed.
+
+    Raises:
+        SpecError: it is no module.
+        NetworkError: its layers or weights cannot be read.
+    """
+    from atlas.families.modules import copied, plain, refuse_unreadable
+
+    if not is_module(model):
+        way_on = "a torch.nn.Module, or a name as after --model"
+        if isinstance(model, Mapping):
+            way_on = f"it as weights, and as the model {way_on}"
+        raise SpecError(f"the model is {_article(model)}; give {way_on}")
+    refuse_unreadable(model, "the network")
 
     def build(_n_classes: int) -> nn.Module:
-        return _named(copy.deepcopy(model))
+        return _named(plain(copied(model)))
 
-    return _family(IN_MEMORY, build)
+    return _family(IN_MEMORY, build, build(0))
+
+
+def is_module(value: object) -> TypeGuard[nn.Module]:
+    """Whether something is a network, rather than its class, its weights or anything else."""
+    from torch import nn
+
+    return isinstance(value, nn.Module)
 
 
 @dataclass(frozen=True)
@@ -118,6 +143,8 @@ class _Factory:
         """
         import torch
 
+        from atlas.families.modules import plain
+
         told = {PARAMETER: n_classes} if n_classes and self.can_be_told else {}
         with _running(self.place), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -127,12 +154,7 @@ class _Factory:
                 f"{self.place.function} in {self.place.source} returned "
                 f"{type(model).__name__}, no torch.nn.Module; let it return the network"
             )
-        if any(torch.nn.parameter.is_lazy(each) for each in model.parameters()):
-            raise NetworkError(
-                f"{self.place.function} in {self.place.source} returned a network with lazy "
-                "layers; show it an image first, or give them their sizes"
-            )
-        return _named(model).float()
+        return _named(plain(model))
 
     @property
     def can_be_told(self) -> bool:
@@ -150,10 +172,9 @@ def _named(model: nn.Module) -> nn.Module:
     return Sequential(model) if isinstance(model, Conv2d | Linear) else model
 
 
-def _family(name: str, build: Callable[..., nn.Module]) -> Family:
+def _family(name: str, build: Callable[..., nn.Module], model: nn.Module) -> Family:
     from atlas.families.architecture import classifier_of, image_channels
 
-    model = build(0)
     n_channels = image_channels(model)
     channels = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
     can_be_told = isinstance(build, _Factory) and build.can_be_told
@@ -281,7 +302,8 @@ def _running(place: _Place) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError | RuntimeError) and too_little(error):
             raise
-        raise NetworkError(f"{_where(error, place)}: {_what(error)}; mend it there") from error
+        way_on = STAY if is_about_device(error) else "mend it there"
+        raise NetworkError(f"{_where(error, place)}: {_what(error)}; {way_on}") from error
     finally:
         with contextlib.suppress(ValueError):  # the code may have removed it itself
             sys.path.remove(str(place.folder))
@@ -307,6 +329,14 @@ def _shown(file_name: str) -> str:
     """A file's path from the working directory, if it lies there."""
     path = Path(file_name)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _article(value: object) -> str:
+    """What kind of thing something is, in words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}, not yet called"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _what(error: BaseException) -> str:

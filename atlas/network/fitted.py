@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, 
 from atlas.network.foreign import about_contents
 from atlas.network.recognition import recognised, why_not
 from atlas.network.stored import StoredTensor
-from atlas.network.weights import Weights, open_weights
+from atlas.network.weights import Weights
 from atlas.text import displayable
 
 MAX_CLASSES = 100_000
@@ -43,40 +42,39 @@ class FittedModel:
 def load_weights(
     build: Callable[[int], nn.Module],
     classifier: str,
-    path: Path,
+    weights: Weights,
     title: str,
     usual_classes: int,
     state_key: str = "",
 ) -> FittedModel:
-    """Build a network with as many classes as a file has, and load the file's tensors.
+    """Build a network with as many classes as weights have, and load their tensors.
 
     Whether they fit is known before any memory is taken for them.
 
     Args:
         build: builds the network from a number of classes.
         classifier: name of the layer that gives the logits; empty if there is none.
-        path: of the weights.
+        weights: of an open file, or in memory.
         title: of the network, for messages.
-        usual_classes: the number of classes where the file has no classifier.
+        usual_classes: the number of classes where the weights have no classifier.
         state_key: which of several networks in the file is meant: a key, or a prefix of keys.
 
     Raises:
-        NetworkError: the file cannot be read, or does not fit the network.
+        NetworkError: the weights cannot be read, or do not fit the network.
     """
-    with open_weights(path) as weights:
-        architecture = Architecture.of(lambda: build(usual_classes), classifier)
-        fit = _find_fit(architecture, weights, title, state_key)
-        n_classes = _n_classes(fit, weights) or usual_classes
-        if n_classes != usual_classes:
-            architecture = Architecture.of(lambda: build(n_classes), classifier)
-        if misfits := _misfits(architecture, weights.tensors, fit):
-            has_other_types = "of another type" in misfits
-            way = _FLOATING_POINT if has_other_types else _other_model(weights.tensors)
-            raise NetworkError(f"{path} does not fit {title}: {_spelled(misfits)}; {way}")
-        model = build(n_classes)
-        if misfits := _load(model, weights, fit):
-            way = "give weights of a finished training"
-            raise NetworkError(f"{path} does not fit {title}: {_spelled(misfits)}; {way}")
+    architecture = Architecture.of(lambda: build(usual_classes), classifier)
+    fit = _find_fit(architecture, weights, title, state_key)
+    n_classes = _n_classes(fit, weights) or usual_classes
+    if n_classes != usual_classes:
+        architecture = Architecture.of(lambda: build(n_classes), classifier)
+    if misfits := _misfits(architecture, weights.tensors, fit):
+        has_other_types = "of another type" in misfits
+        way = _FLOATING_POINT if has_other_types else _other_model(weights.tensors)
+        raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")
+    model = build(n_classes)
+    if misfits := _load(model, weights, fit):
+        way = "give weights of a finished training"
+        raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")
     remarks = tuple(_remarks(architecture, weights, fit))
     if fit.classifier is not None:
         return FittedModel(model, n_classes, (), remarks)

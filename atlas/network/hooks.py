@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
+from atlas.failures import does_not_run
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
 from atlas.network.places import Spot, places
@@ -221,7 +222,7 @@ def _run(
         except Exception as error:  # the network's own code
             if is_out_of_memory(error):
                 raise
-            raise NetworkError.does_not_run(n_channels, size_px, error) from error
+            raise does_not_run(model, n_channels, size_px, error) from error
     if not calls:
         raise NetworkError("the network calls no convolution and no linear layer")
     return calls, next((each.shape[-1] for each in _tensors(output)), 0)

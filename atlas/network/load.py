@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from atlas.asked import AtlasSpec
 from atlas.canonical import canonical_json
-from atlas.console import say_above
 from atlas.errors import NetworkError
 from atlas.families import FAMILIES
 from atlas.families.architecture import last_layer
 from atlas.families.family import Family
 from atlas.labels import ClassLabels
-from atlas.network.fitted import load_weights
+from atlas.network.fitted import FittedModel, load_weights
 from atlas.network.identity import state_sha256
 from atlas.network.network import Network
 from atlas.network.source import (
@@ -30,9 +30,11 @@ from atlas.network.source import (
     weights_sha256,
 )
 from atlas.network.walk import walk
-from atlas.network.weights import download
+from atlas.network.weights import Weights, download, open_weights, weights_in_memory
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
+
+WEIGHTS_IN_MEMORY = "a state dict in memory"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class _Loaded:
     weights: str  # what they are called
     sha256: str  # of their file, or of the tensors where there is none
     absent: tuple[str, ...] = ()  # layers that a file has no weights for
+    remarks: tuple[str, ...] = ()  # what there is to know of a file, each in one line
 
 
 def load_network(
@@ -50,6 +53,7 @@ def load_network(
     family: Family,
     families: Sequence[Family] = FAMILIES,
     device: torch.device | str = "cpu",
+    state: Mapping[str, Any] | None = None,
 ) -> Network:
     """Build the network of a family and load the weights that were asked for.
 
@@ -58,13 +62,16 @@ def load_network(
         family: the architecture to build.
         families: all families; if a download fails, the message suggests one without a download.
         device: the device to put the network on.
+        state: a state dict in memory, instead of the weights that were asked for.
 
     Raises:
         NetworkError: the weights cannot be downloaded or read, or do not fit the architecture.
         SpecError: the preprocessing that was asked for contradicts itself.
     """
-    loaded = _loaded(asked, family, families)
-    published = published_name(asked, family)
+    if state is None:
+        loaded, published = _loaded(asked, family, families), published_name(asked, family)
+    else:
+        loaded, published = _in_memory(asked, family, state), None
     base = family.weights[published or family.default_weights].preprocessing()
     preprocessing = prepared(base, asked.preparation)
     layers = _layers(loaded, family, preprocessing)
@@ -80,8 +87,9 @@ def load_network(
         preprocessing=preprocessing,
         layers=layers,
         label_ids=labels.wordnet_ids,
-        preprocessing_source=preprocessing_source(asked, family),
+        preprocessing_source=preprocessing_source(asked, family, published),
         variant=_variant(asked, family, loaded.model, preprocessing),
+        remarks=loaded.remarks,
     )
     return Network(loaded.model, facts, device)
 
@@ -112,21 +120,33 @@ def _refuse_not_finite(model: nn.Module) -> None:
 
 
 def _of_file(asked: AtlasSpec, family: Family, path: Path) -> _Loaded:
-    """The network with the weights of a file; what is to be known of it is said on stderr."""
+    with open_weights(path) as weights:
+        found = _fitted(asked, family, weights)
+    is_own = published_name(asked, family) is None  # nobody can mend what is published
+    return _Loaded(
+        found.model,
+        weights_name(asked, family),
+        weights_sha256(asked, path),
+        found.absent,
+        found.remarks if is_own else (),
+    )
+
+
+def _in_memory(asked: AtlasSpec, family: Family, state: Mapping[str, Any]) -> _Loaded:
+    found = _fitted(asked, family, weights_in_memory(state))
+    digest = state_sha256(found.model)
+    return _Loaded(found.model, WEIGHTS_IN_MEMORY, digest, found.absent, found.remarks)
+
+
+def _fitted(asked: AtlasSpec, family: Family, weights: Weights) -> FittedModel:
     classifier = family.classifier
-    fitted = load_weights(
+    return load_weights(
         family.build,
         last_layer(family.build(0)) if classifier is None else classifier,
-        path,
+        weights,
         family.title,
         len(family.labels().names),
         asked.state_key,
-    )
-    is_own = published_name(asked, family) is None  # nobody can mend what is published
-    for remark in fitted.remarks if is_own else ():
-        say_above(remark)
-    return _Loaded(
-        fitted.model, weights_name(asked, family), weights_sha256(asked, path), fitted.absent
     )
 
 

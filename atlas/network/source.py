@@ -128,9 +128,8 @@ def prepared(published: Preprocessing, preparation: Preparation) -> Preprocessin
     )
 
 
-def preprocessing_source(asked: AtlasSpec, family: Family) -> str:
+def preprocessing_source(asked: AtlasSpec, family: Family, published: str | None) -> str:
     """Where the preprocessing comes from; empty if it comes from published weights as it is."""
-    published = published_name(asked, family)
     assumed = family.assumed_preprocessing
     if published is None and not assumed:
         assumed = f"that of {family.title} {family.default_weights}".strip()

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 MAX_SPREAD = 4  # a tensor may lie in at most this many times its own size
 MAX_DIMENSIONS = 16
+ON_META, SPARSE = "on the meta device", "sparse"  # of tensors that cannot be used
 QUANTISED = (torch.qint8, torch.quint8, torch.qint32, torch.quint4x2, torch.quint2x4)
 
 
@@ -85,6 +87,15 @@ def stored_tensor(
     if tensor.extent > MAX_SPREAD * tensor.n_items:
         return StoredTensor(tensor.shape, "a view of something larger")
     return tensor
+
+
+def unusable_words(tensor: Tensor) -> str:
+    """What makes a tensor in memory unusable; empty if it has plain numbers."""
+    if tensor.is_meta:
+        return ON_META
+    if tensor.layout != torch.strided:
+        return SPARSE
+    return "quantised" if tensor.is_quantized else ""
 
 
 def size_of(value: Any) -> int:

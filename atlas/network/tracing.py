@@ -20,6 +20,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.utils._pytree import tree_leaves
 
 from atlas.errors import NetworkError
+from atlas.failures import does_not_run
 from atlas.memory import is_out_of_memory
 from atlas.network.operators import argument, module_of, put_module, works_in_place
 from atlas.network.outputs import main_output
@@ -90,7 +91,7 @@ def _compute_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
         if is_out_of_memory(error):
             raise
         _, n_channels, size_px, _ = shape
-        raise NetworkError.does_not_run(n_channels, size_px, error) from error
+        raise does_not_run(traced, n_channels, size_px, error) from error
 
 
 class _Shapes(fx.Interpreter):

@@ -26,7 +26,14 @@ from typing import Any
 
 import torch
 
-from atlas.network.stored import StoredStorage, StoredTensor, size_of, stored_tensor
+from atlas.network.stored import (
+    ON_META,
+    SPARSE,
+    StoredStorage,
+    StoredTensor,
+    size_of,
+    stored_tensor,
+)
 
 MAX_PICKLE_BYTES = 32 << 20  # of a large network with its optimiser there are less than 2 MB
 MAX_OPCODES = 2_000_000  # a few seconds
@@ -297,10 +304,10 @@ _NAMES: Mapping[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter_with_state"): _first,
     ("torch._tensor", "_rebuild_from_type_v2"): _rebuilt,
     ("torch._utils", "_rebuild_qtensor"): _unusable("quantised"),
-    ("torch._utils", "_rebuild_sparse_tensor"): _unusable("sparse"),
-    ("torch._utils", "_rebuild_sparse_csr_tensor"): _unusable("sparse"),
+    ("torch._utils", "_rebuild_sparse_tensor"): _unusable(SPARSE),
+    ("torch._utils", "_rebuild_sparse_csr_tensor"): _unusable(SPARSE),
     ("torch._utils", "_rebuild_nested_tensor"): _unusable("nested"),
-    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _unusable("on the meta device"),
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): _unusable(ON_META),
     ("torch._utils", "_rebuild_wrapper_subclass"): _unusable("a wrapped tensor"),
     ("torch.nn.parameter", "Parameter"): _unusable("without numbers"),
     ("collections", "OrderedDict"): _ordered_dict,

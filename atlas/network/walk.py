@@ -84,20 +84,21 @@ def walk(
     try:
         traced = trace(model, n_channels, size_px)
     except UntraceableError as error:
+        layers = describe(model, size_px, classifier, place, n_channels)
         say_line(
             f"{error}; it is read through hooks, which is slower, and its connections and "
             "receptive fields are not known"
         )
-        return describe(model, size_px, classifier, place, n_channels)
+        return layers
     if classifier is None:
         classifier = classifier_of(traced) or ""
     weightless = on_meta(traced)
     walker = _Walker(traced, weightless, classifier)
     for node in traced.graph.nodes:
         walker.follow(node)
-    layers = _with_sizes(walker.finished(), weightless, n_channels, size_px)
+    described = _with_sizes(walker.finished(), weightless, n_channels, size_px)
     classes = {name: type(module).__name__ for name, module in model.named_modules()}
-    return _placed(layers, place, walker.junctions, classes)
+    return _placed(described, place, walker.junctions, classes)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlparse
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from atlas.digest import MAX_WEIGHTS_BYTES
 from atlas.errors import NetworkError
@@ -31,7 +32,7 @@ from atlas.network.foreign import (
     about_folder,
     about_foreign,
 )
-from atlas.network.stored import StoredStorage, StoredTensor
+from atlas.network.stored import StoredStorage, StoredTensor, unusable_words
 from atlas.network.unpickle import MALFORMED, Placeholder
 from atlas.text import displayable
 
@@ -49,6 +50,7 @@ _SAFETENSORS_TYPES = {
     "I64": torch.int64,
     "I32": torch.int32,
 }
+IN_MEMORY = Path("the state dict")  # stands for the path of a file in messages
 _Way = tuple[str, ...]  # keys of the containers around something
 _CONTAINERS = (dict, list, tuple, Placeholder)
 # Where a module keeps its tensors and modules; these are no part of their names.
@@ -126,6 +128,49 @@ def open_weights(path: Path) -> Iterator[Weights]:
         with _explained(path):
             weights = _open(path, file)
         yield weights
+
+
+def weights_in_memory(state: Mapping[str, Any]) -> Weights:
+    """The tensors of a state dict, or of what a checkpoint has around it, as if from a file.
+
+    Raises:
+        NetworkError: there are none in it.
+    """
+    read: dict[str, Tensor] = {}
+    tensors = _tensors_in(_described(state, read, MAX_DEPTH))
+    if not tensors:
+        raise NetworkError(f"{IN_MEMORY} {about_contents(_outer_keys(state)) or NO_TENSORS}")
+
+    def numbers(tensor: StoredTensor) -> Tensor:
+        assert tensor.storage
+        return read[tensor.storage.key]
+
+    return Weights(IN_MEMORY, tensors, is_script=False, _read=numbers)
+
+
+def _described(value: Any, read: dict[str, Tensor], depth: int) -> Any:
+    """Containers with descriptions in place of tensors, which are collected in `read`."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, Tensor):
+        return _description(value.detach(), read)
+    if isinstance(value, nn.Module):
+        value = value.state_dict()
+    if isinstance(value, Mapping) and depth:
+        return {str(key): _described(each, read, depth - 1) for key, each in value.items()}
+    if isinstance(value, list | tuple) and depth:
+        return [_described(each, read, depth - 1) for each in value]
+    return None
+
+
+def _description(tensor: Tensor, read: dict[str, Tensor]) -> StoredTensor:
+    shape = tuple(tensor.shape)
+    if words := unusable_words(tensor):
+        return StoredTensor(shape, words)
+    key = str(len(read))
+    read[key] = tensor
+    name = str(tensor.dtype).removeprefix("torch.")
+    return StoredTensor(shape, name, tensor.dtype, StoredStorage(key, tensor.dtype, tensor.numel()))
 
 
 def _open(path: Path, file: BinaryIO) -> Weights:

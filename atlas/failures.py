@@ -1,0 +1,102 @@
+"""What it means when a network's own code fails on an image: the cause, and the remedy."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atlas.errors import NetworkError
+from atlas.text import displayable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_DEVICES = ("nvidia", "cuda", "same device", "hip ", "xpu", "mps device")
+_ABOUT_SHAPES = (
+    RuntimeError,
+    ValueError,
+    AssertionError,
+    IndexError,
+)  # of the operations on images
+_PACKAGE = Path(__file__).parent
+STAY = "let it stay on the CPU, the atlas takes it to the device itself"
+
+
+def is_about_device(error: BaseException) -> bool:
+    """Whether an error says that a device is not there, or that tensors are on different ones."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError | AssertionError) and any(
+        sign in text for sign in _DEVICES
+    )
+
+
+def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Exception) -> NetworkError:
+    """The error for a network whose own code fails on images of its input size.
+
+    Args:
+        model: the network.
+        n_channels: of the images.
+        size_px: their side.
+        error: what its code raised.
+    """
+    channels = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
+    image = f"an image of {size_px} px with {channels}"
+    if about := _about_inputs(model) or _about_convolutions(model):
+        return NetworkError(f"the network cannot be run on {image}: {about}")
+    cause = displayable(str(error).partition("\n")[0])
+    if is_about_device(error):
+        return NetworkError(
+            f"the network cannot be run where it is: {cause}; let its code make tensors on the "
+            "device of the image, and move nothing"
+        )
+    if isinstance(error, _ABOUT_SHAPES):
+        return NetworkError(
+            f"the network cannot be run on {image}: {cause}; --input-size, --mean and --std say "
+            "what it takes"
+        )
+    return NetworkError(
+        f"the network's code fails on {image}: {type(error).__name__}: {cause}"
+        f"{_where(error)}; mend it there"
+    )
+
+
+def _about_inputs(model: nn.Module) -> str:
+    """What is wrong with the number of inputs that a network asks for; empty if it is one."""
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [each.name for each in parameters if each.kind in kinds and each.default is each.empty]
+    if len(needed) < 2:
+        return ""
+    return (
+        f"it takes {len(needed)} inputs ({', '.join(needed)}); let the function return a module "
+        "that takes the image and gives the others itself"
+    )
+
+
+def _about_convolutions(model: nn.Module) -> str:
+    """What is wrong with the first convolution of a network for images; empty if nothing is."""
+    from torch.nn.modules.conv import _ConvNd
+
+    first = next((each for each in model.modules() if isinstance(each, _ConvNd)), None)
+    if first is None or len(first.kernel_size) == 2:
+        return ""
+    of = "volumes or videos" if len(first.kernel_size) == 3 else "sequences"
+    return f"it is a network for {of} ({type(first).__name__}); the atlas draws those for images"
+
+
+def _where(error: Exception) -> str:
+    """The file and line of the network's code in which an error came up, in brackets."""
+    import torch
+
+    own = (_PACKAGE, Path(torch.__file__).parent)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(Path(frame.filename).is_relative_to(folder) for folder in own)
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -1,0 +1,100 @@
+"""What a module must be for the atlas to read it, and the network in what PyTorch wraps around."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from atlas.errors import NetworkError
+from atlas.text import displayable
+
+INSIDE = ("module", "_orig_mod")  # what DataParallel and torch.compile call the network in them
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """The network without wrappers, in float32.
+
+    What is wrapped inside of it is taken out in place, so that layers have the names that its own
+    code gives them.
+    """
+    while (inner := _inside(model)) is not None:
+        model = inner
+    for name, child in list(model.named_children()):
+        if (inner := _inside(child)) is not None:
+            setattr(model, name, inner)
+    for child in model.children():
+        plain(child)
+    model._compiled_call_impl = None  # what `model.compile()` sets
+    return model.float()
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of a module, also of one that keeps tensors that it has computed."""
+    computed = {
+        id(value): value.detach().clone()
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    return copy.deepcopy(model, computed)
+
+
+def refuse_unreadable(model: nn.Module, what: str) -> None:
+    """Refuse a module whose layers or weights cannot be read.
+
+    Args:
+        model: the module.
+        what: it is, for the message, such as "the network".
+
+    Raises:
+        NetworkError: it is of TorchScript, or a tensor has no real numbers yet.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise NetworkError(
+            f"{what} is a TorchScript module, which hides its layers; give the nn.Module that it "
+            "was made from, and its weights with --weights FILE"
+        )
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for is_so, cause, remedy in _UNREADABLE:
+        if names := [name for name, tensor in tensors.items() if is_so(tensor)]:
+            raise NetworkError(f"{what} has {cause} ({displayable(names[0])}); {remedy}")
+    if any(".quantized." in type(module).__module__ for module in model.modules()):
+        raise NetworkError(f"{what} has quantised layers; {_UNQUANTISED}")
+
+
+def _inside(model: nn.Module) -> nn.Module | None:
+    """The network in a wrapper of PyTorch; None if the module is no wrapper.
+
+    That is a class of PyTorch whose only child is called as wrappers call it.
+    """
+    children: Mapping[str, nn.Module] = dict(model.named_children())
+    is_wrapper = type(model).__module__.startswith("torch.") and len(children) == 1
+    return (
+        next((children[name] for name in INSIDE if name in children), None) if is_wrapper else None
+    )
+
+
+_UNQUANTISED = "give the network from before it was quantised"
+# Whether a tensor cannot be read, what it is then, and the remedy.
+_UNREADABLE: Sequence[tuple[Callable[[Tensor], bool], str, str]] = [
+    (
+        nn.parameter.is_lazy,
+        "lazy layers",
+        "show it an image first, or give them their sizes",
+    ),
+    (
+        lambda tensor: tensor.is_meta,
+        "tensors on the meta device, without numbers",
+        "make it on the CPU, or load its weights with assign=True first",
+    ),
+    (lambda tensor: tensor.is_quantized, "quantised tensors", _UNQUANTISED),
+    (Tensor.is_complex, "complex weights", "the atlas reads real ones"),
+    (
+        lambda tensor: tensor.layout != torch.strided,
+        "sparse tensors",
+        "make them dense first, with to_dense()",
+    ),
+]

@@ -1,0 +1,114 @@
+"""What a module may be for the atlas to read it, and that it is read without what is around it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from atlas.errors import NetworkError
+from atlas.families.modules import copied, plain, refuse_unreadable
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        torch.compile,
+        AveragedModel,
+        lambda model: nn.DataParallel(torch.compile(model)),
+        lambda model: nn.Sequential(*(torch.compile(each) for each in model)),
+    ],
+)
+def test_what_pytorch_wraps_around_a_network_is_in_no_name(wrap):
+    found = plain(wrap(net()))
+    assert found.state_dict().keys() == net().state_dict().keys()
+    images = torch.rand(1, 3, 9, 9)
+    torch.testing.assert_close(found(images), net()(images))
+    assert torch.fx.symbolic_trace(found)
+
+
+def test_a_module_of_the_users_with_one_child_called_module_keeps_its_names():
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = net()
+
+        def forward(self, images):
+            return -self.module(images)
+
+    assert all(key.startswith("module.") for key in plain(Own()).state_dict())
+
+
+def test_a_network_that_was_compiled_in_place_can_be_traced():
+    model = net()
+    model.compile()
+    assert torch.fx.symbolic_trace(plain(model))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_any_width_become_float32(dtype):
+    assert {each.dtype for each in plain(net().to(dtype)).parameters()} == {torch.float32}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_module_that_keeps_a_tensor_it_has_computed_is_copied():
+    model = nn.Sequential(torch.nn.utils.weight_norm(nn.Conv2d(3, 4, 3)))
+    model.kept = model[0].weight * 2
+    with pytest.raises(RuntimeError, match="deepcopy"):
+        copy.deepcopy(model)
+    found = copied(model)
+    images = torch.rand(1, 3, 9, 9)
+    torch.testing.assert_close(found(images), model(images))
+    with torch.no_grad():
+        found[0].weight_g.zero_()
+    assert model[0].weight_g.abs().min() > 0
+
+
+def on_meta() -> nn.Module:
+    with torch.device("meta"):
+        return net()
+
+
+def with_tensor(tensor: torch.Tensor) -> nn.Module:
+    model = net()
+    model.register_buffer("odd", tensor)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), r"has lazy layers \(0\.weight\); show it an"),
+        (on_meta, r"without numbers \(0\.weight\); make it on the CPU"),
+        (lambda: torch.jit.script(net()), "is a TorchScript module, which hides its layers; give"),
+        (
+            lambda: with_tensor(torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)),
+            r"quantised tensors \(odd\); give the network from before",
+        ),
+        (lambda: with_tensor(torch.zeros(3, dtype=torch.complex64)), "complex weights"),
+        (lambda: with_tensor(torch.eye(3).to_sparse()), r"sparse tensors \(odd\); make them dense"),
+        (
+            lambda: torch.ao.quantization.quantize_dynamic(
+                nn.Sequential(nn.Linear(3, 3)), {nn.Linear}, dtype=torch.qint8
+            ),
+            "quantised layers; give the network from before",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_read_is_called_what_it_is(make, words):
+    with pytest.raises(NetworkError, match=f"^the network .*{words}"):
+        refuse_unreadable(make(), "the network")
+
+
+def test_a_network_with_weights_is_accepted():
+    refuse_unreadable(net(), "the network")
