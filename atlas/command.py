@@ -579,6 +579,11 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
 
 def _atlas_name(name: str | None) -> str | None:
     """The name of an atlas in a site of several, which is that of its folder."""
+    if name is not None and name.lower() in paths.TAKEN_NAMES:
+        raise SpecError(
+            f"{displayable(name)!r} cannot be the name of an atlas: the site itself has "
+            f"{', '.join(paths.TAKEN_NAMES)}; give another, such as --atlas resnet50-v2"
+        )
     if name is not None and not paths.is_atlas_name(name):
         raise SpecError(
             f"{displayable(name)!r} cannot be the name of an atlas's folder; "

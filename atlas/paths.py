@@ -48,6 +48,7 @@ _IN_LAYER = re.compile(
     r"index\.html|units\.json|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+TAKEN_NAMES = (STATIC_DIR, LIKE_DIR, *ROOT_FILES)  # no atlas can be called so
 _LIKE = re.compile(r"[a-z0-9-]+\.(html|webp)")
 
 
@@ -66,8 +67,7 @@ def is_safe(path: str) -> bool:
 
 def is_atlas_name(name: str) -> bool:
     """Whether a name can be that of an atlas's folder, in a site of several."""
-    taken = (STATIC_DIR, LIKE_DIR, *ROOT_FILES)
-    return bool(_ATLAS.fullmatch(name)) and is_safe(name) and name.lower() not in taken
+    return bool(_ATLAS.fullmatch(name)) and is_safe(name) and name.lower() not in TAKEN_NAMES
 
 
 def are_safe(facts: NetworkFacts) -> bool:

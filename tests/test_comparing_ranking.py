@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import operator
+
+import numpy as np
 import pytest
 import site_factory
 
@@ -9,11 +14,14 @@ from atlas.comparing import AnswersRecord, ExchangeRecord, FiltersRecord
 from atlas.comparing.ranking import (
     Exchange,
     LayerChange,
+    OwnNumbers,
     Spread,
+    are_related,
     exchanges,
     layer_change,
     most_changed,
 )
+from atlas.units import Layer
 
 LAYER = site_factory.layer("conv", 6, 3)
 SIX = range(6)
@@ -41,9 +49,11 @@ def answers(
     )
 
 
-def change_of(record: AnswersRecord, indices=SIX, cosine: float = 0.5) -> LayerChange:
+def change_of(
+    record: AnswersRecord, indices=SIX, cosine: float = 0.5, is_related: bool = True
+) -> LayerChange:
     filters = FiltersRecord(False, [cosine] * 6, [2.0] * 6)
-    return layer_change(LAYER, indices, filters, record)
+    return layer_change(LAYER, indices, filters, record, is_related)
 
 
 def ranked(change: LayerChange) -> list[tuple[int, int]]:
@@ -62,7 +72,7 @@ def test_only_chosen_units_are_ranked():
 
 
 def test_where_numbers_mean_nothing_units_are_compared_with_the_most_like_ones():
-    change = change_of(answers([0.0] * 6, alike=OTHERS))
+    change = change_of(answers([0.0] * 6, alike=OTHERS), is_related=False)
     assert not change.is_paired and change.own_share == 0
     assert ranked(change) == [(5, 3), (4, 1), (3, 2), (2, 3), (1, 4), (0, 5)]
     assert [unit.answers for unit in change.units] == pytest.approx([0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
@@ -70,10 +80,73 @@ def test_where_numbers_mean_nothing_units_are_compared_with_the_most_like_ones()
     assert change.filters is None
 
 
-def test_a_tenth_of_the_units_is_enough_for_pairs_by_number():
-    change = change_of(answers([0.5] * 6, alike=[0, *OTHERS[1:]]))
-    assert change.own_share == pytest.approx(1 / 6) and change.is_paired
-    assert all(unit.partner == unit.unit.index for unit in change.units)
+def shuffled(layer: Layer, rng: np.random.Generator) -> AnswersRecord:
+    """Responses of a layer whose units have any order in the other network."""
+    return record_of(rng.permutation(layer.n_units).tolist())
+
+
+def record_of(alike: list[int]) -> AnswersRecord:
+    ones, never = [1.0] * len(alike), [False] * len(alike)
+    return AnswersRecord(9, 0, ones, never, never, alike, ones, alike, ones)
+
+
+def layers_of(n_units: int, n_layers: int) -> list[Layer]:
+    return [site_factory.layer(f"conv{nth}", n_units, 3) for nth in range(n_layers)]
+
+
+@pytest.mark.parametrize("n_units", [4, 16, 200])
+def test_random_orders_are_hardly_ever_taken_for_the_same_numbers(n_units):
+    rng = np.random.default_rng(0)
+    layers = layers_of(n_units, 12)
+    filters = FiltersRecord(False, [0.0] * n_units, [1.0] * n_units)
+    for _ in range(60):
+        records = [shuffled(layer, rng) for layer in layers]
+        assert not are_related(layers, records)
+        changes = [
+            layer_change(layer, range(n_units), filters, record)
+            for layer, record in zip(layers, records, strict=True)
+        ]
+        assert not any(change.is_paired for change in changes)
+
+
+@pytest.mark.parametrize(("n_units", "n_layers"), [(4, 3), (6, 2), (8, 1), (64, 1)])
+def test_the_same_numbers_are_seen_in_a_few_small_layers_together(n_units, n_layers):
+    layers = layers_of(n_units, n_layers)
+    assert are_related(layers, [record_of(list(range(n_units)))] * n_layers)
+
+
+def test_numbers_are_related_where_most_units_have_drifted_but_more_than_chance_has_not():
+    """7 of 64 are no tenth of a large layer, and chance gives as many in 1 of 12,000 layers."""
+    drifted = [*range(7), *range(8, 64), 7]
+    (layer,) = layers_of(64, 1)
+    assert OwnNumbers.of(record_of(drifted)) == (7, 64)
+    assert OwnNumbers(7, 64).probability() == pytest.approx(8.3e-5, rel=0.01)
+    assert are_related([layer], [record_of(drifted)])
+
+
+def test_the_probability_is_that_of_random_orders():
+    """The oracle counts orders of 8 units."""
+    orders = list(itertools.permutations(range(8)))
+    for n_own in (1, 3, 5):
+        share = np.mean([sum(map(operator.eq, each, range(8))) >= n_own for each in orders])
+        assert OwnNumbers(n_own, 8).probability() == pytest.approx(share, rel=0.1)
+
+
+@pytest.mark.parametrize(("n_units", "is_paired"), [(4, True), (40, False)])
+def test_a_layer_in_another_order_is_an_exception_if_it_is_large_enough_to_tell(n_units, is_paired):
+    (layer,) = layers_of(n_units, 1)
+    record = record_of([*range(1, n_units), 0])
+    filters = FiltersRecord(False, [0.0] * n_units, [1.0] * n_units)
+    change = layer_change(layer, range(n_units), filters, record, is_related=True)
+    assert change.is_paired == is_paired
+
+
+def test_classes_are_pairs_by_number_whatever_they_answer():
+    classifier = dataclasses.replace(LAYER, kind="classifier")
+    filters = FiltersRecord(False, [0.5] * 6, [2.0] * 6)
+    change = layer_change(classifier, SIX, filters, answers([0.0] * 6, alike=OTHERS))
+    assert change.is_paired and all(unit.partner == unit.unit.index for unit in change.units)
+    assert not are_related([classifier], [answers([1.0] * 6)])
 
 
 def test_constant_units_count_as_unrelated_or_in_both_as_equal():
@@ -93,7 +166,7 @@ def test_units_without_a_change_get_no_pictures():
 
 
 def test_where_numbers_mean_nothing_the_best_counterparts_are_shown_too():
-    change = change_of(answers([0.0] * 6, alike=OTHERS))
+    change = change_of(answers([0.0] * 6, alike=OTHERS), is_related=False)
     assert [unit.unit.index for unit in change.picked(3)] == [5, 4, 0]
     assert [unit.unit.index for unit in change.picked(4)] == [5, 4, 1, 0]
 

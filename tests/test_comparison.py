@@ -22,7 +22,7 @@ from test_command import ROOT, WITHOUT_TORCH, Folders, assert_refused, run, star
 import atlas.comparing.answers
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import FILE_NAME
-from atlas.comparing.comparison import Comparison, Ranking, shared_layers
+from atlas.comparing.comparison import Comparison, Ranking, shared_layers, with_weights
 from atlas.errors import SpecError
 from atlas.families.demo import WEIGHTS_PATH
 from atlas.pipeline import Places
@@ -120,6 +120,49 @@ def test_units_in_another_order_are_found_by_their_answers(tmp_path: Path):
     for name in ("layer2.1.conv2", "layer2.1.conv3", "fc"):  # the network computes the same
         assert by_name[name].is_paired
         assert all(unit.answers > 0.999 for unit in by_name[name].units)
+
+
+def retrained(path: Path) -> Path:
+    """The demo network with other weights in every convolution, as after a training of its own."""
+    state = load_file(WEIGHTS_PATH)
+    torch.manual_seed(3)
+    for key, tensor in state.items():
+        if tensor.ndim == 4:
+            state[key] = torch.randn_like(tensor) * tensor.std()
+    save_file(state, path)
+    return path
+
+
+def test_networks_that_have_nothing_in_common_are_not_compared_by_numbers(tmp_path: Path):
+    other = retrained(tmp_path / "other.safetensors")
+    result = run(
+        "compare", "demo", other, *DEMO, "--pictured", "0", *Folders(tmp_path, tmp_path).options
+    )
+    assert result.code == 0, result.err
+    ranking = compared(tmp_path, other)
+    *convs, classifier = ranking.layers
+    assert classifier.is_paired and not any(change.is_paired for change in convs)
+    page = text_of((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert "The numbers of units do not correspond: " in page
+    assert "as in networks that were trained independently" in page
+
+
+def test_a_key_after_the_name_of_a_file_chooses_a_network_in_it(tmp_path: Path):
+    state = load_file(WEIGHTS_PATH)
+    ema = {key: tensor + 0.01 if tensor.ndim == 4 else tensor for key, tensor in state.items()}
+    path = tmp_path / "both.pth"
+    torch.save({"model": state, "ema": ema}, path)
+    names = (f"{path}#model", f"{path}#ema")
+    with Comparison(asked("conv1"), names, places(tmp_path), 0) as comparison:
+        assert comparison.a.facts.weights == "both.pth (model)"
+        assert comparison.b.facts.weights == "both.pth (ema)"
+        assert not comparison.ranking().layers[0].is_equal
+
+
+def test_a_file_with_a_number_sign_in_its_name_is_that_file(tmp_path: Path):
+    path = tmp_path / "run#3.pth"
+    torch.save(load_file(WEIGHTS_PATH), path)
+    assert with_weights(asked(), str(path)).weights == str(path)
 
 
 def test_pictures_are_shown_to_both_networks(tmp_path: Path, tuned: Path):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -248,6 +252,86 @@ def test_a_classifier_without_a_bias_has_zeros_for_one(tmp_path):
     del content["fc.bias"]
     fitted = load(tmp_path, content)
     assert fitted.n_classes == 7 and not fitted.model.fc.bias.any()
+    said = "a.pth: the classifier has no bias: fc.bias is missing, taken as zeros"
+    assert fitted.remarks == (said,)
+    assert load(tmp_path, body() | head("fc", 7)).remarks == ()
+
+
+def on_meta(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: each.to("meta") for key, each in tensors.items()}
+
+
+def sparse(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: each.to_sparse() for key, each in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("convert", "words"),
+    [
+        (on_meta, "on the meta device.*; only their shapes were saved; save them again"),
+        (sparse, r"sparse.*; make them dense with to_dense\(\) before"),
+    ],
+)
+def test_tensors_without_plain_numbers_have_remedies_of_their_own(tmp_path, convert, words):
+    assert re.search(words, refusal(tmp_path, convert(state())))
+
+
+def as_arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {key: each.numpy() for key, each in tensors.items()}
+
+
+def write_pickle(arrays: dict[str, np.ndarray], path: Path, protocol: int = 4) -> None:
+    path.write_bytes(pickle.dumps({"model": arrays, "matching_heuristics": True}, protocol))
+
+
+def write_npz(arrays: dict[str, np.ndarray], path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        torch.save,
+        write_npz,
+        *(functools.partial(write_pickle, protocol=protocol) for protocol in range(2, 6)),
+    ],
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_of_numpy_are_read_as_tensors(tmp_path, write, order):
+    arrays = {key: np.array(each, order=order) for key, each in as_arrays(state()).items()}
+    write(arrays, tmp_path / "a.pth")
+    found = load_file(tmp_path, Net, "fc", N_CLASSES).model.state_dict()
+    assert all(torch.equal(found[key], each) for key, each in state().items())
+
+
+def test_arrays_in_the_byte_order_of_another_machine_are_of_another_type(tmp_path):
+    content = {key: each.astype(">f4") for key, each in as_arrays(state()).items()}
+    assert "of another type: conv1.weight (an array of >f4)" in refusal(tmp_path, content)
+
+
+def test_a_compressed_archive_of_arrays_is_called_so(tmp_path):
+    with (tmp_path / "a.pth").open("wb") as file:
+        np.savez_compressed(file, **as_arrays(state()))
+    with pytest.raises(NetworkError, match=r"compressed archive of NumPy arrays.*numpy\.savez\("):
+        load_file(tmp_path, Net, "fc", N_CLASSES)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_an_archive_of_arrays_that_is_cut_off_is_refused(tmp_path, cut):
+    write_npz(as_arrays(state()), tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    (tmp_path / "a.pth").write_bytes(data[: len(data) * cut // 4])
+    with pytest.raises(NetworkError, match="truncated or damaged"):
+        load_file(tmp_path, Net, "fc", N_CLASSES)
+
+
+def test_an_array_with_fewer_numbers_than_its_shape_is_refused(tmp_path):
+    data = pickle.dumps({"conv1.weight": np.ones((4, 3, 3, 3), np.float32)}, 4)
+    assert data.count(b"K\x04K\x03K\x03K\x03") == 1
+    (tmp_path / "a.pth").write_bytes(data.replace(b"K\x04K\x03K\x03", b"K\x05K\x03K\x03"))
+    with pytest.raises(NetworkError, match="is a pickle, but none of"):
+        load_file(tmp_path, Net, "fc", N_CLASSES)
 
 
 HEADLESS = {

@@ -61,7 +61,11 @@ FILES = {
     "an index": (b'{"metadata": {}, "weight_map": {"a": "1.safetensors"}}', "is the index of"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "is an HDF5 file, as Keras"),
     "npy": (written(np.save, np.zeros(3)), "is an array of NumPy"),
-    "npz": (zipped("conv1.weight.npy", "fc.bias.npy"), "is an archive of NumPy arrays"),
+    "npz": (zipped("conv1.weight.npy", "fc.bias.npy"), "is a compressed archive of NumPy arrays"),
+    "npz of words": (
+        written(np.savez, ["cat"]),
+        "is an archive of NumPy arrays (.npz)",
+    ),
     "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x052.0.0", "is an ONNX model"),
     "TFLite": (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite"),
     "Keras 3": (zipped("metadata.json", "config.json", "model.weights.h5"), "an archive of Keras"),
@@ -72,7 +76,10 @@ FILES = {
     "a zip of something else": (zipped("a.txt", "b/c.txt"), "something else (a.txt, c.txt)"),
     "an empty zip": (zipped(), "something else (nothing)"),
     "a pickle": (pickle.dumps({"conv1.weight": 1}), "is a pickle, but none of torch.save"),
-    "a pickle of arrays": (pickle.dumps({"fc.bias": np.zeros(2)}), "a pickle, but none of"),
+    "a pickle of arrays": (
+        pickle.dumps({"fc.bias": np.zeros(2)}),
+        "no tensor of TinyNet, but fc.b",
+    ),
     "a pickle of tensors": (pickle.dumps({"a": torch.ones(2)}), "a pickle, but none of"),
 }
 

@@ -205,6 +205,13 @@ def test_odd_names_are_no_folders_of_atlases(name: str):
     assert done.exit_code == 2 and "cannot be the name" in done.output
 
 
+@pytest.mark.parametrize("name", ["static", "LIKE", "index.html"])
+def test_names_that_the_site_has_itself_are_all_listed(name: str):
+    done = CliRunner().invoke(main, ["--atlas", name, "--demo", "--dry-run"])
+    assert "the site itself has static, like, " in done.output
+    assert all(taken in done.output for taken in paths.ROOT_FILES)
+
+
 # Removing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 
 import pytest
 import torch
@@ -109,3 +110,26 @@ def test_without_the_hub_the_way_on_is_said(monkeypatch):
         NetworkError, match=r"r160_in1k: unreachable; give a local file with --weights FILE$"
     ):
         load_network(AtlasSpec(family=family.name), family)
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_not_for_long(monkeypatch):
+    from huggingface_hub import constants
+
+    from atlas.families import timm
+
+    monkeypatch.setattr(constants, "ENDPOINT", "https://hub.invalid")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(timm, "getproxies", dict)
+    family = find_family("timm:resnet18")
+    begun = time.perf_counter()
+    with pytest.raises(
+        NetworkError,
+        match=r"resnet18\.\w+: they are not in its cache, and hub\.invalid cannot be reached; give",
+    ):
+        load_network(AtlasSpec(family=family.name), family)
+    assert time.perf_counter() - begun < 3 * timm.PATIENCE_S
+
+
+def test_a_network_of_timm_without_its_prefix_is_told():
+    with pytest.raises(SpecError, match=r"but timm does; use --model timm:tf_efficientnet_b0$"):
+        find_family("tf_efficientnet_b0")

@@ -147,7 +147,9 @@ def test_weights_left_out_are_those_published_first_and_default_those_recommende
     family = find_family("resnet50")
     enum = torchvision.models.ResNet50_Weights
     assert published_name(AtlasSpec(), family) == FIRST_WEIGHTS == next(iter(enum)).name
-    assert published_name(AtlasSpec(weights="DEFAULT"), family) == enum.DEFAULT.name
+    for word in ("DEFAULT", "default", "Default"):
+        assert published_name(AtlasSpec(weights=word), family) == enum.DEFAULT.name
+    assert published_name(AtlasSpec(weights="imagenet1k_v1"), family) == FIRST_WEIGHTS
     assert enum.DEFAULT.name != FIRST_WEIGHTS
     spelled = AtlasSpec(weights="ResNet50_Weights.IMAGENET1K_V2")
     assert published_name(spelled, family) == "IMAGENET1K_V2"

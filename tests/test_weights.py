@@ -21,6 +21,7 @@ from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.network.source import weights_source
 from atlas.network.weights import download, open_weights
+from atlas.pipeline import Atlas, Places
 
 SMALL = {
     "conv1.weight": torch.linspace(-1, 1, 108).view(4, 3, 3, 3),
@@ -182,8 +183,12 @@ def test_a_network_without_its_classifier_has_no_classes_and_that_is_said(
     headless = {key: value for key, value in ten_classes.items() if not key.startswith("fc.")}
     facts = load(str(saved(tmp_path / "a.pth", headless))).facts
     assert (facts.n_units, facts.labels, facts.classifier) == (26_560, (), None)
-    said = capsys.readouterr().err
-    assert said == "a.pth has no classifier that fits: an atlas without classes\n"
+    assert facts.remarks == ("a.pth has no classifier that fits: an atlas without classes",)
+    for _ in range(2):  # a second run takes the facts from the cache, and says the same
+        with Atlas(
+            AtlasSpec(weights=str(tmp_path / "a.pth")), Places(tmp_path, tmp_path / "cache")
+        ):
+            assert capsys.readouterr().err == f"{facts.remarks[0]}\n"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

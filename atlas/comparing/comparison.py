@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
@@ -25,9 +26,10 @@ from atlas.comparing import (
     FiltersRecord,
     FiltersSpec,
 )
-from atlas.comparing.ranking import LayerChange, exchanges, layer_change
+from atlas.comparing.ranking import LayerChange, are_related, exchanges, layer_change
 from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, SpecError
+from atlas.files import is_there
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
 from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas, Places
@@ -89,8 +91,8 @@ class Comparison:
         """
         self.places, self.n_pictured = places, n_pictured
         specs = (
-            dataclasses.replace(asked, weights=weights[0]),
-            dataclasses.replace(asked, weights=weights[1], labels=None),
+            with_weights(asked, weights[0]),
+            dataclasses.replace(with_weights(asked, weights[1]), labels=None),
         )
         with ExitStack() as opened:
             self.a, self.b = (
@@ -201,8 +203,15 @@ class Comparison:
     def _changes(self) -> tuple[LayerChange, ...]:
         filters = self._records(self._filters_spec(), FiltersRecord)
         answers = self._records(self._answers_spec(), AnswersRecord)
+        is_related = are_related(self.layers, [answers[layer.name] for layer in self.layers])
         return tuple(
-            layer_change(layer, self._indices[layer.name], filters[layer.name], answers[layer.name])
+            layer_change(
+                layer,
+                self._indices[layer.name],
+                filters[layer.name],
+                answers[layer.name],
+                is_related,
+            )
             for layer in self.layers
         )
 
@@ -325,6 +334,14 @@ class Comparison:
     @staticmethod
     def _bar(description: str, total: int, unit: str) -> tqdm[Any]:
         return tqdm(desc=description, total=total, unit=unit, file=sys.stderr, leave=False)
+
+
+def with_weights(asked: AtlasSpec, weights: str) -> AtlasSpec:
+    """What is asked of one network; `FILE#KEY` is a file, and which of several networks in it."""
+    file, mark, key = weights.rpartition("#")
+    if mark and is_there(Path(file)) and not is_there(Path(weights)):
+        return dataclasses.replace(asked, weights=file, state_key=key)
+    return dataclasses.replace(asked, weights=weights)
 
 
 def refuse_same(a: NetworkFacts, b: NetworkFacts, weights: tuple[str, str]) -> None:

@@ -143,19 +143,29 @@ def _network_findings(compared: Compared) -> Iterable[str]:
 
 
 def _pairing(others: Sequence[LayerChange]) -> str:
-    unpaired = [change.layer.name for change in others if not change.is_paired]
+    """Whether units are compared number by number; classes always are."""
+    told = [change for change in others if change.own.n_units and not change.layer.is_classifier]
+    unpaired = [change.layer.name for change in told if not change.is_paired]
+    n_own = sum(change.own.n_own for change in told)
+    n_units = sum(change.own.n_units for change in told)
+    found = (
+        f"{n_own:,} of {n_units:,} units of A are most like the unit of B with their own number, "
+        f"where chance would give about {len(told):,}"
+    )
+    if not told:
+        return "Classes are compared number by number."
     if not unpaired:
-        lowest = wording.share(min((each.own_share or 0.0 for each in others), default=0.0))
+        return f"{found}, so units are compared number by number."
+    if len(unpaired) == len(told):
         return (
-            f"In every layer that differs, {lowest} of A’s units or more are most like the unit "
-            "of B with their own number, so units are compared number by number."
+            f"The numbers of units do not correspond: {found}, as in networks that were trained "
+            "independently. Each unit of A is compared with the unit of B whose answers are most "
+            "like its own."
         )
-    which = "all" if len(unpaired) == len(others) else str(len(unpaired))
     return (
-        f"In {which} of {wording.count(len(others), 'layer')} that differ, less than a tenth of "
-        "A’s units are most like the unit of B with their own number, as in networks that were "
-        "trained independently, where numbers mean nothing. There each unit of A is compared with "
-        f"the unit of B whose answers are most like its own: {_spelled(unpaired)}."
+        f"{found}. In {len(unpaired)} of {wording.count(len(told), 'layer')} that differ they are "
+        "no more than by chance; there each unit of A is compared with the unit of B whose answers "
+        f"are most like its own: {_spelled(unpaired)}."
     )
 
 

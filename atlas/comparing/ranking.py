@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from atlas.comparing import AnswersRecord, ExchangeRecord, FiltersRecord
 from atlas.units import Layer, Unit
 
-# Share of a layer's units that are most like the unit of their own index, from which on units of
-# one index are taken for a pair. By chance it is 1 / n_units.
-PAIRED_SHARE = 0.1
+# The probability that as many units are most like the unit of their own number by chance, up to
+# which numbers mean the same in two networks. Where they do, a layer is an exception above the
+# second probability.
+BY_CHANCE = 1e-4
+IN_LAYER = 0.01
+MIN_TELLING = 7  # units of a layer that can be an exception; fewer do not show whether they are
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,32 @@ class Spread:
         return cls(known[round(0.1 * last)], statistics.median(known), known[round(0.9 * last)])
 
 
+class OwnNumbers(NamedTuple):
+    """How many units of A are most like the unit of B of their own index, of how many."""
+
+    n_own: int
+    n_units: int
+
+    @classmethod
+    def of(cls, answers: AnswersRecord) -> OwnNumbers:
+        """Those of a layer, without units that are like none because they are constant."""
+        alike = enumerate(answers.alike_in_b)
+        is_own = [index == each for index, each in alike if each is not None]
+        return cls(sum(is_own), len(is_own))
+
+    def probability(self, n_layers: int = 1) -> float:
+        """The probability of as many or more in layers whose numbers mean nothing.
+
+        However large a layer is, chance gives one on average: the matches of a random order are
+        distributed as Poisson's law says. Source: https://en.wikipedia.org/wiki/Rencontres_numbers
+        """
+        terms = (
+            math.exp(count * math.log(n_layers) - n_layers - math.lgamma(count + 1))
+            for count in range(self.n_own)
+        )
+        return max(0.0, 1.0 - math.fsum(terms))
+
+
 @dataclass(frozen=True)
 class LayerChange:
     """The units of a layer, the most changed first."""
@@ -107,9 +138,14 @@ class LayerChange:
     layer: Layer
     is_equal: bool  # whether the layer computes the same in both networks
     is_paired: bool  # whether units of one index are taken for a pair
-    own_share: float | None  # of the units that are most like the unit of their own index
+    own: OwnNumbers
     n_images: int
     units: tuple[UnitChange, ...]
+
+    @property
+    def own_share(self) -> float | None:
+        """The share of units that are most like the unit of their own index; None without any."""
+        return self.own.n_own / self.own.n_units if self.own.n_units else None
 
     @cached_property
     def answers(self) -> Spread | None:
@@ -133,41 +169,65 @@ class LayerChange:
         return tuple(changed[: n_units - n_alike] + changed[len(changed) - n_alike :])
 
 
+def are_related(layers: Sequence[Layer], records: Sequence[AnswersRecord]) -> bool:
+    """Whether a number means the same unit in two networks: one descends from the other.
+
+    That is so if more units than chance would give are most like the unit of their own number.
+    Classifiers, whose numbers mean classes, do not count.
+
+    Args:
+        layers: the layers that are compared.
+        records: their responses.
+    """
+    counted = [
+        OwnNumbers.of(record)
+        for layer, record in zip(layers, records, strict=True)
+        if not layer.is_classifier
+    ]
+    if not counted:
+        return False
+    together = OwnNumbers(*map(sum, zip(*counted, strict=True)))
+    return together.probability(len(counted)) <= BY_CHANCE
+
+
 def layer_change(
     layer: Layer,
     indices: Sequence[int],
     filters: FiltersRecord,
     answers: AnswersRecord,
+    is_related: bool = False,
 ) -> LayerChange:
     """The ranking of some units of a layer.
 
-    Units of one index are a pair if a tenth of the layer's units of A, or more, are most like the
-    unit of B of their own index. Where they are fewer, as between networks that were trained
-    independently, the partner of a unit is the unit of B whose answers are most like its own.
+    Where numbers mean the same, units of one index are a pair. Where they do not, as between
+    networks that were trained independently, the partner of a unit is the unit of B whose answers
+    are most like its own.
 
     Args:
         layer: the layer.
         indices: of the units that are ranked.
         filters: its weights.
         answers: its responses.
+        is_related: whether numbers mean the same in most layers of the network.
     """
-    share = own_share(answers)
-    is_paired = share is None or share >= PAIRED_SHARE
+    own = OwnNumbers.of(answers)
+    is_paired = layer.is_classifier or filters.is_equal or _by_number(own, is_related)
     changes = (_unit_change(layer, index, filters, answers, is_paired) for index in indices)
     return LayerChange(
         layer=layer,
         is_equal=filters.is_equal,
         is_paired=is_paired,
-        own_share=share,
+        own=own,
         n_images=answers.n_images,
         units=most_changed(changes, lambda unit: unit.change),
     )
 
 
-def own_share(answers: AnswersRecord) -> float | None:
-    """The share of units that are most like the unit of their own index in the other network."""
-    found = [index == alike for index, alike in enumerate(answers.alike_in_b) if alike is not None]
-    return sum(found) / len(found) if found else None
+def _by_number(own: OwnNumbers, is_related: bool) -> bool:
+    """Whether units of one index are a pair in a layer."""
+    if not own.n_units:
+        return True
+    return is_related and (own.n_units < MIN_TELLING or own.probability() <= IN_LAYER)
 
 
 def most_changed(

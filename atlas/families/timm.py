@@ -5,22 +5,29 @@ Source: https://huggingface.co/docs/timm
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import math
+import socket
+import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from atlas.errors import NetworkError, SpecError
 from atlas.families.family import Family, Finder, PublishedWeights, ReadyNetwork
 from atlas.labels import ClassLabels
+from atlas.text import displayable
 from atlas.units import Interpolation, Preprocessing
 
 if TYPE_CHECKING:
     from torch import nn
 
 PREFIX = "timm:"
+PATIENCE_S = 4.0  # with the hub
 
 
 def find(name: str) -> Family:
@@ -56,6 +63,15 @@ def find(name: str) -> Family:
         labels=partial(_labels, config),
         variant=lambda _: f"{PREFIX}{architecture}.{default}",
     )
+
+
+def has(name: str) -> bool:
+    """Whether timm, if it is installed, has a network of a name, which may end with a tag."""
+    if importlib.util.find_spec("timm") is None:
+        return False
+    import timm
+
+    return name.partition(".")[0] in timm.list_models()
 
 
 def _refuse_unknown(architecture: str, name: str) -> None:
@@ -105,14 +121,57 @@ def _pretrained(architecture: str, tag: str) -> ReadyNetwork:
     """The network with published weights, which timm downloads if they are not there."""
     import timm
 
+    _stay_offline_without_hub()
     try:
         return ReadyNetwork(timm.create_model(f"{architecture}.{tag}", pretrained=True), tag)
     except Exception as error:  # of the hub, of the connection, of the file
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = displayable(str(error).partition("\n")[0]) or type(error).__name__
+        if is_offline() and "ffline" in type(error).__name__ + reason:
+            reason = f"they are not in its cache, and {_hub()} cannot be reached"
         raise NetworkError(
             f"timm cannot load the weights {architecture}.{tag}: {reason}; "
             "give a local file with --weights FILE"
         ) from error
+
+
+def _stay_offline_without_hub() -> None:
+    """Let timm take weights from its cache only, where the hub does not answer.
+
+    Its client would try again for most of a minute.
+    """
+    from huggingface_hub import constants
+
+    if not is_offline() and not getproxies() and not _answers(_hub()):
+        constants.HF_HUB_OFFLINE = True
+
+
+def is_offline() -> bool:
+    """Whether the hub's client is to ask nobody."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _hub() -> str:
+    """The host that has the weights."""
+    from huggingface_hub import constants
+
+    return urlsplit(constants.ENDPOINT).hostname or constants.ENDPOINT
+
+
+def _answers(host: str) -> bool:
+    """Whether a host can be reached, tried in a thread since asking for its address may hang."""
+    reached = threading.Event()
+
+    def connect() -> None:
+        with contextlib.suppress(OSError), socket.create_connection((host, 443), PATIENCE_S):
+            reached.set()
+        done.set()
+
+    done = threading.Event()
+    threading.Thread(target=connect, daemon=True).start()
+    done.wait(PATIENCE_S)
+    return reached.is_set()
 
 
 def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:

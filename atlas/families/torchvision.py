@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlas.errors import SpecError
+from atlas.families import timm
 from atlas.families.family import Family, Finder, PublishedWeights
 from atlas.families.imagenet import imagenet_labels
 from atlas.labels import ClassLabels
@@ -133,6 +134,10 @@ def _refuse_unknown(name: str) -> None:
         return
     if Path(name).is_file():
         raise SpecError(f"{name} is a file; give weights with --weights, a network with --model")
+    if timm.has(name):
+        raise SpecError(
+            f"torchvision has no network {name!r}, but timm does; use --model timm:{name}"
+        )
     close = difflib.get_close_matches(name.lower(), names)
     hint = f"did you mean {' or '.join(close)}?" if close else "`models` lists those that there are"
     raise SpecError(f"no network called {name!r}; {hint}")

@@ -14,13 +14,22 @@ from typing import Any, BinaryIO, cast
 import torch
 from torch import Tensor
 
-from atlas.network.foreign import PLAIN_PICKLE, ForeignFileError, about_archive
+from atlas.network.arrays import array_in_archive
+from atlas.network.foreign import (
+    ARRAY_SUFFIX,
+    NO_TENSORS,
+    PACKED_ARRAYS,
+    PLAIN_PICKLE,
+    ForeignFileError,
+    about_archive,
+)
 from atlas.network.stored import StoredStorage, StoredTensor
-from atlas.network.unpickle import MAX_PICKLE_BYTES, read_pickle
+from atlas.network.unpickle import MALFORMED, MAX_PICKLE_BYTES, read_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # of files before PyTorch 1.6
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of extra fields
-_MAX_READ = MAX_PICKLE_BYTES + 1  # of the directory, or of the pickle
+_MAX_HEAD_BYTES = 32 << 20  # of an archive's directory, or of pickles before numbers
+_MAX_READ = _MAX_HEAD_BYTES + 1
 
 
 class _NoLargeReads(io.RawIOBase):
@@ -65,6 +74,7 @@ class Checkpoint:
     content: Any
     places: Mapping[str, _Place]  # by the key of the storage
     is_script: bool = False  # whether it is an archive of TorchScript
+    about_empty: str = NO_TENSORS  # what it is if it has no tensors
 
     def read(self, tensor: StoredTensor) -> Tensor:
         """The numbers of a tensor that can be used, in the type that they are stored in.
@@ -74,6 +84,9 @@ class Checkpoint:
             OSError: the file cannot be read.
         """
         assert tensor.dtype is not None and tensor.storage is not None
+        if tensor.storage.numbers is not None:
+            numbers = torch.frombuffer(bytearray(tensor.storage.numbers), dtype=tensor.dtype)
+            return numbers.as_strided(tensor.shape, tensor.strides, tensor.offset)
         place = _checked_place(self.places, tensor.storage)
         start = tensor.offset * tensor.dtype.itemsize
         n_bytes = tensor.extent * tensor.dtype.itemsize
@@ -107,12 +120,14 @@ def open_checkpoint(file: BinaryIO, n_bytes: int) -> Checkpoint:
 def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
     with zipfile.ZipFile(_NoLargeReads(file)) as archive:
         records = {record.filename: record for record in archive.infolist()}
+        if records and all(name.endswith(ARRAY_SUFFIX) for name in records):
+            return _open_arrays(file, records, n_bytes)
         folder = _folder(list(records))
         pickled = records[f"{folder}data.pkl"]
         _refuse_packed(pickled, n_bytes)
         if pickled.file_size > MAX_PICKLE_BYTES:
             raise ValueError("there is far more in it than tensors")
-        contents = read_pickle(io.BytesIO(archive.read(pickled)))
+        contents = read_pickle(_bytes_of(file, pickled, n_bytes))
         order = records.get(f"{folder}byteorder")
         if order and order.file_size < 10 and archive.read(order) != sys.byteorder.encode():
             raise ValueError("its numbers are in the byte order of another machine")
@@ -126,6 +141,37 @@ def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
         _checked_place(places, storage)
     is_script = f"{folder}constants.pkl" in records
     return Checkpoint(file, contents.value, places, is_script)
+
+
+def _bytes_of(file: BinaryIO, record: zipfile.ZipInfo, n_bytes: int) -> io.BytesIO:
+    place = _place_of(file, record, n_bytes)
+    file.seek(place.start)
+    data = file.read(place.n_bytes)
+    if zlib.crc32(data) != place.crc32:
+        raise ValueError("a checksum differs")
+    return io.BytesIO(data)
+
+
+def _open_arrays(
+    file: BinaryIO, records: Mapping[str, zipfile.ZipInfo], n_bytes: int
+) -> Checkpoint:
+    """An archive of NumPy's `savez`: an array in each record, after its description."""
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records.values()):
+        raise ForeignFileError(PACKED_ARRAYS)
+    arrays: dict[str, StoredTensor] = {}
+    places: dict[str, _Place] = {}
+    for name, record in records.items():
+        place = _place_of(file, record, n_bytes)
+        file.seek(place.start)
+        try:
+            array, n_head = array_in_archive(file, name)
+        except ValueError as error:
+            raise ForeignFileError(about_archive(list(records))) from error
+        arrays[name.removesuffix(ARRAY_SUFFIX)] = array
+        places[name] = _Place(place.start + n_head, place.n_bytes - n_head)
+        if array.storage:
+            _checked_place(places, array.storage)
+    return Checkpoint(file, arrays, places)
 
 
 def _folder(names: Sequence[str]) -> str:
@@ -158,9 +204,9 @@ def _place_of(file: BinaryIO, record: zipfile.ZipInfo, n_bytes: int) -> _Place:
 
 def _open_legacy(file: BinaryIO, n_bytes: int) -> Checkpoint:
     """Four pickles, a list of the keys of storages, and the numbers of each."""
-    head = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+    head = io.BytesIO(file.read(_MAX_HEAD_BYTES))
     if LEGACY_MAGIC.to_bytes(10, "little") not in head.getbuffer()[:32].tobytes():
-        raise ForeignFileError(PLAIN_PICKLE)
+        return _open_plain(file)
     read_pickle(head)
     _protocol, system = read_pickle(head), read_pickle(head).value
     if isinstance(system, dict) and system.get("little_endian") is not (sys.byteorder == "little"):
@@ -177,6 +223,18 @@ def _open_legacy(file: BinaryIO, n_bytes: int) -> Checkpoint:
         if start > n_bytes:
             raise ValueError("it ends too soon")
     return Checkpoint(file, pickled.value, places)
+
+
+def _open_plain(file: BinaryIO) -> Checkpoint:
+    """A pickle that torch.save did not write; the arrays of NumPy in it can be read."""
+    file.seek(0)
+    try:
+        pickled = read_pickle(io.BytesIO(file.read(MAX_PICKLE_BYTES)))
+    except MALFORMED as error:
+        raise ForeignFileError(PLAIN_PICKLE) from error
+    if pickled.storages:
+        raise ForeignFileError(PLAIN_PICKLE)
+    return Checkpoint(file, pickled.value, {}, about_empty=PLAIN_PICKLE)
 
 
 def _checked_place(places: Mapping[str, _Place], storage: StoredStorage) -> _Place:

@@ -12,12 +12,18 @@ from atlas.errors import NetworkError
 from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
 from atlas.network.recognition import recognised, why_not
-from atlas.network.stored import StoredTensor
+from atlas.network.stored import ON_META, SPARSE, StoredTensor
 from atlas.network.weights import Weights
 from atlas.text import displayable
 
 MAX_CLASSES = 100_000
+_OTHER_TYPE = "of another type"
 _FLOATING_POINT = "give weights in floating point, from before they were quantised or converted"
+# The way on for tensors that cannot be used, by what they are.
+_USABLE = {
+    ON_META: "only their shapes were saved; save them again after the weights were loaded",
+    SPARSE: "make them dense with to_dense() before they are saved",
+}
 N_NAMED = 3  # tensors that a message names
 
 
@@ -68,8 +74,8 @@ def load_weights(
     if n_classes != usual_classes:
         architecture = Architecture.of(lambda: build(n_classes), classifier)
     if misfits := _misfits(architecture, weights.tensors, fit):
-        has_other_types = "of another type" in misfits
-        way = _FLOATING_POINT if has_other_types else _other_model(weights.tensors)
+        has_other_types = _OTHER_TYPE in misfits
+        way = _usable(weights.tensors, fit) if has_other_types else _other_model(weights.tensors)
         raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")
     model = build(n_classes)
     if misfits := _load(model, weights, fit):
@@ -113,7 +119,7 @@ def _misfits(architecture: Architecture, given: Given, fit: Fit) -> dict[str, Se
     misfits = {
         "missing": fit.missing,
         "not in this architecture": [path[len(fit.place) :] for path in fit.unknown],
-        "of another type": [
+        _OTHER_TYPE: [
             f"{name} ({tensor.type_name})"
             for name, tensor in pairs
             if not _fits_type(tensor, expected[name])
@@ -125,6 +131,12 @@ def _misfits(architecture: Architecture, given: Given, fit: Fit) -> dict[str, Se
         ],
     }
     return {what: names for what, names in misfits.items() if names}
+
+
+def _usable(given: Given, fit: Fit) -> str:
+    """The way on for tensors of types that cannot be used."""
+    types = [given[path].type_name for path in fit.paths.values()]
+    return next((_USABLE[each] for each in types if each in _USABLE), _FLOATING_POINT)
 
 
 def _fits_type(given: StoredTensor, expected: Tensor) -> bool:
@@ -188,6 +200,9 @@ def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str
         remarks.append(f"{name} has no classifier that fits: an atlas without classes")
     elif fit.classifier and fit.classifier != fit.place + architecture.classifier:
         remarks.append(f"{name}: the classifier is {_named([fit.classifier])}")
+    if fit.classifier is not None and f"{architecture.classifier}.bias" in fit.absent:
+        bias = _named([f"{fit.classifier}.bias"])
+        remarks.append(f"{name}: the classifier has no bias: {bias} is missing, taken as zeros")
     if fit.others:
         remarks.append(f"{name}: left over and not used: {_named(fit.others)}")
     return remarks

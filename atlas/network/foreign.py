@@ -10,6 +10,11 @@ from atlas.text import displayable
 
 HEAD_BYTES = 1024  # of a file, which tell what it is
 STATE_DICT = "torch.save(model.state_dict(), FILE)"
+ARRAY_SUFFIX = ".npy"  # of the arrays in an archive
+PACKED_ARRAYS = (
+    "is a compressed archive of NumPy arrays (.npz); save it again with numpy.savez(NEW_FILE, "
+    "**numpy.load(FILE))"
+)
 _CONVERT = f"load it where it was made, and save the network as PyTorch has it with {STATE_DICT}"
 _UNPACK = "unpack it and give the .pth or .safetensors file in it"
 _DOWNLOAD = "download the file itself again"
@@ -48,7 +53,7 @@ _ARCHIVES: Sequence[tuple[str, str]] = [
     ),
     (".weights.h5", f"is an archive of Keras; {_CONVERT}"),
     ("saved_model.pb", f"is a zip archive with a network of TensorFlow in it; {_CONVERT}"),
-    (".npy", f"is an archive of NumPy arrays (.npz); {_CONVERT}"),
+    (ARRAY_SUFFIX, f"is an archive of NumPy arrays (.npz) that are no plain numbers; {_CONVERT}"),
 ]
 _WEIGHTS_ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".pkl", ".tar", ".th")
 PLAIN_PICKLE = f"is a pickle, but none of torch.save; {_CONVERT}"

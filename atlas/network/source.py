@@ -91,15 +91,17 @@ def published_name(asked: AtlasSpec, family: Family) -> str | None:
     """The name of the published weights that were asked for; None if a file was asked for.
 
     The name may follow the family's enum, as torchvision writes it: "VGG16_Weights.IMAGENET1K_V1".
+    Upper and lower case are the same.
     """
     if not asked.weights:
         return family.default_weights
     if is_regular(Path(asked.weights)):
         return None
     name = _without_enum(asked.weights, family.name)
-    if name == RECOMMENDED and name not in family.weights:
+    if name.upper() == RECOMMENDED and name not in family.weights:
         return family.recommended_weights or family.default_weights
-    return name if name in family.weights else None
+    known = {each.lower(): each for each in family.weights}
+    return name if name in family.weights else known.get(name.lower())
 
 
 def prepared(published: Preprocessing, preparation: Preparation) -> Preprocessing:
@@ -154,7 +156,7 @@ def _found_source(asked: AtlasSpec, finder: Finder) -> str | None:
     if asked.weights and is_regular(path):
         return f"{name} {displayable(path.name)} {weights_sha256(asked, path)}"
     weights = _without_enum(asked.weights or finder.default_weights, name)
-    return None if weights == RECOMMENDED else f"{name} {weights}"
+    return None if weights.upper() == RECOMMENDED else f"{name} {weights}"
 
 
 def _without_enum(weights: str, family_name: str) -> str:

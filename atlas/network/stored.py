@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ class StoredStorage:
     key: str
     dtype: torch.dtype
     n_items: int
+    numbers: bytes | None = field(default=None, repr=False)  # where they are in a pickle itself
 
     @property
     def n_bytes(self) -> int:

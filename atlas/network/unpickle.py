@@ -1,8 +1,8 @@
 """Reads the pickles in checkpoints: nested dicts with descriptions of tensors. Runs nothing.
 
 A pickle is a program for a small machine with a stack. The machine below knows plain values,
-containers, and the few functions of PyTorch that stand for a tensor. Every other function, class or
-object becomes a `Placeholder`: its name is never looked up, imported or called.
+containers, and the few functions of PyTorch and NumPy that stand for a tensor. Every other
+function, class or object becomes a `Placeholder`: its name is never looked up, imported or called.
 
 `torch.load` is not used, for three reasons. With `weights_only=True` it refuses what training
 scripts put beside the tensors (an `argparse.Namespace`, a path, a scalar of NumPy), and with
@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from atlas.network.arrays import ArrayType, PickledArray, array_in_memory
 from atlas.network.stored import (
     ON_META,
     SPARSE,
@@ -35,7 +36,8 @@ from atlas.network.stored import (
     stored_tensor,
 )
 
-MAX_PICKLE_BYTES = 32 << 20  # of a large network with its optimiser there are less than 2 MB
+# Of a large network with its optimiser there are less than 2 MB, but arrays of NumPy are inside.
+MAX_PICKLE_BYTES = 1 << 30
 MAX_OPCODES = 2_000_000  # a few seconds
 MAX_ARGUMENTS = 16  # of a function that stands for a tensor
 MALFORMED = (
@@ -168,9 +170,12 @@ class _Machine:
         self.call(function, tuple(arguments))
 
     def build(self, state: Any) -> None:
-        """Keep the state of an object as it is: no method of the object is called."""
-        if isinstance(self.stack[-1], Placeholder):
-            self.stack[-1].attributes = state
+        """Keep the state of an object as it is: no method that the file names is called."""
+        made = self.stack[-1]
+        if isinstance(made, Placeholder):
+            made.attributes = state
+        elif isinstance(made, ArrayType | PickledArray):
+            made.build(state)
 
     def load_persistent(self, saved_id: Any) -> None:
         """The storage that ("storage", type, key, location, number of items) stands for.
@@ -273,6 +278,24 @@ def _unusable(word: str) -> Callable[..., StoredTensor]:
     return tensor
 
 
+def _array(*_: Any) -> PickledArray:
+    return PickledArray()
+
+
+def _array_type(code: Any, *_: Any) -> ArrayType:
+    return ArrayType(str(code))
+
+
+def _array_of_buffer(data: Any, kind: Any, shape: Any, order: Any) -> StoredTensor:
+    return array_in_memory(data, kind, shape, order == "F")
+
+
+def _encoded(text: Any, encoding: Any = "") -> Any:
+    """Bytes, which old pickles hold as text with a byte in each character."""
+    is_bytes = isinstance(text, str) and encoding == "latin1"
+    return text.encode("latin1") if is_bytes else None
+
+
 _STORAGES: Mapping[str, torch.dtype] = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -310,6 +333,12 @@ _NAMES: Mapping[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_meta_tensor_no_storage"): _unusable(ON_META),
     ("torch._utils", "_rebuild_wrapper_subclass"): _unusable("a wrapped tensor"),
     ("torch.nn.parameter", "Parameter"): _unusable("without numbers"),
+    ("numpy", "dtype"): _array_type,
+    ("numpy.core.multiarray", "_reconstruct"): _array,
+    ("numpy._core.multiarray", "_reconstruct"): _array,
+    ("numpy.core.numeric", "_frombuffer"): _array_of_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_of_buffer,
+    ("_codecs", "encode"): _encoded,
     ("collections", "OrderedDict"): _ordered_dict,
     ("torch", "Size"): _first,
 }

@@ -23,6 +23,7 @@ from atlas.digest import MAX_WEIGHTS_BYTES
 from atlas.errors import NetworkError
 from atlas.files import is_regular, open_regular
 from atlas.memory import is_out_of_memory
+from atlas.network.arrays import PickledArray
 from atlas.network.checkpoint import open_checkpoint
 from atlas.network.foreign import (
     HEAD_BYTES,
@@ -182,7 +183,8 @@ def _open(path: Path, file: BinaryIO) -> Weights:
         checkpoint = open_checkpoint(file, os.fstat(file.fileno()).st_size)
         tensors = _tensors_in(checkpoint.content)
         if not tensors:
-            raise ForeignFileError(about_contents(_outer_keys(checkpoint.content)) or NO_TENSORS)
+            about = about_contents(_outer_keys(checkpoint.content))
+            raise ForeignFileError(about or checkpoint.about_empty)
         return Weights(path, tensors, checkpoint.is_script, checkpoint.read)
     raise ForeignFileError(about_foreign(head))
 
@@ -237,7 +239,8 @@ def _tensors_in(content: Any) -> dict[str, StoredTensor]:
         n_entered[id(container)] += 1
         if n_entered[id(container)] > MAX_PLACES:
             continue
-        for key, item in _items_of(container):
+        for key, stored in _items_of(container):
+            item = stored.tensor if isinstance(stored, PickledArray) else stored
             if isinstance(item, StoredTensor):
                 if len(found) < MAX_TENSORS and (path := _path(*way, key)):
                     found.setdefault(path, item)
