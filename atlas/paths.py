@@ -48,7 +48,7 @@ _IN_LAYER = re.compile(
     r"index\.html|units\.json|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-TAKEN_NAMES = (STATIC_DIR, LIKE_DIR, *ROOT_FILES)  # no atlas can be called so
+TAKEN_NAMES = (STATIC_DIR, LIKE_DIR, *sorted(ROOT_FILES))  # no atlas can be called so
 _LIKE = re.compile(r"[a-z0-9-]+\.(html|webp)")
 
 

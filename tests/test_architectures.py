@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision import models
 
+from atlas.families.architecture import why_not_drawn
 from atlas.network.network import Network
 from atlas.network.walk import walk
 from atlas.units import Layer
@@ -248,3 +249,46 @@ def test_gates_multiply_and_concatenations_join():
     shuffled = {layer.name: layer for layer in walk(model, 224)}
     first = shuffled["stage2.1.branch2.0"]
     assert first.writers == ("stage2.0.branch1.2", "stage2.0.branch2.5")
+
+
+class Attention(nn.Module):
+    """Attention over positions, as timm writes it: it says how it splits channels."""
+
+    num_heads = 2
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.qkv = nn.Conv2d(n_channels, 3 * n_channels, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        queries, keys, values = (part.flatten(2) for part in self.qkv(maps).chunk(3, 1))
+        weights = (queries.transpose(1, 2) @ keys).softmax(-1)  # (B, positions, positions)
+        return maps + (values @ weights.transpose(1, 2)).reshape(maps.shape)
+
+
+def hybrid(n_convs: int, n_attention: int) -> nn.Module:
+    torch.manual_seed(0)
+    convs = [nn.Conv2d(3, 4, 4, 4), *(nn.Conv2d(4, 4, 3, padding=1) for _ in range(n_convs))]
+    return nn.Sequential(*convs, *(Attention(4) for _ in range(n_attention)), nn.Conv2d(4, 6, 3))
+
+
+@pytest.mark.parametrize(
+    ("n_convs", "n_attention", "why"),
+    [
+        (5, 2, ""),
+        (4, 2, "is mainly a transformer (2 modules of attention, 5 convolutions beside them)"),
+        (0, 0, ""),
+    ],
+)
+def test_a_hybrid_is_drawn_if_it_is_mainly_convolutional(n_convs, n_attention, why):
+    assert why_not_drawn(hybrid(n_convs, n_attention)) == why
+
+
+def test_what_attention_mixes_is_not_taken_for_known(capsys):
+    """A convolution behind attention reads the whole image, not 28 pixels of it."""
+    layers = {layer.name: layer for layer in walk(hybrid(5, 1).eval(), 40)}
+    said = capsys.readouterr().err
+    assert "the network has attention (6); it is read through hooks" in said
+    assert list(layers) == ["0", "1", "2", "3", "4", "5", "6.qkv", "7"]
+    assert not any(layer.is_traced for layer in layers.values())
+    assert layers["7"].receptive_field_px == 40 and layers["7"].writers == ()

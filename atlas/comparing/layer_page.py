@@ -116,9 +116,9 @@ def _layer_findings(change: LayerChange) -> Iterable[str]:
     if not change.is_paired:
         yield (
             f"{change.own.n_own:,} of {change.own.n_units:,} units of A are most like the unit of "
-            "B with their own number, no more than by chance. So each unit of A is compared with the "
-            "unit of B whose answers are most like its own; several may share one. Weights are not "
-            "compared, as the numbers of their inputs may mean other units as well."
+            "B with their own number, no more than by chance. So each unit of A is compared with "
+            "the unit of B whose answers are most like its own; several may share one. Weights are "
+            "not compared, as the numbers of their inputs may mean other units as well."
         )
     words = words_of(change.layer)
     constant = [unit for unit in change.units if unit.constant]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from atlas.errors import NetworkError
 
 HEADS = ("num_heads", "n_heads", "heads")  # by which attention says how it splits channels
+CONVS_PER_ATTENTION = 3  # of a network that is mainly convolutional, at least
 N_CLASSES = (11, 13)  # two numbers of classes that tell the classifier from other layers
 
 
@@ -76,9 +77,19 @@ def n_units_of(model: nn.Module) -> int:
 
 
 def why_not_drawn(model: nn.Module) -> str:
-    """Why the atlas does not draw a network: it is a transformer, or has no convolutions."""
-    if any(_has_heads(module) for module in model.modules()):
+    """Why the atlas does not draw a network: it is a transformer, or has no convolutions.
+
+    A hybrid is drawn if it is mainly convolutional.
+    """
+    attention = attention_in(model)
+    n_convs = len(_convs_beside(attention, model))
+    if attention and not n_convs:
         return "is a transformer"
+    if n_convs < CONVS_PER_ATTENTION * len(attention):
+        return (
+            f"is mainly a transformer ({len(attention)} modules of attention, {n_convs} "
+            "convolutions beside them)"
+        )
     convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     if not convs:
         return "has no convolutions"
@@ -91,10 +102,34 @@ def refuse_other_than_convolutional(name: str, model: nn.Module) -> None:
     """Refuse a network that is none of those that the atlas draws.
 
     Raises:
-        NetworkError: it has attention, or no convolutions beyond a patch embedding.
+        NetworkError: it is a transformer, or has no convolutions beyond a patch embedding.
     """
     if why := why_not_drawn(model):
         raise NetworkError(f"{name} {why}; the atlas draws convolutional networks")
+
+
+def attention_in(model: nn.Module) -> list[str]:
+    """Dotted names of the modules that are attention, without those inside of another."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        if _has_heads(module) and not any(_is_inside(name, outer) for outer in found):
+            found.append(name)
+    return found
+
+
+def _convs_beside(attention: Sequence[str], model: nn.Module) -> list[nn.Conv2d]:
+    """The convolutions outside of attention, without those that cut the image into patches."""
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d)
+        and not _cuts_patches(module)
+        and not any(_is_inside(name, outer) for outer in attention if outer)
+    ]
+
+
+def _is_inside(name: str, module: str) -> bool:
+    return not module or name.startswith(f"{module}.")
 
 
 def _shapes(model: nn.Module) -> Mapping[str, torch.Size]:

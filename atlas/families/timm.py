@@ -120,13 +120,14 @@ def _published(architecture: str, tag: str, config: Mapping[str, Any]) -> Publis
 def _pretrained(architecture: str, tag: str) -> ReadyNetwork:
     """The network with published weights, which timm downloads if they are not there."""
     import timm
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     _stay_offline_without_hub()
     try:
         return ReadyNetwork(timm.create_model(f"{architecture}.{tag}", pretrained=True), tag)
     except Exception as error:  # of the hub, of the connection, of the file
         reason = displayable(str(error).partition("\n")[0]) or type(error).__name__
-        if is_offline() and "ffline" in type(error).__name__ + reason:
+        if isinstance(error, LocalEntryNotFoundError):
             reason = f"they are not in its cache, and {_hub()} cannot be reached"
         raise NetworkError(
             f"timm cannot load the weights {architecture}.{tag}: {reason}; "
@@ -141,11 +142,11 @@ def _stay_offline_without_hub() -> None:
     """
     from huggingface_hub import constants
 
-    if not is_offline() and not getproxies() and not _answers(_hub()):
+    if not _is_offline() and not getproxies() and not _answers(_hub()):
         constants.HF_HUB_OFFLINE = True
 
 
-def is_offline() -> bool:
+def _is_offline() -> bool:
     """Whether the hub's client is to ask nobody."""
     from huggingface_hub import constants
 

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from atlas.errors import NetworkError
 from atlas.failures import does_not_run
+from atlas.families.architecture import attention_in
 from atlas.memory import is_out_of_memory
 from atlas.network.operators import argument, module_of, put_module, works_in_place
 from atlas.network.outputs import main_output
@@ -44,9 +45,12 @@ def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
         size_px: side of the images.
 
     Raises:
-        UntraceableError: torch.fx cannot trace the network.
+        UntraceableError: torch.fx cannot trace the network, or it has attention, which takes
+            positions for channels in ways that no rule here follows.
         NetworkError: the network cannot be run on such images.
     """
+    if attention := attention_in(model):
+        raise UntraceableError(f"the network has attention ({attention[0] or 'in itself'})")
     shape = (1, n_channels, size_px, size_px)
     _initialise(model, shape)
     try:
