@@ -110,7 +110,9 @@ class Engine:
                 ]
                 waiting.append(encoding)
                 while len(waiting) > self._n_ahead:
-                    commit([future.result() for future in waiting.popleft()])
+                    artifacts = [future.result() for future in waiting[0]]
+                    waiting.popleft()  # only now, so that Ctrl-C while they are encoded loses none
+                    commit(artifacts)
         finally:
             for encoding in waiting:
                 commit([future.result() for future in encoding])

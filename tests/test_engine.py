@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -345,3 +346,28 @@ def test_panels_of_a_hidden_linear_layer_are_in_measured_sigmas(cache: Cache):
     tap = network.tap(layer)
     answers = tap.all_sigmas(tap(tap.normalise(images))).mean((0, 2, 3))
     assert noise["z"] == pytest.approx(answers.tolist(), abs=2e-3)
+
+
+def test_ctrl_c_while_a_batch_is_encoded_loses_none_of_it(
+    planted: Network, cache: Cache, batches, monkeypatch
+):
+    jobs = excitatory_jobs(planted, layers=("conv1",))
+    committed: list[str] = []
+    waited: list[bool] = []
+
+    class Interrupted(Future):
+        def result(self, timeout=None):
+            if not waited:
+                waited.append(True)
+                raise KeyboardInterrupt
+            return super().result(timeout)
+
+    def submit(pool, work, *args):
+        future: Future = Interrupted()
+        future.set_result(work(*args))
+        return future
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+    with Engine(planted, cache) as engine, pytest.raises(KeyboardInterrupt):
+        engine.run(jobs, lambda artifacts: committed.extend(a.unit for a in artifacts))
+    assert committed == [unit.id for unit in jobs[0].units]

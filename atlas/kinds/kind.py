@@ -197,8 +197,9 @@ class Kind(Generic[RecordType]):
     needs_images: bool = False  # whether making it reads photographs
     sources: Callable[[AtlasSpec], tuple[Source, ...]] | None = None
     steps: Callable[[Any, NetworkFacts], float] | None = None  # full-size steps for one unit
-    cost: Callable[[Any, Layer, NetworkFacts, int], Cost] | None = None  # with n photographs
-    is_one_pass: bool = False  # whether all layers are made together: the deepest one's cost counts
+    # (spec, layer, facts, number of photographs) -> the work for all artifacts of a layer
+    cost: Callable[[Any, Layer, NetworkFacts, int], Cost] | None = None
+    is_one_pass: bool = False  # whether all layers share what they need once
     is_made_on_host: bool = False  # rather than on the device
     layer_file: str = ""  # name of the file of a layer's picture; a "cover" represents the layer
     layer_alt: str = ""  # text for those who do not see it, with {layer}
