@@ -28,8 +28,7 @@ def mix_view(contents: Contents, page: Page) -> PicturesPage:
             Link(title, None),
             _facts(contents, record, nth),
         )
-        for nth, share in enumerate(record.shares)
-        if (title := _shares(contents, record, share))
+        for nth, title in enumerate(_shares(contents, record, share) for share in record.shares)
     )
     subjects = tuple(subject(contents, unit_id) for unit_id in record.units)
     description = f"Two units of {contents.facts.name} in one picture."
@@ -37,10 +36,11 @@ def mix_view(contents: Contents, page: Page) -> PicturesPage:
 
 
 def _shares(contents: Contents, record: MixRecord, share: float) -> str:
-    """`75 % conv1:0, 25 % conv1:2`; a unit without a share is not named."""
-    names = (short_name(contents, contents.facts.unit(unit_id)) for unit_id in record.units)
-    parts = zip((1 - share, share), names, strict=True)
-    return ", ".join(f"{part:.0%} {name}".replace("%", " %") for part, name in parts if part)
+    """`75 % conv1:0, 25 % conv1:2`, and at the ends `conv1:0 alone`."""
+    first, second = (short_name(contents, contents.facts.unit(each)) for each in record.units)
+    if share in (0, 1):
+        return f"{second if share else first} alone"
+    return f"{100 * (1 - share):.0f} % {first}, {100 * share:.0f} % {second}"
 
 
 def _facts(contents: Contents, record: MixRecord, nth: int) -> tuple[Fact, ...]:
