@@ -10,7 +10,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,6 @@ if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not 
 
 N_MENDINGS = 3  # times that damage in the cache is mended before it is given up
 N_NAMED = 3  # damaged artifacts that are named
-BAR: Mapping[str, Any] = {"unit": " pictures", "file": sys.stderr, "leave": False}
 
 Result = TypeVar("Result")
 
@@ -335,7 +334,8 @@ class Atlas:
         Raises:
             AtlasError: something cannot be made.
         """
-        return tuple(map(self._entry_of, tqdm(requests, disable=len(requests) < 2, **BAR)))
+        bar = tqdm(requests, desc="on demand", unit=" pages", file=sys.stderr, leave=False)
+        return tuple(map(self._entry_of, bar))
 
     def _entry_of(self, request: Request) -> Entry:
         identity = self.facts.identity
