@@ -340,14 +340,6 @@ def with_weights(asked: AtlasSpec, weights: str) -> AtlasSpec:
     return dataclasses.replace(asked, weights=weights)
 
 
-def with_weights(asked: AtlasSpec, weights: str) -> AtlasSpec:
-    """What is asked of one network; `FILE#KEY` is a file, and which of several networks in it."""
-    file, mark, key = weights.rpartition("#")
-    if mark and is_there(Path(file)) and not is_there(Path(weights)):
-        return dataclasses.replace(asked, weights=file, state_key=key)
-    return dataclasses.replace(asked, weights=weights)
-
-
 def refuse_same(a: NetworkFacts, b: NetworkFacts, weights: tuple[str, str]) -> None:
     """Refuse one file as both.
 

@@ -102,7 +102,7 @@ class Contents:
     def digest(self) -> str:
         """A digest of everything that the site shows."""
         parts = [self.digests[layer.name] for layer in self.facts.layers]
-        return _digest("".join([*parts, *(entry.key for entry in self.on_demand)]))
+        return _digest("".join([*parts, *map(_shown_by, self.on_demand)]))
 
     @functools.cached_property
     def digests(self) -> Mapping[str, str]:
@@ -124,7 +124,7 @@ class Contents:
     def _shown_of(self, layer: Layer) -> Iterator[str]:
         for unit in (layer.whole, *layer.units):
             for kind, entry in sorted(self.entries.get(unit.id, {}).items()):
-                yield f"{kind}{entry.key}{entry.sha256}{entry.numbers_json}"
+                yield f"{kind}{_shown_by(entry)}"
             for page in self.pages_about.get(unit.id, ()):
                 yield page.path
 
@@ -262,6 +262,11 @@ class Contents:
     def title(self, layer: Layer, index: int) -> str:
         """What a unit is called in a heading."""
         return self.label(layer, index) or f"Unit {index}"
+
+
+def _shown_by(entry: Entry) -> str:
+    """All of an artifact that can change what a page shows."""
+    return f"{entry.key}{entry.sha256}{entry.numbers_json}"
 
 
 def _digest(text: str) -> str:

@@ -43,14 +43,20 @@ def pictures_page(
 
 
 def crop_from_strip(entry: Entry, nth: int, alt: str) -> Crop:
-    """The picture at `nth` of an artifact that has several square ones side by side."""
+    """The picture at `nth` of an artifact that has several square ones side by side.
+
+    Its outermost pixels are left out where it is scaled smoothly, which mixes in its neighbours.
+    """
     size_px = entry.height_px
+    is_small = size_px < SMALL_PX
+    rim_px = 0 if is_small else 1
+    shown_px = size_px - 2 * rim_px
     return Crop(
         src=paths.file_name(paths.on_demand_picture(entry.kind, entry.unit)),
-        view_box=f"{nth * size_px} 0 {size_px} {size_px}",
+        view_box=f"{nth * size_px + rim_px} {rim_px} {shown_px} {shown_px}",
         sheet_px=(entry.width_px, size_px),
         alt=alt,
-        pixelated=size_px < SMALL_PX,
+        pixelated=is_small,
     )
 
 

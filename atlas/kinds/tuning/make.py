@@ -56,7 +56,7 @@ def tuning_panels(
     # All memory for answers is taken beforehand: if each batch took some, it would lie between the
     # maps of one batch and those of the next, and what was freed could not be used again.
     answers = {
-        reader.layer.name: torch.zeros(n_stimuli(spec), reader.layer.n_units, device=watch.device)
+        reader.layer.name: torch.zeros(spec.n_stimuli, reader.layer.n_units, device=watch.device)
         for reader in watch.readers
     }
     images = stimuli(spec, as_rgb(watch.readers[0].image_mean.flatten()))

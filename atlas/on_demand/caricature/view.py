@@ -32,6 +32,6 @@ def _caricature(entry: Entry) -> Pictured:
         layer_link(record.layer, "../"),
         (
             Fact("Likeness", wording.plain(record.cosine)),
-            Fact("of noise", wording.plain(record.cosine_start)),
+            Fact("Likeness of noise", wording.plain(record.cosine_start)),
         ),
     )

@@ -25,11 +25,11 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the second unit
 
 @dataclass(frozen=True)
 class MixSpec:
-    """Pictures for sums of two units' responses, all from the same noise.
+    """Pictures for two units together, all from the same noise.
 
-    The score is (1 - share) times that of the first unit plus share times that of the second. Each
-    is divided by the score of the unit's own picture, as a logit is a larger number than a
-    channel's sigmas; the sum is brought back to their size for the penalties of the recipe.
+    The first and the last picture are for one of the units alone, with its own score. Between them
+    the score is (1 - share) times the logarithm of the first unit's score plus share times that of
+    the second, so that both have to be high.
     """
 
     name: ClassVar[str] = "mix"
@@ -46,7 +46,9 @@ class MixRecord(OnDemandRecord):
     """What two units answer to the pictures for their sums."""
 
     units: Sequence[str] = value("ids of the two units")
-    shares: Sequence[float] = value("share of the second unit in the score of each picture")
+    shares: Sequence[float] = value(
+        "share of the second unit in the score of each picture, from 0 to 1"
+    )
     peaks: Sequence[Sequence[float]] = value(
         "by picture: the response of each unit at its strongest position, in σ or as a logit"
     )

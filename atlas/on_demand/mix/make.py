@@ -16,15 +16,18 @@ from atlas.pictures.finished import peaks, quantise
 from atlas.pictures.fourier import Objective, OwnResponses, Stream, climb
 from atlas.pictures.strip import side_by_side
 from atlas.pixels import Pixels
-from atlas.recipes import Stage
+from atlas.recipes import Fourier, Stage
 from atlas.renderer import Renderer
 from atlas.units import Unit
 
-LEAST_SCORE = 0.1  # that is divided by: nothing drives a dead unit
+LEAST_SCORE = 1e-12  # whose logarithm is taken: nothing drives a dead unit
 
 
-class WeightedSum:
-    """Scores each image by a weighted sum of other scores.
+class Together:
+    """Scores each image by a weighted sum of the logarithms of other scores.
+
+    So it rises most by what raises the lower of them, however low that is, and not by the size of
+    their numbers. A sum of the scores themselves is highest where one of them has all.
 
     Args:
         objectives: K of them.
@@ -37,7 +40,8 @@ class WeightedSum:
     def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
         """The score of each image: (B, 3, M, M) -> (B,)."""
         scores = [each.score(images, jitter, stage) for each in self._objectives]
-        return (torch.stack(scores, dim=1) * self._weights).sum(1)
+        logs = torch.stack(scores, dim=1).clamp(min=LEAST_SCORE).log()  # (B, K)
+        return (logs * self._weights).sum(1)
 
 
 def make(renderer: Renderer, request: Request) -> tuple[MixRecord, Pixels]:
@@ -69,35 +73,30 @@ def mixed(taps: Sequence[Tap], units: Sequence[Unit], spec: MixSpec) -> Tensor:
         units: the two units.
         spec: the shares, from 0 to 1 in order, and the recipe.
     """
-    shares = torch.tensor(spec.shares, device=taps[0].device)
-    ends, between = shares[[0, -1]], shares[1:-1]
-    first, last = _climbed(taps, units, spec, torch.stack([1 - ends, ends], dim=1))
-    own = _own_scores(taps, units, spec, torch.stack([first, last]))
-    parts = torch.stack([1 - between, between], dim=1)  # (B - 2, 2)
-    weights = parts / own * (parts @ own)[:, None]
-    return torch.stack([first, *_climbed(taps, units, spec, weights), last])
+    assert spec.shares[0] == 0 and spec.shares[-1] == 1
+    recipe, stream = spec.recipe, Stream(spec.recipe.seed, units[0])
 
+    def own(n_images: int, recipe: Fourier = recipe) -> list[OwnResponses]:
+        return [
+            OwnResponses(tap, [Stream(recipe.seed, unit)] * n_images, recipe)
+            for tap, unit in zip(taps, units, strict=True)
+        ]
 
-def _climbed(taps: Sequence[Tap], units: Sequence[Unit], spec: MixSpec, weights: Tensor) -> Tensor:
-    """Pictures for weighted sums of the units' scores, (B, 2), all from the first unit's noise."""
-    objectives = [
-        OwnResponses(tap, [Stream(spec.recipe.seed, unit)] * len(weights), spec.recipe)
-        for tap, unit in zip(taps, units, strict=True)
-    ]
-    streams = [Stream(spec.recipe.seed, units[0])] * len(weights)
-    return climb(WeightedSum(objectives, weights), streams, spec.recipe, taps[0].device).final
+    device = taps[0].device
+    first, last = (climb(each, [stream], recipe, device).final for each in own(1))
+    shares = torch.tensor(spec.shares[1:-1], device=device)
+    parts = torch.stack([1 - shares, shares], dim=1)  # (B - 2, 2)
+    # Penalties of the recipe are made for numbers of the size of the scores.
+    size = parts @ _scores(own(1, dataclasses.replace(recipe, branch_noise=0)), (first, last))
+    together = Together(own(len(shares)), parts * size[:, None])
+    between = climb(together, [stream] * len(shares), recipe, device).final
+    return torch.cat([first, between, last])
 
 
 @torch.no_grad()
-def _own_scores(
-    taps: Sequence[Tap], units: Sequence[Unit], spec: MixSpec, pictures: Tensor
-) -> Tensor:
-    """The score of each unit for its own picture, (2, 3, N, N) -> (2,)."""
-    stage = Stage(pictures.shape[-1], steps=1)
-    still = torch.zeros(1, 4, device=pictures.device)
-    unvaried = dataclasses.replace(spec.recipe, branch_noise=0.0)
-    scores = [
-        OwnResponses(tap, [Stream(0, unit)], unvaried).score(picture[None], still, stage)
-        for tap, unit, picture in zip(taps, units, pictures, strict=True)
-    ]
-    return torch.cat(scores).clamp(min=LEAST_SCORE)
+def _scores(objectives: Sequence[Objective], pictures: Sequence[Tensor]) -> Tensor:
+    """Each score for a picture of its own, (1, 3, N, N) each, without jitter: (K,)."""
+    stage = Stage(pictures[0].shape[-1], steps=1)
+    still = pictures[0].new_zeros(1, 4)
+    pairs = zip(objectives, pictures, strict=True)
+    return torch.cat([each.score(picture, still, stage) for each, picture in pairs])

@@ -24,12 +24,11 @@ def mix_view(contents: Contents, page: Page) -> PicturesPage:
     record = KIND.record_of(entry)
     pictures = tuple(
         Pictured(
-            crop_from_strip(entry, nth, f"Synthetic picture that excites {title}"),
+            crop_from_strip(entry, nth, f"Synthetic picture for {record.name}: {title}"),
             Link(title, None),
             _facts(contents, record, nth),
         )
-        for nth, share in enumerate(record.shares)
-        if (title := _shares(contents, record, share))
+        for nth, title in enumerate(_shares(contents, record, share) for share in record.shares)
     )
     subjects = tuple(subject(contents, unit_id) for unit_id in record.units)
     description = f"Two units of {contents.facts.name} in one picture."
@@ -37,10 +36,10 @@ def mix_view(contents: Contents, page: Page) -> PicturesPage:
 
 
 def _shares(contents: Contents, record: MixRecord, share: float) -> str:
-    """`75 % conv1:0, 25 % conv1:2`; a unit without a share is not named."""
-    names = (short_name(contents, contents.facts.unit(unit_id)) for unit_id in record.units)
-    parts = zip((1 - share, share), names, strict=True)
-    return ", ".join(f"{part:.0%} {name}".replace("%", " %") for part, name in parts if part)
+    """`75 % and 25 %`, and at the ends `conv1:0 alone`."""
+    if share in (0, 1):
+        return f"{short_name(contents, contents.facts.unit(record.units[int(share)]))} alone"
+    return f"{100 * (1 - share):.0f} % and {100 * share:.0f} %"
 
 
 def _facts(contents: Contents, record: MixRecord, nth: int) -> tuple[Fact, ...]:
@@ -49,7 +48,7 @@ def _facts(contents: Contents, record: MixRecord, nth: int) -> tuple[Fact, ...]:
     return tuple(
         Fact(
             short_name(contents, unit),
-            wording.response(score_of(contents.facts.layer(unit.layer)), peak),
+            wording.response(score_of(contents.facts.layer(unit.layer)), peak, 1),
         )
         for unit, peak in zip(units, record.peaks[nth], strict=True)
     )

@@ -36,7 +36,7 @@ def _title(nth: int) -> str:
 
 def _facts(record: VariantsRecord, score: Score, nth: int) -> list[Fact]:
     """What the unit answers to a picture, and how like the others that picture is."""
-    facts = [Fact(score.term, wording.response(score, record.peaks[nth]))]
+    facts = [Fact(score.term, wording.response(score, record.peaks[nth], 1))]
     likeness = record.likeness[nth]
     others = [each for other, each in enumerate(likeness) if other not in (0, nth)]
     if nth:
