@@ -13,7 +13,7 @@ from atlas.progress import View, interval
 from atlas.text import displayable
 
 HALF_LIFE_S = 20.0  # after which a measured speed counts half; later in a build it counts longer
-LASTING_SHARE = 0.25  # of the time measured so far, if that is longer
+LASTING_SHARE = 0.5  # of the time measured so far, if that is longer
 FIRST_ESTIMATE_S = 5.0  # measured time before the time left is said
 EARLIER_S = 10.0  # as so many seconds counts the speed of an earlier build
 
