@@ -239,6 +239,40 @@ def test_an_image_without_a_gradient_begins_again_from_stronger_noise():
     assert dead.record.dead
 
 
+class FarBelow(nn.Module):
+    """Classes of a Gabor, of which noise is far below the threshold, and one of nothing."""
+
+    def __init__(self, *, rectified: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 11, padding=5, bias=False)
+        self.classes = nn.Conv2d(1, 3, 1)
+        self.rectified = rectified
+        with torch.no_grad():
+            self.conv.weight[0] = gabor()
+            self.classes.weight[:, 0, 0, 0] = torch.tensor([1.0, 1.0, 0.0])
+            self.classes.bias.copy_(torch.tensor([0.0, -25.0, -1.0]))
+
+    def forward(self, images):
+        maps = self.classes(self.conv(images).relu())
+        return (maps.relu() if self.rectified else maps).mean((2, 3))
+
+
+@pytest.mark.parametrize("rectified", [True, False])
+def test_a_class_is_raised_from_far_below_its_threshold(rectified: bool):
+    """Noise gives a rectified logit of exactly 0, or else one in the flat part of a softplus."""
+    network = make_network(FarBelow(rectified=rectified))
+    recipe = unit_recipe("fourier", "standard", network.layers[-1], network.facts, seed=0)
+    assert isinstance(recipe, Fourier) and recipe.roughness
+    near, far, dead = render(network, "classes", [0, 1, 2], recipe)
+    for picture in (near, far):
+        assert not picture.record.dead
+        assert picture.record.score > picture.record.start + 2
+        angle_deg, _ = dominant(picture.pixels)
+        assert angle_between(angle_deg, GABOR_ANGLE_DEG) < 10
+    assert far.record.start == 0 if rectified else far.record.start < -20
+    assert dead.record.dead and dead.record.score == dead.record.start
+
+
 def test_a_picture_does_not_depend_on_its_batch(seeded: Network):
     together = render(seeded, "layer1.1.conv2", [0, 1, 2, 3])
     (alone,) = render(seeded, "layer1.1.conv2", [2])

@@ -236,6 +236,21 @@ def test_an_inhibitory_picture_that_nothing_moved_says_so(tmp_path: Path) -> Non
     assert "nothing that was tried silences the unit" in unit_page(tmp_path, UNIT).text
 
 
+@pytest.mark.parametrize(
+    ("reached", "words"),
+    [
+        (4.0, "The ascent raised the logit from 0.00 on noise to +4.00."),
+        (0.0, "The ascent did not raise the logit: from 0.00 on noise to 0.00. The picture shows"),
+    ],
+)
+def test_a_class_that_was_not_raised_says_so(tmp_path: Path, reached: float, words: str) -> None:
+    known = contents()
+    with site_factory.changed_numbers(known, CLASS.id, "excitatory") as numbers:
+        numbers.update(logit=reached, logit_start=0.0)
+    write_site(known, tmp_path)
+    assert words in unit_page(tmp_path, CLASS).text
+
+
 def test_tiles_show_dreams_and_fall_back_to_a_few_units(site: Path, tmp_path: Path) -> None:
     facts = contents().facts
     covers = [image["src"] for image in page(site, "index.html").all("img")][1:]

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from atlas.generated_images import reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
-from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of
+from atlas.network.outputs import are_raw, layer_node, logits_of, shape_of, unrectified
 from atlas.network.shortcuts import in_sigmas, pooled_first, shortened
 from atlas.network.signals import Signal
 from atlas.network.statistics import is_activated, measure
@@ -69,10 +69,12 @@ class Network:
             extractor: nn.Module = pooled_first(part) if precision else part
         else:
             extractor = HookedInput(model, layer.name)
+        module = self._module(layer).to(getattr(torch, precision or "float32"))
         tap = Tap(
             *self._reader_args(layer),
             extractor=extractor,
-            module=self._module(layer).to(getattr(torch, precision or "float32")),
+            module=module,
+            ascended=unrectified(module),
             own_only=bool(precision),
         )
         return tap.to(self.device)

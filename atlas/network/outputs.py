@@ -15,7 +15,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import TensorMetadata
 from torch.nn import functional
 
-from atlas.network.operators import module_of, operation_of
+from atlas.network.operators import module_of, operation_of, operator_of
 
 # Operations that turn logits into probabilities.
 PROBABILITIES: frozenset[Any] = frozenset(
@@ -82,6 +82,24 @@ def are_raw(traced: fx.GraphModule, logits: fx.Node, layer: fx.Node) -> bool:
             return False
         logits = logits.all_input_nodes[0]
     return True
+
+
+def unrectified(module: nn.Module) -> nn.Module:
+    """What computes logits, without the pointwise functions that never fall, such as a ReLU.
+
+    These keep the order of their inputs, so the way up is the same; but where a ReLU is zero at all
+    positions, its gradient is zero too. Anything but a graph is a layer, and is given as it is.
+    """
+    if not isinstance(module, fx.GraphModule):
+        return module
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in module.graph.nodes:
+        if operator_of(node, module_of(node, module)).never_falls:
+            copies[node] = copies[node.all_input_nodes[0]]
+        else:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+    return fx.GraphModule(module, graph)
 
 
 def layer_node(traced: fx.GraphModule, name: str) -> fx.Node:

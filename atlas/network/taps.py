@@ -152,6 +152,7 @@ class Tap(Reader):
         *,
         extractor: nn.Module,
         module: nn.Module,
+        ascended: nn.Module,
         own_only: bool,
     ) -> None:
         """Make a tap.
@@ -164,13 +165,16 @@ class Tap(Reader):
             extractor: computes the layer's input from images, under the name "tap"; positions that
                 are not needed are left out of it if it is a graph.
             module: the layer itself, or what computes a class's logits from the layer's input.
+            ascended: the same for `own_maps`, whose gradient is to show the way up from anywhere:
+                without functions that hide it, as a ReLU does.
             own_only: let `own_maps` compute only one unit per image where that is faster.
         """
         super().__init__(layer, statistics, image_mean, image_std)
         self.extractor = extractor
         self.module = module
-        self.own_only = own_only and pays_alone(layer) and is_plain(module)
-        self._ways = {0: _Way(extractor, module, layer, 0)}
+        self.ascended = ascended
+        self.own_only = own_only and pays_alone(layer) and is_plain(ascended)
+        self._ways = {0: _Way(extractor, ascended, layer, 0)}
 
     def forward(self, images: Tensor) -> Tensor:
         """The layer's raw output for images (B, 3, H, W), which are not normalised here.
@@ -181,7 +185,7 @@ class Tap(Reader):
         return _as_maps(self.module(self.inputs(images)), self.layer)
 
     def own_maps(self, images: Tensor, channels: Tensor, n_unread: int = 0) -> Tensor:
-        """For each image the raw output of its own unit.
+        """For each image the raw output of its own unit, and of a class the unrectified logit.
 
         Args:
             images: (B, 3, H, W), passed to the network as they are.
@@ -215,8 +219,8 @@ class Tap(Reader):
 
     def _trimmed_way(self, n_unread: int) -> _Way:
         if not isinstance(self.extractor, fx.GraphModule) or not self.layer.is_conv:
-            return _Way(self.extractor, self.module, self.layer, n_unread)
-        module, trim = trim_module(self.module, n_unread)
+            return _Way(self.extractor, self.ascended, self.layer, n_unread)
+        module, trim = trim_module(self.ascended, n_unread)
         layer = dataclasses.replace(self.layer, padding=(0, 0)) if trim.made else self.layer
         extractor = trimmed(self.extractor, trim.read)
         return _Way(extractor, module, layer, n_unread - trim.made)

@@ -26,6 +26,9 @@ COLOUR_MATRIX = _COLOUR / _COLOUR.norm(dim=0).max()
 RESCUE_STEPS = (4, 8, 16)  # steps after which images without a gradient get more contrast
 RESCUE_GAIN = 3.0  # factor of the coefficients
 
+# Where a softplus is flat: so far below its threshold, a penalty outweighs all that it rises.
+FLAT_BELOW = -10.0
+
 # How far the mean colour moves per step before the sigmoid, as a multiple of the learning rate.
 MEAN_COLOUR_GAIN = 0.5
 
@@ -98,6 +101,7 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
     moved = torch.zeros(len(units), dtype=torch.bool, device=device)
     canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
     start = canvas.image(spectrum)
+    lowered: Tensor | None = None
     n_done = 0
     for stage in recipe.stages:
         larger = Canvas.of(stage.size_px, recipe.decay, device)
@@ -109,13 +113,16 @@ def ascend(tap: Tap, units: Sequence[Unit], recipe: Fourier) -> Ascent:
             canvas_images = canvas.image(spectrum)  # (B, 3, N, N)
             images = tap.normalise(jittered(canvas_images, next(jitter), stage.seen_px))
             z = _responses(tap, images, channels, recipe, n_unread)
-            score = objective(tap, z, channels, recipe)  # (B,)
+            if lowered is None:
+                lowered = _lowered(tap, z.detach(), channels, recipe)
+            score = objective(tap, z, channels, recipe, lowered)  # (B,)
             if recipe.roughness:
                 score = score - recipe.roughness * _roughness(canvas_images)
             optimiser.zero_grad()
+            images.retain_grad()  # without that of the roughness, which is never zero
             (-score.sum()).backward()  # a sum, so no unit's gradient depends on the batch size
-            assert spectrum.grad is not None
-            moved |= spectrum.grad.flatten(1).abs().amax(1) > 0
+            assert images.grad is not None
+            moved |= images.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
             n_done += 1
             if n_done in RESCUE_STEPS and stage is recipe.stages[0]:
@@ -161,25 +168,42 @@ def _responses(
     return tap.sigmas(tap.own_maps(images, channels, n_unread), channels)
 
 
-def objective(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+def _lowered(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+    """How far units' thresholds are lowered, so that their first responses show a way up: (B,).
+
+    They are where a penalty is paid and a response is in the flat part of the softplus, as that of
+    a class is whose logit was trained to be far below zero for most images.
+    """
+    if not recipe.roughness:
+        return z.new_zeros(len(z))
+    highest = _above_threshold(tap, z, channels, recipe).amax((1, 2))
+    return torch.where(highest < FLAT_BELOW, -highest, 0.0)
+
+
+def objective(
+    tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier, lowered: Tensor | None = None
+) -> Tensor:
     """The score of each image, from its unit's responses z in sigmas: (B, h, w) -> (B,).
 
     `mean` is the mean pre-activation. `power` is the root mean square of what exceeds the unit's
     threshold, smoothed; in shallow layers a mean is degenerate, since one flat colour maximises
     it. An inhibitory recipe measures what falls below the unit's average instead, because
     activations below the threshold are all zero. `centre` is the response at the middle position.
-    `layer` is the power of all channels together, from (B, n_units, h, w).
+    `layer` is the power of all channels together, from (B, n_units, h, w). With `lowered`, (B,),
+    the thresholds of `power` are lower by that.
     """
     if recipe.objective == "layer":
         return _power(z + tap.offset[:, None, None])
-    threshold = -tap.offset[channels, None, None]
-    if recipe.aim == "inhibit":
-        z, threshold = -z, torch.zeros_like(threshold)
-    if recipe.objective == "centre":
-        return tap.middle(z)
-    if recipe.objective == "mean":
-        return z.mean((1, 2))
-    return _power(z - threshold)
+    if recipe.objective == "power":
+        above = _above_threshold(tap, z, channels, recipe)
+        return _power(above if lowered is None else above + lowered[:, None, None])
+    wanted = -z if recipe.aim == "inhibit" else z
+    return tap.middle(wanted) if recipe.objective == "centre" else wanted.mean((1, 2))
+
+
+def _above_threshold(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+    """How far responses z are above their thresholds, or below the averages: (B, h, w)."""
+    return -z if recipe.aim == "inhibit" else z + tap.offset[channels, None, None]
 
 
 def _power(z: Tensor) -> Tensor:

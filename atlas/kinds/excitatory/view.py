@@ -145,7 +145,7 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
         return f"The mean over the picture is {reached}{before}."
     if start is None:
         return None
-    return (
-        f"The ascent raised the {score.noun} from {wording.signed(start)} on noise to "
-        f"{wording.signed(record.score)}."
-    )
+    change = f"from {wording.signed(start)} on noise to {wording.signed(record.score)}"
+    if record.score <= start:
+        return f"The ascent did not raise the {score.noun}: {change}. The picture shows nothing."
+    return f"The ascent raised the {score.noun} {change}."
