@@ -377,22 +377,66 @@ def test_maps_that_are_viewed_as_vectors_are_read(is_traceable):
 class Enlarged(nn.Module):
     """Maps that are halved, enlarged again and joined with those before, as in a U-Net."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rounds_up: bool = False) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
         self.deep = nn.Conv2d(4, 4, 3, padding=1)
+        self.joined = nn.Conv2d(8, 4, 3, padding=1)
         self.last = nn.Conv2d(8, 5, 3, padding=1)
+        self.halve = nn.MaxPool2d(2, ceil_mode=rounds_up)
 
     def forward(self, images: Tensor) -> Tensor:
         first = torch.relu(self.first(images))
-        deep = torch.relu(self.deep(F.max_pool2d(first, 2)))
-        return self.last(torch.cat([first, F.interpolate(deep, scale_factor=2.0)], 1))
+        second = torch.relu(self.second(self.halve(first)))
+        deep = torch.relu(self.deep(self.halve(second)))
+        joined = self.joined(torch.cat([second, F.interpolate(deep, scale_factor=2.0)], 1))
+        return self.last(torch.cat([first, F.interpolate(joined, scale_factor=2.0)], 1))
 
 
-def test_what_joins_enlarged_maps_takes_images_of_one_size():
-    layers = walked(Enlarged())
+@pytest.mark.parametrize("size_px", [40, 48, 64, 100])
+@pytest.mark.parametrize("rounds_up", [False, True])
+def test_what_joins_enlarged_maps_takes_images_of_one_size(size_px: int, rounds_up: bool):
+    layers = {layer.name: layer for layer in walk(Enlarged(rounds_up=rounds_up).eval(), size_px)}
     assert {name: layer.takes_one_size for name, layer in layers.items()} == {
         "first": False,
+        "second": False,
         "deep": False,
+        "joined": True,
         "last": True,
     }
+
+
+RESIZERS = {
+    "nearest": lambda: nn.Upsample(scale_factor=4),
+    "bilinear": lambda: nn.Upsample(scale_factor=2, mode="bilinear"),
+    "bicubic": lambda: nn.Upsample(scale_factor=2, mode="bicubic"),
+    "smaller": lambda: nn.Upsample(scale_factor=0.5),
+    "smaller, bilinear": lambda: nn.Upsample(scale_factor=0.5, mode="bilinear"),
+    "transposed": lambda: nn.ConvTranspose2d(4, 4, 2, stride=2),
+    "overlapping": lambda: nn.ConvTranspose2d(4, 4, 4, stride=2, padding=1),
+    "lopsided": lambda: nn.ConvTranspose2d(4, 4, 3, stride=2, padding=1, output_padding=1),
+}
+
+
+@pytest.mark.parametrize("name", RESIZERS)
+def test_fields_after_maps_were_resized_hold_what_the_gradient_reaches(name: str):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, 4, 1), RESIZERS[name](), nn.Conv2d(4, 2, 1)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)),
+    ).double()
+    layer = walk(model.float().eval(), 64)[1]
+    images = torch.rand(1, 3, 64, 64, dtype=torch.double, requires_grad=True)
+    maps = model.double()[:3](images)
+    assert layer.output_px == tuple(maps.shape[2:])
+    assert layer.total_stride_px == 64 // maps.shape[2]
+    reach_px = (layer.receptive_field_px - 1) / 2
+    room_px = []  # in the field, above and below what the gradient reaches
+    for row in range(len(maps[0, 0]) // 4, len(maps[0, 0]) * 3 // 4):
+        (gradient,) = torch.autograd.grad(maps[0, 0, row].sum(), images, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0]
+        centre_px = layer.field_centre_px + row * layer.total_stride_px
+        room_px.append((int(rows[0]) - centre_px + reach_px, centre_px + reach_px - int(rows[-1])))
+    above, below = (min(room) for room in zip(*room_px, strict=True))
+    assert 0 <= above <= 2 and 0 <= below <= 2  # its centre is a whole or a half pixel

@@ -21,7 +21,7 @@ from atlas.network.places import Spot, places
 from atlas.network.weighting import weighting
 from atlas.units import Layer, LayerKind
 
-OTHER_SIZE_PX = 73  # added to the input size to see which layers take images of other sizes
+LARGEST_STEP_PX = 64  # which the sizes of images that a network takes may be multiples of
 
 
 class _ReachedError(Exception):
@@ -123,7 +123,9 @@ def describe(
         last = calls[-1]
         gives_classes = tuple(last.output_shape[1:]) == (n_outputs,)
         classifier = last.name if gives_classes else ""
-    of_any_size = {each.name for each in _run_at_other_size(model, n_channels, size_px)}
+    of_any_size = set.intersection(
+        *(_run_at(model, n_channels, px) for px in other_sizes_px(size_px))
+    )
     layers: list[Layer] = []
     for call in calls:
         if kind := _kind(call, classifier):
@@ -188,12 +190,23 @@ def _map_px(call: _Call, kind: LayerKind) -> tuple[int, int]:
     return (shape[1], shape[2]) if kind == "pointwise" else (1, 1)
 
 
-def _run_at_other_size(model: nn.Module, n_channels: int, size_px: int) -> list[_Call]:
-    """The calls that images of another size come to."""
+def other_sizes_px(size_px: int) -> tuple[int, int]:
+    """Sizes of images that a layer is tried with to see whether it takes any size.
+
+    Maps that are halved, enlarged again and joined with those before fit each other only if their
+    sizes were even. Halving one of these sizes gives odd sizes all the way down if halves are
+    rounded down, and halving the other if they are rounded up.
+    """
+    multiple_px = (size_px // LARGEST_STEP_PX + 1) * LARGEST_STEP_PX
+    return multiple_px - 1, multiple_px + 1
+
+
+def _run_at(model: nn.Module, n_channels: int, size_px: int) -> set[str]:
+    """The layers that can be computed for images of a size."""
     calls: list[_Call] = []
     with suppress(NetworkError):
-        _run(model, n_channels, size_px + OTHER_SIZE_PX, calls)
-    return calls
+        _run(model, n_channels, size_px, calls)
+    return {call.name for call in calls}
 
 
 def _run(

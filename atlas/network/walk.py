@@ -14,7 +14,7 @@ from torch import fx, nn
 from atlas.console import say_line
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
-from atlas.network.hooks import describe
+from atlas.network.hooks import describe, other_sizes_px
 from atlas.network.operators import (
     ADAPTIVE_POOLS,
     AVERAGE_POOLS,
@@ -29,6 +29,7 @@ from atlas.network.operators import (
     argument,
     module_of,
     operation_of,
+    operator_of,
     pair,
 )
 from atlas.network.outputs import classifier_of, logits_of, shape_of
@@ -37,10 +38,9 @@ from atlas.network.tracing import UntraceableError, on_meta, trace
 from atlas.network.weighting import Weighting, weighting
 from atlas.units import Layer, LayerKind, Merge
 
-# Added to the input size to see which layers take images of other sizes. It is odd, since maps that
-# are enlarged fit others only if they could be halved.
-OTHER_SIZE_PX = 73
 SIZE_STEP_PX = 16  # of the sizes that are tried for the smallest one
+# Positions by which interpolations reach further to either side than the nearest one does.
+INTERPOLATED = {"bilinear": 0.5, "bicubic": 1.5}
 # Modules with weights that do not mix channels.
 CHANNELWISE = (
     nn.BatchNorm1d,
@@ -190,6 +190,7 @@ class _Walker:
         views = [self._views[each] for each in sources]
         view = self._joined(node, sources, views, operation)
         view = _slid(view, _window(node, module, sources[0], view))
+        view = _rescaled(view, node, module, sources[0])
         return dataclasses.replace(
             view,
             writers=self._writers(node, module, sources, view),
@@ -359,7 +360,7 @@ def _with_sizes(
     def reached(px: int) -> set[str]:
         return _reached_at(weightless, (1, n_channels, px, px))
 
-    of_any_size = reached(size_px + OTHER_SIZE_PX)
+    of_any_size = set.intersection(*map(reached, other_sizes_px(size_px)))
     smallest_px: dict[str, int] = {}
     for px in (1, *range(SIZE_STEP_PX, size_px, SIZE_STEP_PX)):
         if of_any_size.issubset(smallest_px):
@@ -434,6 +435,39 @@ def _slid(view: _View, window: _Window) -> _View:
         high_px=view.high_px + (window.size - 1 - window.padding) * view.stride_px,
         stride_px=view.stride_px * window.stride,
     )
+
+
+def _rescaled(view: _View, node: fx.Node, module: nn.Module | None, source: fx.Node) -> _View:
+    """The view after a node has enlarged maps, or made them smaller by interpolation.
+
+    With maps that are `scale` times as large, position p is at (p + 1/2) / scale - 1/2 of the maps
+    before, and sees what is nearest there, or what an interpolation or a kernel reaches. How far
+    that is away differs from position to position; the field here holds all of it.
+    """
+    operation = operator_of(node, module)
+    is_transposed = isinstance(module, nn.ConvTranspose2d)
+    if operation.role != "resize" and not is_transposed:
+        return view
+    scale = _longer_side(node, view) / _longer_side(source, view)
+    reach = max(0.0, 0.5 - 0.5 / scale)
+    shift = -reach  # of a position that sees one position
+    if is_transposed:
+        window = cast(Any, module)
+        reach = max(window.dilation) * (max(window.kernel_size) - 1) / 2 / scale
+        shift = max(window.padding) / scale - reach
+    elif further := INTERPOLATED.get(_mode(node, module)):
+        shift, reach = 0.5 / scale - 0.5, reach + further
+    return dataclasses.replace(
+        view,
+        low_px=view.low_px + (shift - reach) * view.stride_px,
+        high_px=view.high_px + (shift + reach) * view.stride_px,
+        stride_px=view.stride_px / scale,
+    )
+
+
+def _mode(node: fx.Node, module: nn.Module | None) -> str:
+    """The interpolation of a node that resizes maps."""
+    return str(module.mode if module else argument(node, 3, "mode", "nearest"))
 
 
 def _gate(sources: Sequence[fx.Node], views: Sequence[_View]) -> int | None:
