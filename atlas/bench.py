@@ -138,12 +138,17 @@ def table(result: Bench) -> str:
     ]
     for row in result.depths:
         speeds = f"{1 / row.seconds:10.3g}{1 / row.reference_seconds:12.3g}{row.ratio:8.1f}"
-        flop = f"{row.flop_per_s / 1e9:10,.0f}{row.share_of_peak:9.0%}"
+        flop = f"{_figure(row.flop_per_s / 1e9):>10}{_figure(100 * row.share_of_peak) + '%':>9}"
         lines.append(f"{row.layer:24}{row.batch:6}{speeds}{flop}")
     lines.append("")
     for name, seconds in result.predicted_seconds.items():
         lines.append(f"Whole network, {name}: {tqdm.format_interval(seconds)}")
     return "\n".join(lines)
+
+
+def _figure(number: float) -> str:
+    """A number of at least two digits, and no decimals from 10 on: `1,234`, `3.1`, `0.042`."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def depths_of(facts: NetworkFacts, spec: AtlasSpec) -> tuple[Layer, ...]:

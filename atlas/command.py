@@ -61,7 +61,8 @@ MODEL_TABLE = "\n".join(
     f"  {each.form if isinstance(each, Finder) else each.name:18} {each.about}" for each in MODELS
 )
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
-BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "as_json"}
+# Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
+BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json"}
 IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
@@ -412,7 +413,8 @@ def bench(spec: AtlasSpec, places: Places, as_json: bool) -> None:
 
     Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
     stage is measured, or those of --layers. Takes about two minutes, and of the options of a build
-    --model, --weights, --input-size, --mean, --std, --layers, --preset and --device.
+    --model, --weights, --input-size, --mean, --std, --layers, --preset and --device. Nothing is
+    read from a --cache or written to it.
     """
     flags = {_flag_name(family) for family in FAMILIES}
     _refuse_idle(click.get_current_context(), BENCH_OPTIONS | flags, "bench")

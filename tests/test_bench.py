@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from test_command import assert_refused, run
 
 from atlas.asked import AtlasSpec, Selection
-from atlas.bench import Depth, bench, depths_of, predict, stages_of, table
+from atlas.bench import Bench, Depth, bench, depths_of, predict, stages_of, table
 from atlas.families import find_family
 from atlas.network.load import load_network
 from atlas.network.network import Network
@@ -78,9 +79,23 @@ def test_a_machine_is_measured_and_the_figures_fit_together(demo: Network):
     assert sum(line.startswith("Whole network") for line in lines) == 3
 
 
-def test_the_command_says_it_to_programs_too():
-    done = run("bench", "--demo", "--preset", "preview", "--layers", "conv1", "--json")
+@pytest.mark.parametrize(
+    ("flop_per_s", "words"),
+    [(1.234e12, "1,234"), (41.6e9, "42"), (3.14e9, "3.1"), (4.2e7, "0.042")],
+)
+def test_slow_work_is_not_said_to_be_none(demo: Network, flop_per_s: float, words: str):
+    row = dataclasses.replace(depth("conv1", 0.5), flop_per_s=flop_per_s, share_of_peak=0.0012)
+    result = Bench("A", "a CPU", "float32", "2.10", "preview", 1e11, (row,), {})
+    (line,) = (line for line in table(result).splitlines() if line.startswith("conv1"))
+    assert line.split()[-2:] == [words, "0.12%"]
+
+
+def test_the_command_says_it_to_programs_too(tmp_path: Path):
+    cache = tmp_path / "cache"
+    options = ("--preset", "preview", "--layers", "conv1", "--cache", cache, "--json")
+    done = run("bench", "--demo", *options)
     assert done.code == 0, done.err
+    assert not cache.exists()
     figures = json.loads(done.out)
     assert figures["network"] == "DemoNet" and figures["preset"] == "preview"
     assert [row["layer"] for row in figures["depths"]] == ["conv1"]
