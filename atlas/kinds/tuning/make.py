@@ -58,14 +58,22 @@ def tuning_panels(
     Raises:
         NetworkError: a response is not finite.
     """
-    answers: dict[str, list[Tensor]] = {reader.layer.name: [] for reader in watch.readers}
+    # All memory for answers is taken beforehand: if each batch took some, it would lie between the
+    # maps of one batch and those of the next, and what was freed could not be used again.
+    answers = {
+        reader.layer.name: torch.zeros(n_stimuli(spec), reader.layer.n_units, device=watch.device)
+        for reader in watch.readers
+    }
     images = stimuli(spec, as_rgb(watch.readers[0].image_mean.flatten()))
+    n_done = 0
     for batch in batches(images, BATCH):
         for reader, z in watch.sigmas(batch):
-            answers[reader.layer.name].append(reader.checked(middle_peaks(z)))
+            rows = answers[reader.layer.name][n_done : n_done + len(batch)]
+            rows.copy_(reader.checked(middle_peaks(z)))
+        n_done += len(batch)
         progress(len(batch))
     return [
-        Panel(layer.whole, tuning_record(torch.cat(answers[layer.name]).cpu(), spec))
+        Panel(layer.whole, tuning_record(answers[layer.name].cpu(), spec))
         for layer in (reader.layer for reader in watch.readers)
     ]
 
