@@ -194,7 +194,7 @@ def _depth(
 ) -> Depth:
     recipe: Recipe = EXCITATORY.spec(spec, layer, network.facts)  # type: ignore[assignment]
     fast, exact = network.tap(layer, precision), network.tap(layer, "float32")
-    batch = Batching(network.device).size(fast, layer.units, recipe)
+    batch = Batching(network.device, network.facts).size(fast, layer.units, recipe)
     units = layer.units[:batch]
     ours = partial(run_ours, fast, exact, units, recipe)
     theirs = partial(_run_plain, plain, units[0])

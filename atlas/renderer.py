@@ -46,7 +46,7 @@ class Renderer:
         self.network = network
         self.images = images
         self.precision = fastest_precision(network.device)
-        self.batching = Batching(network.device)
+        self.batching = Batching(network.device, network.facts)
         self._given_cache = cache
         self._checkpoints: list[Checkpoint] = []  # of work that is done but not committed
         if not self.is_on_gpu:

@@ -52,7 +52,7 @@ def compare(network: Network, model: torch.nn.Module, layer: Layer) -> tuple[flo
     """Seconds per picture of a layer: ours and theirs, steps alone."""
     recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     fast = network.tap(layer, fastest_precision(network.device))
-    units = layer.units[: Batching(network.device).size(fast, layer.units, recipe)]
+    units = layer.units[: Batching(network.device, network.facts).size(fast, layer.units, recipe)]
     ours = partial(run_ours, fast, network.tap(layer, "float32"), units, recipe)
     theirs = partial(run_dreamlens, network, model, layer)
     our_seconds = their_seconds = 0.0

@@ -46,7 +46,9 @@ def compare_steps(weights: str) -> None:
         recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
         assert isinstance(recipe, Fourier)
         tap = network.tap(layer, "bfloat16")
-        batch = min(Batching(network.device).size(tap, layer.units, recipe), layer.n_units)
+        batch = min(
+            Batching(network.device, network.facts).size(tap, layer.units, recipe), layer.n_units
+        )
         eager = network_step(tap, recipe, batch)
         as_it_is = milliseconds(eager, network.device)
         graphed = milliseconds(captured(eager), network.device)

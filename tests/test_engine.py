@@ -8,12 +8,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import IMAGE_PX, HiddenLinear, make_network, randomise
 from PIL import Image
+from torch import nn
+from torchvision import models
 
 from atlas import devices as devices_module
 from atlas import renderer as renderer_module
@@ -74,7 +77,7 @@ def fourier(*sizes_px: int) -> Fourier:
 
 def test_batches_shrink_with_the_largest_canvas_and_never_to_nothing(planted: Network):
     layer = planted.facts.layers[1]
-    tap, batching = planted.tap(layer, "float32"), Batching(torch.device("cpu"))
+    tap, batching = planted.tap(layer, "float32"), Batching(torch.device("cpu"), planted.facts)
 
     def size(*sizes_px: int) -> int:
         return batching.size(tap, layer.units, fourier(*sizes_px))
@@ -83,6 +86,20 @@ def test_batches_shrink_with_the_largest_canvas_and_never_to_nothing(planted: Ne
     assert size(5000) == 1
     batching.halve()
     assert size(112) == CPU_BATCH_PX // 112**2 // 2
+
+
+def test_a_network_of_large_maps_is_given_fewer_images_at_once():
+    """As many bytes as ResNet-50 takes, whose batches are as large as the canvas allows."""
+
+    def smallest_batch(model: nn.Module, canvas_px: int) -> int:
+        facts, recipe = make_network(model, 224).facts, fourier(canvas_px)
+        size = Batching(torch.device("cpu"), facts).size
+        return min(size(SimpleNamespace(layer=each), each.units, recipe) for each in facts.layers)
+
+    resnet = models.resnet50()
+    assert smallest_batch(resnet, 224) == 24
+    assert smallest_batch(resnet, 64) == CPU_BATCH_PX // 64**2
+    assert 8 < smallest_batch(models.vgg11_bn().features, 224) < 24
 
 
 def test_what_is_tried_for_its_memory_is_the_dearest_step():

@@ -53,7 +53,7 @@ def test_a_batch_is_asked_for_without_waiting_for_the_one_before(
     render_units(*taps(network, layer_name), layer.units[:4], recipe).pictures()  # once: kernels
     torch.cuda.set_sync_debug_mode("error")
     fast, exact = taps(network, layer_name)
-    Batching(network.device).size(fast, layer.units, recipe)
+    Batching(network.device, network.facts).size(fast, layer.units, recipe)
     finished = render_units(fast, exact, layer.units[:4], recipe)
     torch.cuda.set_sync_debug_mode("default")
     assert [picture.unit.index for picture in finished.pictures()] == [0, 1, 2, 3]
