@@ -193,7 +193,6 @@ def atlas_options(
         ),
         click.option(
             "--input-size",
-            type=int,
             metavar="PX",
             help="Side of the square images that your network takes.",
         ),
@@ -287,7 +286,7 @@ def atlas_options(
         model: str | None,
         weights: str | None,
         state_key: str,
-        input_size: int | None,
+        input_size: str | None,
         mean: str | None,
         std: str | None,
         labels: Path | None,
@@ -325,7 +324,9 @@ def atlas_options(
             seed=seed,
             selection=selection,
             kinds=_kinds("--kinds", kinds),
-            preparation=Preparation(input_size, _numbers("--mean", mean), _numbers("--std", std)),
+            preparation=Preparation(
+                _side(input_size), _numbers("--mean", mean), _numbers("--std", std)
+            ),
         )
         _refuse_idle_images(images, spec)
         left_out = _kinds("--leave-out", leave_out)
@@ -604,6 +605,24 @@ def _model(model: str | None, flags: Mapping[str, bool]) -> str:
     if len(set(asked)) > 1:
         raise SpecError(f"{' and '.join(asked)} are two networks; ask for one of them")
     return asked[0] if asked else DEFAULT_NAME
+
+
+def _side(text: str | None) -> int | None:
+    """`224` or `224x224` as the side of a square; None if the option was left out."""
+    if text is None:
+        return None
+    try:
+        sides = {int(part) for part in re.split("[x,]", text)}
+    except ValueError:
+        raise SpecError(
+            f"cannot read --input-size {text!r}; give the side of a square in pixels, such as 224"
+        ) from None
+    if len(sides) > 1:
+        raise SpecError(
+            f"--input-size {text} is not square; the atlas shows networks square images only: "
+            f"give one side, such as {max(sides)}"
+        )
+    return sides.pop()
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, ...]:

@@ -191,7 +191,9 @@ def test_images_of_other_channels_than_the_network_takes_are_one_line(folder):
         (("--std", "0"), "give values above 0"),
         (("--std", "inf"), "give values above 0"),
         (("--input-size", "0"), "give 1 to 4,096"),
-        (("--input-size", "1e9"), "not a valid integer"),
+        (("--input-size", "1e9"), "cannot read --input-size '1e9'; give the side of a square"),
+        (("--input-size", "96x160"), "96x160 is not square; the atlas shows networks square"),
+        (("--input-size", "96,"), "cannot read --input-size '96,'"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(folder, options, words):
