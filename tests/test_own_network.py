@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import pytest
 import torch
 from own_family import Toy
 from safetensors.torch import save_file
+from site_reader import broken_links
 from test_command import run
 from torch import nn
 
@@ -269,6 +271,60 @@ def test_a_site_of_an_own_network_is_built_and_says_how_images_are_prepared(fold
     assert "input size as given; the rest assumed" in about
     again = run(*asked, "--cache", "cache", "--out", "out", "--device", "cpu")
     assert again.out.startswith("0 pictures and panels made")
+
+
+U_NET = """
+    import torch
+    from torch import nn
+
+    def conv(n_in, n_out):
+        layers = nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)
+        return nn.Sequential(*layers)
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.outer, self.middle, self.inner = conv(3, 4), conv(4, 6), conv(6, 8)
+            self.halve = nn.MaxPool2d(2)
+            self.up = nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), conv(8, 6))
+            self.up_again = nn.ConvTranspose2d(6, 4, 2, stride=2)
+            self.joined, self.last = conv(12, 6), nn.Conv2d(8, 2, 1)
+
+        def forward(self, images):
+            outer = self.outer(images)
+            middle = self.middle(self.halve(outer))
+            up = self.up(self.inner(self.halve(middle)))
+            joined = self.joined(torch.cat([middle, up], 1))
+            return self.last(torch.cat([outer, self.up_again(joined)], 1))
+
+    def make():
+        torch.manual_seed(0)
+        return UNet()
+"""
+
+
+def test_a_u_net_goes_all_the_way(folder):
+    """Layers that join enlarged maps are shown images of the input size; others smaller ones."""
+    write("net.py", U_NET)
+    asked = ("--model", "net.py:make", "--input-size", "36", "--preset", "preview")
+    result = run(*asked, "--units", "0", "--cache", "cache", "--out", "out", "--device", "cpu")
+    assert result.code == 0, result.err
+    found = {
+        layer: json.loads((folder / "out" / layer / "units.json").read_bytes())["units"][0]
+        for layer in ("outer.0", "middle.0", "inner.0", "up.1.0", "joined.0", "last")
+    }
+    for unit in found.values():
+        score = unit["numbers"]["excitatory"]
+        assert score["z"] > score["z_start"]
+    with_fields = {name for name, unit in found.items() if "field" in unit["pictures"]}
+    assert with_fields == {"outer.0", "middle.0", "inner.0"}
+    of_input_size = {
+        name
+        for name, unit in found.items()
+        if unit["pictures"]["excitatory"]["size_px"] == [36, 36]
+    }
+    assert of_input_size == {"joined.0", "last"}
+    assert broken_links(folder / "out") == []
 
 
 def test_a_module_in_memory_is_copied_and_keeps_its_weights():
