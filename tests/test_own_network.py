@@ -306,8 +306,9 @@ U_NET = """
 def test_a_u_net_goes_all_the_way(folder):
     """Layers that join enlarged maps are shown images of the input size; others smaller ones."""
     write("net.py", U_NET)
-    asked = ("--model", "net.py:make", "--input-size", "36", "--preset", "preview")
-    result = run(*asked, "--units", "0", "--cache", "cache", "--out", "out", "--device", "cpu")
+    asked = ("--model", "net.py:make", "--input-size", "36", "--preset", "preview", "--units", "0")
+    kinds = ("--kinds", "excitatory,field,noise,tuning")
+    result = run(*asked, *kinds, "--cache", "cache", "--out", "out", "--device", "cpu")
     assert result.code == 0, result.err
     found = {
         layer: json.loads((folder / "out" / layer / "units.json").read_bytes())["units"][0]
