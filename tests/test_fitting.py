@@ -453,3 +453,11 @@ def test_an_architecture_of_nobody_is_not_taken_for_another(tmp_path):
 )
 def test_files_of_something_else_are_called_what_they_are(tmp_path, content, words):
     assert words in refusal(tmp_path, content)
+
+
+def test_an_archive_of_arrays_whose_description_is_no_python_is_damaged(tmp_path):
+    write_npz(as_arrays(state()), tmp_path / "a.pth")
+    data = (tmp_path / "a.pth").read_bytes()
+    (tmp_path / "a.pth").write_bytes(data.replace(b"'shape': (4, 3", b"'shape': (4((3"))
+    with pytest.raises(NetworkError, match="an archive of NumPy arrays"):
+        load_file(tmp_path, Net, "fc", N_CLASSES)

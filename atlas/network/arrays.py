@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -105,7 +106,10 @@ def array_in_archive(file: BinaryIO, name: str) -> tuple[StoredTensor, int]:
     }
     if version not in read:
         raise ValueError("it has arrays of an unknown version")
-    shape, is_fortran, dtype = read[version](head, MAX_HEADER_BYTES)
+    try:
+        shape, is_fortran, dtype = read[version](head, MAX_HEADER_BYTES)
+    except (tokenize.TokenError, SyntaxError, TypeError, OverflowError) as error:
+        raise ValueError(f"it has arrays of an unknown form: {error}") from error
     kind = ArrayType(dtype.str[1:], dtype.str[0])
     if dtype.kind not in "fiubc":
         raise ValueError("it has arrays of other things than numbers")

@@ -17,6 +17,7 @@ from torch import Tensor
 from atlas.network.arrays import array_in_archive
 from atlas.network.foreign import (
     ARRAY_SUFFIX,
+    LARGE_PICKLE,
     NO_TENSORS,
     PACKED_ARRAYS,
     PLAIN_PICKLE,
@@ -126,7 +127,7 @@ def _open_zip(file: BinaryIO, n_bytes: int) -> Checkpoint:
         pickled = records[f"{folder}data.pkl"]
         _refuse_packed(pickled, n_bytes)
         if pickled.file_size > MAX_PICKLE_BYTES:
-            raise ValueError("there is far more in it than tensors")
+            raise ForeignFileError(LARGE_PICKLE)
         contents = read_pickle(_bytes_of(file, pickled, n_bytes))
         order = records.get(f"{folder}byteorder")
         if order and order.file_size < 10 and archive.read(order) != sys.byteorder.encode():

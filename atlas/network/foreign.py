@@ -57,6 +57,7 @@ _ARCHIVES: Sequence[tuple[str, str]] = [
 ]
 _WEIGHTS_ENDINGS = (".pth", ".pt", ".safetensors", ".bin", ".ckpt", ".pkl", ".tar", ".th")
 PLAIN_PICKLE = f"is a pickle, but none of torch.save; {_CONVERT}"
+LARGE_PICKLE = "holds too much beside tensors; save arrays of NumPy with numpy.savez"
 NO_TENSORS = f"has no tensors in it; save a network's with {STATE_DICT}"
 
 

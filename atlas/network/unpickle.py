@@ -36,8 +36,9 @@ from atlas.network.stored import (
     stored_tensor,
 )
 
-# Of a large network with its optimiser there are less than 2 MB, but arrays of NumPy are inside.
-MAX_PICKLE_BYTES = 1 << 30
+# Of a large network with its optimiser there are less than 2 MB, but arrays of NumPy are inside. A
+# text may take five times its size while it is read.
+MAX_PICKLE_BYTES = 160 << 20
 MAX_OPCODES = 2_000_000  # a few seconds
 MAX_ARGUMENTS = 16  # of a function that stands for a tensor
 MALFORMED = (
