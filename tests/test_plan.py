@@ -147,17 +147,13 @@ def test_twins_are_the_same_sample_whatever_is_selected(planted: Network):
 
 
 def test_deeper_layers_and_larger_canvases_cost_more(planted: Network):
-    first, last = planted.facts.layers[0], planted.facts.layers[-1]
-    preview, standard = (
-        next(
-            job
-            for job in make_plan(asked, planted.facts, ()).asked
-            if job.kind.name == "excitatory" and job.layer == last
-        )
-        for asked in (SPEC, AtlasSpec())
-    )
-    assert preview.unit_cost > dataclasses.replace(preview, layer=first).unit_cost
-    assert standard.unit_cost > preview.unit_cost
+    def unit_cost(asked: AtlasSpec, name: str) -> float:
+        jobs = make_plan(asked, planted.facts, ()).asked
+        named = (job for job in jobs if job.kind.name == "excitatory" and job.layer.name == name)
+        return next(named).unit_cost
+
+    assert unit_cost(SPEC, "layer1.1.conv1") > unit_cost(SPEC, "conv1")
+    assert unit_cost(AtlasSpec(), "fc") > unit_cost(SPEC, "fc")
 
 
 def test_speed_is_cost_over_time_and_unknown_before_anything_ran(planted: Network):
