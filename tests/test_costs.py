@@ -113,10 +113,10 @@ def test_the_first_batch_of_a_dear_layer_is_small_and_kept_before_the_next_begin
     assert events == ["step"] * n_steps + ["1 kept"] + ["step"] * n_steps + [rest]
 
 
-def test_a_gpu_has_no_small_batches():
+def test_a_gpu_has_no_small_batches(planted: Network):
     dear = 10 * FIRST_BATCH_MACS
-    assert Batching(torch.device("cpu")).first_size(dear) == 1
-    assert Batching(torch.device("cuda")).first_size(dear) > 100
+    assert Batching(torch.device("cpu"), planted.facts).first_size(dear) == 1
+    assert Batching(torch.device("cuda"), planted.facts).first_size(dear) > 100
 
 
 def test_an_ascent_costs_what_its_pixels_and_its_network_cost(planted: Network):
