@@ -501,7 +501,7 @@ def draw_caricatures(
 @click.argument("second", metavar="UNIT")
 @atlas_options
 def mix_units(first: str, second: str, spec: AtlasSpec, places: Places, progress: Progress) -> None:
-    """Draw two units in one picture: their sum, and the steps from one to the other.
+    """Draw two units in one picture, and the steps from one to the other.
 
     A UNIT is layer:index, such as layer3.2.conv2:17, or a class, by label or index. They may be of
     different layers. Prints what each unit answers to each picture, and adds a page to the site.
