@@ -1,7 +1,7 @@
 """What artifacts cost: the work for them in multiply-accumulates (MACs), to say how long it takes.
 
 What takes time without being a MAC counts as the MACs of the same time. The figures were measured
-on ResNet-50 and on the demo network, on a processor; docs/benchmarks.md says how well they hold.
+on a processor, on a large and a small network; docs/benchmarks.md says how well they hold.
 """
 
 from __future__ import annotations

@@ -8,13 +8,16 @@ import re
 import signal
 import sqlite3
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, features
-from test_command import Folders, Result, assert_refused, n_rendered, run, start
+from terminal import Terminal
+from test_command import ROOT, Folders, Result, assert_refused, n_rendered, run
 
 from atlas.cache import Cache
 from atlas.kinds.natural import NaturalRecord
@@ -179,22 +182,27 @@ def saved_state(folders: Folders) -> dict[str, np.ndarray]:
 
 
 def interrupted(asked: tuple[object, ...], n_seen: int) -> str:
-    """Press Ctrl-C once so many photographs were counted on the console."""
-    process = start("build.py", *asked)
-    assert process.stderr
-    text = ""
+    """Press Ctrl-C once the bar says that so many of 601 photographs were shown."""
+    terminal = Terminal()
+    process = subprocess.Popen(
+        [sys.executable, "build.py", *map(str, asked)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal.writer,
+    )
+    text, is_stopped = "", False
     watchdog = threading.Timer(120, process.kill)
     watchdog.start()
-    while piece := process.stderr.read1().decode():
+    for piece in terminal.written():
         text += piece
-        counts = re.findall(r"photographs:.*?\| (\d+)/", text)
-        if counts and int(counts[-1]) >= n_seen:
+        shares = re.findall(r"photographs +(\d+)%", text)
+        if shares and 601 * (int(shares[-1]) - 1) / 100 >= n_seen and not is_stopped:
             process.send_signal(signal.SIGINT)
-            break
-    _, rest = process.communicate()
+            is_stopped = True
+    process.wait()
     watchdog.cancel()
-    assert process.returncode == 130, text + rest.decode()
-    return text + rest.decode()
+    assert process.returncode == 130, text
+    return text
 
 
 def test_ctrl_c_in_a_short_pass_keeps_what_is_done(folders, many, monkeypatch):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from terminal import Terminal
 from test_command import DEMO, PART, Folders, run
 
 from atlas.progress import Bars, Lines, Silent, Tally, counted, progress_on
@@ -91,26 +90,11 @@ def command(folder: Path, *asked: str) -> list[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
 def test_on_a_terminal_the_bar_advances_between_pictures_and_names_what_is_made(tmp_path):
-    import fcntl
-    import termios
-
-    reader, writer = os.openpty()
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    terminal = Terminal()
     asked = command(tmp_path, "--demo", "--kinds", "excitatory")
-    process = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=writer)
-    os.close(writer)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(reader, 4096)
-        except OSError:  # the other end is closed
-            break
-        if not chunk:
-            break
-        shown += chunk
+    process = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=terminal.writer)
+    text = "".join(terminal.written())
     assert process.wait(timeout=60) == 0
-    os.close(reader)
-    text = shown.decode()
     assert "loading network" in text
     before_the_first = re.findall(r"excitatory conv1 +(\d+)%\|[^|]*\| \[[^\]]*, 0 of \d+", text)
     assert len(set(before_the_first)) > 1, text
