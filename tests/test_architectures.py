@@ -179,6 +179,8 @@ def test_a_tap_reads_what_a_hook_in_the_untouched_network_does(name: str):
         tap, quick = network.tap(layer), network.tap(layer, "float32")
         assert_near(tap(images), expected, 1e-5 * scale)
         assert_near(quick(images), expected, 5e-5 * scale)
+        if quick.ascended is not quick.module:  # a class's logit before its ReLU
+            continue
         own = expected[channels, channels]
         for n_unread in (0, min(3, (own.shape[-1] - 1) // 2)):
             wanted = own[:, n_unread : own.shape[1] - n_unread, n_unread : own.shape[2] - n_unread]

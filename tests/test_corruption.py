@@ -75,8 +75,8 @@ def right(tmp_path_factory) -> Iterator[Path]:
         known: list[object] = []
         load_network = load.load_network
 
-        def load_once(*asked: object) -> object:
-            return known[0] if known else known.append(load_network(*asked)) or known[0]
+        def load_once(*asked: object, **more: object) -> object:
+            return known[0] if known else known.append(load_network(*asked, **more)) or known[0]
 
         patch.setattr(load, "load_network", load_once)
         code, lines = build(folder)

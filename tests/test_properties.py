@@ -71,9 +71,11 @@ def test_no_path_that_is_safe_leaves_the_site(tmp_path, text):
 
 @given(ANY_TEXT, st.binary(min_size=32, max_size=32))
 def test_the_page_of_a_photograph_is_ours_whatever_its_name(stem, digest):
-    slug = paths.like_slug(stem, digest.hex())
+    slug = paths.slug(stem, digest.hex())
     assert slug.endswith(digest.hex()[:8])
-    assert paths.is_ours(paths.like_page(slug)) and paths.is_ours(paths.like_picture(slug))
+    for folder in paths.ON_DEMAND_DIRS:
+        assert paths.is_ours(paths.on_demand_page(folder, slug))
+        assert paths.is_ours(paths.on_demand_picture(folder, slug))
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 50)), min_size=1, max_size=6))

@@ -39,10 +39,18 @@ def network() -> Network:
 
 
 def test_what_a_layer_is_told_to_take_in_is_what_it_took_in_training(network: Network):
-    """Signals followed from BatchNorm to BatchNorm predict the next one's averages."""
-    for layer in network.facts.layers[1:-1]:
-        signal = network.wiring[layer.name]
-        assert signal is not None
+    """Signals followed from BatchNorm to BatchNorm predict the next one's averages.
+
+    After the max pool no averages are claimed: two layers read it.
+    """
+    signals = {layer: network.wiring[layer.name] for layer in network.facts.layers[1:-1]}
+    known = {
+        layer: signal
+        for layer, signal in signals.items()
+        if signal and signal.mean.isfinite().all()
+    }
+    assert len(known) == len(signals) - 2
+    for layer, signal in known.items():
         predicted = (network.weight(layer).sum((2, 3)) * signal.mean).sum(1)
         seen = network.reader(layer).mean
         assert torch.corrcoef(torch.stack([predicted, seen]))[0, 1] > 0.97, layer.name

@@ -22,6 +22,7 @@ from atlas.network.network import Network
 from atlas.network.source import weights_source
 from atlas.network.weights import download, open_weights
 from atlas.pipeline import Atlas, Places
+from atlas.progress import SILENT
 
 SMALL = {
     "conv1.weight": torch.linspace(-1, 1, 108).view(4, 3, 3, 3),
@@ -186,7 +187,9 @@ def test_a_network_without_its_classifier_has_no_classes_and_that_is_said(
     assert facts.remarks == ("a.pth has no classifier that fits: an atlas without classes",)
     for _ in range(2):  # a second run takes the facts from the cache, and says the same
         with Atlas(
-            AtlasSpec(weights=str(tmp_path / "a.pth")), Places(tmp_path, tmp_path / "cache")
+            AtlasSpec(weights=str(tmp_path / "a.pth")),
+            Places(tmp_path, tmp_path / "cache"),
+            progress=SILENT,
         ):
             assert capsys.readouterr().err == f"{facts.remarks[0]}\n"
 
