@@ -156,6 +156,7 @@ def test_without_scripts_a_unit_leads_to_all_atlases(browser: Any, served: str):
     with Visit(browser, served, java_script_enabled=False) as visit:
         page = visit.open(f"v1/{UNIT}")
         page.locator(".elsewhere a").click()
+        page.wait_for_selector(".atlases > li")
         assert visit.path == "index.html"
         assert page.locator(".atlases > li").count() == 4
         page.locator(".atlases > li > a").first.click()
