@@ -55,7 +55,7 @@ class Depth:
     """The figures of one layer; seconds are for one unit's whole picture."""
 
     layer: str
-    picture_px: int
+    picture_px: int  # of the image that the network is shown
     n_steps: int
     batch: int
     seconds: float
@@ -213,7 +213,7 @@ def _depth(
     )  # multiply, add; forward, backward
     return Depth(
         layer=layer.name,
-        picture_px=recipe.picture_px,
+        picture_px=recipe.seen_px,
         n_steps=sum(stage.steps for stage in stages_of(recipe)),
         batch=len(units),
         seconds=seconds,

@@ -14,14 +14,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 _DEVICES = ("nvidia", "cuda", "same device", "hip ", "xpu", "mps device")
-_ABOUT_SHAPES = (
-    RuntimeError,
-    ValueError,
-    AssertionError,
-    IndexError,
-)  # of the operations on images
+# What operations on images of other shapes raise.
+_ABOUT_SHAPES = (RuntimeError, ValueError, AssertionError, IndexError)
 _PACKAGE = Path(__file__).parent
-STAY = "let it stay on the CPU, the atlas takes it to the device itself"
+STAY_ON_CPU = "let it stay on the CPU, the atlas takes it to the device itself"
 
 
 def is_about_device(error: BaseException) -> bool:

@@ -73,8 +73,8 @@ class Fourier:
     def enlargement(self) -> int:
         """Pixels of the finished picture, in a row, for each pixel of the image that is measured.
 
-        An image is a sum of waves, which can be drawn on a finer grid. Pictures of `centre` show
-        where in its field a unit looks, pixel by pixel, and are left as they are.
+        Small images are enlarged smoothly, but for those of `centre`, which show pixel by pixel
+        where in its field a unit looks.
         """
         return 1 if self.objective == "centre" else math.ceil(LEAST_PX / self.seen_px)
 

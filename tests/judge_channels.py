@@ -81,9 +81,8 @@ def images_of(contents: Contents, units: Sequence[Unit]) -> list[Tensor]:
 def _image(contents: Contents, unit: Unit) -> Tensor:
     entry, record = contents.entry(unit, EXCITATORY), contents.excitatory(unit)
     assert entry is not None and record is not None
-    step = record.enlargement or 1
     with Image.open(io.BytesIO(contents.read(entry.key))) as image:
-        pixels = np.array(image.convert("RGB"))[::step, ::step]
+        pixels = np.array(image.convert("RGB").reduce(record.enlargement or 1))
     return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
 

@@ -216,7 +216,7 @@ def pictures(network: Network) -> dict[str, Picture]:
     recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
     assert isinstance(recipe, Fourier)
     ascent = fourier.ascend(fast, layer.units, recipe)
-    ascent = dataclasses.replace(ascent, picture=None)  # the images that the network was shown
+    ascent = dataclasses.replace(ascent, enlargement=1)  # the images that the network was shown
     done = finish(ascent, layer.units, exact, ExcitatoryRecord)
     return dict(zip(network.facts.labels, done.pictures(), strict=True))
 
@@ -234,8 +234,9 @@ def test_stripes_are_stripes(drawing: Drawing, pictures: dict[str, Picture]) -> 
     low, high = drawing.wavelength_px
     assert directedness([image]) > 0.6
     assert turn_between(angle, drawing.angle_deg) < 8
-    # A class's picture begins on a small canvas, and what is drawn there comes out larger.
-    assert low / 1.1 < wavelength < high * 1.45
+    # A class's picture begins on a small canvas, and what is drawn there comes out larger: over
+    # three seeds up to 1.57 times.
+    assert low / 1.1 < wavelength < high * 1.6
 
 
 def test_square_patterns_have_their_symmetry(pictures: dict[str, Picture]) -> None:

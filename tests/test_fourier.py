@@ -65,7 +65,7 @@ def render(
     layer = network.facts.layer(layer_name)
     units = [layer.unit(index) for index in indices]
     ascent = ascend(network.tap(layer, "float32"), units, recipe)
-    ascent = dataclasses.replace(ascent, picture=None)  # the image that the network was shown
+    ascent = dataclasses.replace(ascent, enlargement=1)  # the image that the network was shown
     return finish(ascent, units, network.tap(layer), record, measure).pictures()
 
 
@@ -376,20 +376,24 @@ def test_a_larger_canvas_shows_the_same_image():
     torch.testing.assert_close(larger[:, :, ::2, ::2], image, atol=1e-5, rtol=1e-4)
 
 
-def test_a_small_picture_is_drawn_finely_and_every_nth_pixel_is_the_image(planted: Network):
-    """54 px are measured, and 162 px are shown: the same waves on a grid three times as fine."""
+def test_a_small_picture_is_enlarged_smoothly_and_measured_as_it_is(planted: Network):
+    """54 px are measured, and 162 px are shown, of which each 3 x 3 pixels stand for one."""
     recipe = dataclasses.replace(RECIPE, stages=(Stage(64, 4),), margin_px=5)
-    layer = planted.layers[0]
-    ascent = ascend(planted.tap(layer, "float32"), layer.units[:2], recipe)
+    layer, units = planted.layers[0], planted.layers[0].units[:2]
+    ascent = ascend(planted.tap(layer, "float32"), units, recipe)
     assert ascent.final.shape[-1] == recipe.seen_px == 54
-    assert ascent.picture is not None and ascent.picture.shape[-1] == recipe.picture_px == 162
-    every_third = ascent.picture[..., ::3, ::3]
-    # The shortest waves of a canvas have a phase that its own grid does not decide.
-    torch.testing.assert_close(every_third, ascent.final, atol=0.03, rtol=0)
-    assert (every_third - ascent.final).abs().mean() < 0.004
+    large, small = (
+        finish(each, units, planted.tap(layer), ExcitatoryRecord).pictures()
+        for each in (ascent, dataclasses.replace(ascent, enlargement=1))
+    )
+    for one, other in zip(large, small, strict=True):
+        assert one.pixels.shape == (recipe.picture_px, recipe.picture_px, 3) == (162, 162, 3)
+        assert one.record == dataclasses.replace(other.record, enlargement=3)
+        means = one.pixels.reshape(54, 3, 54, 3, 3).mean((1, 3))
+        assert np.corrcoef(means.ravel(), other.pixels.ravel())[0, 1] > 0.98
 
 
-def test_a_picture_of_128_px_and_one_of_a_field_are_drawn_as_they_are():
+def test_a_picture_of_128_px_and_one_of_a_field_are_left_as_they_are():
     assert dataclasses.replace(RECIPE, stages=(Stage(138, 1),)).enlargement == 1
     assert dataclasses.replace(RECIPE, stages=(Stage(137, 1),)).enlargement == 2
     assert dataclasses.replace(RECIPE, objective="centre").enlargement == 1

@@ -55,7 +55,7 @@ def test_what_reads_a_flattened_map_takes_images_of_one_size(built):
     assert sized == {*HIDDEN, "verdict"}
     for name in sized:
         unit = json.loads((site / name / "units.json").read_text())["units"][0]
-        assert unit["pictures"]["excitatory"]["size_px"] == [160, 160]  # 40, drawn finely
+        assert unit["pictures"]["excitatory"]["size_px"] == [160, 160]  # 40, enlarged
 
 
 def test_a_recipe_that_changes_the_size_is_refused_there(tmp_path):

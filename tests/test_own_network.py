@@ -322,7 +322,7 @@ def test_a_u_net_goes_all_the_way(folder):
     of_input_size = {
         name
         for name, unit in found.items()
-        if unit["pictures"]["excitatory"]["size_px"] == [144, 144]  # drawn 4 times as finely
+        if unit["pictures"]["excitatory"]["size_px"] == [144, 144]  # enlarged 4 times
     }
     assert of_input_size == {"joined.0", "last"}
     assert broken_links(folder / "out") == []

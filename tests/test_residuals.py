@@ -10,10 +10,8 @@ from torchvision import models
 
 from atlas.network.residuals import ResidualBranches, residual_branches
 from atlas.network.tracing import trace
-
-
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
+from atlas.pictures.fourier import BranchNoise, Stream
+from atlas.recipes import Fourier, Stage
 
 
 @pytest.mark.parametrize(
@@ -45,26 +43,35 @@ class Sum(nn.Module):
 
 def test_gains_are_an_images_own_and_scale_value_and_gradient():
     branches = ResidualBranches(trace(Sum().eval(), 1, 4))
-    branches.vary(generators(1, 2), 0.3, "cpu")
+    branches.scale(torch.tensor([[0.8], [1.2]]))
     both = branches.graph(torch.ones(2, 1, 4, 4)).detach()[:, 0, 0, 0]
-    branches.vary(generators(2), 0.3, "cpu")
+    branches.scale(torch.tensor([[1.2]]))
     images = torch.ones(1, 1, 4, 4, requires_grad=True)
     alone = branches.graph(images)
     alone.sum().backward()
     assert alone.detach()[0, 0, 0, 0] == both[1] != both[0]
     assert images.grad == pytest.approx(both[1].item())
-    assert 1 + 2 * 0.7 < both.min() < both.max() < 1 + 2 * 1.3
+    assert both.tolist() == pytest.approx([1 + 2 * 0.8, 1 + 2 * 1.2])
 
 
 def test_gains_are_new_at_every_step_and_one_on_average():
-    branches = ResidualBranches(trace(Sum().eval(), 1, 1))
-    (generator,) = generators(0)
-    gains = []
-    for _ in range(1000):
-        branches.vary([generator], 0.6, "cpu")
-        gains.append((branches.graph(torch.ones(1, 1, 1, 1)).item() - 1) / 2)
-    assert len(set(gains)) > 900
-    assert sum(gains) / len(gains) == pytest.approx(1, abs=0.04)
+    network = make_network(randomise(Planted()))
+    tap, branches = network.tap(network.layers[-1], "float32").with_residual_branches()
+    assert branches is not None and branches.n_channels == 8  # two blocks of four
+    recipe = Fourier((Stage(IMAGE_PX, 500),), 0, "power", branch_noise=0.6)
+    scaled: list[torch.Tensor] = []
+    branches.scale = scaled.append  # type: ignore[method-assign]
+    streams = [Stream(seed, network.layers[-1].unit(0)) for seed in (0, 1)]
+    noise = BranchNoise(branches, streams, recipe, tap.device)
+    for _ in range(recipe.n_steps):
+        noise.step()
+    gains = torch.stack(scaled)  # (steps, B, channels)
+    assert 0.4 <= gains.min() < 0.6 and 1.4 < gains.max() <= 1.6
+    assert gains[:, :, 0].std(0).min() > 0.1
+    assert not torch.equal(gains[:, 0], gains[:, 1])
+    alone = BranchNoise(branches, streams[1:], recipe, tap.device)
+    alone.step()
+    assert torch.equal(scaled[-1][0], gains[0, 1])  # whatever its batch
 
 
 def test_a_tap_with_branches_at_rest_reads_what_it_read():

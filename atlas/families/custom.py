@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from atlas.console import say_line
 from atlas.errors import AtlasError, NetworkError, SpecError
-from atlas.failures import STAY, is_about_device
+from atlas.failures import STAY_ON_CPU, is_about_device
 from atlas.families import imagenet
 from atlas.families.family import Family, Finder, PublishedWeights, ReadyNetwork
 from atlas.families.torchvision import assumed_labels
@@ -302,7 +302,7 @@ def _running(place: _Place) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError | RuntimeError) and too_little(error):
             raise
-        way_on = STAY if is_about_device(error) else "mend it there"
+        way_on = STAY_ON_CPU if is_about_device(error) else "mend it there"
         raise NetworkError(f"{_where(error, place)}: {_what(error)}; {way_on}") from error
     finally:
         with contextlib.suppress(ValueError):  # the code may have removed it itself

@@ -11,7 +11,7 @@ import importlib.util
 import math
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 from urllib.parse import urlsplit
@@ -122,9 +122,9 @@ def _pretrained(architecture: str, tag: str) -> ReadyNetwork:
     import timm
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    _stay_offline_without_hub()
     try:
-        return ReadyNetwork(timm.create_model(f"{architecture}.{tag}", pretrained=True), tag)
+        with _without_waiting_for_hub():
+            return ReadyNetwork(timm.create_model(f"{architecture}.{tag}", pretrained=True), tag)
     except Exception as error:  # of the hub, of the connection, of the file
         reason = displayable(str(error).partition("\n")[0]) or type(error).__name__
         if isinstance(error, LocalEntryNotFoundError):
@@ -135,22 +135,20 @@ def _pretrained(architecture: str, tag: str) -> ReadyNetwork:
         ) from error
 
 
-def _stay_offline_without_hub() -> None:
+@contextlib.contextmanager
+def _without_waiting_for_hub() -> Iterator[None]:
     """Let timm take weights from its cache only, where the hub does not answer.
 
     Its client would try again for most of a minute.
     """
     from huggingface_hub import constants
 
-    if not _is_offline() and not getproxies() and not _answers(_hub()):
-        constants.HF_HUB_OFFLINE = True
-
-
-def _is_offline() -> bool:
-    """Whether the hub's client is to ask nobody."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not (getproxies() or _answers(_hub()))
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _hub() -> str:

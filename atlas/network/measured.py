@@ -14,19 +14,19 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
-from torch.fx.passes.shape_prop import TensorMetadata
 
 from atlas.memory import is_out_of_memory
 from atlas.network.moments import Moments
 from atlas.network.operators import Role, argument, module_of, operator_of
+from atlas.network.outputs import shape_of
 from atlas.network.tracing import part_of
 
 NORMALISERS: frozenset[Role] = frozenset({"layer norm", "group norm"})
 POOLS: frozenset[Role] = frozenset({"max pool", "average pool", "adaptive pool"})
-# Operations that say what leaves them whatever comes in, or have statistics of their own.
 _LAYERS: frozenset[Role] = frozenset({"conv", "linear"})
-_SAYING: frozenset[Role] = frozenset({"batch norm", *_LAYERS, *NORMALISERS})
-_HANDING_ON: frozenset[Role] = frozenset({"move", "expand", "passing", "concat", "pad", *POOLS})
+# Operations whose outputs have moments of their own, whatever those of their inputs are.
+_FRESH: frozenset[Role] = frozenset({"batch norm", *_LAYERS, *NORMALISERS})
+_KEEPING: frozenset[Role] = frozenset({"move", "expand", "passing", "concat", "pad", *POOLS})
 MOST_OF_OTHERS = 0.1  # of the squared derivatives of an element, the share of other elements
 SEED = 19
 
@@ -36,7 +36,7 @@ class Measurement(NamedTuple):
 
     before: fx.Node  # gives that input
     moments: Moments  # the slope is by how far the output moves with the same element of the input
-    is_its_own: bool  # whether each element depends on itself, and hardly on any other
+    is_elementwise: bool  # whether each element depends on hardly any other than itself
 
 
 def nodes_to_measure(graph: fx.GraphModule) -> Mapping[fx.Node, fx.Node]:
@@ -45,14 +45,14 @@ def nodes_to_measure(graph: fx.GraphModule) -> Mapping[fx.Node, fx.Node]:
     These are normalisers, products with a gate that is computed from what it multiplies, and pools
     whose moments matter to what follows before the next layer.
     """
-    found = {node: _changed(node, graph) for node in graph.graph.nodes if _shape(node)}
+    found = {node: _changed(node, graph) for node in graph.graph.nodes if shape_of(node)}
     return {node: before for node, before in found.items() if before}
 
 
 def _changed(node: fx.Node, graph: fx.GraphModule) -> fx.Node | None:
     """The node whose channels a node changes, if it is to be measured."""
     role = _role(node, graph)
-    if role in NORMALISERS or (role in POOLS and not _is_said_later(node, graph)):
+    if role in NORMALISERS or (role in POOLS and not _are_moments_unread(node, graph)):
         before: fx.Node = argument(node, 0, "input")
         return before
     if role != "product" or len(node.all_input_nodes) != 2:
@@ -167,25 +167,19 @@ def _channel_dim(node: fx.Node, graph: fx.GraphModule) -> int:
     return dims[0] if len(dims) == 1 and _role(node, graph) == "product" else 1
 
 
-def _shape(node: fx.Node) -> tuple[int, ...]:
-    """The shape of the tensor that a node gives; empty if it gives none, or several."""
-    meta = node.meta.get("tensor_meta")
-    return tuple(meta.shape) if isinstance(meta, TensorMetadata) else ()
-
-
 def _own_shape(node: fx.Node, graph: fx.GraphModule) -> tuple[int, ...]:
     """The shape of what a node gives, before it was repeated."""
     while _role(node, graph) == "expand":
         node = node.all_input_nodes[0]
-    return _shape(node)
+    return tuple(shape_of(node) or ())
 
 
-def _is_said_later(node: fx.Node, graph: fx.GraphModule) -> bool:
-    """Whether all that reads a node knows the moments of what it gives by itself."""
+def _are_moments_unread(node: fx.Node, graph: fx.GraphModule) -> bool:
+    """Whether nothing before the next layer or normaliser needs the moments of a node's output."""
     return all(
         user.op == "output"
-        or (role := _role(user, graph)) in _SAYING
-        or (role in _HANDING_ON and _is_said_later(user, graph))
+        or (role := _role(user, graph)) in _FRESH
+        or (role in _KEEPING and _are_moments_unread(user, graph))
         for user in node.users
     )
 

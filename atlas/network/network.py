@@ -129,8 +129,8 @@ class Network:
         seen = self.facts.preprocessing
         images = reference_images(seen.size_px, len(seen.mean))
         with counted(self._progress, "measuring sigma", "images") as show:
-            shown = _told(images, show)
-            found = measure(self._raw_outputs(layers), layers, seen, self.device, shown)
+            counted_images = _counted_images(images, show)
+            found = measure(self._raw_outputs(layers), layers, seen, self.device, counted_images)
         return {
             layer.name: Statistics.measured(*found[layer.name], is_activated(self.graph, layer))
             for layer in layers
@@ -226,7 +226,9 @@ def _output_of(graph: fx.GraphModule, layer: Layer) -> fx.Node:
     return logits_of(graph, layer.name) if layer.is_classifier else layer_node(graph, layer.name)
 
 
-def _told(images: Iterator[Images], show: Callable[[int, int], object]) -> Iterator[Images]:
+def _counted_images(
+    images: Iterator[Images], show: Callable[[int, int], object]
+) -> Iterator[Images]:
     """The reference images; `show` is told how many were used, and of how many."""
     for n_used, image in enumerate(images):
         show(n_used, N_REFERENCE_IMAGES)

@@ -12,9 +12,7 @@ https://arxiv.org/abs/1812.03413
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
-import torch
 from torch import Tensor, fx, nn
 
 from atlas.network.operators import SUMS, module_of, operation_of, operator_of
@@ -64,21 +62,14 @@ class ResidualBranches:
             total.replace_input_with(branch, varied)
         self.graph.recompile()
 
-    def vary(
-        self, generators: Sequence[torch.Generator], noise: float, device: torch.device | str
-    ) -> None:
-        """Draw new gains, uniform in 1 +- noise, for every channel of every branch.
+    @property
+    def n_channels(self) -> int:
+        """Number of channels of all branches."""
+        return sum(branch.n_channels for branch in self._branches)
 
-        Args:
-            generators: each image's own, so that its picture does not depend on its batch.
-            noise: largest difference of a gain from 1.
-            device: where the network is.
-        """
-        if not self._branches:
-            return
+    def scale(self, gains: Tensor) -> None:
+        """Scale each channel of each image from now on, (B, n_channels), branch after branch."""
         sizes = [branch.n_channels for branch in self._branches]
-        draws = torch.stack([torch.rand(sum(sizes), generator=each) for each in generators])
-        gains = 1 + noise * (2 * draws.to(device) - 1)  # (B, channels of all branches)
         for branch, own in zip(self._branches, gains.split(sizes, dim=1), strict=True):
             branch.gains = own
 

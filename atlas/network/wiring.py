@@ -174,7 +174,7 @@ class _Follower:
         signal = self._values[found.before]
         if not isinstance(signal, Signal) or signal.mean.shape != found.moments.mean.shape:
             return None
-        return signals.measured(signal, found.moments) if found.is_its_own else None
+        return signals.measured(signal, found.moments) if found.is_elementwise else None
 
     def _signal(self, node: fx.Node, module: nn.Module | None, what: Operator) -> Any:
         """The signal after an operation, or several of them; None if it is not known."""

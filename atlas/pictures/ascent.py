@@ -20,7 +20,7 @@ class Ascent:
         start: the images that it began with, (B, 3, H, W) in 0..1.
         final: the images that it ended with, (B, 3, H, W) in 0..1, perhaps of another size.
         moved: whether an image's gradient was ever nonzero, (B,).
-        picture: `final` on a finer grid, (B, 3, kH, kW), where that is to be shown instead of it.
+        enlargement: how many times as large as `final` the pictures are to be shown.
         shown: the rows, and columns, of `final` that make the picture; responses are measured on
             all of `final`.
     """
@@ -28,7 +28,7 @@ class Ascent:
     start: Tensor
     final: Tensor
     moved: Tensor
-    picture: Tensor | None = None
+    enlargement: int = 1
     shown: slice = field(default_factory=lambda: slice(None))
 
 

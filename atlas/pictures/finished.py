@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from atlas.errors import NetworkError
@@ -87,6 +88,14 @@ class Finished:
 def quantise(images: Tensor) -> Tensor:
     """Images (B, 3, H, W) in 0..1 as the 8-bit levels that are stored, uint8."""
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def enlarged(images: Tensor, factor: int) -> Tensor:
+    """Images (B, 3, H, W) smoothly enlarged: (B, 3, factor * H, factor * W), perhaps beyond 0..1.
+
+    Transforming their spectra to a larger size would be sharper, and rings along the borders.
+    """
+    return F.interpolate(images, scale_factor=factor, mode="bicubic", align_corners=False)
 
 
 @torch.inference_mode()
@@ -168,9 +177,9 @@ def finish(
     if embed:
         measured["embedding"] = embed(pixels / 255)
     shown = pixels[:, :, ascent.shown, ascent.shown]
-    if ascent.picture is not None:
-        shown = quantise(ascent.picture)
-        measured["enlargement"] = torch.full_like(channels, shown.shape[-1] // pixels.shape[-1])
+    if ascent.enlargement > 1:
+        shown = quantise(enlarged(ascent.final, ascent.enlargement))
+        measured["enlargement"] = torch.full_like(channels, ascent.enlargement)
     shown = shown.permute(0, 2, 3, 1)  # (B, H, W, 3)
     return Finished(units, shown.contiguous(), measured, record)
 

@@ -118,10 +118,11 @@ class OwnResponses:
     def __init__(self, tap: Tap, streams: Sequence[Stream], recipe: Fourier) -> None:
         self._tap, self._recipe = tap, recipe
         self._channels = unit_channels([stream.unit for stream in streams], tap.device)
-        self._branches: ResidualBranches | None = None
+        self._noise: BranchNoise | None = None
         if recipe.branch_noise:
-            self._tap, self._branches = tap.with_residual_branches()
-        self._generators = [unit_generator(*stream, "branches") for stream in streams]
+            self._tap, branches = tap.with_residual_branches()
+            if branches and branches.n_channels:
+                self._noise = BranchNoise(branches, streams, recipe, tap.device)
         self.map_size = 0  # side of the map, in positions, at the last step
         self._lowered: Tensor | None = None  # how far thresholds are lowered, found at step one
 
@@ -132,14 +133,45 @@ class OwnResponses:
     def inputs_and_score(self, images: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
         """What the layer reads of each image, (B, C, ...), and the image's score, (B,)."""
         tap, channels, recipe = self._tap, self._channels, self._recipe
-        if self._branches:
-            self._branches.vary(self._generators, recipe.branch_noise, tap.device)
+        if self._noise:
+            self._noise.step()
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         inputs, z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
         self.map_size = z.shape[-1] + 2 * n_unread
         if self._lowered is None:
             self._lowered = _lowered(tap, z.detach(), channels, recipe)
         return inputs, objective(tap, z, channels, recipe, self._lowered)
+
+
+class BranchNoise:
+    """Gains of the channels of residual branches, uniform in 1 +- `recipe.branch_noise`.
+
+    Each image has random numbers of its own, which are drawn once; each step reads them from
+    another random place on. So a picture does not depend on its batch, and a GPU does not wait for
+    the host at each step.
+    """
+
+    def __init__(
+        self,
+        branches: ResidualBranches,
+        streams: Sequence[Stream],
+        recipe: Fourier,
+        device: torch.device,
+    ) -> None:
+        n_channels, numbers, places = branches.n_channels, [], []
+        for stream in streams:
+            generator = unit_generator(*stream, "branches")
+            numbers.append(torch.rand(n_channels, generator=generator))
+            places.append(torch.randint(n_channels, (recipe.n_steps,), generator=generator))
+        self._branches = branches
+        self._gains = to_device(1 + recipe.branch_noise * (2 * torch.stack(numbers) - 1), device)
+        self._places = iter(to_device(torch.stack(places, dim=1), device))  # (steps, B)
+        self._order = torch.arange(n_channels, device=device)
+
+    def step(self) -> None:
+        """Scale the channels by new gains."""
+        where = (next(self._places)[:, None] + self._order) % len(self._order)  # (B, n_channels)
+        self._branches.scale(self._gains.gather(1, where))
 
 
 def ascend(
@@ -213,17 +245,8 @@ def climb(
         _crop(start, recipe.margin_px),
         _crop(final, recipe.margin_px),
         moved,
-        _finer(canvas, spectrum, recipe),
+        recipe.enlargement,
     )
-
-
-def _finer(canvas: Canvas, spectrum: Tensor, recipe: Fourier) -> Tensor | None:
-    """The finished images on the grid of the recipe's pictures, None if that is no finer."""
-    if recipe.enlargement == 1:
-        return None
-    finer = Canvas.of(recipe.enlargement * canvas.size_px, recipe.decay, spectrum.device)
-    images = finer.image(canvas.enlarge(spectrum, finer))
-    return _crop(images, recipe.enlargement * recipe.margin_px)
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:

@@ -100,7 +100,7 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
     seen_px = entry.width_px // enlargement
     size = f"{seen_px} × {seen_px} px"
     if enlargement > 1:
-        size += f", drawn {enlargement} times as finely"
+        size += f", enlarged {enlargement} times"
     return PictureView(
         src=own_name(unit, paths.unit_picture(unit)),
         alt=picture_alt(contents, layer, unit.index),
