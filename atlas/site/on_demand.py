@@ -7,9 +7,8 @@ from typing import NamedTuple
 from atlas import paths
 from atlas.cache import Entry
 from atlas.on_demand.page import Page
-from atlas.sheets import SMALL_PX
 from atlas.site.contents import Contents
-from atlas.site.parts import Crop, Fact, Head, Link, unit_link
+from atlas.site.parts import Crop, Fact, Head, Link, crop_from, unit_link
 from atlas.units import Layer, Unit
 
 
@@ -43,21 +42,11 @@ def pictures_page(
 
 
 def crop_from_strip(entry: Entry, nth: int, alt: str) -> Crop:
-    """The picture at `nth` of an artifact that has several square ones side by side.
-
-    Its outermost pixels are left out where it is scaled smoothly, which mixes in its neighbours.
-    """
+    """The picture at `nth` of an artifact that has several square ones side by side."""
     size_px = entry.height_px
-    is_small = size_px < SMALL_PX
-    rim_px = 0 if is_small else 1
-    shown_px = size_px - 2 * rim_px
-    return Crop(
-        src=paths.file_name(paths.on_demand_picture(entry.kind, entry.unit)),
-        view_box=f"{nth * size_px + rim_px} {rim_px} {shown_px} {shown_px}",
-        sheet_px=(entry.width_px, size_px),
-        alt=alt,
-        pixelated=is_small,
-    )
+    src = paths.file_name(paths.on_demand_picture(entry.kind, entry.unit))
+    strip_px = entry.width_px, size_px
+    return crop_from(src, strip_px, (nth * size_px, 0), (size_px, size_px), alt)
 
 
 def subject(contents: Contents, unit_id: str) -> Link:

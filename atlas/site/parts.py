@@ -184,15 +184,29 @@ def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
     return f"Synthetic picture that excites {subject}"
 
 
-def crop_of(sprite: Sprite, alt: str) -> Crop:
+def crop_of(sprite: Sprite, alt: str, *, is_whole: bool = False) -> Crop:
     """A picture of a sheet, for a page in the folder of the sheet's layer."""
-    (left, top), (width, height) = sprite.corner_px, sprite.size_px
+    sheet, sheet_px = sprite.place.sheet, sprite.sheet_px
+    return crop_from(sheet, sheet_px, sprite.corner_px, sprite.size_px, alt, is_whole=is_whole)
+
+
+def crop_from(
+    src: str, sheet_px: Size, corner_px: Size, size_px: Size, alt: str, *, is_whole: bool = False
+) -> Crop:
+    """A part of a picture that has several side by side.
+
+    Where it is scaled smoothly, its neighbours are mixed into its outermost pixels, so these are
+    left out, unless the whole of it is wanted.
+    """
+    (left, top), (width, height) = corner_px, size_px
+    is_small = width < SMALL_PX
+    rim_px = 0 if is_small or is_whole else 1
     return Crop(
-        src=sprite.place.sheet,
-        view_box=f"{left} {top} {width} {height}",
-        sheet_px=sprite.sheet_px,
+        src=src,
+        view_box=f"{left + rim_px} {top + rim_px} {width - 2 * rim_px} {height - 2 * rim_px}",
+        sheet_px=sheet_px,
         alt=alt,
-        pixelated=width < SMALL_PX,
+        pixelated=is_small,
     )
 
 

@@ -33,7 +33,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> FilterView | N
         for end in (record.low, record.high)
     )
     return FilterView(
-        crop=crop_of(sprite, f"Filter weights of {unit.id}"),
+        crop=crop_of(sprite, f"Filter weights of {unit.id}", is_whole=True),
         caption=_caption(layer, record),
         low=low if high else None,
         high=high if low else None,
