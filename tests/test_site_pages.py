@@ -1,5 +1,6 @@
 """What a visitor, a crawler or a program finds on a built site."""
 
+import dataclasses
 import gzip
 import itertools
 import json
@@ -14,6 +15,7 @@ from site_reader import Page, read_pages, resolve
 
 from atlas import paths
 from atlas.site.drawing import draw, residual
+from atlas.site.network_pages import about_view
 from atlas.site.templates import breakable
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
@@ -375,3 +377,22 @@ def test_a_depthwise_convolution_has_one_input_and_is_called_what_it_is(tmp_path
     assert "channel 0 of 3, 3 × 3 depthwise convolution" in unit
     assert "The 3 × 3 kernel for its one input channel." in unit
     assert "Effectively" not in unit and "1 input" not in unit
+
+
+@pytest.mark.parametrize(
+    ("merge", "branch_noise", "is_said"),
+    [("sum", 0.6, True), ("sum", 0.0, False), ("", 0.6, False)],
+)
+def test_the_about_page_says_that_residual_branches_vary_where_they_do(
+    merge, branch_noise, is_said
+):
+    contents, _ = site_factory.contents()
+    *others, classes = contents.facts.layers
+    facts = dataclasses.replace(
+        contents.facts, layers=(*others, dataclasses.replace(classes, merge=merge))
+    )
+    recipes = dict(contents.spec.layers)
+    recipes[classes.name] = {**recipes[classes.name], "branch_noise": branch_noise}
+    spec = dataclasses.replace(contents.spec, layers=recipes)
+    view = about_view(dataclasses.replace(contents, facts=facts, spec=spec))
+    assert view.varies_branches == is_said

@@ -94,6 +94,7 @@ class AboutPage:
 
     head: Head
     progressive: bool
+    varies_branches: bool  # whether classes' pictures were made with varying residual branches
     has_gates: bool
     n_reference_images: int  # that sigmas are measured on where no BatchNorm follows
     labels_source: str
@@ -330,6 +331,8 @@ def about_view(contents: Contents) -> AboutPage:
             section="about",
         ),
         progressive=contents.spec.recipe == "progressive",
+        varies_branches=_has_sums(contents)
+        and any(recipe.get("branch_noise") for recipe in contents.spec.layers.values()),
         has_gates=any(layer.gates for layer in facts.layers),
         n_reference_images=N_REFERENCE_IMAGES,
         labels_source=facts.labels_source,
@@ -357,10 +360,14 @@ def _glossaries(contents: Contents) -> Iterator[str]:
     for kind in sorted(contents.kinds, key=lambda kind: kind.order):
         if kind.glossary:
             yield f"{kind.name}/{kind.glossary}"
-    if any(layer.merge == "sum" for layer in contents.facts.layers):
+    if _has_sums(contents):
         yield paths.RESIDUAL_GLOSSARY
     if contents.family_glossary:
         yield paths.FAMILY_GLOSSARY
+
+
+def _has_sums(contents: Contents) -> bool:
+    return any(layer.merge == "sum" for layer in contents.facts.layers)
 
 
 def _recipes(contents: Contents) -> Iterator[RecipeUse]:
