@@ -19,6 +19,11 @@ Aim = Literal["excite", "inhibit"]
 LEAST_PX = 128  # side that no picture is smaller than, unless it is to show pixels
 FINE_PX = 512  # side of the pictures of the fine preset
 MAX_DECAY = 1.4  # largest exponent of the decay of frequencies, for large receptive fields
+CLASS_DECAY = 1.2  # the same for classes
+CLASS_MOMENTUM = 0.7
+MOMENTUM = 0.5  # of the ascents of channels, which are shorter
+LAST_JITTER = 0.3  # the same
+FILLED = 4 / 3  # of the canvas: receptive fields so wide see objects that fill it
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
@@ -51,12 +56,16 @@ class Fourier:
     aim: Aim = "excite"
     decay: float = 1.0  # coefficients are scaled by 1 / frequency ** decay
     lr: float = 0.1
+    momentum: float = 0.9  # share of the earlier gradients' mean that each step keeps
     init_std: float = 0.05
     rotation_deg: float = 8.0  # jitter per step is uniform in +- this value
     zoom: float = 0.08  # in +- this share
     shift: float = 0.08  # in +- this share of the canvas
+    last_jitter: float = 1.0  # share of the jitter that is left at the last step; it falls evenly
     roughness: float = 0.0  # weight of the penalty: mean squared difference of neighbouring pixels
     branch_noise: float = 0.0  # channels of residual branches are scaled at each step by 1 +- this
+    branch_gradient: float = 1.0  # factor of the gradients that come through residual branches
+    rivals: float = 0.0  # weight of the other classes' log-sum-exp, in the second half of the steps
     seed: int = 0
 
     @property
@@ -202,11 +211,13 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     if preset == "fine":  # so that the finished picture has the full size
         canvas_px = largest_px + 2 * margin_px
     return Fourier(
-        fitting_stages(stages_for(preset, canvas_px), layer, facts),
+        fitting_stages(stages_for(preset, canvas_px, layer), layer, facts),
         0 if layer.takes_one_size else margin_px,
         "power",
         decay=decay_of(layer),
-        lr=learning_rate(preset),
+        lr=learning_rate(preset, layer),
+        momentum=MOMENTUM,
+        last_jitter=LAST_JITTER,
         seed=seed,
     )
 
@@ -217,29 +228,35 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
     The settings that were compared, and how well another network recognises the results, are in
     docs/decisions/0002-class-pictures.md.
     """
-    return Fourier(
-        fitting_stages(_class_stages(preset, facts), layer, facts),
+    recipe = Fourier(
+        fitting_stages(_class_stages(preset, layer, facts), layer, facts),
         0,
         "power",
-        decay=decay_of(layer),
-        lr=learning_rate(preset),
+        decay=min(CLASS_DECAY, decay_of(layer)),
+        lr=0.25 if preset == "preview" else 0.1,
+        momentum=CLASS_MOMENTUM,
         rotation_deg=12.0,
         zoom=0.16,
         shift=0.12,
         roughness=300.0,
-        branch_noise=0.0 if preset == "preview" else 0.6,  # a preview has no steps to spare
         seed=seed,
+    )
+    if preset == "preview":  # which has no steps to spare
+        return recipe
+    n_others = layer.n_units - 1
+    return dataclasses.replace(
+        recipe, branch_noise=0.45, branch_gradient=0.7, rivals=0.3 if n_others else 0.0
     )
 
 
-def _class_stages(preset: PresetName, facts: NetworkFacts) -> tuple[Stage, ...]:
+def _class_stages(preset: PresetName, layer: Layer, facts: NetworkFacts) -> tuple[Stage, ...]:
     if preset == "preview":
-        return stages_for(preset, full_px(preset, facts))
+        return stages_for(preset, full_px(preset, facts), layer)
     input_px = facts.input_size_px
     stages = (
         Stage(rounded_up(input_px * 3 / 7), 192),
-        Stage(rounded_up(input_px * 9 / 14), 80, window_px=rounded_up(input_px * 4 / 7)),
-        Stage(input_px, 32, window_px=rounded_up(input_px * 5 / 7)),
+        Stage(rounded_up(input_px * 9 / 14), 60),
+        Stage(input_px, 20, window_px=rounded_up(input_px * 13 / 14)),
     )
     finest = Stage(FINE_PX, 32, window_px=rounded_up(FINE_PX * 5 / 7))
     return (*stages, finest) if preset == "fine" else stages
@@ -259,20 +276,36 @@ def decay_of(layer: Layer) -> float:
     return min(MAX_DECAY, 0.5 + layer.receptive_field_px / 160)
 
 
-def learning_rate(preset: PresetName) -> float:
-    """The learning rate of an ascent, larger for the few steps of a preview."""
-    return 0.25 if preset == "preview" else 0.1
+def learning_rate(preset: PresetName, layer: Layer) -> float:
+    """The learning rate of a channel's ascent.
+
+    It is larger for the few steps of a preview, and for small receptive fields, whose units answer
+    most to the strongest contrast.
+    """
+    return max(0.25 if preset == "preview" else 0.2, 0.45 - layer.receptive_field_px / 400)
 
 
-def stages_for(preset: PresetName, canvas_px: int) -> tuple[Stage, ...]:
-    """The stages of an ascent. It begins coarsely, which is cheap and leads to larger objects."""
+def stages_for(preset: PresetName, canvas_px: int, layer: Layer) -> tuple[Stage, ...]:
+    """The stages of an ascent. It begins coarsely, which is cheap and leads to larger objects.
+
+    If receptive fields are wider than the canvas, more of the steps are coarse.
+    """
     if preset == "preview":
         return (Stage(canvas_px, 12),)
     coarse_px = rounded_up(canvas_px * 4 / 7)
-    stages = (Stage(coarse_px, 48), Stage(canvas_px, 32))
     if preset == "fine":
-        return (Stage(rounded_up(coarse_px * 4 / 7), 96), *stages)
-    return stages
+        return (
+            Stage(rounded_up(coarse_px * 4 / 7), 48),
+            Stage(coarse_px, 24),
+            Stage(canvas_px, 16),
+        )
+    if layer.receptive_field_px >= FILLED * canvas_px:
+        return (
+            Stage(rounded_up(canvas_px * 3 / 7), 40),
+            Stage(rounded_up(canvas_px * 5 / 7), 16),
+            Stage(canvas_px, 8),
+        )
+    return (Stage(coarse_px, 24), Stage(canvas_px, 16))
 
 
 def fitting_stages(

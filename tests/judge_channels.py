@@ -5,10 +5,17 @@
     python build.py --weights WEIGHTS --units 0-31 --kinds excitatory --seed 1
     python tests/judge_channels.py --weights WEIGHTS
 
-The pictures are read from the cache of those builds. Of every layer are told: for how many units
-the network answers to a unit's picture most with that unit, among all units that have one (the mean
-over the picture, in sigmas); the same for the pictures of the second seed; and for how many units
-the picture reaches a higher peak than the best photograph.
+The pictures are read from the cache of those builds; units that are dead, because nothing moved
+them, are left out. Told of every layer is the share of its units
+
+- that are most active on their own picture, among the pictures of all these units (`own`): the
+  root mean square of what exceeds the unit's threshold, which is what the picture was made for;
+- for which the same is true of the picture from the second seed (`again`);
+- whose picture they answer to more than the other units do (`named`): the mean over the picture,
+  in sigmas. Units that are seldom active have small sigmas, and win this on many pictures;
+- whose pictures from the two seeds move the layer's other units more alike than the picture of the
+  next unit does (`agree`): the correlation of their mean responses;
+- whose picture reaches a higher peak than the best photograph (`above photographs`).
 """
 
 from __future__ import annotations
@@ -45,32 +52,65 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """Of the units of one layer that have pictures, how many pass each test."""
+    """Of the units of one layer that have pictures, how many pass each test; None: not known."""
 
     layer: str
     n_units: int
+    n_own: int
+    n_again: int | None  # with the second seed
     n_named: int
-    n_named_again: int | None  # with the second seed; None without its pictures
-    n_above_photographs: int | None  # None without photographs
+    n_agree: int | None  # between the seeds
+    n_above_photographs: int | None
+
+
+COUNTS = dataclasses.fields(LayerFigures)[2:]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How a layer's units answer to some images, (B, n_units) each."""
+
+    mean: Tensor  # in sigmas
+    activity: Tensor  # root mean square of what exceeds the threshold
 
 
 @torch.inference_mode()
-def mean_responses(tap: Tap, images: Sequence[Tensor]) -> Tensor:
-    """Each image's mean response of every unit, in sigmas: B x (3, H, W) -> (B, n_units)."""
-    batches = [
-        torch.stack(list(images[first : first + BATCH_SIZE])).to(tap.device)
-        for first in range(0, len(images), BATCH_SIZE)
-    ]
-    return torch.cat([all_responses(tap, batch).mean((2, 3)) for batch in batches])
+def answers_to(tap: Tap, images: Sequence[Tensor]) -> Answers:
+    """How all units of a layer answer to B images, (3, H, W) each."""
+    means, activities = [], []
+    for first in range(0, len(images), BATCH_SIZE):
+        batch = torch.stack(list(images[first : first + BATCH_SIZE])).to(tap.device)
+        z = all_responses(tap, batch)  # (B, n_units, h, w)
+        active = (z + tap.offset[:, None, None]).relu()
+        means.append(z.mean((2, 3)))
+        activities.append(active.square().mean((2, 3)).sqrt())
+    return Answers(torch.cat(means), torch.cat(activities))
 
 
 def n_named(means: Tensor, units: Sequence[Unit]) -> int:
-    """How many units answer most to their own pictures, from (len(units), n_units) responses.
-
-    A picture names its unit if no other of these units answers to it more.
-    """
-    among = means[:, [unit.index for unit in units]]  # (B, B)
+    """How many pictures no other unit answers to more, from (len(units), n_units) responses."""
+    among = means[:, [unit.index for unit in units]]  # (B, B): pictures, units
     return int((among.argmax(1) == torch.arange(len(units))).sum())
+
+
+def n_own(activities: Tensor, units: Sequence[Unit]) -> int:
+    """How many units are most active on their own picture, from (len(units), n_units)."""
+    among = activities[:, [unit.index for unit in units]]
+    return int((among.argmax(0) == torch.arange(len(units))).sum())
+
+
+def n_agree(first: Tensor, second: Tensor, units: Sequence[Unit]) -> int:
+    """For how many units two seeds' pictures move the other units alike, (len(units), n_units)."""
+    return sum(
+        _correlation(first[row], second[row], unit)
+        > _correlation(first[(row + 1) % len(units)], second[row], unit)
+        for row, unit in enumerate(units)
+    )
+
+
+def _correlation(first: Tensor, second: Tensor, without: Unit) -> float:
+    others = torch.arange(len(first)) != without.index
+    return float(torch.corrcoef(torch.stack([first[others], second[others]]))[0, 1])
 
 
 def images_of(contents: Contents, units: Sequence[Unit]) -> list[Tensor]:
@@ -101,18 +141,27 @@ def n_above_photographs(contents: Contents, layer: Layer, units: Sequence[Unit])
 def figures(network: Network, layer: Layer, by_seed: Mapping[int, Contents]) -> LayerFigures | None:
     """What the pictures of a layer come to; None if it has none."""
     first, second = (by_seed[seed] for seed in SEEDS)
-    units = first.pictured(layer)
+    units = [unit for unit in first.pictured(layer) if _is_alive(first, unit)]
     if not units:
         return None
     tap = network.tap(layer)
-    again = second.pictured(layer)
+    one = answers_to(tap, images_of(first, units))
+    is_twice = set(second.pictured(layer)) >= set(units)
+    two = answers_to(tap, images_of(second, units)) if is_twice else None
     return LayerFigures(
         layer.name,
         len(units),
-        n_named(mean_responses(tap, images_of(first, units)), units),
-        n_named(mean_responses(tap, images_of(second, units)), units) if again == units else None,
+        n_own(one.activity, units),
+        n_own(two.activity, units) if two else None,
+        n_named(one.mean, units),
+        n_agree(one.mean, two.mean, units) if two else None,
         n_above_photographs(first, layer, units),
     )
+
+
+def _is_alive(contents: Contents, unit: Unit) -> bool:
+    record = contents.excitatory(unit)
+    return record is not None and not record.dead
 
 
 def share(n_passed: int | None, n_units: int) -> str:
@@ -122,24 +171,19 @@ def share(n_passed: int | None, n_units: int) -> str:
 
 def report(rows: Sequence[LayerFigures]) -> None:
     """Print one line a layer, and the shares over all units."""
-    print(f"{'layer':28}{'units':>6}{'named':>8}{'again':>8}{'above photographs':>20}")
+    names = [field.name.removeprefix("n_").replace("_", " ") for field in COUNTS]
+    print(f"{'layer':28}{'units':>6}" + "".join(f"{name:>{len(name) + 4}}" for name in names))
     for row in [*rows, total(rows)]:
-        counts = (row.n_named, row.n_named_again, row.n_above_photographs)
-        named, again, above = (share(count, row.n_units) for count in counts)
-        print(f"{row.layer:28}{row.n_units:6}{named:>8}{again:>8}{above:>20}")
+        shares = (share(getattr(row, field.name), row.n_units) for field in COUNTS)
+        cells = (f"{text:>{len(name) + 4}}" for text, name in zip(shares, names, strict=True))
+        print(f"{row.layer:28}{row.n_units:6}" + "".join(cells))
 
 
 def total(rows: Sequence[LayerFigures]) -> LayerFigures:
     """The figures over all layers; what one of them lacks is not known."""
-    again = [row.n_named_again for row in rows if row.n_named_again is not None]
-    above = [row.n_above_photographs for row in rows if row.n_above_photographs is not None]
-    return LayerFigures(
-        "all",
-        sum(row.n_units for row in rows),
-        sum(row.n_named for row in rows),
-        sum(again) if len(again) == len(rows) else None,
-        sum(above) if len(above) == len(rows) else None,
-    )
+    counts = ([getattr(row, field.name) for row in rows] for field in COUNTS)
+    sums = [None if None in each else sum(each) for each in counts]
+    return LayerFigures("all", sum(row.n_units for row in rows), *sums)
 
 
 @click.command(help=__doc__)

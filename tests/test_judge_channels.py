@@ -15,6 +15,20 @@ from atlas.units import Unit
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def test_a_unit_is_most_active_on_its_own_picture_if_none_of_the_others_moves_it_more():
+    units = [Unit("conv", index) for index in (0, 2, 3)]
+    # A row for each picture, a column for each unit of the layer; unit 1 has no picture.
+    activities = torch.tensor([[3.0, 9, 1, 2], [1, 9, 3, 4], [4, 9, 2, 3]])
+    assert judge_channels.n_own(activities, units) == 1  # the second
+
+
+def test_seeds_agree_if_they_move_the_other_units_alike():
+    units = [Unit("conv", index) for index in (0, 1)]
+    first = torch.tensor([[9.0, 1, 2, 3, 4], [1, 9, 4, 3, 2]])
+    second = torch.tensor([[0.0, 2, 3, 4, 5], [9, 0, 2, 3, 4]])  # the second as the first was
+    assert judge_channels.n_agree(first, second, units) == 1
+
+
 def test_a_picture_names_its_unit_if_no_other_answers_more():
     units = [Unit("conv", index) for index in (0, 2, 3)]
     # A row for each picture, a column for each unit of the layer; unit 1 has no picture.
@@ -36,5 +50,5 @@ def test_the_demos_pictures_name_their_units(tmp_path: Path):
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
     assert set(rows) == {"layer", "conv1", "layer1.0.conv2", "all"}, result.output
     assert rows["all"][0] == "16"
-    named, again, above = (float(figure) for figure in rows["all"][1:])
-    assert named > 0.6 and again > 0.6 and 0 <= above <= 1
+    own, again, named, agree, above = (float(figure) for figure in rows["all"][1:])
+    assert own == 1 and again > 0.9 and named > 0.6 and agree > 0.6 and 0 <= above <= 1

@@ -86,3 +86,43 @@ def test_a_hidden_layer_is_drawn_as_a_layer_that_sees_the_whole_image():
     assert recipe.roughness == 0 and recipe.margin_px == 0
     assert recipe.seen_px == FACTS.input_size_px
     assert recipe != fourier("standard", classes)
+
+
+def channel(field_px: int) -> Fourier:
+    """The standard recipe of a channel with this receptive field, for images of 224 px."""
+    seen_as = dataclasses.replace(FACTS.preprocessing, size_px=224)
+    layer = dataclasses.replace(FACTS.layers[1], receptive_field_px=field_px)
+    return fourier("standard", layer, dataclasses.replace(FACTS, preprocessing=seen_as))
+
+
+FIELDS_PX = (7, 11, 19, 43, 91, 171, 298, 299, 427)  # 299 is wider than the canvas by a third
+
+
+def test_a_channel_takes_at_most_24_full_size_steps():
+    """They reach what 48 did before: docs/decisions/0006-channel-pictures.md."""
+    facts = dataclasses.replace(
+        FACTS, preprocessing=dataclasses.replace(FACTS.preprocessing, size_px=224)
+    )
+    costs = [full_size_steps(channel(field_px), facts) for field_px in FIELDS_PX]
+    assert max(costs) < 24 and costs[0] < 4
+
+
+def test_more_steps_are_coarse_where_fields_are_wider_than_the_canvas():
+    def fine_share(field_px: int) -> float:
+        recipe = channel(field_px)
+        return recipe.stages[-1].steps / recipe.n_steps
+
+    assert fine_share(11) == fine_share(298) > 2 * fine_share(299) == 2 * fine_share(427)
+
+
+def test_small_fields_climb_faster_for_the_strongest_contrast():
+    rates = [channel(field_px).lr for field_px in FIELDS_PX]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(0.4325) and rates[-1] == 0.2
+
+
+def test_a_single_class_has_no_rivals():
+    classes = FACTS.layer("fc")
+    assert fourier("standard", classes).rivals > 0
+    assert fourier("standard", dataclasses.replace(classes, n_units=1)).rivals == 0
+    assert fourier("preview", classes).rivals == 0

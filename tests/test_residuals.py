@@ -54,6 +54,29 @@ def test_gains_are_an_images_own_and_scale_value_and_gradient():
     assert both.tolist() == pytest.approx([1 + 2 * 0.8, 1 + 2 * 1.2])
 
 
+def test_gradients_through_a_branch_are_damped_and_its_values_are_not():
+    branches = ResidualBranches(trace(Sum().eval(), 1, 4), gradient=0.7)
+    images = torch.ones(1, 1, 4, 4, requires_grad=True)
+    total = branches.graph(images)
+    total.sum().backward()
+    assert total.detach().eq(3).all()  # the shortcut, and twice that
+    assert images.grad == pytest.approx(1 + 0.7 * 2)
+
+
+def test_each_branch_reads_its_gains_from_a_place_of_its_own():
+    network = make_network(randomise(Planted()))
+    tap, branches = network.tap(network.layers[-1], "float32").with_residual_branches()
+    assert branches is not None and branches.sizes == [4, 4]
+    recipe = Fourier((Stage(IMAGE_PX, 64),), 0, "power", branch_noise=0.6)
+    scaled: list[torch.Tensor] = []
+    branches.scale = scaled.append  # type: ignore[method-assign]
+    noise = BranchNoise(branches, [Stream(0, network.layers[-1].unit(0))], recipe, tap.device)
+    for _ in range(recipe.n_steps):
+        noise.step()
+    same = [torch.equal(gains[0, :4], gains[0, 4:]) for gains in scaled]
+    assert any(same) and not all(same)
+
+
 def test_gains_are_new_at_every_step_and_one_on_average():
     network = make_network(randomise(Planted()))
     tap, branches = network.tap(network.layers[-1], "float32").with_residual_branches()

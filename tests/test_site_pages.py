@@ -396,3 +396,13 @@ def test_the_about_page_says_that_residual_branches_vary_where_they_do(
     spec = dataclasses.replace(contents.spec, layers=recipes)
     view = about_view(dataclasses.replace(contents, facts=facts, spec=spec))
     assert view.varies_branches == is_said
+
+
+@pytest.mark.parametrize("rivals", [0.3, 0.0])
+def test_the_about_page_says_that_other_classes_are_held_down_where_they_are(rivals):
+    contents, _ = site_factory.contents()
+    classes = contents.facts.layers[-1].name
+    recipes = {**contents.spec.layers, classes: {**contents.spec.layers[classes], "rivals": rivals}}
+    spec = dataclasses.replace(contents.spec, layers=recipes)
+    view = about_view(dataclasses.replace(contents, spec=spec))
+    assert view.holds_others_down == bool(rivals)

@@ -1,12 +1,14 @@
-"""Residual branches whose channels vary from step to step.
+"""Residual branches whose channels vary from step to step, and whose gradients count less.
 
 Where a sum adds a branch to a shortcut, the branch is what this one network has learnt to add. With
-channels that are a little stronger or weaker at every step, an ascent finds what drives a class
-whatever becomes of single channels, and other networks recognise that more often. This was first
-used to make adversarial examples that transfer.
+channels that are a little stronger or weaker at every step, and with gradients that come more
+through the shortcuts, an ascent finds what drives a class whatever becomes of single channels, and
+other networks recognise that more often. Both were first used to make adversarial examples that
+transfer.
 
-Source: Li et al. 2020, "Learning Transferable Adversarial Examples via Ghost Networks",
-https://arxiv.org/abs/1812.03413
+Sources: Li et al. 2020, "Learning Transferable Adversarial Examples via Ghost Networks",
+https://arxiv.org/abs/1812.03413; Wu et al. 2020, "Skip Connections Matter: On the Transferability
+of Adversarial Examples Generated with ResNets", https://arxiv.org/abs/2002.05990
 """
 
 from __future__ import annotations
@@ -26,18 +28,27 @@ class ResidualBranch(nn.Module):
 
     Args:
         n_channels: number C of the maps' channels.
+        gradient: factor of the gradients that go back through it.
     """
 
-    def __init__(self, n_channels: int) -> None:
+    def __init__(self, n_channels: int, gradient: float = 1.0) -> None:
         super().__init__()
         self.n_channels = n_channels
+        self.gradient = gradient
         self.gains: Tensor | None = None  # (B, C); None: all are 1
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         if self.gains is None:
-            return maps.clone()  # what follows may be computed in place
-        return maps * self.gains[:, :, None, None].to(maps.dtype)
+            maps = maps.clone()  # what follows may be computed in place
+        else:
+            maps = maps * self.gains[:, :, None, None].to(maps.dtype)
+        if self.gradient != 1 and maps.requires_grad:
+            maps.register_hook(self._damped)
+        return maps
+
+    def _damped(self, gradient: Tensor) -> Tensor:
+        return gradient * self.gradient
 
 
 class ResidualBranches:
@@ -47,15 +58,20 @@ class ResidualBranches:
         graph: the copy, which shares the modules of the original.
     """
 
-    def __init__(self, original: fx.GraphModule) -> None:
-        """Find the branches of a graph with shapes, which is left as it is."""
+    def __init__(self, original: fx.GraphModule, gradient: float = 1.0) -> None:
+        """Find the branches of a graph with shapes, which is left as it is.
+
+        Args:
+            original: the graph.
+            gradient: factor of the gradients that go back through the branches.
+        """
         self.graph = fx.GraphModule(original, copy.deepcopy(original.graph))
         self._branches: list[ResidualBranch] = []
         for total, branch in residual_branches(self.graph):
             shape = shape_of(branch)
             assert shape is not None
             name = f"residual_branch_{len(self._branches)}"
-            self._branches.append(ResidualBranch(shape[1]))
+            self._branches.append(ResidualBranch(shape[1], gradient))
             self.graph.add_module(name, self._branches[-1])
             with self.graph.graph.inserting_before(total):
                 varied = self.graph.graph.call_module(name, (branch,))
@@ -65,12 +81,16 @@ class ResidualBranches:
     @property
     def n_channels(self) -> int:
         """Number of channels of all branches."""
-        return sum(branch.n_channels for branch in self._branches)
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of channels of each branch."""
+        return [branch.n_channels for branch in self._branches]
 
     def scale(self, gains: Tensor) -> None:
         """Scale each channel of each image from now on, (B, n_channels), branch after branch."""
-        sizes = [branch.n_channels for branch in self._branches]
-        for branch, own in zip(self._branches, gains.split(sizes, dim=1), strict=True):
+        for branch, own in zip(self._branches, gains.split(self.sizes, dim=1), strict=True):
             branch.gains = own
 
 

@@ -225,14 +225,17 @@ class Tap(Reader):
         """The layer's input for images (B, 3, H, W), which are not normalised here."""
         return self._run_extractor(self.extractor, images)
 
-    def with_residual_branches(self) -> tuple[Tap, ResidualBranches | None]:
+    def with_residual_branches(self, gradient: float = 1.0) -> tuple[Tap, ResidualBranches | None]:
         """A tap that computes the same, and the residual branches on the way; None without a graph.
 
         The layer's own module and statistics are shared.
+
+        Args:
+            gradient: factor of the gradients that come through the branches.
         """
         if not isinstance(self.extractor, fx.GraphModule):
             return self, None
-        branches = ResidualBranches(self.extractor)
+        branches = ResidualBranches(self.extractor, gradient)
         tap = Tap(
             self.layer,
             Statistics(self.mean, self.std, self.sign, self.offset),

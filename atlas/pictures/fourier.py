@@ -32,6 +32,8 @@ RESCUE_GAIN = 3.0  # factor of the coefficients
 # Where a softplus is flat: so far below its threshold, a penalty outweighs all that it rises.
 FLAT_BELOW = -10.0
 
+SQUARES_KEPT = 0.999  # share of the earlier squared gradients' mean that each step keeps
+
 # How far the mean colour moves per step before the sigmoid, as a multiple of the learning rate.
 MEAN_COLOUR_GAIN = 0.5
 
@@ -119,10 +121,12 @@ class OwnResponses:
         self._tap, self._recipe = tap, recipe
         self._channels = unit_channels([stream.unit for stream in streams], tap.device)
         self._noise: BranchNoise | None = None
-        if recipe.branch_noise:
-            self._tap, branches = tap.with_residual_branches()
-            if branches and branches.n_channels:
+        if recipe.branch_noise or recipe.branch_gradient != 1:
+            self._tap, branches = tap.with_residual_branches(recipe.branch_gradient)
+            if branches and branches.n_channels and recipe.branch_noise:
                 self._noise = BranchNoise(branches, streams, recipe, tap.device)
+        wants_rivals = recipe.rivals and recipe.aim == "excite"
+        self._rivals = Rivals(self._tap, self._channels, recipe) if wants_rivals else None
         self.map_size = 0  # side of the map, in positions, at the last step
         self._lowered: Tensor | None = None  # how far thresholds are lowered, found at step one
 
@@ -140,15 +144,52 @@ class OwnResponses:
         self.map_size = z.shape[-1] + 2 * n_unread
         if self._lowered is None:
             self._lowered = _lowered(tap, z.detach(), channels, recipe)
-        return inputs, objective(tap, z, channels, recipe, self._lowered)
+        score = objective(tap, z, channels, recipe, self._lowered)
+        return inputs, score - self._rivals.penalty(inputs, z) if self._rivals else score
+
+
+class Rivals:
+    """The other classes, which are held down in the second half of an ascent.
+
+    Args:
+        tap: a tap on the classifier.
+        channels: index of each image's class, (B,).
+        recipe: gives the weight and the number of steps.
+    """
+
+    def __init__(self, tap: Tap, channels: Tensor, recipe: Fourier) -> None:
+        self._tap, self._channels = tap, channels
+        self._weight, self._n_steps = recipe.rivals, recipe.n_steps
+        self._n_done = 0
+        self._first: Tensor | None = None  # each class's response at step one
+        self._moves = torch.zeros_like(channels, dtype=torch.bool)  # whether it was ever another
+
+    def penalty(self, inputs: Tensor, z: Tensor) -> Tensor:
+        """What the scores of a step are lowered by, (B,): the others' log-sum-exp, weighted.
+
+        Nothing for a class that nothing moves, whose picture would be of the other classes alone.
+
+        Args:
+            inputs: what the classifier reads of each image, (B, C, ...).
+            z: each class's response to its own image, (B, h, w).
+        """
+        highest = z.detach().amax((1, 2))
+        self._first = highest if self._first is None else self._first
+        self._moves |= highest != self._first
+        self._n_done += 1
+        if 2 * self._n_done <= self._n_steps:
+            return torch.zeros_like(highest)
+        logits = self._tap.all_sigmas(self._tap.outputs(inputs)).mean((2, 3))  # (B, n_units)
+        others = logits.scatter(1, self._channels[:, None], -math.inf)
+        return torch.where(self._moves, self._weight * others.logsumexp(1), 0.0)
 
 
 class BranchNoise:
     """Gains of the channels of residual branches, uniform in 1 +- `recipe.branch_noise`.
 
-    Each image has random numbers of its own, which are drawn once; each step reads them from
-    another random place on. So a picture does not depend on its batch, and a GPU does not wait for
-    the host at each step.
+    Each image has random numbers of its own, which are drawn once; at each step each branch reads
+    them from another random place on. So a picture does not depend on its batch, and a GPU does not
+    wait for the host at each step.
     """
 
     def __init__(
@@ -159,19 +200,22 @@ class BranchNoise:
         device: torch.device,
     ) -> None:
         n_channels, numbers, places = branches.n_channels, [], []
+        shape = recipe.n_steps, len(branches.sizes)
         for stream in streams:
             generator = unit_generator(*stream, "branches")
             numbers.append(torch.rand(n_channels, generator=generator))
-            places.append(torch.randint(n_channels, (recipe.n_steps,), generator=generator))
+            places.append(torch.randint(n_channels, shape, generator=generator))
         self._branches = branches
         self._gains = to_device(1 + recipe.branch_noise * (2 * torch.stack(numbers) - 1), device)
-        self._places = iter(to_device(torch.stack(places, dim=1), device))  # (steps, B)
+        self._places = iter(to_device(torch.stack(places, dim=1), device))  # (steps, B, branches)
+        sizes = torch.tensor(branches.sizes)
+        self._branch_of = to_device(torch.arange(len(sizes)).repeat_interleave(sizes), device)
         self._order = torch.arange(n_channels, device=device)
 
     def step(self) -> None:
         """Scale the channels by new gains."""
-        where = (next(self._places)[:, None] + self._order) % len(self._order)  # (B, n_channels)
-        self._branches.scale(self._gains.gather(1, where))
+        places = next(self._places)[:, self._branch_of]  # (B, n_channels)
+        self._branches.scale(self._gains.gather(1, (places + self._order) % len(self._order)))
 
 
 def ascend(
@@ -222,7 +266,9 @@ def climb(
         larger = Canvas.of(stage.size_px, recipe.decay, device)
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
-        optimiser = torch.optim.Adam([spectrum], lr=recipe.lr, fused=True)
+        optimiser = torch.optim.Adam(
+            [spectrum], lr=recipe.lr, betas=(recipe.momentum, SQUARES_KEPT), fused=True
+        )
         for _ in range(stage.steps):
             canvas_images, row = canvas.image(spectrum), next(jitter)  # (B, 3, N, N), (B, 4)
             images = jittered(canvas_images, row, stage.seen_px)
@@ -349,7 +395,8 @@ def _jitters(streams: Sequence[Stream], recipe: Fourier) -> Tensor:
         torch.rand(recipe.n_steps, 4, generator=unit_generator(*stream, "jitter"))
         for stream in streams
     ]
-    return (torch.stack(draws, dim=1) * 2 - 1) * limits
+    left = torch.linspace(1, recipe.last_jitter, recipe.n_steps)[:, None, None]
+    return (torch.stack(draws, dim=1) * 2 - 1) * limits * left
 
 
 def _roughness(images: Tensor) -> Tensor:

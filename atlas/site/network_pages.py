@@ -95,6 +95,7 @@ class AboutPage:
     head: Head
     progressive: bool
     varies_branches: bool  # whether classes' pictures were made with varying residual branches
+    holds_others_down: bool  # whether a class's picture was made against the other classes
     has_gates: bool
     n_reference_images: int  # that sigmas are measured on where no BatchNorm follows
     labels_source: str
@@ -333,6 +334,7 @@ def about_view(contents: Contents) -> AboutPage:
         progressive=contents.spec.recipe == "progressive",
         varies_branches=_has_sums(contents)
         and any(recipe.get("branch_noise") for recipe in contents.spec.layers.values()),
+        holds_others_down=any(recipe.get("rivals") for recipe in contents.spec.layers.values()),
         has_gates=any(layer.gates for layer in facts.layers),
         n_reference_images=N_REFERENCE_IMAGES,
         labels_source=facts.labels_source,

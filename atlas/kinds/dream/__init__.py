@@ -10,6 +10,8 @@ from atlas.asked import AtlasSpec
 from atlas.costs import ascent_cost
 from atlas.kinds.kind import Kind, Section, WholeLayer
 from atlas.recipes import (
+    LAST_JITTER,
+    MOMENTUM,
     Fourier,
     decay_of,
     fitting_stages,
@@ -39,13 +41,15 @@ class DreamRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     """The recipe: excite all channels of a layer at once, on the largest canvas of the preset."""
-    stages = stages_for(asked.preset, full_px(asked.preset, facts))
+    stages = stages_for(asked.preset, full_px(asked.preset, facts), layer)
     return Fourier(
         fitting_stages(stages, layer, facts),
         0,
         "layer",
         decay=decay_of(layer),
-        lr=learning_rate(asked.preset),
+        lr=learning_rate(asked.preset, layer),
+        momentum=MOMENTUM,
+        last_jitter=LAST_JITTER,
         seed=asked.seed,
     )
 

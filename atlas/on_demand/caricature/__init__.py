@@ -16,7 +16,16 @@ from typing import ClassVar
 from atlas import paths
 from atlas.asked import AtlasSpec
 from atlas.on_demand.page import OnDemand, OnDemandRecord, Request
-from atlas.recipes import Fourier, decay_of, fitting_stages, full_px, learning_rate, stages_for
+from atlas.recipes import (
+    LAST_JITTER,
+    MOMENTUM,
+    Fourier,
+    decay_of,
+    fitting_stages,
+    full_px,
+    learning_rate,
+    stages_for,
+)
 from atlas.records import value
 from atlas.text import displayable_name
 from atlas.units import Layer, NetworkFacts, Unit
@@ -109,10 +118,12 @@ def _recipe(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     """On the canvas of the preset, at most as large as what the network sees of a photograph."""
     canvas_px = min(full_px(asked.preset, facts), facts.input_size_px)
     return Fourier(
-        fitting_stages(stages_for(asked.preset, canvas_px), layer, facts),
+        fitting_stages(stages_for(asked.preset, canvas_px, layer), layer, facts),
         0,
         "layer",
         decay=max(LEAST_DECAY, decay_of(layer)),
-        lr=learning_rate(asked.preset),
+        lr=learning_rate(asked.preset, layer),
+        momentum=MOMENTUM,
+        last_jitter=LAST_JITTER,
         seed=asked.seed,
     )

@@ -93,10 +93,13 @@ def request(first: Unit, second: Unit, asked: AtlasSpec, facts: NetworkFacts) ->
 
 
 def _recipe(first: Unit, second: Unit, asked: AtlasSpec, facts: NetworkFacts) -> Fourier:
-    """That of the unit with the larger receptive field, at sizes that both can be computed for."""
+    """That of the unit with the larger receptive field, at sizes that both can be computed for.
+
+    Two classes that are mixed are no rivals.
+    """
     layers = [facts.layer(unit.layer) for unit in (first, second)]
     largest = max(layers, key=lambda layer: (layer.receptive_field_px, layer.index))
-    recipe = fourier_recipe(asked.preset, largest, facts, asked.seed)
+    recipe = replace(fourier_recipe(asked.preset, largest, facts, asked.seed), rivals=0.0)
     for layer in layers:
         recipe = replace(recipe, stages=fitting_stages(recipe.stages, layer, facts))
         if layer.takes_one_size:

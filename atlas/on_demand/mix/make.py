@@ -87,7 +87,8 @@ def mixed(taps: Sequence[Tap], units: Sequence[Unit], spec: MixSpec) -> Tensor:
     shares = torch.tensor(spec.shares[1:-1], device=device)
     parts = torch.stack([1 - shares, shares], dim=1)  # (B - 2, 2)
     # Penalties of the recipe are made for numbers of the size of the scores.
-    size = parts @ _scores(own(1, dataclasses.replace(recipe, branch_noise=0)), (first, last))
+    unvaried = dataclasses.replace(recipe, branch_noise=0.0, branch_gradient=1.0)
+    size = parts @ _scores(own(1, unvaried), (first, last))
     together = Together(own(len(shares)), parts * size[:, None])
     between = climb(together, [stream] * len(shares), recipe, device).final
     return torch.cat([first, between, last])
