@@ -256,7 +256,7 @@ def _class_stages(preset: PresetName, layer: Layer, facts: NetworkFacts) -> tupl
     stages = (
         Stage(rounded_up(input_px * 3 / 7), 192),
         Stage(rounded_up(input_px * 9 / 14), 60),
-        Stage(input_px, 20, window_px=rounded_up(input_px * 13 / 14)),
+        Stage(input_px, 20, window_px=min(input_px, rounded_up(input_px * 13 / 14))),
     )
     finest = Stage(FINE_PX, 32, window_px=rounded_up(FINE_PX * 5 / 7))
     return (*stages, finest) if preset == "fine" else stages

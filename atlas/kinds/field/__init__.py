@@ -8,7 +8,15 @@ from pathlib import Path
 from atlas.asked import AtlasSpec
 from atlas.costs import ascent_cost
 from atlas.kinds.kind import EachUnit, Kind, Section
-from atlas.recipes import Fourier, Stage, full_size_steps, rounded_up
+from atlas.recipes import (
+    LAST_JITTER,
+    MOMENTUM,
+    Fourier,
+    Stage,
+    full_size_steps,
+    learning_rate,
+    rounded_up,
+)
 from atlas.records import value
 from atlas.sheets import TINY_PX, SheetKind
 from atlas.units import Layer, NetworkFacts
@@ -31,12 +39,15 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     Jitter is small, because the picture is to show where in the field each feature is.
     """
     canvas_px = rounded_up(1.25 * layer.receptive_field_px + 4 * layer.total_stride_px, 4)
-    steps = 32 if asked.preset == "preview" else 128
+    steps = 16 if asked.preset == "preview" else 48
     return Fourier(
         (Stage(canvas_px, steps),),
         0,
         "centre",
         decay=1.0,
+        lr=learning_rate(asked.preset, layer),
+        momentum=MOMENTUM,
+        last_jitter=LAST_JITTER,
         init_std=0.1,
         rotation_deg=5.0,
         zoom=0.05,
