@@ -282,7 +282,7 @@ def learning_rate(preset: PresetName, layer: Layer) -> float:
     It is larger for the few steps of a preview, and for small receptive fields, whose units answer
     most to the strongest contrast.
     """
-    return max(0.25 if preset == "preview" else 0.2, 0.45 - layer.receptive_field_px / 400)
+    return max(0.25 if preset == "preview" else 0.2, 0.35 - layer.receptive_field_px / 250)
 
 
 def stages_for(preset: PresetName, canvas_px: int, layer: Layer) -> tuple[Stage, ...]:
