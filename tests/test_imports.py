@@ -72,3 +72,16 @@ def test_scripts_that_no_test_runs_import_what_there_is(folder: str):
         names = {node.module for node in imports if isinstance(node, ast.ImportFrom)}
         own = {name for name in names if name and name.split(".")[0] == "atlas"}
         assert not [name for name in own if not importlib.util.find_spec(name)], path
+
+
+def test_a_network_of_ones_own_is_walked_without_torchvision():
+    """Importing it takes a second; only what looks for its networks does."""
+    code = (
+        "import sys\n"
+        "from atlas.families.demo import FAMILY\n"
+        "from atlas.network import fitted, load\n"
+        "from atlas.network.walk import walk\n"
+        "assert walk(FAMILY.build(5).eval(), 64)\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

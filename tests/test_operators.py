@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torchvision.ops import StochasticDepth, stochastic_depth
 
 from atlas.network.operators import (
     OPERATORS,
@@ -52,6 +55,14 @@ def test_relu6_is_not_mistaken_for_its_base_class_nor_an_identity_for_all_module
     assert operator_of_module(nn.ReLU6()).never_falls
     assert operator_of_module(nn.Module()) == UNKNOWN
     assert operator_of_module(nn.Softmin(1)) == UNKNOWN
+
+
+def test_what_torchvision_defines_is_listed_by_a_name_that_it_has() -> None:
+    names = [each for each in OPERATORS if isinstance(each, str) and "." in each]
+    assert [pkgutil.resolve_name(each) for each in names] == [StochasticDepth, stochastic_depth]
+    assert operator_of_module(StochasticDepth(0.5, "row")).role == "passing"
+    node = fx.Graph().call_function(stochastic_depth, (None, 0.5, "row"))
+    assert operator_of(node, None).role == "passing"
 
 
 def test_functions_that_are_said_never_to_fall_do_not() -> None:

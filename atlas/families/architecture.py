@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from atlas.errors import NetworkError
@@ -14,21 +15,31 @@ from atlas.errors import NetworkError
 HEADS = ("num_heads", "n_heads", "heads")  # by which attention says how it splits channels
 CONVS_PER_ATTENTION = 3  # of a network that is mainly convolutional, at least
 N_CLASSES = (11, 13)  # two numbers of classes that tell the classifier from other layers
+MAKE = frozenset({torch.empty, torch.zeros, torch.ones})
+FILL = frozenset(
+    {
+        *(Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_),
+        *(init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_),
+    }
+)
 
 
 class _WithoutMemory(TorchFunctionMode):
     """Tensors that are about to be filled are made without memory; others are as they are.
 
     Unlike under `torch.device("meta")`, what an architecture computes from small tensors, such as
-    its widths, still has values.
+    its widths, still has values. What has no memory is not filled, which would take most of the
+    time: PyTorch draws random numbers for it in Python, step by step.
     """
 
     def __torch_function__(
         self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         options = dict(kwargs or {})
-        if func in (torch.empty, torch.zeros, torch.ones):
+        if func in MAKE:
             options["device"] = "meta"
+        elif func in FILL and (filled := args[0] if args else options["tensor"]).is_meta:
+            return filled
         return func(*args, **options)
 
 

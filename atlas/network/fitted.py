@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from atlas.errors import NetworkError
 from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
-from atlas.network.recognition import recognised, why_not
 from atlas.network.stored import ON_META, SPARSE, StoredTensor
 from atlas.network.weights import Weights
 from atlas.text import displayable
@@ -158,6 +157,8 @@ def _about_others(architecture: Architecture, given: Given, title: str, state_ke
 
 
 def _other_model(given: Given) -> str:
+    from atlas.network.recognition import recognised, why_not  # which imports torchvision
+
     if name := recognised(given):
         way_on = why_not(name) or f"use --model {name}"
         return f"it fits torchvision's {name}: {way_on}"

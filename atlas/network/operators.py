@@ -1,6 +1,7 @@
 """One table of the operations between layers, for the modules that walk a network's graph.
 
-An operation is given as the class of a module, as a function, or as the name of a method.
+An operation is given as the class of a module, as a function, or as the name of a method; those of
+torchvision by their full names, as importing it takes a second and most networks have none of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any, Literal
 import torch
 from torch import fx, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth, stochastic_depth
 
 Role = Literal[
     "adaptive pool",
@@ -59,6 +59,8 @@ class Operator:
 
 
 UNKNOWN = Operator("unknown")
+TORCHVISION = "torchvision"
+_STOCHASTIC_DEPTH = f"{TORCHVISION}.ops.stochastic_depth"  # its module
 _RECTIFIER = Operator("rectifier", never_falls=True)
 _POINTWISE = Operator("pointwise")
 _RISING = Operator("pointwise", never_falls=True)
@@ -111,8 +113,8 @@ OPERATORS = _table(
             *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
             *(functional.dropout, functional.dropout1d, functional.dropout2d),
             *(functional.dropout3d, functional.alpha_dropout, torch.dropout),
-            *(StochasticDepth, stochastic_depth, "contiguous", "clone", torch.clone, "detach"),
-            *("float", "to"),
+            *(f"{_STOCHASTIC_DEPTH}.StochasticDepth", f"{_STOCHASTIC_DEPTH}.stochastic_depth"),
+            *("contiguous", "clone", torch.clone, "detach", "float", "to"),
         ),
     ),
     (Operator("scaled sum"), (torch.addcmul,)),
@@ -231,8 +233,8 @@ def operator_of_module(module: nn.Module) -> Operator:
     A subclass does what its base class does, unless it computes its output in its own way.
     """
     for base in type(module).__mro__:
-        if base in OPERATORS:
-            return OPERATORS[base] if _computes_as(module, base) else UNKNOWN
+        if known := OPERATORS.get(_as_listed(base)):
+            return known if _computes_as(module, base) else UNKNOWN
     return UNKNOWN
 
 
@@ -273,8 +275,14 @@ def put_module(model: nn.Module, name: str, module: nn.Module) -> None:
 def operation_of(node: fx.Node, module: nn.Module | None) -> Any:
     """A node's operation as in the table; None for placeholders, attributes and outputs."""
     if module:
-        return type(module)
-    return node.target if node.op in ("call_function", "call_method") else None
+        return _as_listed(type(module))
+    return _as_listed(node.target) if node.op in ("call_function", "call_method") else None
+
+
+def _as_listed(operation: Any) -> Any:
+    """A class, function or name of a method, as the table has it."""
+    module, name = (str(getattr(operation, key, "")) for key in ("__module__", "__qualname__"))
+    return f"{module}.{name}" if module.startswith(f"{TORCHVISION}.") else operation
 
 
 def attribute_of(node: fx.Node, model: fx.GraphModule) -> Any:
