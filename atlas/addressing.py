@@ -66,4 +66,16 @@ def _plain(value: Any) -> Any:
         return tuple(_plain(each) for each in value)
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
-    return describe(value) if hasattr(value, "version") else dataclasses.asdict(value)
+    return describe(value) if hasattr(value, "version") else _without_version(value)
+
+
+def _without_version(value: Any) -> Any:
+    """What `dataclasses.asdict` gives, without the deep copies that take most of its time."""
+    if isinstance(value, tuple):
+        return tuple(_without_version(each) for each in value)
+    if not dataclasses.is_dataclass(value):
+        return value
+    return {
+        field.name: _without_version(getattr(value, field.name))
+        for field in dataclasses.fields(value)
+    }

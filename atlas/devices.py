@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import time
 import warnings
@@ -79,8 +80,7 @@ def fastest_precision(device: torch.device) -> Precision:
         return "bfloat16" if has_bfloat16 else "float32"
     if device.type != "cpu":
         return "float32"
-    seconds = _conv_seconds((torch.bfloat16, torch.float32))
-    return "bfloat16" if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else "float32"
+    return _precision_of_cpu()
 
 
 def describe_device(device: torch.device) -> str:
@@ -96,6 +96,12 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
+
+
+@functools.cache  # a process stays on its computer
+def _precision_of_cpu() -> Precision:
+    seconds = _conv_seconds((torch.bfloat16, torch.float32))
+    return "bfloat16" if seconds[torch.bfloat16] < 0.8 * seconds[torch.float32] else "float32"
 
 
 def _conv_seconds(dtypes: Sequence[torch.dtype], n_runs: int = 8) -> dict[torch.dtype, float]:

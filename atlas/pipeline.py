@@ -336,7 +336,9 @@ class Atlas:
             jobs = jobs_of(self.asked, facts, kinds, whole, there | again, are_made=False)
             possible = (job for job in jobs if has_images or not job.kind.needs_images)
             found = jobs_for(possible, self._lost)
-            again = {key for job in found for key in job.keys}
+            before, again = again, {key for job in found for key in job.keys}
+            if again == before:
+                break
         return found
 
     def contents(self) -> Contents:

@@ -11,6 +11,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from atlas.errors import NetworkError
+from atlas.heap import no_garbage_collection
 
 HEADS = ("num_heads", "n_heads", "heads")  # by which attention says how it splits channels
 CONVS_PER_ATTENTION = 3  # of a network that is mainly convolutional, at least
@@ -50,7 +51,7 @@ def outline(build: Callable[[int], nn.Module], n_classes: int = N_CLASSES[0]) ->
         build: builds it from the number of classes, and keeps nothing of it.
         n_classes: the number of classes.
     """
-    with _WithoutMemory():
+    with no_garbage_collection(), _WithoutMemory():
         return build(n_classes)
 
 
