@@ -1,6 +1,6 @@
 """Builds the demo again and again in one process, and prints what the process holds after each.
 
-Run: python tests/soak.py 50 [a layer, or nothing for the whole preview]
+Run: python tests/soak.py 50 [a layer, for two of its units; nothing for the whole preview]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ MALLINFO2_FIELDS = (
     *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
     *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
 )
+N_UNITS = 2  # of a layer
 
 
 class _Mallinfo2(ctypes.Structure):
@@ -56,7 +57,8 @@ def held() -> dict[str, int]:
 
 def build_once(layers: tuple[str, ...]) -> None:
     """Build the demo's preview into new folders."""
-    asked = AtlasSpec(family="demo", preset="preview", selection=Selection(layers=layers))
+    part = Selection(layers, (range(N_UNITS),)) if layers else Selection()
+    asked = AtlasSpec(family="demo", preset="preview", selection=part)
     with tempfile.TemporaryDirectory() as folder:
         places = Places(Path(folder, "site"), Path(folder, "cache"), device="cpu")
         with Atlas(asked, places) as atlas:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import torch
 from conftest import make_network, randomise
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torchvision import models
 
-from atlas.families.architecture import why_not_drawn
+from atlas.families.architecture import outline, why_not_drawn
 from atlas.network.network import Network
 from atlas.network.walk import walk
 from atlas.units import Layer
@@ -26,24 +25,13 @@ NAMES = models.list_models(module=models)
 INPUT_PX = 224
 
 
-class WithoutWeights(TorchFunctionMode):
-    """New weights take no memory and no time."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is torch.empty:
-            kwargs["device"] = "meta"
-        return func(*args, **kwargs)
-
-
 def built(name: str, *, weightless: bool = False) -> nn.Module:
     """A torchvision network with random weights, or with weights that have no contents."""
     options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     if not weightless:
         torch.manual_seed(0)
         return models.get_model(name, **options).eval()
-    with WithoutWeights():
-        return models.get_model(name, **options).to("meta").eval()
+    return outline(lambda _: models.get_model(name, **options)).to("meta").eval()
 
 
 def is_cnn(model: nn.Module) -> bool:
@@ -173,8 +161,7 @@ def test_a_tap_reads_what_a_hook_in_the_untouched_network_does(name: str):
     network = make_network(copy.deepcopy(untouched), size_px)
     images = torch.rand(2, 3, size_px, size_px)
     channels = torch.tensor([0, 1])
-    for layer in of_each_kind(network):
-        expected = hooked(untouched, layer, images)
+    for layer, expected in hooked(untouched, [*of_each_kind(network)], images):
         scale = float(expected.abs().max())
         tap, quick = network.tap(layer), network.tap(layer, "float32")
         assert_near(tap(images), expected, 1e-5 * scale)
@@ -187,21 +174,26 @@ def test_a_tap_reads_what_a_hook_in_the_untouched_network_does(name: str):
             assert_near(quick.own_maps(images, channels, n_unread), wanted, 5e-5 * scale)
 
 
-def hooked(model: nn.Module, layer: Layer, images: Tensor) -> Tensor:
-    """A layer's output in the network as it is, (B, n_units, h, w); a class's logits."""
-    found: list[Tensor] = []
-    handle = model.get_submodule(layer.name).register_forward_hook(
-        lambda _m, _i, output: found.append(output.clone())
-    )
+def hooked(
+    model: nn.Module, layers: Sequence[Layer], images: Tensor
+) -> Iterator[tuple[Layer, Tensor]]:
+    """Layers' outputs in the network as it is, (B, n_units, h, w); of a class its logits."""
+    found: dict[str, Tensor] = {}
+    handles = [
+        model.get_submodule(layer.name).register_forward_hook(
+            lambda _m, _i, output, name=layer.name: found.update({name: output.clone()})
+        )
+        for layer in layers
+    ]
     with torch.no_grad():
         logits = model(images)
-    handle.remove()
-    if layer.is_classifier:
-        return logits[:, :, None, None]
-    raw = found[0]
-    if raw.ndim == 2:
-        return raw[:, :, None, None]
-    return raw.permute(0, 3, 1, 2) if layer.kind == "pointwise" else raw
+    for handle in handles:
+        handle.remove()
+    for layer in layers:
+        raw = logits if layer.is_classifier else found[layer.name]
+        if raw.ndim == 2:
+            raw = raw[:, :, None, None]
+        yield layer, raw.permute(0, 3, 1, 2) if layer.kind == "pointwise" else raw
 
 
 def assert_near(found: Tensor, expected: Tensor, tolerance: float) -> None:
@@ -212,8 +204,10 @@ def assert_near(found: Tensor, expected: Tensor, tolerance: float) -> None:
 def test_one_pass_reads_every_layer_though_the_next_works_in_place(name: str):
     network = make_network(randomise(built(name)), 64)
     images = torch.rand(2, 3, 64, 64)
+    normalised = network.reader(network.layers[0]).normalise(images)
+    expected = {layer.name: raw for layer, raw in hooked(network.model, network.layers, normalised)}
     for reader, z in network.watch(network.layers).sigmas(images):
-        raw = hooked(network.model, reader.layer, reader.normalise(images))
+        raw = expected[reader.layer.name]
         error = (z - reader.all_sigmas(raw)) * reader.std[:, None, None]
         assert error.abs().max() < 2e-5 * raw.abs().max(), reader.layer.name
 

@@ -325,8 +325,8 @@ def test_what_is_not_there_is_one_line(folders, options, words):
 def no_images(tmp_path_factory) -> tuple[str, ...]:
     """A network that brings no photographs along, with weights of its own for two classes."""
     path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
-    save_file(find_family("resnet50").build(2).state_dict(), path)
-    return ("--model", "resnet50", "--weights", str(path), "--layers", "conv1")
+    save_file(find_family("resnet18").build(2).state_dict(), path)
+    return ("--model", "resnet18", "--weights", str(path), "--layers", "conv1")
 
 
 @pytest.mark.parametrize("kind", ["natural", "examples", "filter,natural"])

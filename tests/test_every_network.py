@@ -26,8 +26,9 @@ from atlas.units import Layer
 
 N_CLASSES = 5
 N_UNITS = 2
-SIZE_PX = 96
+SIZE_PX, RENDERED_PX = 96, 64
 LARGER_PX = {"inception_v3": 128}  # whose maps would vanish
+LARGER_RENDERED_PX = {"inception_v3": 80}
 MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take long to be read
 # Of the kinds that are ascents, which take the most time, the excitatory pictures alone.
 RENDERED_KINDS = tuple(
@@ -70,6 +71,14 @@ RENDERED = [
 def test_all_designs_are_there():
     assert len(NAMES) == 14
     assert [name for name in NAMES if name not in RENDERED] == ["vgg11"]
+
+
+@pytest.fixture(scope="module")
+def named_network(request: pytest.FixtureRequest) -> tuple[str, Network]:
+    """A network by its name, whose BatchNorms have the statistics of generated images."""
+    size_px = LARGER_PX.get(request.param, SIZE_PX)
+    model = calibrated(built(request.param).eval(), normalised_images(size_px))
+    return request.param, make_network(model, size_px)
 
 
 def normalised_images(size_px: int) -> Tensor:
@@ -116,15 +125,14 @@ def measured_inputs(
     return measured
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_input_of_every_layer_is_predicted(name: str):
+@pytest.mark.parametrize("named_network", NAMES, indirect=True)
+def test_the_input_of_every_layer_is_predicted(named_network: tuple[str, Network]):
     """Mean and deviation of what each layer is given, against those of generated images.
 
     What a pool leaves of them is not claimed.
     """
-    size_px = LARGER_PX.get(name, SIZE_PX)
-    images = normalised_images(size_px)
-    network = make_network(calibrated(built(name).eval(), images), size_px)
+    _, network = named_network
+    images = normalised_images(network.facts.preprocessing.size_px)
     known = {layer.name: network.wiring[layer.name] for layer in network.layers if layer.inputs}
     assert all(known.values())
     claimed = [
@@ -155,24 +163,22 @@ def picked(layers: tuple[Layer, ...]) -> list[Layer]:
     return [layers[0], *kinds.values(), layers[-1]]
 
 
-@pytest.mark.parametrize("name", RENDERED)
-def test_two_units_are_rendered_and_no_link_is_broken(name: str, tmp_path: Path):
-    size_px = LARGER_PX.get(name, SIZE_PX)
-    model = calibrated(built(name).eval(), normalised_images(size_px))
-    torch.save(model.state_dict(), tmp_path / "weights.pth")
+@pytest.mark.parametrize("named_network", RENDERED, indirect=True)
+def test_two_units_are_rendered_and_no_link_is_broken(
+    named_network: tuple[str, Network], tmp_path: Path
+):
+    name, network = named_network
+    torch.save(network.model.state_dict(), tmp_path / "weights.pth")
+    layers = picked(network.layers)
     asked = AtlasSpec(
         family=name,
         weights=str(tmp_path / "weights.pth"),
         preset="preview",
         kinds=RENDERED_KINDS,
-        preparation=Preparation(input_size_px=size_px),
+        selection=Selection(tuple(layer.name for layer in layers), (range(N_UNITS),)),
+        preparation=Preparation(input_size_px=LARGER_RENDERED_PX.get(name, RENDERED_PX)),
     )
     places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
-    with Atlas(asked, places) as atlas:
-        layers = picked(atlas.facts.layers)
-    names = tuple(layer.name for layer in layers)
-    part = Selection(layers=names, units=(range(N_UNITS),))
-    asked = AtlasSpec(**{**vars(asked), "selection": part})
     with Atlas(asked, places) as atlas:
         atlas.build()
         contents = atlas.contents()

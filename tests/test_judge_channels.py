@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import judge_channels
 import torch
 from click.testing import CliRunner
+from test_command import run
 
 from atlas.units import Unit
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_unit_is_most_active_on_its_own_picture_if_none_of_the_others_moves_it_more():
@@ -40,11 +37,7 @@ def test_the_demos_pictures_name_their_units(tmp_path: Path):
     part = ["--layers", "conv1,layer1.0.conv2", "--units", "0-7", "--preset", "preview"]
     options = ["--demo", *part, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
     for more in (["--kinds", "excitatory,natural"], ["--kinds", "excitatory", "--seed", "1"]):
-        subprocess.run(
-            [sys.executable, str(ROOT / "build.py"), *options, *more],
-            check=True,
-            capture_output=True,
-        )
+        assert run(*options, *more).code == 0
     asked = ["--model", "demo", "--preset", "preview", "--cache", str(tmp_path / "cache")]
     result = CliRunner().invoke(judge_channels.main, asked)
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}

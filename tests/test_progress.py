@@ -106,11 +106,12 @@ def test_on_a_terminal_the_bar_advances_between_pictures_and_names_what_is_made(
 
 
 def test_in_a_pipe_every_stage_is_told_once_and_there_is_no_bar(tmp_path):
-    done = subprocess.run(command(tmp_path, *DEMO), capture_output=True, text=True, check=True)
-    lines = done.stderr.splitlines()
+    done = run(*command(tmp_path, *DEMO)[2:])
+    assert done.code == 0
+    lines = done.err.splitlines()
     for stage in ("loading network", "filter", "excitatory", "pictures and panels", "site"):
-        assert sum(line.startswith(f"{stage} done, ") for line in lines) == 1, done.stderr
-    assert "\r" not in done.stderr and "|" not in done.stderr
+        assert sum(line.startswith(f"{stage} done, ") for line in lines) == 1, done.err
+    assert "\r" not in done.err and "|" not in done.err
 
 
 def test_quiet_shows_no_progress_but_results_and_errors(tmp_path):

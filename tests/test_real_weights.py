@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from test_command import run
 
 from atlas.asked import AtlasSpec
 from atlas.families import find_family
@@ -25,7 +24,6 @@ from atlas.pictures.recipes import ascend
 from atlas.pictures.reference import render_one
 from atlas.recipes import Progressive, unit_recipe
 
-ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
 
 pytestmark = pytest.mark.skipif(
@@ -73,17 +71,16 @@ def test_the_circuits_of_the_whole_network_take_seconds_and_agree_with_the_walk(
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """Two units each of a shallow, a middle and the last layer."""
+    """Two units each: everything of a shallow layer, pictures of a middle and of the last one."""
     folder = tmp_path_factory.mktemp("real")
-    options = ["--weights", WEIGHTS, "--layers", "conv1,layer3.0.conv2,fc", "--units", "1,9"]
+    options = ["--weights", WEIGHTS, "--units", "1,9", "--preset", "preview"]
     places = ["--cache", str(folder / "cache"), "--out", str(folder / "site")]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "build.py"), *options, *places, "--preset", "preview"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    for part in (
+        ["--layers", "conv1"],
+        ["--layers", "layer3.0.conv2,fc", "--kinds", "excitatory,inhibitory,filter,circuit"],
+    ):
+        done = run(*options, *places, *part)
+        assert done.code == 0, done.err
     return folder / "site"
 
 

@@ -235,6 +235,7 @@ class Noisy:
         self.inputs: dict[str, Tensor] = {}
         self.readers = {layer.name: network.reader(layer) for layer in network.facts.layers}
         self.shifts: dict[str, Tensor] = {}  # by layer, of each unit in sigmas
+        self.noise: dict[str, Tensor] = {}  # by layer
         for layer in network.facts.layers:
             module = network.model.get_submodule(layer.name)
             module.register_forward_hook(self.replace)
@@ -248,12 +249,14 @@ class Noisy:
         reader = self.readers[layer.name]
         self.inputs[layer.name] = args[0].detach().clone()
         dim = -1 if isinstance(module, nn.Linear) else 1
-        noise = standard_noise(output.movedim(dim, -1).shape, layer.index).movedim(-1, dim)
+        if layer.name not in self.noise:
+            noise = standard_noise(output.movedim(dim, -1).shape, layer.index)
+            self.noise[layer.name] = noise.movedim(-1, dim)
         shape = [1] * output.ndim
         shape[dim] = -1
         shift = self.shifts.get(layer.name, torch.zeros(layer.n_units))
         centre = reader.mean + reader.sign * reader.std * shift
-        return centre.view(shape) + reader.std.view(shape) * noise
+        return centre.view(shape) + reader.std.view(shape) * self.noise[layer.name]
 
     @torch.no_grad()
     def run(self) -> dict[str, Tensor]:
