@@ -25,7 +25,7 @@ from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, ImagesError
 from atlas.families import find_family, finder_of, listed_family
 from atlas.families.family import Family
-from atlas.heap import no_garbage_collection
+from atlas.heap import import_torch, no_garbage_collection
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
 from atlas.kinds.natural import KIND as NATURAL
@@ -508,6 +508,7 @@ class Atlas:
             AtlasError: the weights cannot be loaded, or there is no such device.
         """
         if self._network is None:
+            import_torch()
             from atlas.devices import find_device
             from atlas.network.load import load_network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -31,6 +32,13 @@ def pytest_configure() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the builds that tests start
     # A shell has what it starts in the background ignore Ctrl-C, which some tests send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # until all tests are collected
+
+
+def pytest_collection_finish() -> None:
+    """No garbage is looked for among modules and tests, which stay."""
+    gc.freeze()
+    gc.enable()
 
 
 class Planted(nn.Module):
