@@ -41,6 +41,19 @@ class Sum(nn.Module):
         return images + self.branch(images)
 
 
+class OwnPadding(nn.Conv2d):
+    """A convolution that computes in its own way, as those of ports from TensorFlow do."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.pad(images, (0, 1, 0, 1))) * 1.0
+
+
+def test_a_branch_of_convolutions_of_ones_own_is_found():
+    module = Sum().eval()
+    module.branch = OwnPadding(1, 1, 2, bias=False)
+    assert len(residual_branches(trace(module, 1, 4))) == 1
+
+
 def test_gains_are_an_images_own_and_scale_value_and_gradient():
     branches = ResidualBranches(trace(Sum().eval(), 1, 4))
     branches.scale(torch.tensor([[0.8], [1.2]]))

@@ -21,6 +21,7 @@ from atlas.network.operators import SUMS, module_of, operation_of, operator_of
 from atlas.network.outputs import shape_of
 
 LAYER_ROLES = ("conv", "linear")
+LAYERS = (nn.Conv2d, nn.Linear)  # and subclasses that compute in their own way
 
 
 class ResidualBranch(nn.Module):
@@ -104,7 +105,7 @@ def residual_branches(graph: fx.GraphModule) -> list[tuple[fx.Node, fx.Node]]:
     for node in graph.graph.nodes:
         module = module_of(node, graph)
         before = [depths[each] for each in node.all_input_nodes]
-        is_layer = operator_of(node, module).role in LAYER_ROLES
+        is_layer = isinstance(module, LAYERS) or operator_of(node, module).role in LAYER_ROLES
         depths[node] = max(before, default=0) + is_layer
         if operation_of(node, module) in SUMS and len(before) == 2 and before[0] != before[1]:
             branch = max(node.all_input_nodes, key=depths.__getitem__)
