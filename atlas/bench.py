@@ -109,7 +109,7 @@ def bench(network: Network, spec: AtlasSpec, progress: Progress | None = None) -
     """
     if network.device.type == "cpu":
         keep_freed_memory()
-    precision = fastest_precision(network.device)
+    precision = network.usable(fastest_precision(network.device))
     peak = _peak_flop_per_s(network.device, precision)
     plain = copy.deepcopy(network.model).to(memory_format=torch.contiguous_format)
     plain.requires_grad_(True)  # as for a loaded model; freezing the weights is one of our savings

@@ -35,7 +35,7 @@ class Renderer:
     Attributes:
         network: the network, on its device.
         images: the photographs; None where none were given.
-        precision: the fastest in which pictures may be made on the device.
+        precision: the fastest on the device that the network runs in.
         observer: told how far the work has got.
     """
 
@@ -49,7 +49,7 @@ class Renderer:
         self.network = network
         self.images = images
         self.observer = observer
-        self.precision = fastest_precision(network.device)
+        self.precision = network.usable(fastest_precision(network.device))
         self.batching = Batching(network.device, network.facts)
         self._given_cache = cache
         self._checkpoints: list[Checkpoint] = []  # of work that is done but not committed

@@ -11,6 +11,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, fx, nn
 
+from atlas.console import say_above
 from atlas.generated_images import Images, reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.measured import measure_operations, nodes_to_measure
@@ -20,6 +21,7 @@ from atlas.network.signals import Signal
 from atlas.network.statistics import is_activated, measure, normalised_batches
 from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
+from atlas.network.trial import why_it_fails
 from atlas.network.weighting import is_plain, weighting
 from atlas.network.wiring import follow
 from atlas.progress import SILENT, Progress, counted
@@ -44,6 +46,7 @@ class Network:
         self.model = model.eval().requires_grad_(False)
         self.model = self.model.to(self.device)
         self._shortened: dict[Precision, nn.Module] = {}
+        self._usable: dict[Precision, Precision] = {"float32": "float32"}
         self._image_mean, self._image_std = (
             torch.tensor(values, device=self.device).view(1, -1, 1, 1)
             for values in (facts.preprocessing.mean, facts.preprocessing.std)
@@ -190,6 +193,26 @@ class Network:
         size_px = self.facts.input_size_px
         weight = weighting(module, shape or (1, layer.in_channels, size_px, size_px)).weight
         return weight if weight.ndim == 4 else weight[:, :, None, None]
+
+    def usable(self, precision: Precision) -> Precision:
+        """The precision if the network runs in it, else `float32`, which is said once.
+
+        Code that makes tensors in float32 itself, or asks for an operation that PyTorch does not
+        have in another precision, does not run in that.
+        """
+        if precision not in self._usable:
+            seen = self.facts.preprocessing
+            shape = (1, len(seen.mean), seen.size_px, seen.size_px)
+            images = torch.zeros(shape, dtype=getattr(torch, precision), device=self.device)
+            cause = why_it_fails(self._shortened_for(precision), images)
+            if cause:
+                del self._shortened[precision]
+                say_above(
+                    f"The network does not run in {precision} ({cause}); pictures are made in "
+                    "float32, which is slower."
+                )
+            self._usable[precision] = "float32" if cause else precision
+        return self._usable[precision]
 
     def _shortened_for(self, precision: Precision) -> nn.Module:
         if precision not in self._shortened:
