@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import fx, nn
@@ -14,23 +14,27 @@ from torch import fx, nn
 from atlas.console import say_line
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
+from atlas.network.fields import (
+    IMAGE,
+    Spans,
+    after,
+    after_layer,
+    field_facts,
+    map_px,
+    permuted_dims,
+    sides_of,
+    united,
+)
 from atlas.network.hooks import describe, other_sizes_px
 from atlas.network.operators import (
-    ADAPTIVE_POOLS,
-    AVERAGE_POOLS,
     BOUNDED,
     CONCATENATIONS,
-    MAX_POOLS,
-    PADS,
     PRODUCTS,
     REARRANGEMENTS,
     SHAPED_LIKE,
     SUMS,
-    argument,
     module_of,
     operation_of,
-    operator_of,
-    pair,
 )
 from atlas.network.outputs import classifier_of, logits_of, shape_of
 from atlas.network.places import Junction, Spot, places
@@ -39,8 +43,6 @@ from atlas.network.weighting import Weighting, weighting
 from atlas.units import Layer, LayerKind, Merge
 
 SIZE_STEP_PX = 16  # of the sizes that are tried for the smallest one
-# Positions by which interpolations reach further to either side than the nearest one does.
-INTERPOLATED = {"bilinear": 0.5, "bicubic": 1.5}
 # Modules with weights that do not mix channels.
 CHANNELWISE = (
     nn.BatchNorm1d,
@@ -63,10 +65,9 @@ def walk(
 ) -> tuple[Layer, ...]:
     """Descriptions of all convolutions and linear layers, in forward order.
 
-    Receptive fields and strides are computed along the graph; where branches join, the smallest
-    field that holds those of all branches counts. A gate, whose one number multiplies a whole map,
-    reads the whole image and is left out of the fields of what it multiplies. Source: Araujo et al.
-    2019, https://distill.pub/2019/computing-receptive-fields/
+    Receptive fields and strides are computed along the graph (`fields.py`); where branches join,
+    the smallest field that holds those of all branches counts. A gate, whose one number multiplies
+    a whole map, reads the whole image and is left out of the fields of what it multiplies.
 
     Linear layers are included if they give one vector per image, or one at every position of a map.
     A layer that is called several times is described by its first call. A network that torch.fx
@@ -109,9 +110,7 @@ class _View:
     that the union of two sets takes one operation, however deep the network is.
     """
 
-    low_px: float = 0.0  # the first pixel in the receptive field of position 0
-    high_px: float = 0.0  # the last one
-    stride_px: float = 1.0
+    spans: Spans = IMAGE  # what its positions see of the image
     calls: int = 0  # set of all calls of layers before
     inputs: int = 0  # set of the layers before with no layer between
     merge: Merge = ""  # how these are joined
@@ -119,14 +118,6 @@ class _View:
     writers: int = 0  # set of the layers that wrote its channels; empty where channels were mixed
     channel_dim: int = 1
     is_bounded: bool = False  # whether its values are limited, as those of a sigmoid are
-
-
-class _Window(NamedTuple):
-    """The window that a node slides over its input map, the larger of its two directions."""
-
-    size: int = 1
-    stride: int = 1
-    padding: int = 0
 
 
 class _Walker:
@@ -167,12 +158,11 @@ class _Walker:
         twin = self._weightless.get_submodule(str(node.target))
         applied = weighting(twin, cast(torch.Size, shape_of(node.all_input_nodes[0])))
         index = self._indices.setdefault(str(node.target), len(self._indices))
-        n_positions = math.prod(_map_px(node, source.channel_dim) or (1, 1))
+        n_positions = math.prod(map_px(node, source.channel_dim) or (1, 1))
         call = 1 << len(self._called)
         self._called.append((index, applied.weight.numel() * n_positions))
-        view = _slid(source, _window_of(applied))
         view = _View(
-            *(view.low_px, view.high_px, view.stride_px),
+            after_layer(source.spans, applied),
             calls=source.calls | call,
             inputs=1 << index,
             writers=1 << index,
@@ -190,10 +180,9 @@ class _Walker:
         operation = operation_of(node, module)
         views = [self._views[each] for each in sources]
         view = self._joined(node, sources, views, operation)
-        view = _slid(view, _window(node, module, sources[0], view))
-        view = _rescaled(view, node, module, sources[0])
         return dataclasses.replace(
             view,
+            spans=after(view.spans, node, module, sources[0], view.channel_dim),
             writers=self._writers(node, module, sources, view),
             channel_dim=_channel_dim(node, sources[0], view),
             is_bounded=operation in BOUNDED or (view.is_bounded and operation in REARRANGEMENTS),
@@ -228,25 +217,18 @@ class _Walker:
         )
 
     def _united(self, sources: Sequence[fx.Node], views: Sequence[_View], merge: Merge) -> _View:
-        # Smaller inputs, which are broadcast over the largest map, do not decide the stride.
-        longest_px = max(
-            _longer_side(source, view) for source, view in zip(sources, views, strict=True)
-        )
-        wide = [
-            view
-            for source, view in zip(sources, views, strict=True)
-            if _longer_side(source, view) == longest_px
+        sides = [
+            sides_of(each, view.channel_dim) for each, view in zip(sources, views, strict=True)
         ]
+        widest = max(range(len(views)), key=lambda position: max(sides[position]))
         merges = {view.merge for view in views} - {""} | ({merge} - {""})
         return _View(
-            low_px=min(view.low_px for view in views),
-            high_px=max(view.high_px for view in views),
-            stride_px=max(view.stride_px for view in wide),
+            spans=united([view.spans for view in views], sides),
             calls=_union(view.calls for view in views),
             inputs=_union(view.inputs for view in views),
             merge=cast(Merge, "mixed" if len(merges) > 1 else next(iter(merges), "")),
             gates=_union(view.gates for view in views),
-            channel_dim=wide[0].channel_dim,
+            channel_dim=views[widest].channel_dim,
             is_bounded=all(view.is_bounded for view in views),
         )
 
@@ -306,8 +288,8 @@ class _Walker:
             block=None,
             batch_norm=self._batch_norm_after(node),
             writers=self._names(source.writers),
-            output_px=_map_px(node, view.channel_dim) or (1, 1),
-            **_field(view),
+            output_px=map_px(node, view.channel_dim) or (1, 1),
+            **field_facts(view.spans),
             macs=sum(self._called[call][1] for call in _bits(view.calls)),
             inputs=self._names(source.inputs),
             merge=source.merge,
@@ -318,7 +300,7 @@ class _Walker:
         """Describe the classifier, a convolution, as what is read of it: one number per unit."""
         index = self._indices[self._classifier]
         self.layers[index] = dataclasses.replace(
-            self.layers[index], output_px=(1, 1), **_field(self._views[node])
+            self.layers[index], output_px=(1, 1), **field_facts(self._views[node].spans)
         )
 
     def _names(self, layers: int) -> tuple[str, ...]:
@@ -419,58 +401,6 @@ def _kind(
     return "hidden" if len(shape) == 2 else None
 
 
-def _field(view: _View) -> dict[str, Any]:
-    """The facts of a layer about receptive fields, from the view of its output."""
-    return {
-        "receptive_field_px": round(view.high_px - view.low_px) + 1,
-        "field_centre_px": (view.low_px + view.high_px) / 2,
-        "total_stride_px": max(1, round(view.stride_px)),
-    }
-
-
-def _slid(view: _View, window: _Window) -> _View:
-    """The view after a window has been slid over a map."""
-    return dataclasses.replace(
-        view,
-        low_px=view.low_px - window.padding * view.stride_px,
-        high_px=view.high_px + (window.size - 1 - window.padding) * view.stride_px,
-        stride_px=view.stride_px * window.stride,
-    )
-
-
-def _rescaled(view: _View, node: fx.Node, module: nn.Module | None, source: fx.Node) -> _View:
-    """The view after a node has enlarged maps, or made them smaller by interpolation.
-
-    With maps that are `scale` times as large, position p is at (p + 1/2) / scale - 1/2 of the maps
-    before, and sees what is nearest there, or what an interpolation or a kernel reaches. How far
-    that is away differs from position to position; the field here holds all of it.
-    """
-    operation = operator_of(node, module)
-    is_transposed = isinstance(module, nn.ConvTranspose2d)
-    if operation.role != "resize" and not is_transposed:
-        return view
-    scale = _longer_side(node, view) / _longer_side(source, view)
-    reach = max(0.0, 0.5 - 0.5 / scale)
-    shift = -reach  # of a position that sees one position
-    if is_transposed:
-        window = cast(Any, module)
-        reach = max(window.dilation) * (max(window.kernel_size) - 1) / 2 / scale
-        shift = max(window.padding) / scale - reach
-    elif further := INTERPOLATED.get(_mode(node, module)):
-        shift, reach = 0.5 / scale - 0.5, reach + further
-    return dataclasses.replace(
-        view,
-        low_px=view.low_px + (shift - reach) * view.stride_px,
-        high_px=view.high_px + (shift + reach) * view.stride_px,
-        stride_px=view.stride_px / scale,
-    )
-
-
-def _mode(node: fx.Node, module: nn.Module | None) -> str:
-    """The interpolation of a node that resizes maps."""
-    return str(module.mode if module else argument(node, 3, "mode", "nearest"))
-
-
 def _gate(sources: Sequence[fx.Node], views: Sequence[_View]) -> int | None:
     """Which of two factors is a gate: that with fewer positions, else that with limited values."""
     if len(sources) != 2:
@@ -492,74 +422,6 @@ def _module_around(node: fx.Node) -> str:
     return str([path for path, _ in stack.values()][-1]) if stack else ""
 
 
-def _window_of(applied: Weighting) -> _Window:
-    if applied.weight.ndim == 2:
-        return _Window()
-    spans = [d * (k - 1) + 1 for k, d in zip(applied.kernel, applied.dilation, strict=True)]
-    return _Window(max(spans), max(applied.stride), max(applied.padding))
-
-
-def _window(node: fx.Node, module: nn.Module | None, source: fx.Node, view: _View) -> _Window:
-    operation = operation_of(node, module)
-    if operation in MAX_POOLS | AVERAGE_POOLS:
-        window = _module_pool(module) if module else _function_pool(node)
-        if window:
-            return window
-    if operation in PADS:
-        return _Window(padding=_pad_before(node, module))
-    return _window_by_size(node, source, view, is_pool=operation in ADAPTIVE_POOLS)
-
-
-def _pad_before(node: fx.Node, module: nn.Module | None) -> int:
-    """Rows and columns that a padding adds above and to the left, the larger of the two."""
-    widths = cast(Any, module).padding if module else argument(node, 1, "pad", ())
-    widths = widths if isinstance(widths, list | tuple) else (widths,) * 4
-    numbers = [width for width in widths[:4:2] if isinstance(width, int)]
-    return max(numbers, key=abs, default=0)
-
-
-def _module_pool(pool: nn.Module) -> _Window:
-    pool = cast("nn.MaxPool2d | nn.AvgPool2d", pool)
-    dilation = max(pair(pool.dilation)) if isinstance(pool, nn.MaxPool2d) else 1
-    size = dilation * (max(pair(pool.kernel_size)) - 1) + 1
-    return _Window(size, max(pair(pool.stride)), max(pair(pool.padding)))
-
-
-def _function_pool(node: fx.Node) -> _Window | None:
-    """The window of a pooling function; None if it depends on the input."""
-    kernel = argument(node, 1, "kernel_size")
-    stride = argument(node, 2, "stride") or kernel
-    padding = argument(node, 3, "padding", 0)
-    dilation = argument(node, 4, "dilation", 1) if operation_of(node, None) in MAX_POOLS else 1
-    numbers = [*_as_tuple(kernel), *_as_tuple(stride), *_as_tuple(padding), *_as_tuple(dilation)]
-    if not all(isinstance(number, int) for number in numbers):
-        return None
-    size = max(pair(dilation)) * (max(pair(kernel)) - 1) + 1
-    return _Window(size, max(pair(stride)), max(pair(padding)))
-
-
-def _window_by_size(node: fx.Node, source: fx.Node, view: _View, is_pool: bool) -> _Window:
-    """The window of a node without a kernel, derived from the sizes of its input and output.
-
-    A node that flattens or averages maps reads all their positions.
-    """
-    n_in, n_out = _longer_side(source, view), _longer_side(node, view)
-    if n_in > 1 and n_out == 1 and _leaves_no_map(node, source):
-        return _Window(n_in, n_in)
-    if not is_pool or n_out >= n_in:
-        return _Window()
-    size = max(-(-(i + 1) * n_in // n_out) - i * n_in // n_out for i in range(n_out))
-    return _Window(size, n_in // n_out)
-
-
-def _leaves_no_map(node: fx.Node, source: fx.Node) -> bool:
-    """Whether a node flattens or shrinks maps, rather than moving their sides to other dims."""
-    shape, before = shape_of(node), shape_of(source)
-    return shape is not None and (
-        len(shape) < 4 or (before is not None and shape.numel() < before.numel())
-    )
-
-
 def _moves_positions(node: fx.Node, source: fx.Node, view: _View, view_after: _View) -> bool:
     """Whether a node makes channels of positions, or positions of channels."""
     shape, before = shape_of(node), shape_of(source)
@@ -575,24 +437,8 @@ def _channel_dim(node: fx.Node, source: fx.Node, view: _View) -> int:
         return view.channel_dim
     if len(shape) != len(before):
         return 1
-    dims = _permuted_dims(node, len(shape))
+    dims = permuted_dims(node, len(shape))
     return dims.index(view.channel_dim) if dims else view.channel_dim
-
-
-def _permuted_dims(node: fx.Node, n_dims: int) -> list[int]:
-    """The order in which a node puts the dimensions of its input; empty if it leaves them."""
-    name = node.target if node.op == "call_method" else getattr(node.target, "__name__", "")
-    rest = node.args[1:] or tuple(node.kwargs.values())
-    given = [each for part in rest for each in _as_tuple(part)]
-    if not all(isinstance(each, int) for each in given):
-        return []
-    dims = [cast(int, each) % n_dims for each in given]
-    if name == "permute" and len(dims) == n_dims:
-        return dims
-    if name in ("transpose", "swapaxes") and len(dims) == 2:
-        swap = {dims[0]: dims[1], dims[1]: dims[0]}
-        return [swap.get(dim, dim) for dim in range(n_dims)]
-    return []
 
 
 def _bits(numbers: int) -> Iterator[int]:
@@ -620,18 +466,6 @@ def _n_channels(node: fx.Node, view: _View) -> int | None:
     return shape[view.channel_dim] if shape and len(shape) > view.channel_dim else None
 
 
-def _map_px(node: fx.Node, channel_dim: int) -> tuple[int, int] | None:
-    """Height and width of the maps that a node gives; None if it gives no maps."""
-    shape = shape_of(node)
-    if not shape or len(shape) < 4:
-        return None
-    return (shape[1], shape[2]) if channel_dim == len(shape) - 1 else (shape[-2], shape[-1])
-
-
 def _longer_side(node: fx.Node, view: _View) -> int:
     """The longer side of a node's maps; 1 if it gives none."""
-    return max(_map_px(node, view.channel_dim) or (1, 1))
-
-
-def _as_tuple(value: object) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
+    return max(sides_of(node, view.channel_dim))
