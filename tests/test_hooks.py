@@ -12,9 +12,11 @@ from atlas.network.hooks import HookedInput
 from atlas.network.tracing import UntraceableError, trace
 from atlas.network.walk import walk
 from atlas.pictures.recipes import ascend
-from atlas.recipes import Fourier, Stage
+from atlas.recipes import Fourier, Progressive, Stage
 
 SIZE_PX = 40
+FOURIER = Fourier((Stage(SIZE_PX, 1),), margin_px=0, objective="mean", roughness=1.0)
+PROGRESSIVE = Progressive(n_scales=2, blur_px=0, steps=1)
 
 
 class Branching(nn.Module):
@@ -115,3 +117,37 @@ def test_a_network_that_does_not_run_is_an_error_with_its_cause():
 def test_a_layer_that_other_images_do_not_reach_is_said(network):
     with pytest.raises(NetworkError, match="unused was not called"):
         HookedInput(network.model, "unused")(torch.rand(1, 3, SIZE_PX, SIZE_PX))
+
+
+class Unreached(nn.Module):
+    """Untraceable, and no gradient can be computed on the way to its second layer."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.a, self.b, self.fc = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.a(images).relu()
+        if images.mean() > 1e6 or self.way == "stopped":
+            x = x.detach()
+        elif self.way == "overwritten":
+            x.mul_(2)
+        return self.fc(self.b(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("stopped", r"^no gradient of b reaches the image.*; leave out detach\(\)"),
+        ("overwritten", r"modified by an inplace operation.*; let it change no tensor in place"),
+    ],
+)
+@pytest.mark.parametrize("recipe", [FOURIER, PROGRESSIVE], ids=["fourier", "progressive"])
+def test_where_no_gradient_comes_through_is_said_in_one_line(way, words, recipe):
+    network = make_network(randomise(Unreached(way)), SIZE_PX)
+    layer = network.facts.layer("b")
+    assert not layer.is_traced
+    with pytest.raises(NetworkError, match=words) as caught:
+        ascend(network.tap(layer), layer.units[:2], recipe)
+    assert "\n" not in str(caught.value)

@@ -297,3 +297,71 @@ def test_a_conv_with_two_batchnorms_is_not_folded():
     quick = network.tap(network.facts.layer("last"), "float32")
     torch.testing.assert_close(quick(images), network.model(images), atol=1e-5, rtol=1e-5)
     assert network.facts.layer("last").macs == (2 * 81 + 6) * SIZE_PX**2  # both calls are work
+
+
+class OwnWeights(nn.Module):
+    """A network whose first layers are calls of functions with its own parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(4, 3, 3, 3))
+        self.register_buffer("fixed", torch.randn(5, 4, 3, 3))
+        self.c = nn.Conv2d(5, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = F.conv2d(F.conv2d(images, self.w).relu(), self.fixed).relu()
+        return self.c(maps).mean((2, 3)) + self.w.mean()
+
+
+def test_weights_of_the_network_itself_make_layers():
+    model = OwnWeights()
+    network = make_network(model, SIZE_PX)
+    assert [(layer.n_units, layer.in_channels) for layer in network.layers] == [
+        *((4, 3), (5, 4), (4, 5)),
+    ]
+    first, second, _ = network.layers
+    assert torch.equal(network.weight(first), model.w)
+    assert torch.equal(network.weight(second), model.fixed)
+    images = torch.rand(2, 3, SIZE_PX, SIZE_PX)
+    maps = F.conv2d(images, model.w)
+    torch.testing.assert_close(network.tap(first)(images), maps)
+    torch.testing.assert_close(network.tap(second)(images), F.conv2d(maps.relu(), model.fixed))
+
+
+class Stopping(nn.Module):
+    """A network that stops gradients, for instance since what comes before is not trained."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.a, self.b, self.fc = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.a(images).relu()
+        if self.way == "detach":
+            x = x.detach()
+        elif self.way == "data":
+            x = x.data
+        elif self.way == "function":
+            x = torch.detach(x)
+        elif self.way == "no_grad":
+            with torch.no_grad():
+                x = self.a(images).relu()
+        return self.fc(self.b(x).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("way", ["detach", "data", "function", "no_grad"])
+def test_the_gradient_goes_through_what_stops_it_in_training(way: str):
+    torch.manual_seed(0)
+    model = Stopping(way)
+    open_model = Stopping("open")
+    open_model.load_state_dict(model.state_dict())
+    gradients = []
+    for each in (model, open_model):
+        network = make_network(each, SIZE_PX)
+        images = torch.rand(2, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(0))
+        images.requires_grad_(True)
+        network.tap(network.facts.layer("b"), "float32")(images).square().sum().backward()
+        gradients.append(images.grad)
+    assert gradients[0].abs().sum() > 0
+    torch.testing.assert_close(*gradients)

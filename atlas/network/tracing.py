@@ -61,6 +61,7 @@ def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
             raise
         raise UntraceableError(f"torch.fx cannot trace the network: {error}") from error
     _allow_any_layout(traced)
+    _let_gradients_through(traced)
     _call_modules(traced)
     propagate_shapes(traced, shape)
     output = next(node for node in traced.graph.nodes if node.op == "output")
@@ -225,6 +226,17 @@ def _allow_any_layout(traced: fx.GraphModule) -> None:
     traced.recompile()
 
 
+def _let_gradients_through(traced: fx.GraphModule) -> None:
+    """Leave out `detach` and `data`, which only training wants: pictures need the gradient."""
+    for node in traced.graph.nodes:
+        is_detached = node.op == "call_method" and node.target == "detach"
+        is_data = node.target is getattr and node.args[1:] == ("data",)
+        if is_detached or is_data or node.target is torch.detach:
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
+    traced.recompile()
+
+
 def _call_modules(traced: fx.GraphModule) -> None:
     """Turn functions that are called with constant weights into modules of the graph."""
     constants = _Constants(traced)
@@ -353,7 +365,11 @@ def _free_name(
     """The owner's name, or with a number if another layer has it."""
     name, number = owner, 1
     called = {str(node.target) for node in traced.graph.nodes if node.op == "call_module"}
-    while names.get(name, weights) != weights or (name in called and name not in names):
+    while (
+        names.get(name, weights) != weights
+        or (name in called and name not in names)
+        or isinstance(getattr(traced, name, None), Tensor)  # a weight of the network itself
+    ):
         number += 1
         name = f"{owner}_{number}"
     names[name] = weights

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from atlas.errors import NetworkError
+from atlas.memory import is_out_of_memory
+from atlas.text import displayable
 from atlas.units import Unit
 
 
@@ -48,3 +51,35 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def with_gradient(score: Tensor, layer: str) -> Tensor:
+    """The score of units of a layer, unchanged.
+
+    Raises:
+        NetworkError: it has no gradient, as the network's code stops it.
+    """
+    if not score.requires_grad:
+        raise NetworkError(
+            f"no gradient of {layer} reaches the image, which its pictures need; leave out "
+            "detach(), no_grad() and numpy() on the way to it, or draw other --layers"
+        )
+    return score
+
+
+def backpropagate(loss: Tensor) -> None:
+    """Compute gradients.
+
+    Raises:
+        NetworkError: the network's code overwrites what they are computed from.
+    """
+    try:
+        loss.backward()
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        cause = displayable(str(error).partition(":")[0])
+        raise NetworkError(
+            f"no gradient can be computed through the network's code ({cause}); let it change no "
+            "tensor in place that others were computed from"
+        ) from error

@@ -17,7 +17,14 @@ from torch import Tensor
 from atlas.network.residuals import ResidualBranches
 from atlas.network.taps import Tap
 from atlas.observer import Advance, unobserved
-from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
+from atlas.pictures.ascent import (
+    Ascent,
+    backpropagate,
+    to_device,
+    unit_channels,
+    unit_generator,
+    with_gradient,
+)
 from atlas.recipes import Fourier, Stage
 from atlas.units import Layer, Unit
 
@@ -273,11 +280,12 @@ def climb(
             canvas_images, row = canvas.image(spectrum), next(jitter)  # (B, 3, N, N), (B, 4)
             images = jittered(canvas_images, row, stage.seen_px)
             score = objective.score(images, row, stage)  # (B,)
+            score = with_gradient(score, streams[0].unit.layer)
             if recipe.roughness:
                 score = score - recipe.roughness * _roughness(canvas_images)
             optimiser.zero_grad()
             images.retain_grad()  # without that of the roughness, which is never zero
-            (-score.sum()).backward()  # a sum, so no unit's gradient depends on the batch size
+            backpropagate(-score.sum())  # a sum, so no unit's gradient depends on the batch size
             assert images.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()

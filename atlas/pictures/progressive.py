@@ -17,7 +17,14 @@ from torch import Tensor
 from atlas.network.channels import in_channels_of
 from atlas.network.taps import Tap
 from atlas.observer import Advance, unobserved
-from atlas.pictures.ascent import Ascent, to_device, unit_channels, unit_generator
+from atlas.pictures.ascent import (
+    Ascent,
+    backpropagate,
+    to_device,
+    unit_channels,
+    unit_generator,
+    with_gradient,
+)
 from atlas.recipes import Progressive
 from atlas.units import Unit
 
@@ -49,8 +56,9 @@ def ascend(
         for _ in range(recipe.steps):
             seen = in_channels_of(tap.image_mean, images)  # (B, C, N, N)
             score = tap.own_maps(seen, channels).mean((1, 2))  # (B,)
+            score = with_gradient(score, tap.layer.name)
             optimiser.zero_grad()
-            (loss_sign * score.sum()).backward()
+            backpropagate(loss_sign * score.sum())
             assert images.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
             optimiser.step()
