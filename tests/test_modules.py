@@ -6,11 +6,13 @@ import copy
 
 import pytest
 import torch
+from conftest import make_network
 from torch import nn
+from torch.nn.utils import prune
 from torch.optim.swa_utils import AveragedModel
 
 from atlas.errors import NetworkError
-from atlas.families.modules import copied, plain, refuse_unreadable
+from atlas.families.modules import copied, evaluated, plain, refuse_unreadable
 
 
 def net() -> nn.Sequential:
@@ -112,3 +114,38 @@ def test_a_module_that_cannot_be_read_is_called_what_it_is(make, words):
 
 def test_a_network_with_weights_is_accepted():
     refuse_unreadable(net(), "the network")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+        lambda layer: prune.l1_unstructured(prune.random_unstructured(layer, "bias", 1), "bias", 1),
+    ],
+)
+def test_weights_that_hooks_compute_become_parameters_with_the_same_answers(wrap):
+    model = net()
+    wrap(model[0])
+    images = torch.rand(2, 3, 9, 9)
+    model.eval()
+    expected = model(images).detach()
+    found = copy.deepcopy(evaluated(model))
+    assert dict(found.named_parameters()).keys() == dict(net().named_parameters()).keys()
+    assert torch.equal(found(images), expected)
+    network = make_network(found, 9)
+    torch.testing.assert_close(network.weight(network.layers[0]), found[0].weight)
+
+
+def test_evaluation_mode_reaches_modules_that_override_it():
+    class NeverEval(nn.Sequential):
+        def eval(self):
+            return self
+
+    model = evaluated(NeverEval(*net(), nn.BatchNorm2d(2)))
+    assert not any(module.training for module in model.modules())
+    before = model[-1].running_mean.clone()
+    model(torch.rand(2, 3, 9, 9))
+    assert torch.equal(model[-1].running_mean, before)

@@ -359,3 +359,45 @@ def test_a_file_of_weights_in_place_of_a_network_is_called_one(folder):
     write("mine.pth", "")
     with pytest.raises(SpecError, match=r"mine\.pth is a file; give weights with --weights"):
         find_family("mine.pth")
+
+
+SCRIPTED = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, images):
+            return self.fc(self.inner(images).mean((2, 3)))
+"""
+
+OWN_WEIGHT = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(8, 4, 3, 3))
+            self.conv = nn.Conv2d(8, 5, 3)
+
+        def forward(self, images):
+            return self.conv(nn.functional.conv2d(images, self.w)).mean((2, 3))
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_a_part_of_torchscript_is_called_what_it_is(folder):
+    write("net.py", SCRIPTED)
+    with pytest.raises(NetworkError, match=r"inner is of TorchScript.*before torch\.jit\.script"):
+        load_network(AtlasSpec(family="net.py:Net"), find_family("net.py:Net"))
+
+
+def test_channels_of_the_image_are_those_of_a_kernel_of_the_network_itself(folder):
+    write("net.py", OWN_WEIGHT)
+    network = load_network(AtlasSpec(family="net.py:Net"), find_family("net.py:Net"))
+    assert [layer.in_channels for layer in network.layers] == [4, 8]

@@ -374,3 +374,9 @@ def test_a_network_whose_shapes_depend_on_numbers_is_not_known():
     between = Function(lambda x: x[torch.nonzero(x.sum((1, 2, 3)) > -1e9).flatten()])
     network = make_network(Chain(between), 8)
     assert network.wiring == {"conv": None, "reader": None}
+
+
+@pytest.mark.parametrize("divisor", [0, 0.0, torch.tensor([1.0, 0.0]).view(1, 2, 1, 1)])
+def test_what_is_divided_by_zero_is_not_known(divisor) -> None:
+    network = make_network(Chain(Function(lambda x: x / divisor)))
+    assert network.wiring["reader"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -77,9 +78,15 @@ def last_layer(model: nn.Module) -> str:
 
 
 def image_channels(model: nn.Module) -> int:
-    """The channels of the first convolution that the network defines; 3 if there is none."""
+    """The channels of the first convolution that the network defines; 3 if there is none.
+
+    A kernel of its own, which it gives to a function, may come before its modules. One of a single
+    channel may be of a depthwise convolution instead.
+    """
     convs = (module for module in model.modules() if isinstance(module, nn.Conv2d))
-    return next((conv.in_channels for conv in convs), 3)
+    first = [conv.in_channels for conv in itertools.islice(convs, 1)]
+    own = [each.shape[1] for each in model.parameters(recurse=False) if each.ndim == 4]
+    return min([*first, *(n for n in own[:1] if n > 1)], default=3)
 
 
 def n_units_of(model: nn.Module) -> int:

@@ -31,6 +31,23 @@ def plain(model: nn.Module) -> nn.Module:
     return model.float()
 
 
+def evaluated(model: nn.Module) -> nn.Module:
+    """The network as it answers after training, changed in place.
+
+    Every module is in evaluation mode, also where `eval` was overridden. A weight that a hook of
+    PyTorch computes before each call, as `weight_norm`, `spectral_norm` and pruning do, becomes a
+    parameter.
+    """
+    model.eval()
+    for module in model.modules():
+        module.training = False
+        for key, hook in list(module._forward_pre_hooks.items()):
+            if type(hook).__module__.startswith("torch.nn.utils.") and hasattr(hook, "remove"):
+                hook.remove(module)
+                del module._forward_pre_hooks[key]
+    return model
+
+
 def copied(model: nn.Module) -> nn.Module:
     """A copy of a module, also of one that keeps tensors that it has computed."""
     computed = {
@@ -40,6 +57,12 @@ def copied(model: nn.Module) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     return copy.deepcopy(model, computed)
+
+
+def scripted_in(model: nn.Module) -> str:
+    """Dotted name of the first module of TorchScript in a network; empty if there is none."""
+    modules = model.named_modules()
+    return next((name for name, each in modules if isinstance(each, torch.jit.ScriptModule)), "")
 
 
 def refuse_unreadable(model: nn.Module, what: str) -> None:

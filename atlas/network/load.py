@@ -17,6 +17,7 @@ from atlas.errors import NetworkError
 from atlas.families import FAMILIES
 from atlas.families.architecture import last_layer
 from atlas.families.family import Family
+from atlas.families.modules import evaluated, scripted_in
 from atlas.labels import ClassLabels
 from atlas.network.fitted import FittedModel, load_weights
 from atlas.network.identity import state_sha256
@@ -169,8 +170,14 @@ def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tu
         NetworkError: it cannot be computed for such images, or has no convolution.
     """
     n_channels, size_px = len(preprocessing.mean), preprocessing.size_px
-    layers = walk(loaded.model.eval(), size_px, family.classifier, family.place, n_channels)
+    layers = walk(evaluated(loaded.model), size_px, family.classifier, family.place, n_channels)
     if not any(layer.is_conv for layer in layers):
+        if scripted := scripted_in(loaded.model):
+            raise NetworkError(
+                f"{family.title} has no convolution that can be read: {displayable(scripted)} is "
+                "of TorchScript, which hides its layers; give the network from before "
+                "torch.jit.script"
+            )
         raise NetworkError(
             f"{family.title} has no convolution; the atlas draws convolutional networks"
         )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from atlas.console import say_above
+from atlas.families.modules import evaluated
 from atlas.generated_images import Images, reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.measured import measure_operations, nodes_to_measure
@@ -43,7 +44,7 @@ class Network:
         self.facts = facts
         self._progress = progress
         self.device = torch.device(device)
-        self.model = model.eval().requires_grad_(False)
+        self.model = evaluated(model).requires_grad_(False)
         self.model = self.model.to(self.device)
         self._shortened: dict[Precision, nn.Module] = {}
         self._usable: dict[Precision, Precision] = {"float32": "float32"}

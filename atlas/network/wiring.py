@@ -369,7 +369,7 @@ def _with_constant(
         factor, shift = (1.0, value) if what.role == "sum" else (value, 0.0)
     elif what.role == "difference":
         factor, shift = (-1.0, value) if is_second else (1.0, -value)
-    elif not is_second:
+    elif not is_second and torch.as_tensor(value).all():  # not divided by zero
         factor, shift = 1 / value, 0.0
     else:
         return None
