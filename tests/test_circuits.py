@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from conftest import make_network, randomise
-from test_wiring import Sum, phi, rectified_moments, set_norm
+from test_wiring import Function, Sum, phi, rectified_moments, set_norm
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
 
 from atlas.families.demo.network import build_demo
@@ -329,3 +331,76 @@ def test_a_classifier_that_is_a_conv_has_circuits_in_logits():
     found = circuits(Network(model, dataclasses.replace(facts, layers=layers)))
     assert found["3"].excited_by[2] == [[0, 3, 5.5], [0, 2, 5.0], [0, 1, 4.5], [0, 0, 4.0]]
     assert found["0"].speaks_for[3] == [[1, 2, 5.5], [1, 1, 3.5], [1, 0, 1.5]]
+
+
+class Paths(nn.Module):
+    """A conv whose units reach the next one in several channels."""
+
+    def __init__(
+        self, between: Callable[[Tensor], Tensor], n_read: int, kernel: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.writer, self.writer_norm = nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6)
+        self.between = Function(between)
+        self.reader = nn.Conv2d(n_read, 4, kernel, groups=groups)
+        self.reader_norm = nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4, 3)
+        std = torch.rand(6, generator=torch.Generator().manual_seed(1)) + 0.5
+        set_norm(self.writer_norm, gamma=1.5, std=std)
+        set_norm(self.reader_norm, gamma=1.0, std=std[:4])
+
+    def after(self, written: Tensor) -> Tensor:
+        return self.reader(self.between(self.writer_norm(written)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(self.reader_norm(self.after(self.writer(images))).mean((2, 3)))
+
+
+def effects_by_autograd(model: Paths) -> Tensor:
+    """By how many sigmas a reader moves per sigma of a writer, at each position: (4, 6, h, w)."""
+    written = torch.zeros(1, 6, 8, 8, requires_grad=True)
+    read = model.after(written)
+    middle = read[0, :, read.shape[2] // 2, read.shape[3] // 2]
+    rows = [torch.autograd.grad(each, written, retain_graph=True)[0][0] for each in middle]
+    stds = [(n.running_var + n.eps).sqrt() for n in (model.writer_norm, model.reader_norm)]
+    return torch.stack(rows) * stds[0].view(1, -1, 1, 1) / stds[1].view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("between", "n_read", "kernel", "groups"),
+    [
+        (lambda x: x - x.roll(1, 1), 6, 1, 1),
+        (lambda x: x - x.roll(1, 1), 6, 3, 1),
+        (lambda x: x - x.roll(1, 1), 6, 3, 2),
+        (lambda x: x + x.flip(1), 6, 3, 1),
+        (lambda x: x.repeat(1, 2, 1, 1), 12, 3, 1),
+        (lambda x: torch.cat([x, 2 * x], 1), 12, 1, 2),
+        (lambda x: torch.index_select(x, 1, torch.tensor([5, 0, 3, 3])), 4, 1, 1),
+        (lambda x: F.pixel_unshuffle(x, 2), 24, 1, 1),
+    ],
+)
+def test_the_paths_of_one_unit_are_summed_as_autograd_does(between, n_read, kernel, groups):
+    torch.manual_seed(0)
+    model = Paths(between, n_read, kernel, groups).eval()
+    effects = effects_by_autograd(model)
+    if n_read == 24:  # a unit's channels are different positions of its map
+        effects = effects.sum((2, 3), keepdim=True)
+    found = circuits(model)
+    for sign, inputs, outputs in (
+        (1, found["reader"].excited_by, found["writer"].excites),
+        (-1, found["reader"].inhibited_by, found["writer"].inhibits),
+    ):
+        expected = (sign * effects).clamp(min=0).sum((2, 3))  # (4, 6)
+        assert inputs is not None and outputs is not None
+        assert_partners(inputs, sign * expected, layer=0)
+        assert_partners(outputs, sign * expected.T, layer=1)
+
+
+def assert_partners(found: list, strengths: Tensor, layer: int) -> None:
+    """Each unit's partners are those with a strength, each of them once."""
+    for partners, expected in zip(found, strengths, strict=True):
+        assert {each[0] for each in partners} <= {layer}
+        by_unit = {unit: strength for _, unit, strength in partners}
+        assert len(by_unit) == len(partners)
+        filled = [by_unit.get(unit, 0.0) for unit in range(len(expected))]
+        torch.testing.assert_close(torch.tensor(filled), expected, atol=1e-5, rtol=1e-3)

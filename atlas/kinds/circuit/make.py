@@ -17,7 +17,6 @@ from torch import Tensor
 from atlas.kinds.circuit import N_STRONGEST, CircuitRecord, CircuitSpec, Connection
 from atlas.network.network import Network
 from atlas.network.signals import NOBODY, Signal
-from atlas.network.taps import Reader
 from atlas.pictures.panel import Panel, rounded
 from atlas.plan import Job
 from atlas.renderer import Renderer
@@ -59,6 +58,7 @@ class Inputs(NamedTuple):
     kernels: Kernels
     signal: Signal  # of all channels; those of a map that was flattened stand here once
     groups: int
+    shared: Tensor | None  # the kernels themselves, in sigmas, where units are in several channels
 
     @property
     def channels(self) -> Tensor:
@@ -77,7 +77,8 @@ class Inputs(NamedTuple):
 def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec) -> list[Panel]:
     """For each of these layers, the strongest inputs and outputs of every unit.
 
-    If several layers write an input channel, the one that moves it most is given. Fields that
+    If several layers write an input channel, the one that moves it most is given. A unit that is
+    in several channels is given once, with the effect of all its paths together. Fields that
     cannot be derived from the weights are left out of a record.
     """
 
@@ -86,11 +87,11 @@ def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec)
         signal = network.wiring[reader.name]
         return layer_inputs(network, reader, signal) if signal else None
 
-    indices = {layer.name: layer.index for layer in network.facts.layers}
+    layers_by_name = {layer.name: layer for layer in network.facts.layers}
     panels = []
     for layer in layers:
         inputs = inputs_of(layer)
-        fields = _inputs(inputs, layer, indices, spec) if inputs else {}
+        fields = _inputs(inputs, layer, layers_by_name, spec) if inputs else {}
         for are_classes, names in OUTPUTS.items():
             readers = _readers(network, layer, are_classes=are_classes)
             by_reader = [outputs(each, layer) for reader in readers if (each := inputs_of(reader))]
@@ -103,17 +104,20 @@ def circuit_panels(network: Network, layers: Sequence[Layer], spec: CircuitSpec)
 def layer_inputs(network: Network, layer: Layer, signal: Signal) -> Inputs:
     """What a layer reads, with its weights and the signal at its input."""
     weight = network.weight(layer).flatten(2)  # (n_units, in_channels / groups, positions)
-    if layer.groups == 1 and len(columns := _columns(signal)) < layer.in_channels:
+    is_vector = layer.groups == 1 and not layer.has_maps
+    if is_vector and len(columns := _columns(signal)) < layer.in_channels:
         # A map of several positions was flattened: its positions are like those of a kernel.
-        weight = weight.flatten(1)[:, columns]
+        weight = weight[:, columns].flatten(2)
         first = columns[:, 0]
         signal = signal.rearranged(lambda values: values[first])
-    return Inputs(kernels(weight, network.reader(layer)), signal, layer.groups)
-
-
-def kernels(weight: Tensor, reader: Reader) -> Kernels:
-    """Summaries of a layer's kernels, from weights (n_units, channels, positions)."""
+    reader = network.reader(layer)
     in_sigmas = weight * (reader.sign / reader.std).view(-1, 1, 1)
+    shared = in_sigmas if _has_shared_units(signal) else None
+    return Inputs(kernels(in_sigmas), signal, layer.groups, shared)
+
+
+def kernels(in_sigmas: Tensor) -> Kernels:
+    """Summaries of kernels in sigmas of the reading units, (n_units, channels, positions)."""
     return Kernels(
         in_sigmas.clamp(min=0).sum(2),
         -in_sigmas.clamp(max=0).sum(2),
@@ -132,6 +136,8 @@ def connections(kernels: Kernels, swing: Tensor) -> Connections:
 
 def outputs(inputs: Inputs, writer: Layer) -> Connections:
     """Connections from a layer's units to those of a layer that reads it: (n_readers, n_units)."""
+    if inputs.shared is not None:
+        return _signed_parts(net_effects(inputs, writer.name, writer.n_units))
     n_readers = len(inputs.kernels.norm)
     total = Connections(*inputs.kernels.norm.new_zeros(2, n_readers, writer.n_units + 1))
     for each in inputs.signal.writers:
@@ -143,6 +149,44 @@ def outputs(inputs: Inputs, writer: Layer) -> Connections:
             for sum_, part in zip(total, found, strict=True):
                 sum_.scatter_add_(1, columns, part)
     return Connections(*(part[:, :-1] for part in total))
+
+
+def net_effects(inputs: Inputs, layer: str, n_units: int, counts: Tensor | None = None) -> Tensor:
+    """The effects of a layer's units by all their paths together: (n_readers, n_units, positions).
+
+    Args:
+        inputs: of the reading units.
+        layer: the writing layer.
+        n_units: its number of units.
+        counts: whether the layer counts as writing a channel, (channels,); all of them if left out.
+    """
+    assert inputs.shared is not None
+    n_readers, _, n_positions = inputs.shared.shape
+    total = inputs.shared.new_zeros(n_readers, n_units + 1, n_positions)
+    for each in inputs.signal.writers:
+        if each.layer == layer:
+            is_there = each.unit != NOBODY
+            if counts is not None:
+                is_there = is_there & counts
+            # What no unit of the layer writes is added to one more unit, which is left out.
+            unit = torch.where(is_there, each.unit, n_units)
+            columns = inputs.of_group(unit).expand(n_readers, -1)[:, :, None]
+            effects = inputs.shared * inputs.of_group(each.swing)[:, :, None]
+            total.scatter_add_(1, columns.expand_as(effects), effects)
+    return total[:, :-1]
+
+
+def _signed_parts(effects: Tensor) -> Connections:
+    """Connections from effects at each position of a kernel: (..., positions) -> (...)."""
+    return Connections(effects.clamp(min=0).sum(-1), -effects.clamp(max=0).sum(-1))
+
+
+def _has_shared_units(signal: Signal) -> bool:
+    """Whether a unit is in several channels of a signal, so that it has several paths."""
+    units: dict[str, list[Tensor]] = {}
+    for each in signal.writers:
+        units.setdefault(each.layer, []).append(each.unit[each.unit != NOBODY])
+    return any(len(found := torch.cat(each)) > len(found.unique()) for each in units.values())
 
 
 def spread(sizes: Tensor) -> Fields:
@@ -186,12 +230,15 @@ def _readers(network: Network, writer: Layer, *, are_classes: bool) -> list[Laye
     ]
 
 
-def _inputs(inputs: Inputs, layer: Layer, indices: Mapping[str, int], spec: CircuitSpec) -> Fields:
-    """Each unit's strongest inputs; `indices` are the layers' indices by their names."""
+def _inputs(inputs: Inputs, layer: Layer, layers: Mapping[str, Layer], spec: CircuitSpec) -> Fields:
+    """Each unit's strongest inputs; `layers` are those of the network by their names."""
     signal, device = inputs.signal, inputs.kernels.norm.device
-    indices_of_writers = [indices[each.layer] for each in signal.writers]
+    indices_of_writers = [layers[each.layer].index for each in signal.writers]
     strongest, unit, swing = signal.strongest()  # (channels,)
     writer = torch.tensor(indices_of_writers, device=device)[strongest]
+    if inputs.shared is not None:
+        writing = [each for each in layers.values() if (writer == each.index).any()]
+        return _net_inputs(inputs, writing, writer, spec) | _named_inputs(layer, writer, unit)
     own_swing, own_writer, own_unit = map(inputs.of_group, (swing, writer, unit))
     excitatory, inhibitory = connections(inputs.kernels, own_swing)
     return {
@@ -199,6 +246,31 @@ def _inputs(inputs: Inputs, layer: Layer, indices: Mapping[str, int], spec: Circ
         "inhibited_by": _partners(inhibitory, own_writer, own_unit, -1, spec),
         **spread(inputs.kernels.norm * own_swing.abs()),
         **_named_inputs(layer, writer, unit),
+    }
+
+
+def _net_inputs(
+    inputs: Inputs, writing: Sequence[Layer], writer: Tensor, spec: CircuitSpec
+) -> Fields:
+    """Each unit's strongest inputs where units are in several channels, each of them once.
+
+    Args:
+        inputs: what the units read.
+        writing: the layers that write it.
+        writer: index of the layer that counts as writing each channel, (channels,).
+        spec: gives the number of partners.
+    """
+    effects = [
+        net_effects(inputs, each.name, each.n_units, writer == each.index) for each in writing
+    ]
+    effect = torch.cat(effects, 1)  # (n_units, partners, positions)
+    excitatory, inhibitory = _signed_parts(effect)
+    partners = [(each.index, unit.index) for each in writing for unit in each.units]
+    index, unit = torch.tensor(partners, device=effect.device).T[:, None]
+    return {
+        "excited_by": _partners(excitatory, index, unit, 1, spec),
+        "inhibited_by": _partners(inhibitory, index, unit, -1, spec),
+        **spread(effect.square().sum(2).sqrt()),
     }
 
 
