@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import chain
 
@@ -11,10 +12,11 @@ from conftest import GABOR_ANGLE_DEG, GABOR_PERIOD_PX, IMAGE_PX, make_network
 from torch import Tensor, nn
 
 from atlas.asked import AtlasSpec
-from atlas.errors import NetworkError
+from atlas.errors import NetworkError, SpecError
 from atlas.kinds.tuning import KIND, TuningRecord, TuningSpec
 from atlas.kinds.tuning.make import middle_peaks, tuning_panels, tuning_record
 from atlas.network.network import Network
+from atlas.plan import make_plan
 from atlas.records import fields_of, to_json
 
 # Few stimuli, as hand-made answers are given one by one.
@@ -209,3 +211,18 @@ def test_answers_that_are_not_finite_name_their_layer(planted: Network):
     planted.model.get_submodule("layer1.0.conv2").weight[1, 0, 1, 1] = torch.inf
     with pytest.raises(NetworkError, match=r"layer1\.0\.conv2"):
         tuning_panels(planted.watch(planted.facts.layers), SMALL)
+
+
+@pytest.mark.parametrize(("size_px", "is_there"), [(1, False), (8, False), (11, False), (12, True)])
+def test_tuning_is_for_images_into_which_stimuli_fit(size_px: int, is_there: bool):
+    network = make_network(Stem(torch.rand(2, 3, 1, 1)), size_px)
+    asked = AtlasSpec(preset="preview")
+    jobs = [job for job in make_plan(asked, network.facts, ()).asked if job.kind is KIND]
+    assert bool(jobs) == is_there
+    for job in jobs:
+        spec = job.spec
+        (panel,) = tuning_panels(network.watch([job.layer]), spec)[:1]
+        assert len(panel.record.period) == job.layer.n_units
+    if not is_there:
+        with pytest.raises(SpecError, match="'tuning' can be made: it needs images of 12 px"):
+            make_plan(dataclasses.replace(asked, kinds=("tuning",)), network.facts, ())

@@ -78,6 +78,12 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> TuningSpec:
     )
 
 
+def has_room(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether a grating and a ring fit into the network's input."""
+    stimuli = spec(asked, layer, facts)
+    return bool(stimuli.periods_px and stimuli.radii_px)
+
+
 def cost(spec: TuningSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
     """The work for showing all stimuli."""
     return pass_cost(spec.n_stimuli, layer, facts)
@@ -91,6 +97,8 @@ KIND = Kind(
     record=TuningRecord,
     make="atlas.kinds.tuning.make:make",
     cost=cost,
+    possible=has_room,
+    needs="images of 12 px or more, into which gratings and rings fit",
     is_one_pass=True,
     folder=Path(__file__).parent,
     order=50,
