@@ -58,6 +58,14 @@ def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Excepti
     )
 
 
+def takes_one_image(layer: str) -> NetworkError:
+    """The error for a network whose layer cannot be computed for two images at once."""
+    return NetworkError(
+        f"the network takes one image at a time: {displayable(layer)} is not computed for two; let "
+        "its code keep the first dimension of tensors, as x.flatten(1) does"
+    )
+
+
 def _about_inputs(model: nn.Module) -> str:
     """What is wrong with the number of inputs that a network asks for; empty if it is one."""
     try:

@@ -80,3 +80,25 @@ def test_code_that_asks_for_a_gpu_while_it_is_built_is_told_to_stay(tmp_path, mo
     with pytest.raises(NetworkError, match=r"net\.py:2: .*; let it stay on the CPU"):
         find_family("net.py:make")
     assert torch.is_grad_enabled()
+
+
+class OneImage(nn.Module):
+    """Drops the dimension of the batch, or refuses more than one image."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images):
+        if self.way == "refused":
+            assert images.shape[0] == 1
+        maps = self.conv(images).mean((2, 3))
+        return self.fc(maps.view(1, -1) if self.way == "dropped" else maps)
+
+
+@pytest.mark.parametrize(("way", "layer"), [("dropped", "fc"), ("refused", "conv")])
+def test_a_network_for_one_image_at_a_time_is_refused(way, layer):
+    with pytest.raises(NetworkError, match=f"one image at a time: {layer} .*; let its code keep"):
+        walk(OneImage(way).eval(), 16)
+    assert len(walk(OneImage("any").eval(), 16)) == 2

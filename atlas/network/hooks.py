@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
-from atlas.failures import does_not_run
+from atlas.failures import does_not_run, takes_one_image
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
 from atlas.network.places import Spot, places
@@ -120,6 +120,9 @@ def describe(
         NetworkError: the network cannot be run, or has no layer.
     """
     calls, n_outputs = _run(model, n_channels, size_px)
+    of_two = _run_at(model, n_channels, size_px, n_images=2)
+    if missing := [call.name for call in calls if call.name not in of_two]:
+        raise takes_one_image(missing[0])
     if classifier is None:
         last = calls[-1]
         gives_classes = tuple(last.output_shape[1:]) == (n_outputs,)
@@ -202,16 +205,20 @@ def other_sizes_px(size_px: int) -> tuple[int, int]:
     return multiple_px - 1, multiple_px + 1
 
 
-def _run_at(model: nn.Module, n_channels: int, size_px: int) -> set[str]:
-    """The layers that can be computed for images of a size."""
+def _run_at(model: nn.Module, n_channels: int, size_px: int, n_images: int = 1) -> set[str]:
+    """The layers that can be computed for images of a size, so many at once."""
     calls: list[_Call] = []
     with suppress(NetworkError):
-        _run(model, n_channels, size_px, calls)
+        _run(model, n_channels, size_px, calls, n_images)
     return {call.name for call in calls}
 
 
 def _run(
-    model: nn.Module, n_channels: int, size_px: int, calls: list[_Call] | None = None
+    model: nn.Module,
+    n_channels: int,
+    size_px: int,
+    calls: list[_Call] | None = None,
+    n_images: int = 1,
 ) -> tuple[list[_Call], int]:
     """The first calls of all layers in their order, and the number of the network's outputs."""
     calls = [] if calls is None else calls
@@ -231,7 +238,7 @@ def _run(
     device = next(model.parameters()).device
     with torch.no_grad(), _hooks(model, {name: keep(name) for name in modules}):
         try:
-            output = model(torch.zeros(1, n_channels, size_px, size_px, device=device))
+            output = model(torch.zeros(n_images, n_channels, size_px, size_px, device=device))
         except Exception as error:  # the network's own code
             if is_out_of_memory(error):
                 raise

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from atlas.console import say_line
+from atlas.failures import takes_one_image
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
 from atlas.network.fields import (
@@ -97,6 +98,7 @@ def walk(
     walker = _Walker(traced, weightless, classifier)
     for node in traced.graph.nodes:
         walker.follow(node)
+    _refuse_single_images(walker.finished(), weightless, (n_channels, size_px, size_px))
     described = _with_sizes(walker.finished(), weightless, n_channels, size_px)
     classes = {name: type(module).__name__ for name, module in model.named_modules()}
     return _placed(described, place, walker.junctions, classes)
@@ -383,10 +385,25 @@ def _reached_at(weightless: fx.GraphModule, shape: Sequence[int]) -> set[str]:
     try:
         with torch.inference_mode(), torch.device("meta"):
             interpreter.run(torch.empty(tuple(shape)))
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+    except Exception as error:  # the network's own operations
         if is_out_of_memory(error):
             raise
     return interpreter.reached
+
+
+def _refuse_single_images(
+    layers: Sequence[Layer], weightless: fx.GraphModule, image_shape: tuple[int, int, int]
+) -> None:
+    """Refuse a network that is for one image at a time.
+
+    Raises:
+        NetworkError: a layer that is computed for one image is not computed for two.
+    """
+    names = {layer.name for layer in layers}
+    if names <= (of_two := _reached_at(weightless, (2, *image_shape))):
+        return
+    if missing := names & _reached_at(weightless, (1, *image_shape)) - of_two:
+        raise takes_one_image(next(layer.name for layer in layers if layer.name in missing))
 
 
 def _kind(
