@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from atlas.console import say_above
 
 LINE_EVERY_S = 60.0
+LOOK_EVERY_S = 5.0  # whether a line is due while nothing is shown
 BEGUN = "{desc} [{elapsed}]"
 UNDER_WAY = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}{postfix}]"
 
@@ -127,23 +129,55 @@ class Lines:
     def stage(self, name: str, delay_s: float = 0.0) -> Iterator[View]:
         """The lines of one stage."""
         begun = self._clock()
-        yield _Lines(self._say, self._clock)
+        lines = _Lines(name, self._say, self._clock)
+        with _every_so_often(lines.repeat):
+            yield lines
         seconds = self._clock() - begun
         if seconds >= delay_s:
             self.tell(f"{name} done, {interval(seconds)}")
 
 
 class _Lines:
-    def __init__(self, say: Callable[[str], object], clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, say: Callable[[str], object], clock: Callable[[], float]) -> None:
         self._say, self._clock, self._last = say, clock, clock()
+        self._line, self._since = name, clock()
 
     def show(self, name: str, share: float, words: str) -> None:
-        if self._clock() - self._last >= LINE_EVERY_S:
-            self._last = self._clock()
-            self._say(f"{name} {share:.0%}, {words}")
+        self._line, self._since = f"{name} {share:.0%}, {words}", self._clock()
+        if self._is_due():
+            self._say(self._line)
+
+    def repeat(self) -> None:
+        """Say the last line again if none came for a minute, as nothing was shown meanwhile."""
+        if self._is_due():
+            self._say(f"{self._line}; at this for {interval(self._clock() - self._since)}")
 
     def tell(self, line: str) -> None:
         self._say(line)
+
+    def _is_due(self) -> bool:
+        now = self._clock()
+        is_due = now - self._last >= LINE_EVERY_S
+        self._last = now if is_due else self._last
+        return is_due
+
+
+@contextmanager
+def _every_so_often(act: Callable[[], object]) -> Iterator[None]:
+    """While the context lasts, another thread acts every few seconds."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK_EVERY_S):
+            act()
+
+    thread = threading.Thread(target=watch, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -6,12 +6,14 @@ import io
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from terminal import Terminal
 from test_command import DEMO, PART, Folders, run
 
+from atlas import progress as progress_module
 from atlas.progress import Bars, Lines, Silent, Tally, counted, progress_on
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +50,28 @@ def test_without_a_terminal_there_is_a_line_a_minute_and_one_at_the_end(clock, s
         "site 60%, 120 of 200 files",
         "pages done",
         "site done, 02:29",
+    ]
+
+
+def test_a_line_a_minute_comes_also_while_nothing_is_shown(clock, said, monkeypatch):
+    monkeypatch.setattr(progress_module, "LOOK_EVERY_S", 0.01)
+    news = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        news.set()
+
+    with Lines(say, clock).stage("loading") as view:
+        for now_s in (60.0, 75.0, 150.0):
+            if now_s == 75.0:
+                view.show("tuning", 0.25, "1 of 4")
+            clock.now_s = now_s
+            assert news.wait(0.5) == (now_s != 75.0)
+            news.clear()
+    assert said == [
+        "loading; at this for 01:00",
+        "tuning 25%, 1 of 4; at this for 01:30",
+        "loading done, 02:30",
     ]
 
 
