@@ -55,6 +55,7 @@ class Layer:
     merge: Merge = ""  # how these are joined on the way to it
     gates: tuple[str, ...] = ()  # layers whose output multiplies its input
     is_traced: bool = True  # False: its receptive field and what it reads are not known
+    n_calls: int = 1  # how often it is used for one image; described by the first time
 
     @property
     def reads(self) -> str | None:

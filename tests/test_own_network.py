@@ -401,3 +401,31 @@ def test_channels_of_the_image_are_those_of_a_kernel_of_the_network_itself(folde
     write("net.py", OWN_WEIGHT)
     network = load_network(AtlasSpec(family="net.py:Net"), find_family("net.py:Net"))
     assert [layer.in_channels for layer in network.layers] == [4, 8]
+
+
+TWICE = """
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.again = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, images):
+            x = self.again(self.again(self.conv(images)))
+            return x.mean((2, 3))
+
+    class Untraced(Net):
+        def forward(self, images):
+            return super().forward(images if images.mean() < 1e9 else -images)
+"""
+
+
+@pytest.mark.parametrize("name", ["Net", "Untraced"])
+def test_a_page_says_that_its_layer_is_used_twice(folder, name):
+    write("net.py", TWICE)
+    options = ["--input-size", "16", "--kinds", "filter", "--out", "site"]
+    assert run("--model", f"net.py:{name}", *options).code == 0
+    once, twice = (folder / "site" / layer / "index.html" for layer in ("conv", "again"))
+    assert "2 times for an image; shown is the first time" in twice.read_text()
+    assert "times for an image" not in once.read_text()

@@ -6,9 +6,10 @@ import pytest
 import torch
 from conftest import Planted, make_network, randomise
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from atlas import renderer as renderer_module
-from atlas.network.trial import why_it_fails
+from atlas.network.trial import is_random, why_it_fails
 from atlas.pictures.recipes import ascend
 from atlas.recipes import Fourier, Stage
 from atlas.renderer import Renderer
@@ -74,3 +75,31 @@ def test_a_network_is_tried_backwards_as_well():
     images = torch.ones(1, 3, 4, 4)
     assert "modified by an inplace operation" in why_it_fails(Overwriting(), images)
     assert not why_it_fails(nn.ReLU(), images)
+
+
+class Drawing(nn.Module):
+    """Draws random numbers in evaluation mode, or does not."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.conv, self.fc = way, nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+        self.dropout = nn.Dropout()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.dropout(self.conv(images))
+        if self.way == "dropout":
+            x = F.dropout(x)
+        elif self.way == "noise":
+            x = x + 0.1 * torch.randn_like(x)
+        return self.fc(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("way", "draws"), [("dropout", True), ("noise", True), ("none", False)])
+def test_chance_is_said_once(way, draws, capsys):
+    network = make_network(Drawing(way), SIZE_PX)
+    capsys.readouterr()
+    state = torch.get_rng_state()
+    network.prepare()
+    assert capsys.readouterr().err.count("depend on chance") == draws
+    assert torch.equal(torch.get_rng_state(), state)
+    assert is_random(network.model, torch.rand(2, 3, SIZE_PX, SIZE_PX)) == draws

@@ -31,12 +31,13 @@ class _ReachedError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class _Call:
-    """The first call of a layer."""
+    """The first call of a layer, and how many there are."""
 
     name: str
     module: nn.Module
     input_shape: torch.Size
     output_shape: torch.Size
+    n_calls: int = 1
 
 
 class HookedInput(nn.Module):
@@ -175,6 +176,7 @@ def _layer(call: _Call, kind: LayerKind, index: int, size_px: int, macs_before: 
         total_stride_px=max(1, size_px // max(map_px)),
         macs=macs_before + applied.weight.numel() * map_px[0] * map_px[1],
         is_traced=False,
+        n_calls=call.n_calls,
     )
 
 
@@ -230,8 +232,11 @@ def _run(
 
     def keep(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            if all(call.name != name for call in calls):
-                calls.append(_Call(name, module, inputs[0].shape, output.shape))
+            for position, call in enumerate(calls):
+                if call.name == name:
+                    calls[position] = dataclasses.replace(call, n_calls=call.n_calls + 1)
+                    return
+            calls.append(_Call(name, module, inputs[0].shape, output.shape))
 
         return hook
 

@@ -22,7 +22,7 @@ from atlas.network.signals import Signal
 from atlas.network.statistics import is_activated, measure, normalised_batches
 from atlas.network.taps import Reader, Statistics, Tap, Watch
 from atlas.network.tracing import UntraceableError, part_of, trace
-from atlas.network.trial import why_it_fails
+from atlas.network.trial import is_random, why_it_fails
 from atlas.network.weighting import is_plain, weighting
 from atlas.network.wiring import follow
 from atlas.progress import SILENT, Progress, counted
@@ -141,8 +141,25 @@ class Network:
         }
 
     def prepare(self) -> None:
-        """Measure now what would otherwise be measured while the first artifacts are made."""
+        """Measure now what would otherwise be measured while the first artifacts are made.
+
+        Whether the network draws random numbers is tried, and said if it does.
+        """
         _ = self.measured
+        if is_random(self.model, self._small_images()):
+            say_above(
+                "The network answers the same image differently each time, as it draws random "
+                "numbers also in evaluation mode; so its pictures and numbers depend on chance."
+            )
+
+    def _small_images(self) -> Tensor:
+        """An image of chance, of the smallest size that all layers can be computed for."""
+        size_px = max(
+            self.facts.input_size_px if layer.takes_one_size else layer.smallest_px
+            for layer in self.layers
+        )
+        shape = (1, len(self.facts.preprocessing.mean), size_px, size_px)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     def _raw_outputs(self, layers: Sequence[Layer]) -> nn.Module:
         """Computes the outputs of layers from images, by their names."""

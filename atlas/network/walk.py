@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -152,7 +153,10 @@ class _Walker:
 
     def finished(self) -> tuple[Layer, ...]:
         """The layers in forward order."""
-        return tuple(self.layers)
+        n_calls = Counter(index for index, _ in self._called)
+        return tuple(
+            dataclasses.replace(layer, n_calls=n_calls[layer.index]) for layer in self.layers
+        )
 
     def _after_layer(self, node: fx.Node, module: nn.Conv2d | nn.Linear) -> _View:
         """The view of a layer's output; the layer is described if this is its first call."""

@@ -184,6 +184,8 @@ def _place_facts(contents: Contents, layer: Layer) -> Iterator[Fact]:
         yield Fact("Map", wording.positions(layer.output_px))
         yield Fact("Receptive field", field, about="field")
         yield Fact("Total stride", f"{layer.total_stride_px} px", about="stride")
+    if layer.n_calls > 1:
+        yield Fact("Used", f"{layer.n_calls} times for an image; shown is the first time")
     if layer.batch_norm:
         yield Fact("BatchNorm", layer.batch_norm, about="sigma")
     elif not layer.is_classifier:
