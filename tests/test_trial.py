@@ -65,6 +65,16 @@ def test_what_runs_in_half_precision_is_left_there(capsys):
     assert not capsys.readouterr().err
 
 
+def test_what_runs_in_no_precision_says_nothing_about_one(capsys):
+    class Overwriting(OwnTensors):
+        def forward(self, images: Tensor) -> Tensor:
+            return self.fc(self.first(images).relu().mul_(2).mean((2, 3)))
+
+    network = make_network(randomise(Overwriting("")), SIZE_PX)
+    assert network.usable("bfloat16") == "bfloat16"
+    assert not capsys.readouterr().err
+
+
 def test_a_network_is_tried_backwards_as_well():
     """The output of a ReLU is needed for its gradient, so that no gradient comes through here."""
 

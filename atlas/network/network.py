@@ -219,10 +219,9 @@ class Network:
         have in another precision, does not run in that.
         """
         if precision not in self._usable:
-            seen = self.facts.preprocessing
-            shape = (1, len(seen.mean), seen.size_px, seen.size_px)
-            images = torch.zeros(shape, dtype=getattr(torch, precision), device=self.device)
-            cause = why_it_fails(self._shortened_for(precision), images)
+            cause = self._why_it_fails(precision)
+            if cause and self._why_it_fails("float32"):
+                cause = ""  # which is not about the precision
             if cause:
                 del self._shortened[precision]
                 say_above(
@@ -231,6 +230,12 @@ class Network:
                 )
             self._usable[precision] = "float32" if cause else precision
         return self._usable[precision]
+
+    def _why_it_fails(self, precision: Precision) -> str:
+        seen = self.facts.preprocessing
+        shape = (1, len(seen.mean), seen.size_px, seen.size_px)
+        images = torch.zeros(shape, dtype=getattr(torch, precision), device=self.device)
+        return why_it_fails(self._shortened_for(precision), images)
 
     def _shortened_for(self, precision: Precision) -> nn.Module:
         if precision not in self._shortened:
