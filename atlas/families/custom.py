@@ -194,6 +194,7 @@ def _family(name: str, build: Callable[..., nn.Module], model: nn.Module) -> Fam
         labels=_labels,
         assumed_preprocessing=f"that of most networks for {channels}",
         variant=_variant,
+        is_own_code=True,
     )
 
 

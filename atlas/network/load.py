@@ -19,7 +19,7 @@ from atlas.families.architecture import last_layer
 from atlas.families.family import Family
 from atlas.labels import ClassLabels
 from atlas.network.fitted import FittedModel, load_weights
-from atlas.network.identity import state_sha256
+from atlas.network.identity import computation_sha256, state_sha256
 from atlas.network.network import Network
 from atlas.network.source import (
     prepared,
@@ -182,6 +182,9 @@ def _variant(
 ) -> str:
     """What decides the network's answers beside its weights; empty if these decide all."""
     variant = family.variant(model)
+    if family.is_own_code:
+        n_channels, size_px = len(preprocessing.mean), preprocessing.size_px
+        variant = f"{variant} {computation_sha256(model, n_channels, size_px)}"
     if not variant and not asked.preparation.given:
         return ""
     return f"{variant} {canonical_json(dataclasses.asdict(preprocessing))}".strip()
