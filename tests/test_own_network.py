@@ -231,6 +231,10 @@ def test_numbers_that_cannot_be_are_refused(folder, options, words):
         ),
         ("def mak():\n    pass", r"net.py has no function 'make'; it has mak"),
         ("make = 3", r"net.py has no function 'make'; it has none"),
+        (
+            "def a(): pass\ndef b(): pass\ndef c(): pass\ndef d(): pass\ndef e(): pass",
+            r"it has \w, \w, \w and 2 more",
+        ),
     ],
 )
 def test_errors_of_the_code_are_one_line_that_names_the_place(folder, code, words):
@@ -247,7 +251,7 @@ def test_errors_of_the_code_are_one_line_that_names_the_place(folder, code, word
     ("name", "words"),
     [
         ("gone.py:make", "no file gone.py"),
-        ("nothing_here:make", "No module named 'nothing_here'"),
+        ("nothing_here:make", "no module 'nothing_here'"),
         ("net.py", "write it like file.py:function"),
         ("net.py:", "write it like file.py:function"),
         (":make", "write it like file.py:function"),
@@ -343,7 +347,22 @@ def test_a_module_in_memory_is_copied_and_keeps_its_weights():
         torch.testing.assert_close(network.model(images), model.eval()(images))
 
 
-@pytest.mark.parametrize("name", ["https://github.com/x/y", "hf-hub:timm/resnet18.a1_in1k"])
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("nothing_here:net", "nothing_here"), ("atlas.nothing_here:net", "atlas.nothing_here")],
+)
+def test_a_module_that_is_not_there_is_said_to_be_missing(folder, name, missing):
+    with pytest.raises(SpecError, match=rf"^Python finds no module '{missing}' from here; give"):
+        find_family(name)
+
+
+def test_a_module_that_imports_what_is_not_there_is_to_be_mended(folder):
+    write("importing.py", "import nothing_here")
+    with pytest.raises(NetworkError, match=r"^importing\.py:1: ModuleNotFoundError: .*; mend it"):
+        find_family("importing:net")
+
+
+@pytest.mark.parametrize("name", ["https://github.com/x/y", "hf-hub:x/y"])
 def test_an_address_is_called_one(folder, name):
     with pytest.raises(SpecError, match="is an address; download the code"):
         find_family(name)
