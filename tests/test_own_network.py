@@ -347,6 +347,54 @@ def test_a_module_in_memory_is_copied_and_keeps_its_weights():
         torch.testing.assert_close(network.model(images), model.eval()(images))
 
 
+HEADS = """
+    import torch
+    from torch import nn
+    from types import SimpleNamespace
+
+    class Net(nn.Module):
+        def __init__(self, give):
+            super().__init__()
+            self.give = give
+            self.conv, self.a, self.b = nn.Conv2d(3, 6, 3), nn.Linear(6, 4), nn.Linear(6, 3)
+
+        def forward(self, images):
+            features = self.conv(images).relu().mean((2, 3))
+            return self.give(self.a, self.b, features)
+
+    def both(): return Net(lambda a, b, x: (a(x), b(x)))
+    def mean(): return Net(lambda a, b, x: (a(x)[:, :3] + b(x)) / 2)
+    def other(): return Net(lambda a, b, x: {"out": b(a(x)[:, :1].expand(-1, 6))})
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        ("both", ["the main output is not computed by calling b: left out"]),
+        ("mean", ["no layer alone gives the network's main output, so it has no classes; b is sh"]),
+        ("other", []),
+    ],
+)
+def test_layers_that_are_no_classes_or_left_out_are_said_in_a_line_each(folder, make, words):
+    write("heads.py", HEADS)
+    remarks = load(f"heads.py:{make}").facts.remarks
+    assert len(remarks) == len(words)
+    assert all(map(str.startswith, remarks, words))
+
+
+def test_images_of_other_channels_than_the_first_convolution_are_told_of(folder):
+    code = """
+        from torch import nn
+        def make(): return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3))
+    """
+    write("shuffled.py", code)
+    with pytest.raises(NetworkError, match="such as 3 numbers each where its first convolution"):
+        load("shuffled.py:make")
+    half = Preparation(mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert load("shuffled.py:make", preparation=half).facts.layers[0].in_channels == 12
+
+
 @pytest.mark.parametrize(
     ("name", "missing"),
     [("nothing_here:net", "nothing_here"), ("atlas.nothing_here:net", "atlas.nothing_here")],
