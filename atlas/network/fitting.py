@@ -63,8 +63,8 @@ class Architecture:
             if is_inside(name, self.classifier)
         }
         usual = f"{self.classifier}.weight"
-        largest = usual if usual in inside else max(inside, key=lambda name: inside[name].numel())
-        return largest.removeprefix(self.classifier)
+        largest = max(inside, key=lambda name: inside[name].numel(), default=usual)
+        return (usual if usual in inside else largest).removeprefix(self.classifier)
 
     @cached_property
     def head(self) -> str:
@@ -284,7 +284,7 @@ def _find_classifier(
     own = place + architecture.classifier
     if _fits_classifier(architecture, given, own):
         return None if _is_queued(given, own + architecture.classifier_leaf) else own
-    leaf = architecture.classifier_leaf if architecture.classifier else ".weight"
+    leaf = architecture.classifier_leaf
     names = [path.removesuffix(leaf) for path in given if path not in used]
     fitting = [name for name in names if _fits_classifier(architecture, given, name)]
     nearest = sorted(fitting, key=lambda name: -len(_common_place([name, own])))
@@ -311,11 +311,10 @@ def _fits_classifier(architecture: Architecture, given: Given, name: str) -> boo
 
     A type of numbers that cannot be used is an error, but no sign that it is another layer.
     """
-    if not architecture.classifier:
-        return False
-    expected = architecture.tensors[architecture.classifier + architecture.classifier_leaf]
-    weight = given.get(name + architecture.classifier_leaf)
-    if weight is None:
+    leaf = architecture.classifier_leaf
+    expected = architecture.tensors.get(architecture.classifier + leaf)
+    weight = given.get(name + leaf)
+    if not architecture.classifier or expected is None or weight is None:
         return False
     return weight.shape[1:] == expected.shape[1:] if weight.shape else weight.dtype is None
 
