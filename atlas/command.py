@@ -614,6 +614,8 @@ def clean(what: str, out: Path, atlas_name: str | None, cache: Path, yes: bool) 
             open_cache.free_space()
         say(f"{n_removed:,} {noun} removed.")
         return
+    if atlas_name:
+        _refuse_missing_atlas(out, atlas_name)
     folder = cache if what == "cache" else out / atlas_name if atlas_name else out
     if not yes:
         click.confirm(f"Remove the {what} in {folder}?", abort=True)
@@ -650,6 +652,15 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
     if n_bad and repair:
         say(f"Set aside; the next build with {PROGRAM} makes it anew.")
     ctx.exit(1 if n_bad else 0)
+
+
+def _refuse_missing_atlas(out: Path, name: str) -> None:
+    from atlas.site.atlases import atlas_folders
+
+    if not (out / name).is_dir():
+        names = [folder.name for folder in atlas_folders(out)] if out.is_dir() else []
+        there = f"there is {', '.join(names)}" if names else "there is none"
+        raise SiteError(f"no atlas {displayable(name)!r} in {out}; {there}")
 
 
 def _clean_inside(cache: Cache, what: str) -> tuple[int, str]:

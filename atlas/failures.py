@@ -17,6 +17,7 @@ _DEVICES = ("nvidia", "cuda", "same device", "hip ", "xpu", "mps device")
 # What operations on images of other shapes raise.
 _ABOUT_SHAPES = (RuntimeError, ValueError, AssertionError, IndexError)
 _PACKAGE = Path(__file__).parent
+COLOURS = 3
 STAY_ON_CPU = "let it stay on the CPU, the atlas takes it to the device itself"
 
 
@@ -48,10 +49,7 @@ def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Excepti
             "device of the image, and move nothing"
         )
     if isinstance(error, _ABOUT_SHAPES):
-        return NetworkError(
-            f"the network cannot be run on {image}: {cause}; --input-size, --mean and --std say "
-            "what it takes"
-        )
+        return NetworkError(f"the network cannot be run on {image}: {cause}; {_way_on(n_channels)}")
     return NetworkError(
         f"the network's code fails on {image}: {type(error).__name__}: {cause}"
         f"{_where(error)}; mend it there"
@@ -63,6 +61,16 @@ def takes_one_image(layer: str) -> NetworkError:
     return NetworkError(
         f"the network takes one image at a time: {displayable(layer)} is not computed for two; let "
         "its code keep the first dimension of tensors, as x.flatten(1) does"
+    )
+
+
+def _way_on(n_channels: int) -> str:
+    """How the user says what images a network takes, which did not take those of some channels."""
+    if n_channels == COLOURS:
+        return "--input-size, --mean and --std say what it takes"
+    return (
+        "--input-size, --mean and --std say what it takes, such as 3 numbers each where its first "
+        "convolution reads more channels than its images have"
     )
 
 

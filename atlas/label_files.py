@@ -27,12 +27,18 @@ _GIVE = "give a JSON list, or a dict from 0, 1, ..."
 # What is around names in lines. A form counts only if all lines have it.
 _FORMS = [
     re.compile(r"(?P<index>\d+)\s*[:=,;\t]\s*(?P<name>.+)", re.ASCII),
+    re.compile(r"(?P<index>\d+)\s*[.)]\s+(?P<name>.+)", re.ASCII),
     re.compile(r"(?P<index>\d+)\s+(?P<name>.+)", re.ASCII),
     re.compile(r"(?P<id>n\d{8})\s*[:=,;\s]\s*(?P<name>.+)", re.ASCII),
     re.compile(r"(?P<name>.+\S)\s+(?P<index>\d+)", re.ASCII),
     re.compile(r"[-*]\s+(?P<name>.+)"),
     re.compile(r"""(?P<quote>["'])(?P<name>.+)(?P=quote),?"""),
 ]
+# Entries of YAML whose value is in brackets, or in the indented lines or items that follow.
+_IN_BRACKETS = re.compile(r"^ *(?P<key>\w+) *: *(?P<value>\[[^][]*\]|\{[^}{]*\}) *$", re.MULTILINE)
+_IN_BLOCK = re.compile(
+    r"^ *(?P<key>\w+) *: *\n(?P<value>(?:(?: +\S|- ).*(?:\n|\Z))+)", re.MULTILINE
+)
 
 
 class Label(NamedTuple):
@@ -58,7 +64,8 @@ def labels_in(text: str, n_classes: int) -> Labels:
     Raises:
         LabelsError: the text begins as JSON or Python does, and is neither.
     """
-    lines = [line.strip() for line in re.split("\r\n?|\n", text) if line.strip()]
+    text = re.sub("\r\n?", "\n", text)
+    lines = _lines(text)
     if text.lstrip().startswith(("[", "{")):
         try:
             return labels_in_data(_parsed(text.strip()), n_classes)
@@ -69,7 +76,7 @@ def labels_in(text: str, n_classes: int) -> Labels:
                 raise
             if records := _json_lines(lines):
                 return _in_list(records)
-    return _in_lines(lines, n_classes)  # "[background]" may be a name
+    return _in_yaml(text, n_classes) or _in_lines(lines, n_classes)  # "[background]" may be a name
 
 
 def labels_in_data(data: Any, n_classes: int) -> Labels:
@@ -122,9 +129,9 @@ def _in_whole(data: Any) -> Labels | None:
         keys, values = [str(key) for key in data], list(data.values())
         if not data:
             return ()
-        if order := _order(keys, first=0):
+        if order := _order(keys, first=0) or _order(keys, first=1):
             return _in_list([values[place] for place in order])
-        if order := _order(values, first=0):
+        if order := _order(values, first=0) or _order(values, first=1):
             return _plain(keys[place] for place in order)
         if all(map(WORDNET_ID.fullmatch, keys)) and all(a < b for a, b in pairwise(keys)):
             return tuple(map(Label, map(_last, values), keys))
@@ -209,7 +216,7 @@ def _order(column: Sequence[Any], first: int | None = None) -> tuple[int, ...]:
     numbers = list(map(int, texts))
     if first is None and numbers == list(range(1, len(numbers) + 1)):
         return tuple(range(len(numbers)))
-    if sorted(numbers) != list(range(len(numbers))):
+    if sorted(numbers) != [number + (first or 0) for number in range(len(numbers))]:
         return ()
     return tuple(sorted(range(len(numbers)), key=numbers.__getitem__))
 
@@ -232,7 +239,36 @@ def _is_title(title: str) -> bool:
     return bool(_TITLE.search(title)) and not _OTHER_TITLE.search(title)
 
 
+# YAML, as far as files of class names have it
+
+
+def _in_yaml(text: str, n_classes: int) -> Labels:
+    """The labels in an entry of YAML that is called so; none if it has not one for each class."""
+    for entry in _IN_BRACKETS.finditer(text):
+        items = _in_brackets(entry["value"])
+        if _TITLE.search(entry["key"]) and len(items) == n_classes:
+            return items
+    for entry in _IN_BLOCK.finditer(text):
+        lines = _lines(entry["value"])
+        if _TITLE.search(entry["key"]) and len(lines) == n_classes:
+            return _in_formed(lines) or ()
+    return ()
+
+
+def _in_brackets(text: str) -> Labels:
+    """The labels in a list or dict, also of words without quotes."""
+    try:
+        return _in_whole(_parsed(text)) or ()
+    except LabelsError:
+        items = (item.strip().strip("'\"") for item in text[1:-1].split(","))
+        return _plain(item for item in items if item)
+
+
 # Lines
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _in_lines(lines: Sequence[str], n_classes: int) -> Labels:
@@ -241,9 +277,18 @@ def _in_lines(lines: Sequence[str], n_classes: int) -> Labels:
         if len(rest) == n_classes:
             if labels := _in_separated(rest, header) or _in_formed(rest):
                 return labels
-            if _HEADER_LINE.fullmatch(header):
-                return _plain(rest)
+            if _HEADER_LINE.fullmatch(header.strip('"')):
+                return _plain(_unquoted(rest))
     return _plain(lines)
+
+
+def _unquoted(lines: Sequence[str]) -> Sequence[str]:
+    """The values of a table with one column, which quotes those with a comma; other lines alone."""
+    try:
+        rows = list(csv.reader(lines, strict=True))
+    except csv.Error:
+        return lines
+    return [row[0] for row in rows] if all(len(row) == 1 for row in rows) else lines
 
 
 def _plain(lines: Iterable[str]) -> Labels:

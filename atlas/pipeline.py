@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not 
 
 N_MENDINGS = 3  # times that damage in the cache is mended before it is given up
 N_NAMED = 3  # damaged artifacts that are named
+DEVICES_EVERYWHERE = ("auto", "cpu")
 Result = TypeVar("Result")
 
 
@@ -390,7 +391,15 @@ class Atlas:
         return Renderer(self.load_network(), self.cache, self._images)
 
     def status(self) -> Status:
-        """What is done, what is missing, and how long that will take."""
+        """What is done, what is missing, and how long that will take.
+
+        Raises:
+            AtlasError: the weights cannot be loaded, or there is no such device.
+        """
+        if self.places.device not in DEVICES_EVERYWHERE:
+            from atlas.devices import find_device
+
+            find_device(self.places.device)
         plan = self.plan()
         asked, missing = (_artifacts_by_layer(jobs) for jobs in (plan.asked, plan.missing))
         speed = self._speed(plan)

@@ -130,10 +130,15 @@ def _select_layers(selection: Selection, facts: NetworkFacts) -> tuple[Layer, ..
         matches = [*fnmatch.filter(names, pattern), *fnmatch.filter(names, f"{pattern}.*")]
         if not matches:
             raise SpecError(
-                f"no layer {pattern!r} in {facts.name}; closest: {_closest(pattern, names)}"
+                f"no layer {pattern!r} in {facts.name}{_without_classes(facts)}; "
+                f"closest: {_closest(pattern, names)}"
             )
         wanted.update(matches)
     return tuple(layer for layer in facts.layers if layer.name in wanted)
+
+
+def _without_classes(facts: NetworkFacts) -> str:
+    return ", whose weights have no classifier" if facts.classifier is None else ""
 
 
 def _select_indices(ranges: Sequence[range], layer: Layer) -> Iterable[int]:

@@ -152,7 +152,7 @@ class NetworkFacts:
     label_ids: tuple[str, ...] = ()  # WordNet ids of the classes, by index, where they are known
     preprocessing_source: str = ""  # where it comes from, if not from published weights
     variant: str = ""  # what the network is beside its weights, where these do not decide it
-    remarks: tuple[str, ...] = ()  # what there is to know of a file of weights, each in one line
+    remarks: tuple[str, ...] = ()  # what there is to know of weights and layers, each in one line
 
     @property
     def identity(self) -> str:

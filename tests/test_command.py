@@ -321,6 +321,12 @@ def test_what_is_not_there_is_one_line(folders, options, words):
     assert not folders.out.exists()
 
 
+@pytest.mark.parametrize("command", [("--dry-run",), ("status",)])
+def test_a_device_that_is_not_there_is_refused_where_nothing_is_made(built, command):
+    result = run(*command, *DEMO, *PART, *built.options, "--device", "abacus")
+    assert_refused(result, "no device 'abacus'")
+
+
 @pytest.fixture(scope="module")
 def no_images(tmp_path_factory) -> tuple[str, ...]:
     """A network that brings no photographs along, with weights of its own for two classes."""

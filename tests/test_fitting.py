@@ -212,6 +212,25 @@ def test_a_key_that_holds_nothing_that_fits_lists_those_that_do(tmp_path):
     assert message.endswith("what fits is state_dict, state_dict_ema")
 
 
+def test_networks_under_numbers_are_chosen_by_them(tmp_path):
+    content = {0: state(), 1: state(1)}
+    assert_body(load(tmp_path, content))
+    fitted = load(tmp_path, content, "1")
+    assert_body(fitted, seed=1)
+    assert fitted.remarks[0].startswith("a.pth: the weights are those of 1; 0 would fit too")
+
+
+def test_what_an_optimiser_keeps_of_each_tensor_is_not_left_over(tmp_path):
+    net = Net()
+    optimiser = torch.optim.SGD(net.parameters(), momentum=0.9)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    fitted = load(tmp_path, {"model": state(), "optimizer": optimiser.state_dict()})
+    assert_body(fitted)
+    assert not [remark for remark in fitted.remarks if "left over" in remark]
+
+
 def test_the_copy_that_fits_whole_wins_over_the_one_that_comes_first(tmp_path):
     shadow = {key: t for key, t in state(1).items() if "running" not in key}
     assert_body(load(tmp_path, {"shadow_params": shadow, "model": state(0)}))
@@ -274,6 +293,13 @@ def sparse(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 )
 def test_tensors_without_plain_numbers_have_remedies_of_their_own(tmp_path, convert, words):
     assert re.search(words, refusal(tmp_path, convert(state())))
+
+
+def test_the_classes_of_a_sparse_classifier_are_those_of_its_bias(tmp_path):
+    content = state(n_classes=7)
+    content["fc.weight"] = content["fc.weight"].to_sparse()
+    said = refusal(tmp_path, content)
+    assert "of another type: fc.weight (sparse)" in said and "fc.bias" not in said
 
 
 def as_arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
@@ -360,6 +386,15 @@ def deep_state(n_classes: int = N_CLASSES) -> dict[str, Tensor]:
     return dict(Deep(n_classes).state_dict())
 
 
+def test_outputs_that_a_queue_keeps_are_no_classes(tmp_path):
+    content = inside("encoder_q.", {**body(), **head("fc", 4)})
+    assert load(tmp_path, content).n_classes == 4
+    fitted = load(tmp_path, {**content, "queue": torch.rand(4, 64), "queue_ptr": torch.zeros(1)})
+    assert (fitted.n_classes, fitted.absent) == (None, ("fc",))
+    other = {**content, "queue": torch.rand(5, 64)}
+    assert load(tmp_path, other).n_classes == 4
+
+
 def test_layers_that_lead_to_the_classifier_may_be_missing_with_it(tmp_path):
     convs = {key: t for key, t in deep_state().items() if key.startswith("features.")}
     fitted = load(tmp_path, convs, build=Deep)
@@ -386,9 +421,9 @@ def test_what_is_missing_in_the_body_is_named(tmp_path):
 
 def test_other_shapes_are_told(tmp_path):
     content = state() | {"conv1.weight": torch.zeros(4, 3, 5, 5)}
-    assert "of another shape: conv1.weight 4 × 3 × 5 × 5 for 4 × 3 × 3 × 3" in refusal(
-        tmp_path, content
-    )
+    said = refusal(tmp_path, content)
+    assert "of another shape: conv1.weight 4 × 3 × 5 × 5 for 4 × 3 × 3 × 3; a variant of it" in said
+    assert "--model FILE.py:FUNCTION" in said
 
 
 @pytest.mark.parametrize("name", ["layer1.2.weight", "layer1.0.bias", "conv1.se.weight"])

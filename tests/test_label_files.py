@@ -54,6 +54,17 @@ def names_in(text: str, n_classes: int = 3) -> tuple[object, ...]:
         "cat 0\ndog 1\ntench, Tinca tinca 2",
         "0, cat\n1, dog\n2, tench, Tinca tinca",
         "'cat',\n'dog',\n'tench, Tinca tinca',",
+        'label\ncat\ndog\n"tench, Tinca tinca"\n',
+        '"name"\n"cat"\n"dog"\n"tench, Tinca tinca"\n',
+        "0. cat\n1. dog\n2. tench, Tinca tinca",
+        "1) cat\n2) dog\n3) tench, Tinca tinca",
+        "path: x\nnc: 3\nnames: ['cat', 'dog', 'tench, Tinca tinca']\n",
+        "names: ['cat',\n  'dog',\n  'tench, Tinca tinca']\nnc: 3",
+        "path: x\nnc: 3\n\nnames:\n  0: cat\n  1: dog\n  2: tench, Tinca tinca\ntrain: y",
+        "nc: 3\nnames:\n- cat\n- dog\n- tench, Tinca tinca\n",
+        json.dumps(dict(enumerate(NAMES, 1))),
+        json.dumps(dict(list(enumerate(NAMES, 1))[::-1])),
+        json.dumps({name: i for i, name in enumerate(NAMES, 1)}),
     ],
 )
 def test_names_are_found_in_the_order_of_the_classes(text: str):
@@ -99,12 +110,18 @@ def test_wordnet_ids_beside_names_are_kept(text: str):
         ("{x}", "{y}", "{z}"),
         ('"quoted"', "cat", "dog"),
         ("name", "cat", "dog"),
+        ("2. row", "1. row", "a row"),
+        ("names: a", "nc: 3", "b"),
     ],
     ids=lambda names: names[0],
 )
 def test_names_that_only_look_like_something_else_stay_whole(names: tuple[str, ...]):
     """Each is almost of one of the forms above: numbers of other things, commas, a few ids."""
     assert names_in("\n".join(names)) == names
+
+
+def test_words_in_brackets_need_no_quotes():
+    assert names_in("nc: 3\nnames: [cat, dog, fish]\npath: x") == ("cat", "dog", "fish")
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,10 @@ def test_numbers_that_cannot_be_are_refused(folder, options, words):
         ),
         ("def mak():\n    pass", r"net.py has no function 'make'; it has mak"),
         ("make = 3", r"net.py has no function 'make'; it has none"),
+        (
+            "def a(): pass\ndef b(): pass\ndef c(): pass\ndef d(): pass\ndef e(): pass",
+            r"it has \w, \w, \w and 2 more",
+        ),
     ],
 )
 def test_errors_of_the_code_are_one_line_that_names_the_place(folder, code, words):
@@ -247,7 +251,7 @@ def test_errors_of_the_code_are_one_line_that_names_the_place(folder, code, word
     ("name", "words"),
     [
         ("gone.py:make", "no file gone.py"),
-        ("nothing_here:make", "No module named 'nothing_here'"),
+        ("nothing_here:make", "no module 'nothing_here'"),
         ("net.py", "write it like file.py:function"),
         ("net.py:", "write it like file.py:function"),
         (":make", "write it like file.py:function"),
@@ -343,7 +347,70 @@ def test_a_module_in_memory_is_copied_and_keeps_its_weights():
         torch.testing.assert_close(network.model(images), model.eval()(images))
 
 
-@pytest.mark.parametrize("name", ["https://github.com/x/y", "hf-hub:timm/resnet18.a1_in1k"])
+HEADS = """
+    import torch
+    from torch import nn
+    from types import SimpleNamespace
+
+    class Net(nn.Module):
+        def __init__(self, give):
+            super().__init__()
+            self.give = give
+            self.conv, self.a, self.b = nn.Conv2d(3, 6, 3), nn.Linear(6, 4), nn.Linear(6, 3)
+
+        def forward(self, images):
+            features = self.conv(images).relu().mean((2, 3))
+            return self.give(self.a, self.b, features)
+
+    def both(): return Net(lambda a, b, x: (a(x), b(x)))
+    def mean(): return Net(lambda a, b, x: (a(x)[:, :3] + b(x)) / 2)
+    def other(): return Net(lambda a, b, x: {"out": b(a(x)[:, :1].expand(-1, 6))})
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        ("both", ["the main output is not computed by calling b: left out"]),
+        ("mean", ["no layer alone gives the network's main output, so it has no classes; b is sh"]),
+        ("other", []),
+    ],
+)
+def test_layers_that_are_no_classes_or_left_out_are_said_in_a_line_each(folder, make, words):
+    write("heads.py", HEADS)
+    remarks = load(f"heads.py:{make}").facts.remarks
+    assert len(remarks) == len(words)
+    assert all(map(str.startswith, remarks, words))
+
+
+def test_images_of_other_channels_than_the_first_convolution_are_told_of(folder):
+    code = """
+        from torch import nn
+        def make(): return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3))
+    """
+    write("shuffled.py", code)
+    with pytest.raises(NetworkError, match="such as 3 numbers each where its first convolution"):
+        load("shuffled.py:make")
+    half = Preparation(mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert load("shuffled.py:make", preparation=half).facts.layers[0].in_channels == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("nothing_here:net", "nothing_here"), ("atlas.nothing_here:net", "atlas.nothing_here")],
+)
+def test_a_module_that_is_not_there_is_said_to_be_missing(folder, name, missing):
+    with pytest.raises(SpecError, match=rf"^Python finds no module '{missing}' from here; give"):
+        find_family(name)
+
+
+def test_a_module_that_imports_what_is_not_there_is_to_be_mended(folder):
+    write("importing.py", "import nothing_here")
+    with pytest.raises(NetworkError, match=r"^importing\.py:1: ModuleNotFoundError: .*; mend it"):
+        find_family("importing:net")
+
+
+@pytest.mark.parametrize("name", ["https://github.com/x/y", "hf-hub:x/y"])
 def test_an_address_is_called_one(folder, name):
     with pytest.raises(SpecError, match="is an address; download the code"):
         find_family(name)

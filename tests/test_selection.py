@@ -102,6 +102,13 @@ def test_a_label_that_two_classes_share_chooses_both():
     assert chosen(classes=("crane",)) == ["fc:2", "fc:4"]
 
 
+def test_a_classifier_that_the_weights_do_not_have_is_said_to_be_missing():
+    layers = tuple(layer for layer in FACTS.layers if not layer.is_classifier)
+    facts = dataclasses.replace(FACTS, layers=layers, labels=())
+    with pytest.raises(SpecError, match=r"no layer 'fc' in TinyNet, whose weights have no class"):
+        select_units(Selection(layers=("fc",)), facts)
+
+
 def test_an_unknown_class_names_the_closest():
     with pytest.raises(
         SpecError, match=r"no class 'great gray owl' among the 8 labels.*great grey owl"

@@ -227,6 +227,15 @@ def test_removing_one_brings_the_landing_page_up_to_date(tmp_path: Path):
     assert broken_links(tmp_path) == []
 
 
+def test_removing_one_that_is_not_there_is_refused_before_anything_is_asked(tmp_path: Path):
+    add(tmp_path, "one")
+    add(tmp_path, "two")
+    done = CliRunner().invoke(main, ["clean", "site", "--out", str(tmp_path), "--atlas", "three"])
+    assert done.exit_code == 2
+    assert f"Error: no atlas 'three' in {tmp_path}; there is one, two" in done.output
+    assert "Remove" not in done.output
+
+
 def test_removing_the_last_removes_the_landing_page(tmp_path: Path):
     add(tmp_path, "one")
     assert remove_one(tmp_path / "one") > 0

@@ -131,5 +131,8 @@ def test_a_hub_that_cannot_be_reached_is_asked_once_and_not_for_long(monkeypatch
 
 
 def test_a_network_of_timm_without_its_prefix_is_told():
+    for name in ("timm/resnet18d", "hf-hub:timm/resnet18d.ra2_in1k"):
+        with pytest.raises(SpecError, match=f"use --model timm:{name.partition('/')[2]}$"):
+            find_family(name)
     with pytest.raises(SpecError, match=r"but timm does; use --model timm:tf_efficientnet_b0$"):
         find_family("tf_efficientnet_b0")

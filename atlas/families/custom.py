@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 from atlas.console import say_line
 from atlas.errors import AtlasError, NetworkError, SpecError
 from atlas.failures import STAY_ON_CPU, is_about_device
-from atlas.families import imagenet
+from atlas.families import imagenet, timm
 from atlas.families.family import Family, Finder, PublishedWeights, ReadyNetwork
 from atlas.families.torchvision import assumed_labels
 from atlas.files import is_regular
@@ -81,6 +81,11 @@ def find(name: str) -> Family:
         SpecError: there is no such file, module or function.
         NetworkError: the code fails, or returns no network.
     """
+    on_hub = name.removeprefix(HUB).rpartition("/")[2]
+    if name.startswith(HUB) and timm.has(on_hub):
+        raise SpecError(
+            f"{name} is the name on a hub of a network of timm; use --model timm:{on_hub}"
+        )
     if "://" in name or name.startswith(HUB):
         raise SpecError(
             f"{name} is an address; download the code, and give it as --model file.py:function"
@@ -194,6 +199,7 @@ def _family(name: str, build: Callable[..., nn.Module], model: nn.Module) -> Fam
         labels=_labels,
         assumed_preprocessing=f"that of most networks for {channels}",
         variant=_variant,
+        is_own_code=True,
     )
 
 
@@ -261,7 +267,7 @@ def _function(place: _Place) -> Callable[..., Any]:
     from torch import nn
 
     with _running(place):
-        module = _module_of_file(place) if place.is_file else importlib.import_module(place.source)
+        module = _module_of_file(place) if place.is_file else _imported(place.source)
     function = getattr(module, place.function, None)
     if isinstance(function, nn.Module):
         raise SpecError(
@@ -271,8 +277,26 @@ def _function(place: _Place) -> Callable[..., Any]:
         return cast("Callable[..., Any]", function)
     names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
     close = difflib.get_close_matches(place.function, names, cutoff=0.0)
-    there = f"it has {', '.join(close)}" if close else "it has none"
+    more = f" and {len(names) - len(close)} more" if len(names) > len(close) else ""
+    there = f"it has {', '.join(close)}{more}" if close else "it has none"
     raise SpecError(f"{place.source} has no function {place.function!r}; {there}")
+
+
+def _imported(name: str) -> ModuleType:
+    """The module of a name.
+
+    Raises:
+        SpecError: there is none, or no package that it would be in.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise SpecError(
+                f"Python finds no module {error.name!r} from here; give --model "
+                "package.module:function, or file.py:function"
+            ) from error
+        raise
 
 
 def _module_of_file(place: _Place) -> ModuleType:
@@ -314,7 +338,8 @@ def _where(error: BaseException, place: _Place) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}:{error.lineno}"
     trace = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in trace if not Path(frame.filename).is_relative_to(PACKAGE_DIR)]
+    others = [frame for frame in trace if not frame.filename.startswith("<frozen ")]
+    frames = [frame for frame in others if not Path(frame.filename).is_relative_to(PACKAGE_DIR)]
     own = [frame for frame in frames if _is_in(place.folder, Path(frame.filename))]
     shown = own or frames
     return f"{_shown(shown[-1].filename)}:{shown[-1].lineno}" if shown else place.source

@@ -77,6 +77,7 @@ class Family:
     assumed_preprocessing: str = ""  # where the preprocessing comes from, if not from the weights
     # What a network is beside its tensors, where the same tensors may give other answers.
     variant: Callable[[nn.Module], str] = no_variant
+    is_own_code: bool = False  # whether code that anybody may change decides its answers
 
     @property
     def is_bundled(self) -> bool:

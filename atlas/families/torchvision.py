@@ -134,9 +134,9 @@ def _refuse_unknown(name: str) -> None:
         return
     if Path(name).is_file():
         raise SpecError(f"{name} is a file; give weights with --weights, a network with --model")
-    if timm.has(name):
+    if timm.has(plain := name.rpartition("/")[2]):  # "timm/resnet18" on a hub
         raise SpecError(
-            f"torchvision has no network {name!r}, but timm does; use --model timm:{name}"
+            f"torchvision has no network {name!r}, but timm does; use --model timm:{plain}"
         )
     close = difflib.get_close_matches(name.lower(), names)
     hint = f"did you mean {' or '.join(close)}?" if close else "`models` lists those that there are"

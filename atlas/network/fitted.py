@@ -11,12 +11,18 @@ from torch import Tensor, nn
 from atlas.errors import NetworkError
 from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
+from atlas.network.parts import is_part, with_whole_tensors
 from atlas.network.stored import ON_META, SPARSE, StoredTensor
 from atlas.network.weights import Weights
 from atlas.text import displayable
 
 MAX_CLASSES = 100_000
-_OTHER_TYPE = "of another type"
+_OTHER_TYPE, _OTHER_SHAPE = "of another type", "of another shape"
+_OTHER_STATE = "give a state dict of this architecture, or name its architecture with --model"
+_VARIANT = (
+    "a variant of it is given as the code that builds it, with --model FILE.py:FUNCTION, and "
+    "--mean and --std with a number for each channel of its images"
+)
 _FLOATING_POINT = "give weights in floating point, from before they were quantised or converted"
 # The way on for tensors that cannot be used, by what they are.
 _USABLE = {
@@ -68,13 +74,17 @@ def load_weights(
         NetworkError: the weights cannot be read, or do not fit the network.
     """
     architecture = Architecture.of(lambda: build(usual_classes), classifier)
+    if not any(map(is_part, architecture.tensors)):
+        weights = with_whole_tensors(weights)
     fit = _find_fit(architecture, weights, title, state_key)
     n_classes = _n_classes(fit, weights) or usual_classes
     if n_classes != usual_classes:
         architecture = Architecture.of(lambda: build(n_classes), classifier)
     if misfits := _misfits(architecture, weights.tensors, fit):
         has_other_types = _OTHER_TYPE in misfits
-        way = _usable(weights.tensors, fit) if has_other_types else _other_model(weights.tensors)
+        otherwise = _VARIANT if list(misfits) == [_OTHER_SHAPE] else _OTHER_STATE
+        given = weights.tensors
+        way = _usable(given, fit) if has_other_types else _other_model(given, otherwise)
         raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")
     model = build(n_classes)
     if misfits := _load(model, weights, fit):
@@ -101,14 +111,17 @@ def _find_fit(architecture: Architecture, weights: Weights, title: str, state_ke
 
 def _n_classes(fit: Fit, weights: Weights) -> int | None:
     """How many classes a file has; None if it has no classifier, or one of unknown size."""
-    if fit.classifier is None or not (shape := weights.tensors[f"{fit.classifier}.weight"].shape):
+    if fit.classifier is None or fit.classifier_weight is None:
         return None
-    if not 0 < shape[0] <= MAX_CLASSES:
-        raise NetworkError(
-            f"{weights.path} has {shape[0]:,} classes (the rows of {_named([fit.classifier])}); "
-            f"give a network of 1 to {MAX_CLASSES:,} classes"
-        )
-    return shape[0]
+    keys = (fit.classifier_weight, f"{fit.classifier}.bias")  # of sparse tensors no shape is known
+    shapes = (weights.tensors[key].shape for key in keys if key in weights.tensors)
+    n_classes = next((shape[0] for shape in shapes if shape), None)
+    if n_classes is None or 0 < n_classes <= MAX_CLASSES:
+        return n_classes
+    raise NetworkError(
+        f"{weights.path} has {n_classes:,} classes (the rows of {_named([fit.classifier])}); "
+        f"give a network of 1 to {MAX_CLASSES:,} classes"
+    )
 
 
 def _misfits(architecture: Architecture, given: Given, fit: Fit) -> dict[str, Sequence[str]]:
@@ -123,7 +136,7 @@ def _misfits(architecture: Architecture, given: Given, fit: Fit) -> dict[str, Se
             for name, tensor in pairs
             if not _fits_type(tensor, expected[name])
         ],
-        "of another shape": [
+        _OTHER_SHAPE: [
             f"{name} {_shape(tensor.shape)} for {_shape(expected[name].shape)}"
             for name, tensor in pairs
             if _fits_type(tensor, expected[name]) and tensor.shape != expected[name].shape
@@ -156,13 +169,13 @@ def _about_others(architecture: Architecture, given: Given, title: str, state_ke
     return f"has no tensor of {title}, but {_named(list(given))}; {_other_model(given)}"
 
 
-def _other_model(given: Given) -> str:
+def _other_model(given: Given, otherwise: str = _OTHER_STATE) -> str:
     from atlas.network.recognition import recognised, why_not  # which imports torchvision
 
     if name := recognised(given):
         way_on = why_not(name) or f"use --model {name}"
         return f"it fits torchvision's {name}: {way_on}"
-    return "give a state dict of this architecture, or name its architecture with --model"
+    return otherwise
 
 
 def _load(model: nn.Module, weights: Weights, fit: Fit) -> dict[str, Sequence[str]]:
@@ -195,6 +208,8 @@ def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str
     if fit.place or fit.rivals:
         place = _named([_place(fit.place)])
         remarks.append(f"{name}: the weights are those of {place}{_about_rivals(fit)}")
+    if made := [key for key in fit.paths.values() if key in weights.made]:
+        remarks.append(f"{name}: in parts in the file, and put together: {_named(made)}")
     if fit.is_renamed:
         remarks.append(f"{name}: the tensors have other names and are taken in their order")
     if architecture.classifier and fit.classifier is None:

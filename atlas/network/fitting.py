@@ -25,6 +25,7 @@ MAX_CANDIDATES = 10  # layers that are looked at as classifiers
 MAX_DEPTH = 20  # of modules in one another
 MIN_IN_ORDER, MAX_IN_ORDER = 10, 5000  # tensors that are matched by their order
 OPTIONAL = ".num_batches_tracked"  # only counts the steps of the training
+QUEUE = "queue"  # of outputs that a training compares others with
 # Words for copies that are averaged over the training of another.
 _AVERAGES = {"ema", "swa", "avg", "averaged", "average", "shadow", "momentum", "teacher"}
 
@@ -49,6 +50,21 @@ class Architecture:
         except Exception:  # a network may compute with its first weights while it is built
             tensors = build().state_dict()
         return cls(tensors, classifier)
+
+    @cached_property
+    def classifier_leaf(self) -> str:
+        """What follows the classifier's name in that of its weight: of its largest tensor.
+
+        A classifier whose weight is in parts has no tensor that is called so.
+        """
+        inside = {
+            name: tensor
+            for name, tensor in self.tensors.items()
+            if is_inside(name, self.classifier)
+        }
+        usual = f"{self.classifier}.weight"
+        largest = max(inside, key=lambda name: inside[name].numel(), default=usual)
+        return (usual if usual in inside else largest).removeprefix(self.classifier)
 
     @cached_property
     def head(self) -> str:
@@ -88,6 +104,7 @@ class Fit:
         rivals: places where others fit as well.
         paths: keys of the tensors in the file, by their names in the architecture.
         classifier: name of the classifier in the file; None if it has none that fits.
+        classifier_weight: key of its tensor whose rows are the classes.
         missing: names of tensors that the file lacks.
         absent: names of tensors of the head that it lacks, which is no error.
         unknown: keys of tensors inside modules of the body that the architecture does not have.
@@ -99,6 +116,7 @@ class Fit:
     rivals: tuple[str, ...]
     paths: Mapping[str, str]
     classifier: str | None
+    classifier_weight: str | None
     missing: tuple[str, ...]
     absent: tuple[str, ...]
     unknown: tuple[str, ...]
@@ -205,6 +223,7 @@ def _fit_at(
         rivals=rivals,
         paths=found,
         classifier=classifier,
+        classifier_weight=None if classifier is None else classifier + architecture.classifier_leaf,
         missing=tuple(name for name in lacking if name not in absent),
         absent=tuple(absent),
         unknown=tuple(unknown),
@@ -264,15 +283,27 @@ def _find_classifier(
     """
     own = place + architecture.classifier
     if _fits_classifier(architecture, given, own):
-        return own
-    names = [path.removesuffix(".weight") for path in given if path not in used]
+        return None if _is_queued(given, own + architecture.classifier_leaf) else own
+    leaf = architecture.classifier_leaf
+    names = [path.removesuffix(leaf) for path in given if path not in used]
     fitting = [name for name in names if _fits_classifier(architecture, given, name)]
     nearest = sorted(fitting, key=lambda name: -len(_common_place([name, own])))
     for name in nearest[:MAX_CANDIDATES]:
-        weight = given[f"{name}.weight"]
+        weight = given[name + leaf]
         if weight.dtype and weight.n_items and _is_alone(given, name, used):
             return name
     return None
+
+
+def _is_queued(given: Given, weight: str) -> bool:
+    """Whether the file has a queue of outputs of this layer, which are no classes then.
+
+    Self-supervised training compares each output with those before it. Source: He et al. 2020,
+    https://arxiv.org/abs/1911.05722
+    """
+    n_outputs = given[weight].shape[:1]
+    queues = (tensor.shape for path, tensor in given.items() if _leaf(path) == QUEUE)
+    return any(len(shape) == 2 and n_outputs in (shape[:1], shape[1:]) for shape in queues)
 
 
 def _fits_classifier(architecture: Architecture, given: Given, name: str) -> bool:
@@ -280,9 +311,10 @@ def _fits_classifier(architecture: Architecture, given: Given, name: str) -> boo
 
     A type of numbers that cannot be used is an error, but no sign that it is another layer.
     """
-    expected = architecture.tensors.get(f"{architecture.classifier}.weight")
-    weight = given.get(f"{name}.weight")
-    if expected is None or weight is None:
+    leaf = architecture.classifier_leaf
+    expected = architecture.tensors.get(architecture.classifier + leaf)
+    weight = given.get(name + leaf)
+    if not architecture.classifier or expected is None or weight is None:
         return False
     return weight.shape[1:] == expected.shape[1:] if weight.shape else weight.dtype is None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from atlas.families.family import Family
 from atlas.families.modules import evaluated, scripted_in
 from atlas.labels import ClassLabels
 from atlas.network.fitted import FittedModel, load_weights
-from atlas.network.identity import state_sha256
+from atlas.network.identity import computation_sha256, state_sha256
 from atlas.network.network import Network
 from atlas.network.source import (
     prepared,
@@ -30,12 +30,14 @@ from atlas.network.source import (
     weights_path,
     weights_sha256,
 )
+from atlas.network.tracing import LAYERS
 from atlas.network.walk import walk
 from atlas.network.weights import Weights, download, open_weights, weights_in_memory
 from atlas.progress import SILENT, Progress
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
+N_NAMED = 3  # layers that a message lists
 WEIGHTS_IN_MEMORY = "a state dict in memory"
 
 
@@ -93,7 +95,7 @@ def load_network(
         label_ids=labels.wordnet_ids,
         preprocessing_source=preprocessing_source(asked, family, published),
         variant=_variant(asked, family, loaded.model, preprocessing),
-        remarks=loaded.remarks,
+        remarks=(*loaded.remarks, *_about_layers(loaded, family, layers)),
     )
     return Network(loaded.model, facts, device, progress)
 
@@ -184,11 +186,33 @@ def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tu
     return tuple(layer for layer in layers if layer.name not in loaded.absent)
 
 
+def _about_layers(loaded: _Loaded, family: Family, layers: Sequence[Layer]) -> Iterator[str]:
+    """What a user should know of how the layers of code of their own are taken, in a line each."""
+    if not family.is_own_code:
+        return
+    last = layers[-1]
+    if last.kind == "hidden" and not loaded.absent:
+        yield (
+            f"no layer alone gives the network's main output, so it has no classes; "
+            f"{displayable(last.name)} is shown as a hidden layer"
+        )
+    names = {layer.name for layer in layers} | set(loaded.absent)
+    modules = loaded.model.named_modules()
+    others = [name for name, each in modules if isinstance(each, LAYERS) and name not in names]
+    if others:
+        shown = ", ".join(map(displayable, others[:N_NAMED]))
+        more = f" and {len(others) - N_NAMED} more" if len(others) > N_NAMED else ""
+        yield f"the main output is not computed by calling {shown}{more}: left out"
+
+
 def _variant(
     asked: AtlasSpec, family: Family, model: nn.Module, preprocessing: Preprocessing
 ) -> str:
     """What decides the network's answers beside its weights; empty if these decide all."""
     variant = family.variant(model)
+    if family.is_own_code:
+        n_channels, size_px = len(preprocessing.mean), preprocessing.size_px
+        variant = f"{variant} {computation_sha256(model, n_channels, size_px)}"
     if not variant and not asked.preparation.given:
         return ""
     return f"{variant} {canonical_json(dataclasses.asdict(preprocessing))}".strip()

@@ -40,6 +40,7 @@ from atlas.network.stored import (
 # text may take five times its size while it is read.
 MAX_PICKLE_BYTES = 160 << 20
 MAX_OPCODES = 2_000_000  # a few seconds
+MAX_KEY_BITS = 64  # of a number that is a key
 MAX_ARGUMENTS = 16  # of a function that stands for a tensor
 MALFORMED = (
     ValueError,
@@ -70,7 +71,7 @@ class Pickled:
     """What one pickle holds.
 
     Attributes:
-        value: of the pickle. Dicts have only keys that are text, and sets are None.
+        value: of the pickle. Dicts have only keys that are text or were numbers, and sets are None.
         storages: all storages that its tensors are views of, by key.
     """
 
@@ -208,12 +209,14 @@ def _call(function: Any, arguments: Any) -> Any:
 
 
 def _set_items(target: Any, items: Sequence[Any]) -> None:
-    """Set keys that are text; others, which could be slow to hash, name no tensor."""
+    """Set keys that are text, or numbers as text; others could be slow to hash."""
     items_of = target.items if isinstance(target, Placeholder) else target
     if isinstance(items_of, dict):
         for key, value in zip(items[::2], items[1::2], strict=True):
             if isinstance(key, str):
                 items_of[key] = value
+            elif type(key) is int and key.bit_length() <= MAX_KEY_BITS:
+                items_of[str(key)] = value
 
 
 def _dict_of(items: Sequence[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -67,12 +67,14 @@ class Weights:
         tensors: descriptions of its tensors. The key of one is the way to it: the keys of all
             containers around it and its own, joined with dots.
         is_script: whether it is an archive of TorchScript, whose code is left alone.
+        made: what makes those tensors that the file has in parts.
     """
 
     path: Path
     tensors: Mapping[str, StoredTensor]
     is_script: bool
     _read: Callable[[StoredTensor], Tensor]
+    made: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
 
     def read(self, key: str) -> Tensor:
         """The numbers of a tensor that can be used, in the type that they are stored in.
@@ -81,7 +83,7 @@ class Weights:
             NetworkError: they cannot be read.
         """
         with _explained(self.path):
-            return self._read(self.tensors[key])
+            return self.made[key]() if key in self.made else self._read(self.tensors[key])
 
 
 def download(url: str, other_ways: str) -> Path:
@@ -240,6 +242,8 @@ def _tensors_in(content: Any) -> dict[str, StoredTensor]:
         if n_entered[id(container)] > MAX_PLACES:
             continue
         for key, stored in _items_of(container):
+            if key == "state" and isinstance(container, dict) and "param_groups" in container:
+                continue  # an optimiser's
             item = stored.tensor if isinstance(stored, PickledArray) else stored
             if isinstance(item, StoredTensor):
                 if len(found) < MAX_TENSORS and (path := _path(*way, key)):
