@@ -64,14 +64,15 @@ class ImageSet(ABC):
         return ""
 
     def batches(
-        self, preprocessing: Preprocessing, n_images: int, first: int = 0
+        self, preprocessing: Preprocessing, n_images: int, first: int = 0, end: int | None = None
     ) -> Iterator[Sequence[tuple[int, Pixels | Skipped]]]:
-        """All images in order, in batches that are decoded in advance.
+        """All images in order, or some of them, in batches that are decoded in advance.
 
         Args:
             preprocessing: how the network expects images.
             n_images: images per batch.
             first: position in `files` to start at.
+            end: position in `files` to stop before; at the end if left out.
 
         Yields:
             For each image of a batch, its position in `files`, and its pixels or why it is skipped.
@@ -79,14 +80,15 @@ class ImageSet(ABC):
         Raises:
             ImagesError: an image cannot be read now.
         """
-        starts = range(first, len(self.files), n_images)
+        files = self.files[:end]
+        starts = range(first, len(files), n_images)
         pool = ThreadPoolExecutor(thread_name_prefix="images")
         try:
             ahead: deque[Iterator[Pixels | Skipped]] = deque()
             for position, start in enumerate(starts):
                 while len(ahead) < N_AHEAD and position + len(ahead) < len(starts):
                     begin = starts[position + len(ahead)]
-                    chunk = self.files[begin : begin + n_images]
+                    chunk = files[begin : begin + n_images]
                     ahead.append(pool.map(lambda file: self.load(file, preprocessing), chunk))
                 yield list(enumerate(ahead.popleft(), start))
         finally:
