@@ -250,8 +250,8 @@ def atlas_options(
         click.option(
             "--images",
             type=click.Path(path_type=Path),
-            metavar="FOLDER",
-            help="Photographs, to say how far real images drive each unit.",
+            metavar="FOLDER|TAR",
+            help="Photographs, or .tar archives of them, to say how far real images drive each unit.",
         ),
         click.option(
             "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
