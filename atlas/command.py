@@ -251,7 +251,7 @@ def atlas_options(
             "--images",
             type=click.Path(path_type=Path),
             metavar="FOLDER|TAR",
-            help="Photographs, or .tar archives of them, to say how far real images drive each unit.",
+            help="Photographs, or .tar archives of them: how far do real images drive each unit?",
         ),
         click.option(
             "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
