@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import re
@@ -31,11 +32,12 @@ from atlas.kinds import KINDS, find_kinds
 from atlas.memory import too_little
 from atlas.on_demand import ON_DEMAND, OnDemand, caricature, like, mix, variants
 from atlas.on_demand.page import Request, pages_of
-from atlas.pipeline import Atlas, Places, Status
+from atlas.pipeline import Atlas, Places, ShardReport, Status
 from atlas.plan import with_sources
 from atlas.progress import Progress, interval, progress_on
 from atlas.selection import parse_ranges, select_layers, unit_named
 from atlas.serving import ADDRESS, Server
+from atlas.sharding import Shard
 from atlas.site.resources import IS_CLONE
 from atlas.text import displayable
 
@@ -60,6 +62,7 @@ MODEL_TABLE = "\n".join(
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 # Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json", "quiet"}
+IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name"}
 IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
@@ -70,6 +73,8 @@ EXAMPLES = [
     ("mix conv1:3 conv1:8", "two units in one picture"),
     ("variants layer4.1.conv2:100", "several facets of one unit"),
     ("compare before.pth after.pth", "which units did fine-tuning change?"),
+    ("--shard 2/8 --cache shard-2", "one of eight machines"),
+    ("merge shard-*", "what they made, in one cache"),
 ]
 EXAMPLE_TABLE = "\n".join(f"  {PROGRAM} {arguments:42} {does}" for arguments, does in EXAMPLES)
 EPILOG = f"""\b
@@ -359,10 +364,21 @@ def atlas_options(
 )
 @click.version_option(__version__, prog_name="atlas")
 @atlas_options
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Make only the K-th of N parts of equal work, and no site: for several machines, each "
+    "with a --cache of its own, which `merge` joins.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
 def main(
-    ctx: click.Context, spec: AtlasSpec, places: Places, progress: Progress, dry_run: bool
+    ctx: click.Context,
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+    shard: str | None,
+    dry_run: bool,
 ) -> None:
     """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
@@ -380,9 +396,15 @@ def main(
     from atlas.site.atlases import parts_of_all
 
     begun = time.perf_counter()
-    with Atlas(spec, places, progress=progress) as atlas:
+    part = Shard.parsed(shard) if shard is not None else None
+    if part:
+        _refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "--shard")
+    with Atlas(spec, dataclasses.replace(places, shard=part), progress=progress) as atlas:
         if dry_run:
             _show_status(atlas.status())
+            return
+        if part:
+            _show_shard(part, atlas.build_shard(part), places, time.perf_counter() - begun)
             return
         built = atlas.build()
     report = built.site
@@ -571,6 +593,47 @@ def compare(
         f"{report.n_pages:,} pages, {report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB.\n"
         f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve --out {places.out_dir}"
     )
+
+
+@main.command(short_help="Join the caches of shards into one.")
+@click.argument(
+    "caches", metavar="CACHE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@atlas_options
+@click.pass_context
+def merge(
+    ctx: click.Context,
+    caches: tuple[Path, ...],
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+) -> None:
+    """Join the CACHEs that builds with --shard filled, into --cache.
+
+    Every artifact is checked against its digest. Caches of another network, recipe or photographs
+    are refused. What is made from other artifacts is made then, so that a build has only the site
+    to write. Takes the options of a build; give those that the shards were made with. Ends with 0
+    if nothing is missing, else with 1; shards that come later can be merged into the same cache.
+    """
+    from atlas.merging import adopt_digests
+    from atlas.merging import merge as merge_caches
+
+    _refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "merge")
+    adopt_digests(caches, places.cache_dir)
+    with Atlas(spec, places, progress=progress) as atlas:
+        report = merge_caches(atlas, caches)
+    for damaged in report.damaged:
+        say_line(f"Damaged, left out: {damaged}")
+    say(
+        f"{report.n_copied:,} artifacts copied, {report.n_made:,} made from them; "
+        f"{report.n_asked - report.n_missing:,} of {report.n_asked:,} pictures and panels are done."
+    )
+    if not report.n_missing:
+        say(f"Now {PROGRAM} with the same options writes the site.")
+        return
+    absent = f" (not merged: {', '.join(report.shards)})" if report.shards else ""
+    say(f"{report.n_missing:,} are missing{absent}; merge the others, or {PROGRAM} makes them.")
+    ctx.exit(1)
 
 
 @main.command()
@@ -869,6 +932,16 @@ def _show_changes(ranking: Ranking) -> None:
         answers = f"none, constant in {unit.constant}" if found is None else f"{found:.3f}"
         cosine = "" if unit.cosine is None else f", cosine of weights {unit.cosine:.3f}"
         say(f"  {unit.unit.id + partner:32} correlation {answers}{cosine}")
+
+
+def _show_shard(shard: Shard, report: ShardReport, places: Places, seconds: float) -> None:
+    say(
+        f"Shard {shard}: {report.n_made:,} pictures and panels made, {report.n_there:,} were "
+        f"there; {interval(seconds)} in all."
+    )
+    if report.stages:
+        say(_spell_stages(report.stages))
+    say(f"When all shards are done: {PROGRAM} merge {places.cache_dir} ...")
 
 
 def _show_status(status: Status) -> None:

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from atlas.cutting import spans_of
 from atlas.decoding import DAMAGED, Skipped
 from atlas.images import ImageFolder
 from atlas.kinds.natural import NaturalSpec
 from atlas.kinds.natural import make as natural
 from atlas.kinds.natural.answers import LayerAnswers
-from atlas.kinds.natural.make import GPU_BATCH, natural_panels, tally_of
+from atlas.kinds.natural.make import natural_panels, tally_of
 from atlas.kinds.natural.panels import panels_of
-from atlas.kinds.natural.tally import LayerTally, Tally, merge, merged, spans_of
+from atlas.kinds.natural.tally import LayerTally, Tally, merge, merged
 from atlas.network.network import Network
 
 SPEC = NaturalSpec("0" * 64, seen_as(IMAGE_PX), n_top=3, n_sampled=12)
@@ -97,17 +98,6 @@ def test_any_split_merged_in_any_order_is_one_pass(watch, seed: int, parts: list
     whole = Tally(((0, N_IMAGES),), {}, {"conv1": answers_to(watch, z, list(range(N_IMAGES)))})
     assert tallies[0].spans == whole.spans
     assert tallies[0].to_bytes() == whole.to_bytes()
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(0, 5000), st.integers(1, 70), st.sampled_from([1, 8, GPU_BATCH]))
-def test_spans_are_all_positions_once_and_begin_where_batches_do(n_files, n_spans, multiple):
-    spans = spans_of(n_files, n_spans, multiple)
-    assert [position for span in spans for position in span] == list(range(n_files))
-    assert len(spans) == n_spans
-    assert all(span.start % multiple == 0 for span in spans if span)
-    sizes = [len(span) for span in spans]
-    assert max(sizes) - min(sizes) <= 2 * multiple
 
 
 def test_parts_of_a_folder_give_the_panels_of_one_pass_byte_for_byte(

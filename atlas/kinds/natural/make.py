@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,14 +19,14 @@ from tqdm import tqdm
 
 from atlas.cache import Checkpoint
 from atlas.decoding import Skipped
-from atlas.errors import AtlasError
+from atlas.errors import AtlasError, CacheError
 from atlas.images import ImageSet
 from atlas.interrupts import uninterrupted
 from atlas.kinds.natural import NaturalSpec
 from atlas.kinds.natural.answers import Change, LayerAnswers
 from atlas.kinds.natural.panels import panels_of
 from atlas.kinds.natural.roll import Roll
-from atlas.kinds.natural.tally import Tally
+from atlas.kinds.natural.tally import Tally, merged
 from atlas.network.taps import Watch
 from atlas.pictures.panel import Panel
 from atlas.pixels import Pixels
@@ -46,6 +46,45 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
     progress = renderer.one_pass(jobs, len(images.files), "photographs")
     watch = renderer.network.watch([job.layer for job in jobs], renderer.precision)
     yield natural_panels(watch, images, jobs[0].spec, checkpoint, progress)
+
+
+def make_part(renderer: Renderer, jobs: Sequence[Job], span: range, part: Job) -> bytes:
+    """What all jobs' layers answer to some of the photographs, for `join_parts`.
+
+    Args:
+        renderer: gives the network and the photographs.
+        jobs: the jobs, one for each layer.
+        span: positions of the photographs.
+        part: the job that this is for.
+    """
+    images = renderer.images
+    assert images, "such jobs are planned only where there are photographs"
+    checkpoint = renderer.checkpoint([part])
+    progress = renderer.one_pass([part], len(span), "photographs")
+    watch = renderer.network.watch([job.layer for job in jobs], renderer.precision)
+    return tally_of(watch, images, jobs[0].spec, span, checkpoint, progress).to_bytes()
+
+
+def join_parts(
+    renderer: Renderer, jobs: Sequence[Job], parts: Iterable[bytes]
+) -> Iterator[list[Panel]]:
+    """The responses of all jobs' layers to the photographs, from what all parts gave.
+
+    Raises:
+        CacheError: the parts are not of these layers and photographs.
+    """
+    images = renderer.images
+    assert images, "such jobs are planned only where there are photographs"
+    try:
+        tally = merged(map(Tally.from_bytes, parts))
+        yield panels_of(tally, [job.layer for job in jobs], images, jobs[0].spec)
+    except AtlasError:
+        raise
+    except Exception as error:  # parts of a forged cache can be anything
+        raise CacheError(
+            f"the parts of the pass over the photographs do not fit together "
+            f"({displayable(str(error), 80)}); remove the cache they are in, and build again"
+        ) from error
 
 
 def natural_panels(

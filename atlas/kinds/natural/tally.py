@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,19 +112,6 @@ def merge(one: Tally, other: Tally) -> Tally:
 def merged(tallies: Iterable[Tally]) -> Tally:
     """The tally of all images of some tallies, of which there is at least one."""
     return functools.reduce(merge, tallies)
-
-
-def spans_of(n_files: int, n_spans: int, multiple: int) -> list[range]:
-    """Ranges of about equal length that are `n_files` positions together; some may be empty.
-
-    Args:
-        n_files: images of the set.
-        n_spans: number of ranges.
-        multiple: they begin at multiples of this, so that batches are those of one single pass.
-    """
-    n_steps = -(-n_files // multiple)
-    bounds = [min(n_files, nth * n_steps // n_spans * multiple) for nth in range(n_spans + 1)]
-    return [range(first, end) for first, end in itertools.pairwise(bounds)]
 
 
 def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
