@@ -29,6 +29,7 @@ from atlas.families import DEFAULT_NAME, FAMILIES, FINDERS, find_family
 from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular
 from atlas.kinds import KINDS, find_kinds
+from atlas.many import Line, chosen_lines, read_lines
 from atlas.memory import too_little
 from atlas.on_demand import ON_DEMAND, OnDemand, caricature, like, mix, variants
 from atlas.on_demand.page import Request, pages_of
@@ -53,6 +54,7 @@ def _flag_name(family: Family) -> str:
 
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_CHANGED = 10  # units that `compare` prints
+WITH_FAILURES = 3  # the site was built, without what could not be made
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 MODELS = (*FINDERS[::-1], *FAMILIES)  # the usual way to name a network first
@@ -62,6 +64,8 @@ MODEL_TABLE = "\n".join(
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 # Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json", "quiet"}
+MANY_OPTIONS = {"file", "only", "dry_run"}
+FOR_ALL = {"out", "cache", "atlas_name", "quiet", "shard", "dry_run"}  # not in a line of `many`
 IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name"}
 IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
@@ -73,6 +77,7 @@ EXAMPLES = [
     ("mix conv1:3 conv1:8", "two units in one picture"),
     ("variants layer4.1.conv2:100", "several facets of one unit"),
     ("compare before.pth after.pth", "which units did fine-tuning change?"),
+    ("many networks.txt", "an atlas of each of its lines"),
     ("--shard 2/8 --cache shard-2", "one of eight machines"),
     ("merge shard-*", "what they made, in one cache"),
 ]
@@ -291,69 +296,56 @@ def atlas_options(
     ]
 
     @functools.wraps(command)
-    def with_atlas(
-        *args: Any,
-        model: str | None,
-        weights: str | None,
-        state_key: str,
-        input_size: str | None,
-        mean: str | None,
-        std: str | None,
-        labels: Path | None,
-        layers: tuple[str, ...],
-        units: tuple[str, ...],
-        classes: tuple[str, ...],
-        recipe: Any,
-        preset: Any,
-        kinds: tuple[str, ...],
-        images: Path | None,
-        seed: int,
-        device: str,
-        base_url: str,
-        leave_out: tuple[str, ...],
-        out: Path,
-        atlas_name: str | None,
-        cache: Path,
-        quiet: bool,
-        **others: Any,
-    ) -> Any:
-        if weights is not None and not weights.strip():
-            raise SpecError("--weights is empty; give a name or a file, or leave it out")
-        flags = {family.name: others.pop(_flag_name(family)) for family in FAMILIES if family.flag}
-        selection = Selection(
+    def with_atlas(*args: Any, **params: Any) -> Any:
+        spec, places, progress = _asked(params)
+        return command(*args, spec=spec, places=places, progress=progress, **params)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+
+
+def _asked(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
+    """What the options of `atlas_options` ask for, which are taken out of `params`.
+
+    Raises:
+        SpecError: they contradict each other, or one of them cannot be understood.
+    """
+    take = params.pop
+    weights, images, out, name = (take(each) for each in ("weights", "images", "out", "atlas_name"))
+    layers, units, classes = (take(each) for each in ("layers", "units", "classes"))
+    if weights is not None and not weights.strip():
+        raise SpecError("--weights is empty; give a name or a file, or leave it out")
+    flags = {family.name: take(_flag_name(family)) for family in FAMILIES if family.flag}
+    spec = AtlasSpec(
+        family=_model(take("model"), flags),
+        weights=weights or "",
+        state_key=take("state_key"),
+        labels=take("labels"),
+        recipe=take("recipe"),
+        preset=take("preset"),
+        seed=take("seed"),
+        selection=Selection(
             layers=_parts("--layers", layers),
             units=parse_ranges(",".join(_parts("--units", units))) if units else (),
             classes=_parts("--classes", classes) and classes,
-        )
-        spec = AtlasSpec(
-            family=_model(model, flags),
-            weights=weights or "",
-            state_key=state_key,
-            labels=labels,
-            recipe=recipe,
-            preset=preset,
-            seed=seed,
-            selection=selection,
-            kinds=_kinds("--kinds", kinds),
-            preparation=Preparation(
-                _side(input_size), _numbers("--mean", mean), _numbers("--std", std)
-            ),
-        )
-        _refuse_idle_images(images, spec)
-        left_out = _kinds("--leave-out", leave_out)
-        places = Places(
-            out / atlas_name if atlas_name else out,
-            cache,
-            device,
-            published_at(base_url),
-            site_dir=out if atlas_name else None,
-            left_out=left_out,
-            images_dir=images,
-        )
-        progress = progress_on(sys.stderr, is_quiet=quiet)
-        return command(*args, spec=spec, places=places, progress=progress, **others)
-
-    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+        ),
+        kinds=_kinds("--kinds", take("kinds")),
+        preparation=Preparation(
+            _side(take("input_size")),
+            _numbers("--mean", take("mean")),
+            _numbers("--std", take("std")),
+        ),
+    )
+    _refuse_idle_images(images, spec)
+    places = Places(
+        out / name if name else out,
+        take("cache"),
+        take("device"),
+        published_at(take("base_url")),
+        site_dir=out if name else None,
+        left_out=_kinds("--leave-out", take("leave_out")),
+        images_dir=images,
+    )
+    return spec, places, progress_on(sys.stderr, is_quiet=take("quiet"))
 
 
 @click.group(
@@ -595,6 +587,48 @@ def compare(
     )
 
 
+@main.command(short_help="Atlases of several networks, one after the other, in one site.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--only", metavar="NAMES", multiple=True, help="Only these of them.")
+@click.option("--dry-run", is_flag=True, help="Say how much work each is, and render nothing.")
+@functools.partial(atlas_options, out_option=out_option_of(Path("site")))
+@click.pass_context
+def many(
+    ctx: click.Context,
+    file: Path,
+    only: tuple[str, ...],
+    dry_run: bool,
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+) -> None:
+    """Build the atlases of the networks in FILE, with one cache, one site and a landing page.
+
+    Each line of FILE is the name of an atlas and, after it, options of a build: `vgg16 --model
+    vgg16 --images photos`. What follows a # is a comment. Options that are given here count for
+    all lines that do not give them. Paths are relative to the folder of the command. If one cannot
+    be built, the others are, and the command ends with 3.
+    """
+    from atlas.site.atlases import parts_of_all
+
+    if places.site_dir:
+        raise SpecError("many has no use for --atlas; the names are in the file")
+    given = {name: value for name, value in _given(ctx).items() if name not in MANY_OPTIONS}
+    chosen = chosen_lines(read_lines(file), _parts("--only", only))
+    asked = [(line, *_asked_in(line, given, file)) for line in chosen]
+    failed = [
+        line.name
+        for line, spec_of_line, places_of_line in asked
+        if not _build_one(line, spec_of_line, places_of_line, progress, dry_run)
+    ]
+    if not dry_run and len(failed) < len(chosen):
+        say(f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve")
+        _warn(parts_of_all(places.out_dir))
+    if failed:
+        say_line(f"Not built: {', '.join(failed)}; run the same command again to try again.")
+        ctx.exit(WITH_FAILURES)
+
+
 @main.command(short_help="Join the caches of shards into one.")
 @click.argument(
     "caches", metavar="CACHE...", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -713,6 +747,70 @@ def verify(ctx: click.Context, out: Path, cache: Path, repair: bool) -> None:
     if n_bad and repair:
         say(f"Set aside; the next build with {PROGRAM} makes it anew.")
     ctx.exit(1 if n_bad else 0)
+
+
+def _asked_in(line: Line, given: Mapping[str, Any], file: Path) -> tuple[AtlasSpec, Places]:
+    """What a line of a file of networks asks for, with what was given for all of them."""
+    try:
+        _check_options(line.options)
+        ctx = main.make_context(line.name, list(line.options), default_map=dict(given))
+        params = {**ctx.params, "atlas_name": _atlas_name(line.name)}
+        spec, places, _ = _asked(params)
+    except (click.ClickException, AtlasError) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else error
+        raise SpecError(f"{displayable(file.name)}, line {line.number}: {message}") from error
+    return spec, places
+
+
+def _check_options(options: Sequence[str]) -> None:
+    """Refuse what is no option of one build.
+
+    Raises:
+        SpecError: there is something else.
+        UsageError: an option is unknown or lacks its value.
+    """
+    _, others, order = main.make_parser(click.Context(main)).parse_args(list(options))
+    if others:
+        raise SpecError(f"{displayable(others[0])!r} is no option of a build")
+    for parameter in order:
+        if parameter.name in FOR_ALL or parameter.is_eager:
+            name = max(parameter.opts, key=len)
+            raise SpecError(f"{name} is for all networks; give it to the command")
+
+
+def _build_one(
+    line: Line, spec: AtlasSpec, places: Places, progress: Progress, dry_run: bool
+) -> bool:
+    """Build one of several atlases, or say what it takes; returns whether that succeeded."""
+    begun = time.perf_counter()
+    try:
+        with Atlas(spec, places, progress=progress) as atlas:
+            if dry_run:
+                _show_work(line.name, atlas.status())
+                return True
+            built = atlas.build()
+    except AtlasError as error:
+        say_line(f"Error: {line.name}: {error}")
+        return False
+    report = built.site
+    say(
+        f"{line.name}: {built.n_made:,} pictures and panels made, {built.n_there:,} were there; "
+        f"{report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB; "
+        f"{interval(time.perf_counter() - begun)}."
+    )
+    for note in built.notes:
+        say(f"{line.name}: {note}", err=True)
+    return True
+
+
+def _show_work(name: str, status: Status) -> None:
+    """How much is missing of an atlas, in operations as well."""
+    n_units = sum(layer.n_units for layer in status.facts.layers)
+    left = "" if status.seconds_left is None else f", {interval(status.seconds_left)} left"
+    say(
+        f"{name}: {n_units:,} units, {status.n_done:,} of {status.n_asked:,} pictures and panels "
+        f"are done; {2 * status.missing_macs / 1e15:,.3g} PFLOP missing{left}."
+    )
 
 
 def _clean_inside(cache: Cache, what: str) -> tuple[int, str]:

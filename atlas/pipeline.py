@@ -108,6 +108,7 @@ class Status:
     n_done: int
     cache_bytes: int
     seconds_left: float | None  # None until something was measured
+    missing_macs: float = 0.0  # the work that is missing
 
 
 @dataclass(frozen=True)
@@ -470,6 +471,7 @@ class Atlas:
             n_done=plan.n_asked - plan.n_missing,
             cache_bytes=self.cache.disk_bytes,
             seconds_left=plan.missing_cost / speed if speed else None,
+            missing_macs=plan.missing_cost,
         )
 
     @property
