@@ -118,7 +118,6 @@ class _Wanted:
         jobs = jobs_of(asked, facts, kinds, whole, ())
         self.origin = origin_of(asked, facts)
         self._keys = {key for job in jobs for key in job.keys}
-        self._units = {(job.kind.name, unit.id): key for job in jobs for unit, key in job.keyed}
         self._again = {kind.name for kind in kinds if _is_of_network(kind, atlas)}
         self._parts = {kind.name + SUFFIX for kind in kinds if kind.make_part}
         self._on_demand = {kind.name: kind for kind in ON_DEMAND}
@@ -139,15 +138,18 @@ class _Wanted:
         foreign = [entry for entry in everything if not self._is_own(entry)]
         if foreign:
             raise CacheError(self._words(cache, foreign))
-        return [entry for entry in everything if entry.kind not in self._again]
+        return [each for each in everything if each.kind not in self._again or self._has(each)]
 
     def _is_own(self, entry: Entry) -> bool:
-        if entry.kind in (ORIGIN, *self._again) or entry.key in self._keys:
+        if entry.kind in (ORIGIN, *self._again) or self._has(entry):
             return True
         if entry.kind in self._parts:
             return self._keys.issuperset(entry.record(PartRecord, "z").keys)
         kind = self._on_demand.get(entry.kind)
         return kind is not None and kind.record_of(entry).weights == self.origin.identity
+
+    def _has(self, entry: Entry) -> bool:
+        return entry.key in self._keys
 
     def _words(self, cache: Cache, foreign: Sequence[Entry]) -> str:
         first = foreign[0]
