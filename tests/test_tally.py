@@ -130,3 +130,40 @@ def test_what_was_skipped_is_listed_in_order(watch):
     one, other = tally(watch, z, [7, 8, 14]), tally(watch, z, [0, 1])
     assert list(merge(one, other).skipped) == [0, 7, 14]
     assert merge(one, other).spans == ((0, 2), (7, 9), (14, 15))
+
+
+class Remembered:
+    """A checkpoint in memory."""
+
+    data: bytes | None = None
+
+    def load(self) -> bytes | None:
+        return self.data
+
+    def save(self, data: bytes) -> None:
+        self.data = data
+
+    def drop(self) -> None:
+        self.data = None
+
+
+def test_a_part_that_is_interrupted_goes_on_and_is_the_same(
+    planted: Network, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(natural, "CPU_BATCH", 4)
+    photographs, watch = folder_of(tmp_path, 30), planted.watch(planted.facts.layers)
+    expected = tally_of(watch, photographs, SPEC, range(8, 28))
+    checkpoint, told = Remembered(), []
+
+    def progress(n_files: int, *, is_new: bool = True) -> None:
+        told.append((n_files, is_new))
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tally_of(watch, photographs, SPEC, range(8, 28), checkpoint, progress)
+    part = tally_of(watch, photographs, SPEC, range(8, 28), checkpoint, progress)
+    assert told[3] == (12, False)
+    assert part.to_bytes() == expected.to_bytes()
+    elsewhere = tally_of(watch, photographs, SPEC, range(0, 28), checkpoint)
+    assert elsewhere.spans == ((0, 28),)  # a state of other photographs is not taken
