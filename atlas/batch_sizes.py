@@ -11,7 +11,7 @@ CPU_BATCH_PX = 24 * 224 * 224  # canvas pixels per batch on a CPU
 CPU_BATCH_BYTES = 1.5e9  # of maps per batch on a CPU, about what so many pixels take in ResNet-50
 N_WORKED_ON = 4  # copies of the largest map that a step needs beside what it keeps
 FIRST_BATCH_MACS = 1e12  # work of a layer's first batch on a CPU, so that a picture is there soon
-MAX_BATCH = 256  # a GPU gains nothing from more, and 64 GPUs share a network's work evenly
+MAX_BATCH = 512
 
 
 def cpu_cut(layer: Layer, facts: NetworkFacts, canvas_px: int, macs_per_unit: float) -> Cut:

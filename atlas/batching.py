@@ -21,6 +21,7 @@ from atlas.units import NetworkFacts, Unit
 
 MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
 N_TRIED = 2  # images that are rendered to measure the memory of one
+MAX_GPU_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
 
 
 class Batching:
@@ -49,7 +50,8 @@ class Batching:
         """
         if self._device.type == "cuda":
             bytes_per_unit = images_per_unit * bytes_per_image(tap, units[:N_TRIED], recipe)
-            n_units = int(self._share * free_bytes(self._device) / bytes_per_unit)
+            n_fitting = int(self._share * free_bytes(self._device) / bytes_per_unit)
+            n_units = min(MAX_GPU_BATCH, n_fitting)
         else:
             limits = self._cpu_px, self._cpu_bytes
             n_images = cpu_images(tap.layer, self._facts, recipe.canvas_px, *limits)

@@ -1,4 +1,4 @@
-"""How the units of a job are cut into batches for a device, and images into parts of a pass.
+"""How the units of a job are cut into batches for a device.
 
 The last digits of a picture depend on what it is computed with. So batches are cut at the same
 places in whatever order they are made, wherever that is, and after an interruption.
@@ -6,7 +6,6 @@ places in whatever order they are made, wherever that is, and after an interrupt
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -27,16 +26,3 @@ class Cut:
         """The indices of `positions`, which ascend, in one list for each batch."""
         by_batch = groupby(range(len(positions)), lambda nth: self.batch(positions[nth]))
         return [list(run) for _, run in by_batch]
-
-
-def spans_of(n_files: int, n_spans: int, multiple: int) -> list[range]:
-    """Ranges of about equal length that are `n_files` positions together; some may be empty.
-
-    Args:
-        n_files: images of the set.
-        n_spans: number of ranges.
-        multiple: they begin at multiples of this, so that batches are those of one single pass.
-    """
-    n_steps = -(-n_files // multiple)
-    bounds = [min(n_files, nth * n_steps // n_spans * multiple) for nth in range(n_spans + 1)]
-    return [range(first, end) for first, end in itertools.pairwise(bounds)]

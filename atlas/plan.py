@@ -65,17 +65,6 @@ class Job:
         """A job for each batch of a cut."""
         return [self.part(run) for run in cut.runs(self.positions)]
 
-    def with_units_of(self, others: Sequence[Job]) -> Job:
-        """The job for its units and those of other parts of the same job, which come after."""
-        parts = (self, *others)
-        return dataclasses.replace(
-            self,
-            units=tuple(unit for part in parts for unit in part.units),
-            keys=tuple(key for part in parts for key in part.keys),
-            slot=tuple(slot for part in parts for slot in part.slot),
-            places=tuple(place for part in parts for place in part.positions),
-        )
-
     @property
     def unit_cost(self) -> float:
         """Multiply-accumulates for one artifact, with its share of what all need once."""

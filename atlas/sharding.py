@@ -8,12 +8,13 @@ left for when they are together. All of it follows from what was asked, never fr
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from atlas.batch_sizes import cpu_cut
-from atlas.cutting import spans_of
 from atlas.errors import SpecError
 from atlas.parts import part_job
 from atlas.plan import Job, artifact_costs
@@ -79,6 +80,19 @@ def jobs_of_shard(
     return (*_parts(in_parts, shard, n_images), *_together(stretch))
 
 
+def spans_of(n_files: int, n_spans: int, multiple: int) -> list[range]:
+    """Ranges of about equal length that are `n_files` positions together; some may be empty.
+
+    Args:
+        n_files: images of the set.
+        n_spans: number of ranges.
+        multiple: they begin at multiples of this, so that batches are those of one single pass.
+    """
+    n_steps = -(-n_files // multiple)
+    bounds = [min(n_files, nth * n_steps // n_spans * multiple) for nth in range(n_spans + 1)]
+    return [range(first, end) for first, end in itertools.pairwise(bounds)]
+
+
 def _parts(jobs: Sequence[Job], shard: Shard, n_images: int) -> Iterator[Job]:
     """The shard's part of each pass over photographs."""
     span = spans_of(n_images, shard.of, IMAGES)[shard.number - 1]
@@ -120,5 +134,11 @@ def _stretch(pieces: Sequence[_Piece], shard: Shard) -> Iterator[_Piece]:
 def _together(jobs: Iterable[Job]) -> Iterator[Job]:
     """Batches of one job as one job again."""
     for _, batches in groupby(jobs, lambda job: (job.kind.name, job.layer.index)):
-        first, *others = batches
-        yield first.with_units_of(others) if others else first
+        parts = list(batches)
+        yield dataclasses.replace(
+            parts[0],
+            units=tuple(unit for part in parts for unit in part.units),
+            keys=tuple(key for part in parts for key in part.keys),
+            slot=tuple(slot for part in parts for slot in part.slot),
+            places=tuple(place for part in parts for place in part.positions),
+        )

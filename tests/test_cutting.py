@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlas.asked import AtlasSpec, Selection
-from atlas.cutting import Cut, spans_of
+from atlas.cutting import Cut
 from atlas.network.network import Network
 from atlas.plan import Job, make_plan, remaining
 
@@ -50,13 +50,3 @@ def test_the_plan_says_where_the_units_that_are_missing_are_in_the_job(planted: 
         assert job.units == tuple(whole.units[position] for position in job.positions)
         again = job.part(range(1, len(job.units)))
         assert again.units == tuple(whole.units[position] for position in again.positions)
-
-
-@given(st.integers(0, 5000), st.integers(1, 70), st.sampled_from([1, 8, 64]))
-def test_spans_are_all_positions_once_and_begin_where_batches_do(n_files, n_spans, multiple):
-    spans = spans_of(n_files, n_spans, multiple)
-    assert [position for span in spans for position in span] == list(range(n_files))
-    assert len(spans) == n_spans
-    assert all(span.start % multiple == 0 for span in spans if span)
-    sizes = [len(span) for span in spans]
-    assert max(sizes) - min(sizes) <= 2 * multiple

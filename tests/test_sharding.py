@@ -18,7 +18,7 @@ from atlas.kinds import KINDS
 from atlas.parts import SUFFIX
 from atlas.plan import Job, artifact_costs, make_plan
 from atlas.recipes import Fourier
-from atlas.sharding import IMAGES, Shard, jobs_of_shard
+from atlas.sharding import IMAGES, Shard, jobs_of_shard, spans_of
 from atlas.units import NetworkFacts
 
 ASKED = AtlasSpec(images_sha256="0" * 64, n_images=1000)
@@ -117,3 +117,13 @@ def test_what_is_no_shard_is_refused(text: str):
 
 def test_a_shard_is_read_as_it_is_written():
     assert Shard.parsed(" 2 / 3 ") == Shard(2, 3) and str(Shard(2, 3)) == "2/3"
+
+
+@given(st.integers(0, 5000), st.integers(1, 70), st.sampled_from([1, 8, 64]))
+def test_spans_are_all_positions_once_and_begin_where_batches_do(n_files, n_spans, multiple):
+    spans = spans_of(n_files, n_spans, multiple)
+    assert [position for span in spans for position in span] == list(range(n_files))
+    assert len(spans) == n_spans
+    assert all(span.start % multiple == 0 for span in spans if span)
+    sizes = [len(span) for span in spans]
+    assert max(sizes) - min(sizes) <= 2 * multiple

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from atlas.cutting import spans_of
 from atlas.decoding import DAMAGED, Skipped
 from atlas.images import ImageFolder
 from atlas.kinds.natural import NaturalSpec
@@ -24,6 +23,7 @@ from atlas.kinds.natural.make import natural_panels, tally_of
 from atlas.kinds.natural.panels import panels_of
 from atlas.kinds.natural.tally import LayerTally, Tally, merge, merged
 from atlas.network.network import Network
+from atlas.sharding import spans_of
 
 SPEC = NaturalSpec("0" * 64, seen_as(IMAGE_PX), n_top=3, n_sampled=12)
 N_IMAGES, N_CLASSES = 24, 3
