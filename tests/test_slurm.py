@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_command import run
+
+from atlas.cache import Cache
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "docs" / "slurm"
@@ -26,7 +29,7 @@ def slurm(tmp_path: Path):
         (commands / name).write_text(f"#!/bin/bash\n{line}\n")
         (commands / name).chmod(0o755)
 
-    def run(script: str, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run_script(script: str, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
         atlas = variables.pop("ATLAS", f"{sys.executable} {ROOT / 'build.py'}")
         return subprocess.run(
             ["bash", str(SCRIPTS / script), *args],
@@ -42,7 +45,7 @@ def slurm(tmp_path: Path):
             check=False,
         )
 
-    return run
+    return run_script
 
 
 def task(number: int, n_tasks: int) -> dict[str, str]:
@@ -54,10 +57,16 @@ def task(number: int, n_tasks: int) -> dict[str, str]:
 
 
 def test_an_array_of_shards_and_the_job_after_it_give_a_site(slurm, tmp_path: Path):
+    plan, read = tmp_path / ".atlas-shards" / "plan", ("/photos/a.jpg", 1, 2)
+    assert run(*OPTIONS, "--dry-run", "--cache", plan).code == 0
+    with Cache(plan) as cache:
+        cache.image_digests[read] = "0" * 64
     for number in (1, 2):
         done = slurm("atlas.sh", *OPTIONS, **task(number, 2))
         assert done.returncode == 0, done.stderr
         assert f"Shard {number}/2: " in done.stdout
+        with Cache(tmp_path / ".atlas-shards" / str(number)) as cache:
+            assert read in cache.image_digests  # photographs that were read are not read again
     done = slurm("atlas.sh", *OPTIONS)
     assert done.returncode == 0, done.stderr
     assert "0 pictures and panels made" in done.stdout
