@@ -14,7 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from atlas.decoding import suffixes
@@ -120,7 +120,7 @@ class _Found:
             mtime_ns = os.fstat(file.fileno()).st_mtime_ns
             for member in members(file, path):
                 parts = _parts(member.name) if member else ()
-                suffix = PurePosixPath(parts[-1]).suffix.lower() if parts else ""
+                suffix = os.path.splitext(parts[-1])[1].lower() if parts else ""  # noqa: PTH122
                 if member is None or not parts:
                     counts[NO_FILES] += 1
                 elif any(_is_hidden(part) for part in parts):

@@ -72,6 +72,8 @@ class _Extended:
 
     def applied_to(self, header: _Header) -> _Header:
         """The file's header with what they say."""
+        if self.name is None and self.n_bytes is None:
+            return header
         name = header.name if self.name is None else self.name
         n_bytes = header.n_bytes if self.n_bytes is None else self.n_bytes
         return dataclasses.replace(header, name=name, n_bytes=n_bytes)
@@ -132,7 +134,7 @@ def _header(file: BinaryIO, at: int, path: Path) -> _Header | None:
 
 def _checksum(block: bytes) -> int:
     """The sum of a header's bytes, with blanks in place of the sum itself."""
-    return sum(block[:148]) + sum(block[156:]) + 8 * ord(" ")
+    return sum(block) - sum(block[148:156]) + 8 * ord(" ")
 
 
 def _number(field: bytes) -> int | None:
@@ -140,7 +142,12 @@ def _number(field: bytes) -> int | None:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
-    return int(digits or b"0", 8) if all(byte in b"01234567" for byte in digits) else None
+    if not digits:
+        return 0
+    try:
+        return int(digits, 8) if digits.isdigit() else None
+    except ValueError:  # an 8 or a 9
+        return None
 
 
 def _field(field: bytes) -> bytes:
