@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import torch
 
+from atlas.batch_sizes import (
+    CPU_BATCH_BYTES,
+    CPU_BATCH_PX,
+    MAX_BATCH,
+    cpu_first_size,
+    cpu_images,
+)
 from atlas.network.taps import Tap
 from atlas.pictures.recipes import ascend
 from atlas.recipes import Fourier, Recipe
-from atlas.units import Layer, NetworkFacts, Unit
+from atlas.units import NetworkFacts, Unit
 
-CPU_BATCH_PX = 24 * 224 * 224  # canvas pixels per batch on a CPU
-CPU_BATCH_BYTES = 1.5e9  # of maps per batch on a CPU, about what so many pixels take in ResNet-50
-N_WORKED_ON = 4  # copies of the largest map that a step needs beside what it keeps
 MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
-FIRST_BATCH_MACS = 1e12  # work of a layer's first batch on a CPU, so that a picture is there soon
 N_TRIED = 2  # images that are rendered to measure the memory of one
-MAX_BATCH = 512
+MAX_GPU_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
 
 
 class Batching:
@@ -48,23 +50,17 @@ class Batching:
         """
         if self._device.type == "cuda":
             bytes_per_unit = images_per_unit * bytes_per_image(tap, units[:N_TRIED], recipe)
-            n_units = int(self._share * free_bytes(self._device) / bytes_per_unit)
+            n_fitting = int(self._share * free_bytes(self._device) / bytes_per_unit)
+            n_units = min(MAX_GPU_BATCH, n_fitting)
         else:
-            image_bytes = bytes_of_maps(tap.layer, self._facts, recipe.canvas_px)
-            n_images = min(self._cpu_px // recipe.canvas_px**2, int(self._cpu_bytes / image_bytes))
+            limits = self._cpu_px, self._cpu_bytes
+            n_images = cpu_images(tap.layer, self._facts, recipe.canvas_px, *limits)
             n_units = n_images // images_per_unit
         return max(1, min(MAX_BATCH, n_units))
 
     def first_size(self, macs_per_unit: float) -> int:
-        """The most units of a job's first batch: few on a CPU, where a full batch takes minutes.
-
-        Args:
-            macs_per_unit: the work for one unit. The time it takes must not decide, or pictures
-                would depend on what else the computer does.
-        """
-        if self._device.type == "cuda":
-            return MAX_BATCH
-        return max(1, int(FIRST_BATCH_MACS / max(1.0, macs_per_unit)))
+        """The most units of a job's first batch: few on a CPU, where a full batch takes minutes."""
+        return MAX_BATCH if self._device.type == "cuda" else cpu_first_size(macs_per_unit)
 
     def noise_images(self, size_px: int) -> int:
         """Noise images per batch: they only pass forward, so they need little memory."""
@@ -77,25 +73,6 @@ class Batching:
         self._cpu_bytes /= 2
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def bytes_of_maps(layer: Layer, facts: NetworkFacts, size_px: int) -> float:
-    """About the memory that one step of an ascent on a layer takes for an image, in float32.
-
-    The outputs of all layers before are kept for the gradient, and some copies of the largest one
-    are worked on. Measured steps of ResNet-50, VGG-16 and ConvNeXt-T took 0.8 to 1.1 times that.
-
-    Args:
-        layer: the layer.
-        facts: the layer's network.
-        size_px: side of the image.
-    """
-    sizes = [
-        each.n_units * math.prod(each.output_px)
-        for each in facts.layers
-        if each.index <= layer.index
-    ]
-    return 4 * (sum(sizes) + N_WORKED_ON * max(sizes)) * (size_px / facts.input_size_px) ** 2
 
 
 def free_bytes(device: torch.device) -> int:

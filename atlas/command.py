@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import re
@@ -28,14 +29,16 @@ from atlas.families import DEFAULT_NAME, FAMILIES, FINDERS, find_family
 from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular
 from atlas.kinds import KINDS, find_kinds
+from atlas.many import Line, chosen_lines, read_lines
 from atlas.memory import too_little
 from atlas.on_demand import ON_DEMAND, OnDemand, caricature, like, mix, variants
 from atlas.on_demand.page import Request, pages_of
-from atlas.pipeline import Atlas, Places, Status
+from atlas.pipeline import Atlas, Places, ShardReport, Status
 from atlas.plan import with_sources
 from atlas.progress import Progress, interval, progress_on
 from atlas.selection import parse_ranges, select_layers, unit_named
 from atlas.serving import ADDRESS, Server
+from atlas.sharding import Shard
 from atlas.site.resources import IS_CLONE
 from atlas.text import displayable
 
@@ -51,6 +54,7 @@ def _flag_name(family: Family) -> str:
 
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_CHANGED = 10  # units that `compare` prints
+WITH_FAILURES = 3  # the site was built, without what could not be made
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 MODELS = (*FINDERS[::-1], *FAMILIES)  # the usual way to name a network first
@@ -60,6 +64,9 @@ MODEL_TABLE = "\n".join(
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 # Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json", "quiet"}
+MANY_OPTIONS = {"file", "only", "dry_run"}
+FOR_ALL = {"out", "cache", "atlas_name", "quiet", "shard", "dry_run"}  # not in a line of `many`
+IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name"}
 IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
@@ -70,6 +77,9 @@ EXAMPLES = [
     ("mix conv1:3 conv1:8", "two units in one picture"),
     ("variants layer4.1.conv2:100", "several facets of one unit"),
     ("compare before.pth after.pth", "which units did fine-tuning change?"),
+    ("many networks.txt", "an atlas of each of its lines"),
+    ("--shard 2/8 --cache shard-2", "one of eight machines"),
+    ("merge shard-*", "what they made, in one cache"),
 ]
 EXAMPLE_TABLE = "\n".join(f"  {PROGRAM} {arguments:42} {does}" for arguments, does in EXAMPLES)
 EPILOG = f"""\b
@@ -250,8 +260,8 @@ def atlas_options(
         click.option(
             "--images",
             type=click.Path(path_type=Path),
-            metavar="FOLDER",
-            help="Photographs, to say how far real images drive each unit.",
+            metavar="FOLDER|TAR",
+            help="Photographs, or .tar archives of them: how far do real images drive each unit?",
         ),
         click.option(
             "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
@@ -286,69 +296,56 @@ def atlas_options(
     ]
 
     @functools.wraps(command)
-    def with_atlas(
-        *args: Any,
-        model: str | None,
-        weights: str | None,
-        state_key: str,
-        input_size: str | None,
-        mean: str | None,
-        std: str | None,
-        labels: Path | None,
-        layers: tuple[str, ...],
-        units: tuple[str, ...],
-        classes: tuple[str, ...],
-        recipe: Any,
-        preset: Any,
-        kinds: tuple[str, ...],
-        images: Path | None,
-        seed: int,
-        device: str,
-        base_url: str,
-        leave_out: tuple[str, ...],
-        out: Path,
-        atlas_name: str | None,
-        cache: Path,
-        quiet: bool,
-        **others: Any,
-    ) -> Any:
-        if weights is not None and not weights.strip():
-            raise SpecError("--weights is empty; give a name or a file, or leave it out")
-        flags = {family.name: others.pop(_flag_name(family)) for family in FAMILIES if family.flag}
-        selection = Selection(
+    def with_atlas(*args: Any, **params: Any) -> Any:
+        spec, places, progress = _asked(params)
+        return command(*args, spec=spec, places=places, progress=progress, **params)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+
+
+def _asked(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
+    """What the options of `atlas_options` ask for, which are taken out of `params`.
+
+    Raises:
+        SpecError: they contradict each other, or one of them cannot be understood.
+    """
+    take = params.pop
+    weights, images, out, name = (take(each) for each in ("weights", "images", "out", "atlas_name"))
+    layers, units, classes = (take(each) for each in ("layers", "units", "classes"))
+    if weights is not None and not weights.strip():
+        raise SpecError("--weights is empty; give a name or a file, or leave it out")
+    flags = {family.name: take(_flag_name(family)) for family in FAMILIES if family.flag}
+    spec = AtlasSpec(
+        family=_model(take("model"), flags),
+        weights=weights or "",
+        state_key=take("state_key"),
+        labels=take("labels"),
+        recipe=take("recipe"),
+        preset=take("preset"),
+        seed=take("seed"),
+        selection=Selection(
             layers=_parts("--layers", layers),
             units=parse_ranges(",".join(_parts("--units", units))) if units else (),
             classes=_parts("--classes", classes) and classes,
-        )
-        spec = AtlasSpec(
-            family=_model(model, flags),
-            weights=weights or "",
-            state_key=state_key,
-            labels=labels,
-            recipe=recipe,
-            preset=preset,
-            seed=seed,
-            selection=selection,
-            kinds=_kinds("--kinds", kinds),
-            preparation=Preparation(
-                _side(input_size), _numbers("--mean", mean), _numbers("--std", std)
-            ),
-        )
-        _refuse_idle_images(images, spec)
-        left_out = _kinds("--leave-out", leave_out)
-        places = Places(
-            out / atlas_name if atlas_name else out,
-            cache,
-            device,
-            published_at(base_url),
-            site_dir=out if atlas_name else None,
-            left_out=left_out,
-            images_dir=images,
-        )
-        progress = progress_on(sys.stderr, is_quiet=quiet)
-        return command(*args, spec=spec, places=places, progress=progress, **others)
-
-    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+        ),
+        kinds=_kinds("--kinds", take("kinds")),
+        preparation=Preparation(
+            _side(take("input_size")),
+            _numbers("--mean", take("mean")),
+            _numbers("--std", take("std")),
+        ),
+    )
+    _refuse_idle_images(images, spec)
+    places = Places(
+        out / name if name else out,
+        take("cache"),
+        take("device"),
+        published_at(take("base_url")),
+        site_dir=out if name else None,
+        left_out=_kinds("--leave-out", take("leave_out")),
+        images_dir=images,
+    )
+    return spec, places, progress_on(sys.stderr, is_quiet=take("quiet"))
 
 
 @click.group(
@@ -359,10 +356,21 @@ def atlas_options(
 )
 @click.version_option(__version__, prog_name="atlas")
 @atlas_options
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Make only the K-th of N parts of equal work, and no site: for several machines, each "
+    "with a --cache of its own, which `merge` joins.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
 def main(
-    ctx: click.Context, spec: AtlasSpec, places: Places, progress: Progress, dry_run: bool
+    ctx: click.Context,
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+    shard: str | None,
+    dry_run: bool,
 ) -> None:
     """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
@@ -380,9 +388,15 @@ def main(
     from atlas.site.atlases import parts_of_all
 
     begun = time.perf_counter()
-    with Atlas(spec, places, progress=progress) as atlas:
+    part = Shard.parsed(shard) if shard is not None else None
+    if part:
+        _refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "--shard")
+    with Atlas(spec, dataclasses.replace(places, shard=part), progress=progress) as atlas:
         if dry_run:
             _show_status(atlas.status())
+            return
+        if part:
+            _show_shard(part, atlas.build_shard(part), places, time.perf_counter() - begun)
             return
         built = atlas.build()
     report = built.site
@@ -573,6 +587,89 @@ def compare(
     )
 
 
+@main.command(short_help="Atlases of several networks, one after the other, in one site.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--only", metavar="NAMES", multiple=True, help="Only these of them.")
+@click.option("--dry-run", is_flag=True, help="Say how much work each is, and render nothing.")
+@functools.partial(atlas_options, out_option=out_option_of(Path("site")))
+@click.pass_context
+def many(
+    ctx: click.Context,
+    file: Path,
+    only: tuple[str, ...],
+    dry_run: bool,
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+) -> None:
+    """Build the atlases of the networks in FILE, with one cache, one site and a landing page.
+
+    Each line of FILE is the name of an atlas and, after it, options of a build: `vgg16 --model
+    vgg16 --images photos`. What follows a # is a comment. Options that are given here count for
+    all lines that do not give them. Paths are relative to the folder of the command. If one cannot
+    be built, the others are, and the command ends with 3.
+    """
+    from atlas.site.atlases import parts_of_all
+
+    if places.site_dir:
+        raise SpecError("many has no use for --atlas; the names are in the file")
+    given = {name: value for name, value in _given(ctx).items() if name not in MANY_OPTIONS}
+    chosen = chosen_lines(read_lines(file), _parts("--only", only))
+    asked = [(line, *_asked_in(line, given, file)) for line in chosen]
+    failed = [
+        line.name
+        for line, spec_of_line, places_of_line in asked
+        if not _build_one(line, spec_of_line, places_of_line, progress, dry_run)
+    ]
+    if not dry_run and len(failed) < len(chosen):
+        say(f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve")
+        _warn(parts_of_all(places.out_dir))
+    if failed:
+        say_line(f"Not built: {', '.join(failed)}; run the same command again to try again.")
+        ctx.exit(WITH_FAILURES)
+
+
+@main.command(short_help="Join the caches of shards into one.")
+@click.argument(
+    "caches", metavar="CACHE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@atlas_options
+@click.pass_context
+def merge(
+    ctx: click.Context,
+    caches: tuple[Path, ...],
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+) -> None:
+    """Join the CACHEs that builds with --shard filled, into --cache.
+
+    Every artifact is checked against its digest. Caches of another network, recipe or photographs
+    are refused. What is made from other artifacts is made then, so that a build has only the site
+    to write. Takes the options of a build; give those that the shards were made with. Ends with 0
+    if nothing is missing, else with 1; shards that come later can be merged into the same cache.
+    """
+    from atlas.merging import adopt_digests
+    from atlas.merging import merge as merge_caches
+
+    _refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "merge")
+    adopt_digests(caches, places.cache_dir)
+    with Atlas(spec, places, progress=progress) as atlas:
+        report = merge_caches(atlas, caches)
+    for damaged in report.damaged:
+        say_line(f"Damaged, left out: {damaged}")
+    say(
+        f"{report.n_copied:,} artifacts copied, {report.n_made:,} made from them; "
+        f"{report.n_asked - report.n_missing:,} of {report.n_asked:,} pictures and panels are done."
+    )
+    if not report.n_missing:
+        say(f"Now {PROGRAM} with the same options writes the site.")
+        return
+    absent = f" (not merged: {', '.join(report.shards)})" if report.shards else ""
+    say(f"{report.n_missing:,} are missing{absent}; merge the others, or {PROGRAM} makes them.")
+    ctx.exit(1)
+
+
 @main.command()
 @out_option
 @click.option(
@@ -661,6 +758,70 @@ def _refuse_missing_atlas(out: Path, name: str) -> None:
         names = [folder.name for folder in atlas_folders(out)] if out.is_dir() else []
         there = f"there is {', '.join(names)}" if names else "there is none"
         raise SiteError(f"no atlas {displayable(name)!r} in {out}; {there}")
+
+
+def _asked_in(line: Line, given: Mapping[str, Any], file: Path) -> tuple[AtlasSpec, Places]:
+    """What a line of a file of networks asks for, with what was given for all of them."""
+    try:
+        _check_options(line.options)
+        ctx = main.make_context(line.name, list(line.options), default_map=dict(given))
+        params = {**ctx.params, "atlas_name": _atlas_name(line.name)}
+        spec, places, _ = _asked(params)
+    except (click.ClickException, AtlasError) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else error
+        raise SpecError(f"{displayable(file.name)}, line {line.number}: {message}") from error
+    return spec, places
+
+
+def _check_options(options: Sequence[str]) -> None:
+    """Refuse what is no option of one build.
+
+    Raises:
+        SpecError: there is something else.
+        UsageError: an option is unknown or lacks its value.
+    """
+    _, others, order = main.make_parser(click.Context(main)).parse_args(list(options))
+    if others:
+        raise SpecError(f"{displayable(others[0])!r} is no option of a build")
+    for parameter in order:
+        if parameter.name in FOR_ALL or parameter.is_eager:
+            name = max(parameter.opts, key=len)
+            raise SpecError(f"{name} is for all networks; give it to the command")
+
+
+def _build_one(
+    line: Line, spec: AtlasSpec, places: Places, progress: Progress, dry_run: bool
+) -> bool:
+    """Build one of several atlases, or say what it takes; returns whether that succeeded."""
+    begun = time.perf_counter()
+    try:
+        with Atlas(spec, places, progress=progress) as atlas:
+            if dry_run:
+                _show_work(line.name, atlas.status())
+                return True
+            built = atlas.build()
+    except AtlasError as error:
+        say_line(f"Error: {line.name}: {error}")
+        return False
+    report = built.site
+    say(
+        f"{line.name}: {built.n_made:,} pictures and panels made, {built.n_there:,} were there; "
+        f"{report.n_files:,} files, {report.n_bytes / 1e6:,.1f} MB; "
+        f"{interval(time.perf_counter() - begun)}."
+    )
+    for note in built.notes:
+        say(f"{line.name}: {note}", err=True)
+    return True
+
+
+def _show_work(name: str, status: Status) -> None:
+    """How much is missing of an atlas, in operations as well."""
+    n_units = sum(layer.n_units for layer in status.facts.layers)
+    left = "" if status.seconds_left is None else f", {interval(status.seconds_left)} left"
+    say(
+        f"{name}: {n_units:,} units, {status.n_done:,} of {status.n_asked:,} pictures and panels "
+        f"are done; {2 * status.missing_macs / 1e15:,.3g} PFLOP missing{left}."
+    )
 
 
 def _clean_inside(cache: Cache, what: str) -> tuple[int, str]:
@@ -880,6 +1041,16 @@ def _show_changes(ranking: Ranking) -> None:
         answers = f"none, constant in {unit.constant}" if found is None else f"{found:.3f}"
         cosine = "" if unit.cosine is None else f", cosine of weights {unit.cosine:.3f}"
         say(f"  {unit.unit.id + partner:32} correlation {answers}{cosine}")
+
+
+def _show_shard(shard: Shard, report: ShardReport, places: Places, seconds: float) -> None:
+    say(
+        f"Shard {shard}: {report.n_made:,} pictures and panels made, {report.n_there:,} were "
+        f"there; {interval(seconds)} in all."
+    )
+    if report.stages:
+        say(_spell_stages(report.stages))
+    say(f"When all shards are done: {PROGRAM} merge {places.cache_dir} ...")
 
 
 def _show_status(status: Status) -> None:

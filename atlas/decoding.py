@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError, features
 from atlas.heap import return_freed_memory
 from atlas.memory_budget import MemoryBudget, TooMuchError
 from atlas.pixels import Pixels
-from atlas.reading import contents, patiently
+from atlas.reading import Stored, contents, patiently
 from atlas.text import displayable
 from atlas.units import Preprocessing
 
@@ -104,13 +104,18 @@ def formats(suffix: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != UNSIGNED or SUFFIX_FORMATS.get(suffix) == name)
 
 
-def load(path: Path, preprocessing: Preprocessing) -> Pixels | Skipped:
-    """An image file as the network takes it, (size_px, size_px, 3), or why it is skipped.
+def load(image: Path | Stored, preprocessing: Preprocessing) -> Pixels | Skipped:
+    """An image as the network takes it, (size_px, size_px, 3), or why it is skipped.
+
+    Args:
+        image: its file, or where in a file it is.
+        preprocessing: how the network expects images.
 
     Raises:
         ImagesError: it cannot be read now, though it may be a good image.
     """
-    return patiently(lambda: _load(path, preprocessing), path)
+    path = image if isinstance(image, Path) else image.path
+    return patiently(lambda: _load(image, preprocessing), path)
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
@@ -135,17 +140,17 @@ def prepare(image: Image.Image, preprocessing: Preprocessing) -> Pixels:
     return np.asarray(upright.resize((size_px, size_px), resampling, box))
 
 
-def _load(path: Path, preprocessing: Preprocessing) -> Pixels | Skipped:
+def _load(image: Path | Stored, preprocessing: Preprocessing) -> Pixels | Skipped:
     """As `load`.
 
     Raises:
         OSError: the file cannot be read now.
     """
-    n_bytes = path.stat().st_size
+    n_bytes = image.stat().st_size if isinstance(image, Path) else image.n_bytes
     try:
         while True:
             with MEMORY.reserve(n_bytes) as reserved:
-                attempt = _decode(path, preprocessing, reserved.grow)
+                attempt = _decode(image, preprocessing, reserved.grow)
                 if reserved.n_bytes > KEPT_BYTES:  # else each thread would keep so much for itself
                     return_freed_memory()
             if not isinstance(attempt, int):
@@ -154,17 +159,17 @@ def _load(path: Path, preprocessing: Preprocessing) -> Pixels | Skipped:
     except TooMuchError as error:
         return Skipped(TOO_LARGE, str(error))
     except MemoryError as error:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(path)) from error
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
 
 
 def _decode(
-    path: Path, preprocessing: Preprocessing, may_use: Callable[[int], bool]
+    stored: Path | Stored, preprocessing: Preprocessing, may_use: Callable[[int], bool]
 ) -> Pixels | Skipped | int:
     """The pixels, or why there are none; the bytes of memory needed if they may not be used."""
-    data = contents(path)
+    data = contents(stored) if isinstance(stored, Path) else stored.contents()
     n_bytes, image = len(data), None
     try:
-        image = Image.open(io.BytesIO(data), formats=formats(path.suffix.lower()))
+        image = Image.open(io.BytesIO(data), formats=formats(stored.suffix.lower()))
         n_pixels = image.width * image.height
         if n_pixels > MAX_PIXELS:
             return _too_many_pixels(n_pixels)

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from atlas.decoding import Skipped, load, suffixes
+from atlas.decoding import Skipped, load
 from atlas.errors import SpecError
+from atlas.image_tars import ImageTree, find_images
 from atlas.pixels import Pixels
 from atlas.progress import SILENT, Progress, counted
-from atlas.reading import content_sha256, patiently
+from atlas.reading import Stored, content_sha256, patiently
 from atlas.text import displayable_name, unique
-from atlas.tree import FileState, Parts, Tree, classes_of, read_tree
+from atlas.tree import FileState, Parts
 from atlas.units import Preprocessing
 
 N_AHEAD = 3  # batches that are decoded in advance
@@ -64,14 +65,15 @@ class ImageSet(ABC):
         return ""
 
     def batches(
-        self, preprocessing: Preprocessing, n_images: int, first: int = 0
+        self, preprocessing: Preprocessing, n_images: int, first: int = 0, end: int | None = None
     ) -> Iterator[Sequence[tuple[int, Pixels | Skipped]]]:
-        """All images in order, in batches that are decoded in advance.
+        """All images in order, or some of them, in batches that are decoded in advance.
 
         Args:
             preprocessing: how the network expects images.
             n_images: images per batch.
             first: position in `files` to start at.
+            end: position in `files` to stop before; at the end if left out.
 
         Yields:
             For each image of a batch, its position in `files`, and its pixels or why it is skipped.
@@ -79,14 +81,15 @@ class ImageSet(ABC):
         Raises:
             ImagesError: an image cannot be read now.
         """
-        starts = range(first, len(self.files), n_images)
+        files = self.files[:end]
+        starts = range(first, len(files), n_images)
         pool = ThreadPoolExecutor(thread_name_prefix="images")
         try:
             ahead: deque[Iterator[Pixels | Skipped]] = deque()
             for position, start in enumerate(starts):
                 while len(ahead) < N_AHEAD and position + len(ahead) < len(starts):
                     begin = starts[position + len(ahead)]
-                    chunk = self.files[begin : begin + n_images]
+                    chunk = files[begin : begin + n_images]
                     ahead.append(pool.map(lambda file: self.load(file, preprocessing), chunk))
                 yield list(enumerate(ahead.popleft(), start))
         finally:
@@ -95,7 +98,10 @@ class ImageSet(ABC):
 
 @dataclass(frozen=True)
 class ImageFolder(ImageSet):
-    """The image files below a folder, in order of their paths."""
+    """The image files below a folder, in order of their paths.
+
+    A folder without any may have tar archives of images (`atlas.image_tars`); each is as a folder.
+    """
 
     folder: Path
     files: tuple[str, ...]
@@ -103,6 +109,7 @@ class ImageFolder(ImageSet):
     paths: Mapping[str, str] = field(default_factory=dict, hash=False)  # of files shown otherwise
     classes: Mapping[str, str] = field(default_factory=dict, hash=False)  # by file
     left_out: str = ""
+    stored: Mapping[str, Stored] = field(default_factory=dict, hash=False)  # those in archives
 
     @classmethod
     def of(
@@ -112,45 +119,38 @@ class ImageFolder(ImageSet):
         leave_out: Iterable[Path] = (),
         progress: Progress = SILENT,
     ) -> ImageFolder:
-        """Find the images in a folder and its subfolders.
+        """Find the images in a folder and its subfolders, or in tar archives.
 
         Args:
-            folder: the folder.
+            folder: the folder, or a single archive.
             known: digests of files that were read before, by their state; digests of files that
                 are read now are added to it.
             leave_out: folders that are not entered, such as those of the build.
             progress: shows how far the reading of files has got.
 
         Raises:
-            SpecError: there is no such folder, or it holds no image.
+            SpecError: there is no such folder, it holds no image, or an archive is damaged.
             ImagesError: a folder or a file in it cannot be read now.
         """
-        shown = displayable_name(str(folder))
-        if not _is_folder(folder):
-            raise SpecError(f"no folder {shown}; give a folder of images with --images")
-        tree = read_tree(folder, suffixes(), leave_out)
-        if not tree.files:
-            found = f" (there are {tree.left_out_words})" if tree.left_out else ""
-            raise SpecError(
-                f"no image in {shown}{found}; --images takes {', '.join(sorted(suffixes()))}"
-            )
-        digests = _digests(tuple(tree.files.values()), {} if known is None else known, progress)
+        tree = find_images(folder, leave_out)
+        states = {state: tree.stored.get(parts) for parts, state in tree.files.items()}
+        digests = _digests(states, {} if known is None else known, progress)
         return cls._of_tree(folder, tree, digests)
 
     @classmethod
-    def _of_tree(cls, folder: Path, tree: Tree, digests: Mapping[FileState, str]) -> ImageFolder:
+    def _of_tree(
+        cls, folder: Path, tree: ImageTree, digests: Mapping[FileState, str]
+    ) -> ImageFolder:
         paths = ["/".join(parts) for parts in tree.files]
         files = unique([displayable_name(path) for path in paths])
-        of_folder = classes_of(parts[:-1] for parts in tree.files)
+        parts_of = dict(zip(files, tree.files, strict=True))
         classes = {
-            file: of_folder[parts[:-1]]
-            for file, parts in zip(files, tree.files, strict=True)
-            if parts[:-1] in of_folder
+            file: tree.classes[parts] for file, parts in parts_of.items() if parts in tree.classes
         }
         identity: object = [
             (path, digests[state]) for path, state in zip(paths, tree.files.values(), strict=True)
         ]
-        if _are_unusual(classes, dict(zip(files, tree.files, strict=True))):
+        if _are_unusual(classes, parts_of):
             identity = (identity, sorted(classes.items()))
         return cls(
             folder,
@@ -159,6 +159,7 @@ class ImageFolder(ImageSet):
             {file: path for file, path in zip(files, paths, strict=True) if file != path},
             classes,
             tree.left_out_words,
+            {file: tree.stored[parts] for file, parts in parts_of.items() if parts in tree.stored},
         )
 
     @cached_property
@@ -176,7 +177,8 @@ class ImageFolder(ImageSet):
         Raises:
             ImagesError: it cannot be read now.
         """
-        return load(self.folder / self.paths.get(file, file), preprocessing)
+        stored = self.stored.get(file) or self.folder / self.paths.get(file, file)
+        return load(stored, preprocessing)
 
 
 def read_photograph(path: Path, preprocessing: Preprocessing) -> Pixels:
@@ -201,13 +203,6 @@ def read_photograph(path: Path, preprocessing: Preprocessing) -> Pixels:
     return pixels
 
 
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
 def _are_unusual(classes: Mapping[str, str], parts: Mapping[str, Parts]) -> bool:
     """Whether classes are not just the uppermost folders, as earlier versions took them.
 
@@ -220,25 +215,36 @@ def _are_unusual(classes: Mapping[str, str], parts: Mapping[str, Parts]) -> bool
 
 
 def _digests(
-    states: Sequence[FileState], known: MutableMapping[FileState, str], progress: Progress
+    states: Mapping[FileState, Stored | None],
+    known: MutableMapping[FileState, str],
+    progress: Progress,
 ) -> Mapping[FileState, str]:
     """Digests of the contents of all files; files with a known digest are not read.
+
+    Args:
+        states: the files by their states, with where they are if that is in another file.
+        known: digests by state; new ones are added.
+        progress: shows how far the reading has got.
 
     Raises:
         ImagesError: a file cannot be read now.
     """
     digests = {state: known[state] for state in states if state in known}
-    unknown = [state for state in states if state not in digests]
+    unknown = [item for item in states.items() if item[0] not in digests]
     reading = counted(progress, "reading photographs", "files", PATIENCE_S)
     with reading as show, ThreadPoolExecutor(N_READERS, thread_name_prefix="digests") as pool:
         for start in range(0, len(unknown), N_PER_CHUNK):
             chunk = unknown[start : start + N_PER_CHUNK]
-            for state, digest in zip(chunk, pool.map(_digest, chunk), strict=True):
-                known[state] = digests[state] = digest
+            found = dict(zip([state for state, _ in chunk], pool.map(_digest, chunk), strict=True))
+            known.update(found)
+            digests.update(found)
             show(start + len(chunk), len(unknown))
     return digests
 
 
-def _digest(state: FileState) -> str:
-    path = Path(state[0])
+def _digest(item: tuple[FileState, Stored | None]) -> str:
+    (path_text, *_), stored = item
+    path = Path(path_text)
+    if stored:
+        return patiently(stored.sha256, stored.path)
     return patiently(lambda: content_sha256(path), path)

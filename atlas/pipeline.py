@@ -38,6 +38,8 @@ from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
 from atlas.on_demand import ON_DEMAND
 from atlas.on_demand.page import Request
+from atlas.origin import origin_of, say_origin
+from atlas.parts import with_joined
 from atlas.plan import (
     Job,
     Plan,
@@ -52,6 +54,7 @@ from atlas.plan import (
 from atlas.progress import SILENT, Progress, counted, progress_on
 from atlas.records import to_json
 from atlas.refresh import Refresher
+from atlas.sharding import Shard, jobs_of_shard
 from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
@@ -78,6 +81,7 @@ class Places:
     site_dir: Path | None = None  # of several atlases, each in a folder there; None for only one
     left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
     images_dir: Path | None = None  # photographs
+    shard: Shard | None = None  # the part of everything that is made here; None: all of it
 
     @property
     def front_page(self) -> Path:
@@ -105,6 +109,7 @@ class Status:
     n_done: int
     cache_bytes: int
     seconds_left: float | None  # None until something was measured
+    missing_macs: float = 0.0  # the work that is missing
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,15 @@ class BuildReport:
     stages: tuple[StageTime, ...]  # of the network, with the times of their synthesised pictures
     site: SiteReport
     notes: tuple[str, ...] = ()  # about photographs that were not used
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What the build of a shard did."""
+
+    n_made: int  # artifacts
+    n_there: int
+    stages: tuple[StageTime, ...]
 
 
 class Atlas:
@@ -209,6 +223,8 @@ class Atlas:
         done = self.cache.keys()
         self._count_as_lost(self.cache.damaged_rows)
         with no_garbage_collection():
+            if self.places.shard:
+                return self._plan_of(self.places.shard, done)
             return make_plan(
                 self.asked,
                 self.facts,
@@ -217,6 +233,50 @@ class Atlas:
                 has_images=self._images is not None,
                 lost=self._lost_jobs(),
             )
+
+    def _plan_of(self, shard: Shard, done: set[str]) -> Plan:
+        """What one shard makes, and what of it is missing."""
+        has_images = self._images is not None
+        kinds = self.catalogue.kinds
+        everything = make_plan(self.asked, self.facts, (), kinds, has_images=has_images).asked
+        jobs = jobs_of_shard(everything, shard, self.facts, self.asked.n_images)
+        return remaining(Plan(jobs, ()), done)
+
+    def finish(self) -> Plan:
+        """Make what follows from other artifacts and what joins parts; returns the plan after it.
+
+        Nothing is made for which the network or photographs would have to be gone through.
+
+        Raises:
+            AtlasError: something cannot be made.
+        """
+        plan = self.plan()
+        jobs = with_joined(plan.missing, self.cache, self.asked.n_images)
+        there = self.cache.keys()
+        possible: list[Job] = []
+        for job in jobs:
+            if job.sources and there.issuperset(job.sources):
+                possible.append(job)
+                there.update(job.keys)
+        self.fill(Plan(tuple(possible), tuple(possible)))
+        return self.plan()
+
+    def build_shard(self, shard: Shard) -> ShardReport:
+        """Make what a shard is to make; no site is written.
+
+        Raises:
+            AtlasError: something cannot be made.
+        """
+        plan = self.plan()
+        say_origin(self.cache, origin_of(self.asked, self.facts, str(shard)))
+        stages = self.fill(plan)
+        n_made = len(self.made)
+        return ShardReport(n_made, plan.n_asked - n_made, stages)
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The addresses of the artifacts that were made here."""
+        return frozenset(self._seconds)
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
         """Render everything that is missing into the cache.
@@ -290,8 +350,9 @@ class Atlas:
                 self._seconds |= {artifact.key: artifact.seconds for artifact in artifacts}
                 making.done(artifacts)
 
+            jobs = with_joined(plan.missing, self.cache, self.asked.n_images)
             with Engine(network, self.cache, self._images, making) as engine:
-                engine.run(plan.missing, commit)
+                engine.run(jobs, commit)
 
     def _mending(self, work: Callable[[], Result]) -> Result:
         """Do some work that reads artifacts, again if some had to be made again for it."""
@@ -419,6 +480,7 @@ class Atlas:
             n_done=plan.n_asked - plan.n_missing,
             cache_bytes=self.cache.disk_bytes,
             seconds_left=plan.missing_cost / speed if speed else None,
+            missing_macs=plan.missing_cost,
         )
 
     @property

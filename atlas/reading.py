@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import BinaryIO, TypeVar
 
 from atlas.digest import stream_sha256
 from atlas.errors import ImagesError
@@ -24,7 +26,52 @@ REMEDIES = {
     errno.ENFILE: "allow more open files, or close other programs",
     errno.ENOMEM: "free some memory",
 }
+SHORTER = "it is shorter than it was"
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where an image's bytes are: a part of a file, such as a tar archive."""
+
+    path: Path
+    name: str  # what it is called there
+    first: int
+    n_bytes: int
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its name, in lower case."""
+        return PurePath(self.name).suffix.lower()
+
+    def contents(self) -> bytes:
+        """All its bytes.
+
+        Raises:
+            OSError: they cannot be read now.
+        """
+        with _opened(self.path) as file:
+            file.seek(self.first)
+            data = file.read(self.n_bytes)
+        if len(data) < self.n_bytes:
+            raise OSError(errno.EIO, SHORTER, str(self.path))
+        return data
+
+    def sha256(self) -> str:
+        """The digest of its bytes.
+
+        Raises:
+            OSError: they cannot be read now.
+        """
+        digest, n_left = hashlib.sha256(), self.n_bytes
+        with _opened(self.path) as file:
+            file.seek(self.first)
+            while chunk := file.read(min(n_left, 1 << 20)):
+                digest.update(chunk)
+                n_left -= len(chunk)
+        if n_left:
+            raise OSError(errno.EIO, SHORTER, str(self.path))
+        return digest.hexdigest()
 
 
 def patiently(read: Callable[[], Result], path: Path) -> Result:
@@ -56,10 +103,7 @@ def contents(path: Path) -> bytes:
     Raises:
         OSError: it cannot be read now.
     """
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
+    with _opened(path) as file:
         return file.read()
 
 
@@ -71,3 +115,12 @@ def content_sha256(path: Path) -> str:
     """
     with path.open("rb") as file:
         return stream_sha256(file)
+
+
+def _opened(path: Path) -> BinaryIO:
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return file

@@ -22,7 +22,8 @@ from torchvision import models
 from atlas import devices as devices_module
 from atlas import renderer as renderer_module
 from atlas.asked import AtlasSpec, Selection
-from atlas.batching import CPU_BATCH_PX, Batching, one_step
+from atlas.batch_sizes import CPU_BATCH_PX, MAX_BATCH
+from atlas.batching import Batching, one_step
 from atlas.cache import Cache
 from atlas.devices import fastest_precision, find_device, what_it_lacks
 from atlas.engine import Engine
@@ -33,7 +34,7 @@ from atlas.kinds.natural import NaturalRecord
 from atlas.kinds.similar import SimilarRecord
 from atlas.network.network import Network
 from atlas.pictures.picture import Picture
-from atlas.plan import Job, make_plan
+from atlas.plan import Job, Plan, make_plan, remaining
 from atlas.recipes import Fourier, Progressive, Stage
 
 GREY = np.full((8, 8, 3), 128, np.uint8)
@@ -99,7 +100,7 @@ def test_a_network_of_large_maps_is_given_fewer_images_at_once():
 
     resnet = models.resnet50()
     assert smallest_batch(resnet, 224) == 24
-    assert smallest_batch(resnet, 64) == CPU_BATCH_PX // 64**2
+    assert smallest_batch(resnet, 64) == min(MAX_BATCH, CPU_BATCH_PX // 64**2)
     assert 8 < smallest_batch(models.vgg11_bn().features, 224) < 24
 
 
@@ -121,6 +122,20 @@ def test_out_of_memory_halves_the_batch_and_loses_no_unit(planted: Network, cach
     assert batches.seen[:3] == [4, 2, 2]
     rendered = [unit for batch in committed for unit in batch]
     assert rendered == [unit.id for job in jobs for unit in job.units]
+
+
+def test_what_an_interruption_left_is_made_in_the_batches_that_it_would_have_been_in(
+    planted: Network, cache: Cache, batches, monkeypatch
+):
+    monkeypatch.setattr(Batching, "size", lambda *_: 2)
+    monkeypatch.setattr(Batching, "first_size", lambda *_: 1)
+    jobs = excitatory_jobs(planted, layers=("conv1",))
+    whole = run(planted, cache, jobs)
+    assert list(map(len, whole)) == [1, 2, 1]
+    for n_done in (1, 2):
+        done = set(jobs[0].keys[: sum(map(len, whole[:n_done]))])
+        left = remaining(Plan(tuple(jobs), ()), done).missing
+        assert run(planted, cache, left) == whole[n_done:]
 
 
 def test_working_ahead_as_for_a_gpu_hands_out_the_same_batches_in_order(

@@ -22,6 +22,7 @@ from test_command import ROOT, Folders, Result, assert_refused, n_rendered, run
 from atlas.cache import Cache
 from atlas.kinds.natural import NaturalRecord
 from atlas.kinds.natural.make import Pass
+from atlas.kinds.natural.tally import Tally
 from atlas.text import MARK
 
 SHOWN = ("--demo", "--layers", "conv1", "--kinds", "natural,examples")
@@ -174,11 +175,10 @@ def many(photos: Path) -> Path:
     return photos
 
 
-def saved_state(folders: Folders) -> dict[str, np.ndarray]:
+def saved_state(folders: Folders) -> Tally:
     with sqlite3.connect(folders.cache / "atlas.sqlite") as db:
         ((data,),) = db.execute("select data from checkpoints").fetchall()
-    with np.load(io.BytesIO(data)) as arrays:
-        return dict(arrays)
+    return Tally.from_bytes(data)
 
 
 def interrupted(asked: tuple[object, ...], n_seen: int) -> str:
@@ -210,7 +210,7 @@ def test_ctrl_c_in_a_short_pass_keeps_what_is_done(folders, many, monkeypatch):
     done = 0
     for wanted in (30, 150):
         interrupted((*asked, *folders.options), wanted)
-        n_done = int(saved_state(folders)["n_done"])
+        n_done = saved_state(folders).n_files
         assert n_done >= max(wanted, done)
         done = n_done
     shown: list[int] = []

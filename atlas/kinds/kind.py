@@ -200,6 +200,9 @@ class Kind(Generic[RecordType]):
     # (spec, layer, facts, number of photographs) -> the work for all artifacts of a layer
     cost: Callable[[Any, Layer, NetworkFacts, int], Cost] | None = None
     is_one_pass: bool = False  # whether all layers share what they need once
+    # Of a pass over images that can be made in parts:
+    make_part: str = ""  # (renderer, jobs, positions of images, job of the part) -> bytes
+    join_parts: str = ""  # (renderer, jobs, the bytes of all parts) -> finished batches
     is_made_on_host: bool = False  # rather than on the device
     layer_file: str = ""  # name of the file of a layer's picture; a "cover" represents the layer
     layer_alt: str = ""  # text for those who do not see it, with {layer}

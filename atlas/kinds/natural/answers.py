@@ -1,21 +1,25 @@
-"""Summaries of a layer's responses to images, of a size that does not grow with the images."""
+"""Summaries of a layer's responses to images, of a size that does not grow with the images.
+
+What is summed are fixed-point numbers: shares in steps of 2^-38, activations of channels in steps
+of 2^-24. Whole numbers add up to the same in any order, up to eight million images of a class.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from atlas.kinds.natural import NaturalSpec
+from atlas.kinds.natural.tally import Array, LayerTally, TopArrays
 from atlas.network.taps import Reader
+from atlas.units import Layer
 
-Arrays = dict[str, NDArray[Any]]
-HALF_MAX = 65504.0  # the largest number in half precision
+HALF_MAX = 65504.0  # the largest number in half precision; larger activations count as this
+SHARE_STEPS, ACTIVATION_STEPS = 2.0**38, 2.0**24
 
 
 class Top:
@@ -27,7 +31,7 @@ class Top:
         self.places = torch.zeros((n_kept, n_units), dtype=torch.long, device=device)
 
     def with_batch(self, values: Tensor, images: Tensor, places: Tensor) -> Top:
-        """The largest responses when those to a batch of images are added; this stays as it is.
+        """The largest responses when those to a batch of later images are added.
 
         Args:
             values: responses, (B, n_units).
@@ -47,6 +51,23 @@ class Top:
         top.places = torch.cat([self.places, places]).gather(0, order)
         return top
 
+    def arrays(self) -> TopArrays:
+        """The same as arrays."""
+        return TopArrays(*(each.cpu().numpy() for each in (self.values, self.images, self.places)))
+
+    def restore(self, arrays: TopArrays) -> None:
+        """Set all from arrays.
+
+        Raises:
+            ValueError: they are of another shape or type.
+        """
+        for tensor, array in zip(
+            (self.values, self.images, self.places),
+            (arrays.values, arrays.images, arrays.places),
+            strict=True,
+        ):
+            copy(array, tensor)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -55,9 +76,9 @@ class Change:
     highest: Top
     lowest: Top
     n_fired: Tensor  # (n_units,)
-    active: Tensor  # (n_units,)
+    active: Tensor  # steps, (n_units,)
     classes: Tensor  # of the images that have a class, (n,)
-    activations: Tensor  # of these images, (n, n_units)
+    activations: Tensor  # of these images in steps, (n, n_units)
     rows: Tensor  # in the sample, of the images that are in it, (m,)
     sampled: Tensor  # responses to these images, (m, n_units)
     sampled_places: Tensor  # (m, n_units)
@@ -72,8 +93,8 @@ class LayerAnswers:
         self.highest = Top(spec.n_top, n_units, device)
         self.lowest = Top(1, n_units, device)  # of the negated responses
         self.n_fired = torch.zeros(n_units, dtype=torch.long, device=device)
-        self.active = torch.zeros(n_units, dtype=torch.float64, device=device)
-        self.sums = torch.zeros(n_classes, n_units, device=device)  # activations by class
+        self.active = torch.zeros(n_units, dtype=torch.long, device=device)  # steps
+        self.sums = torch.zeros(n_classes, n_units, dtype=torch.long, device=device)  # by class
         self.sampled = torch.full((n_sampled, n_units), torch.nan, device=device).half()
         self.sampled_places = torch.zeros(n_sampled, n_units, dtype=torch.short, device=device)
 
@@ -101,9 +122,9 @@ class LayerAnswers:
             highest=self.highest.with_batch(peaks, images, places),
             lowest=self.lowest.with_batch(-lows, images, places),
             n_fired=fired.sum(0),
-            active=active.sum(0),
+            active=in_steps(active.sum(0), SHARE_STEPS),
             classes=classes[has_class],
-            activations=self._activations(peaks)[has_class],
+            activations=self._activations(peaks[has_class]),
             rows=rows[is_sampled],
             sampled=peaks[is_sampled].clamp(-HALF_MAX, HALF_MAX).half(),
             sampled_places=places[is_sampled].short(),
@@ -129,37 +150,62 @@ class LayerAnswers:
         return fired, active / flat.shape[1]
 
     def _activations(self, peaks: Tensor) -> Tensor:
-        """Activations after the ReLU at the peaks; for classes, probabilities: (B, n_units)."""
-        if self.reader.layer.is_classifier:
-            return peaks.softmax(1)
-        return (peaks + self.reader.offset).relu()
+        """Steps of activation after the ReLU at the peaks, or of probability: (B, n_units)."""
+        is_classifier = self.reader.layer.is_classifier
+        activations = peaks.softmax(1) if is_classifier else (peaks + self.reader.offset).relu()
+        return in_steps(activations.clamp(max=HALF_MAX), steps_of(self.reader.layer))
 
-    def arrays(self) -> Arrays:
-        """The state as arrays, for a checkpoint."""
-        return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+    def tally(self, classes: Array, rows: Array) -> LayerTally:
+        """All that is kept as arrays, of these classes and rows of the sample only."""
+        return LayerTally(
+            self.highest.arrays(),
+            self.lowest.arrays(),
+            self.n_fired.cpu().numpy(),
+            self.active.cpu().numpy(),
+            classes,
+            self.sums.cpu().numpy()[classes],
+            rows,
+            self.sampled.cpu().numpy()[rows],
+            self.sampled_places.cpu().numpy()[rows],
+        )
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Set the state from the arrays of a checkpoint.
+    def restore(self, tally: LayerTally) -> None:
+        """Set the state from a tally.
 
         Raises:
-            KeyError, ValueError: they are not those of such a layer.
+            ValueError, IndexError, TypeError: it is not of such a layer.
         """
-        for name, tensor in self._tensors().items():
-            saved = torch.from_numpy(arrays[name])
-            if (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
-                raise ValueError(f"{name} has another shape or type")
-            tensor.copy_(saved)
+        self.highest.restore(tally.highest)
+        self.lowest.restore(tally.lowest)
+        copy(tally.n_fired, self.n_fired)
+        copy(tally.active, self.active)
+        for rows, arrays, tensor in (
+            (tally.classes, tally.class_sums, self.sums),
+            (tally.rows, tally.sampled, self.sampled),
+            (tally.rows, tally.sampled_places, self.sampled_places),
+        ):
+            of_rows = tensor[torch.from_numpy(rows)]
+            copy(arrays, of_rows)
+            tensor[torch.from_numpy(rows)] = of_rows
 
-    def _tensors(self) -> dict[str, Tensor]:
-        tops = {"highest": self.highest, "lowest": self.lowest}
-        return {
-            **{
-                f"{name}.{part}": getattr(top, part)
-                for name, top in tops.items()
-                for part in ("values", "images", "places")
-            },
-            **{
-                name: getattr(self, name)
-                for name in ("n_fired", "active", "sums", "sampled", "sampled_places")
-            },
-        }
+
+def steps_of(layer: Layer) -> float:
+    """The number of steps in one activation of a layer's units: classes have probabilities."""
+    return SHARE_STEPS if layer.is_classifier else ACTIVATION_STEPS
+
+
+def in_steps(values: Tensor, steps: float) -> Tensor:
+    """Values as whole numbers of steps."""
+    return (values.double() * steps).round().long()
+
+
+def copy(array: Array, tensor: Tensor) -> None:
+    """Set a tensor from an array.
+
+    Raises:
+        ValueError: the array is of another shape or type.
+    """
+    saved = torch.from_numpy(np.ascontiguousarray(array))
+    if (saved.shape, saved.dtype) != (tensor.shape, tensor.dtype):
+        raise ValueError("an array has another shape or type")
+    tensor.copy_(saved)
