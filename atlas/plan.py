@@ -15,6 +15,7 @@ from atlas.addressing import artifact_keys
 from atlas.asked import AtlasSpec
 from atlas.cache import Entry
 from atlas.costs import NO_COST, Cost
+from atlas.cutting import Cut
 from atlas.errors import SpecError
 from atlas.kinds import KINDS, find_kinds
 from atlas.kinds.kind import Kind, Source, WholeLayer
@@ -37,11 +38,32 @@ class Job:
     cost: Cost = NO_COST
     sources: tuple[str, ...] = ()  # keys of the artifacts that they are made from
     slot: tuple[str, ...] = ()  # per unit, its key without sources: only the latest is kept
+    places: tuple[int, ...] = ()  # of the units in the job as it was asked; empty: it is whole
+    cut: Cut | None = None  # into batches, where that was settled elsewhere
 
     @property
     def keyed(self) -> Iterator[tuple[Unit, str]]:
         """Each unit with the key of its artifact."""
         return zip(self.units, self.keys, strict=True)
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Of each unit in the job as it was asked."""
+        return self.places or range(len(self.units))
+
+    def part(self, nths: Sequence[int]) -> Job:
+        """The job for the units at these places of `units`."""
+        return dataclasses.replace(
+            self,
+            units=tuple(self.units[nth] for nth in nths),
+            keys=tuple(self.keys[nth] for nth in nths),
+            slot=tuple(self.slot[nth] for nth in nths) if self.slot else (),
+            places=tuple(self.positions[nth] for nth in nths),
+        )
+
+    def batches(self, cut: Cut) -> list[Job]:
+        """A job for each batch of a cut."""
+        return [self.part(run) for run in cut.runs(self.positions)]
 
     @property
     def unit_cost(self) -> float:
@@ -353,18 +375,9 @@ def artifact_costs(jobs: Iterable[Job]) -> dict[str, float]:
 
 def _missing_part(job: Job, done: Container[str]) -> Job:
     """The part of a job that is not done."""
-    return _part(job, [nth for nth, key in enumerate(job.keys) if key not in done])
+    return job.part([nth for nth, key in enumerate(job.keys) if key not in done])
 
 
 def _done_part(job: Job, done: Container[str]) -> Job:
     """The part of a job that is done."""
-    return _part(job, [nth for nth, key in enumerate(job.keys) if key in done])
-
-
-def _part(job: Job, positions: Sequence[int]) -> Job:
-    return dataclasses.replace(
-        job,
-        units=tuple(job.units[nth] for nth in positions),
-        keys=tuple(job.keys[nth] for nth in positions),
-        slot=tuple(job.slot[nth] for nth in positions) if job.slot else (),
-    )
+    return job.part([nth for nth, key in enumerate(job.keys) if key in done])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from atlas.batching import Batching
 from atlas.cache import Cache, Checkpoint, Entry
+from atlas.cutting import Cut
 from atlas.devices import fastest_precision
 from atlas.errors import DeviceError, SpecError
 from atlas.heap import keep_freed_memory
@@ -149,30 +150,33 @@ class Renderer:
         """
         self.observer.begin(job.kind.name, job.layer.name)
         fast, exact = self.taps(job.layer, recipe)
-        waiting, n_units = list(job.units), 0
-        n_first = self.batching.first_size(job.cost.each)
-        while waiting:
+        left, cut = job, job.cut
+        while left.units:
             steps = _Steps(job, self.network.facts.input_size_px, self.observer)
-            batch: list[Unit] = []
+            n_units = 0
             try:
-                n_units = n_units or self.batching.size(fast, waiting, recipe, images_per_unit)
-                batch = waiting[: min(n_units, n_first)]
-                finished = make_batch(fast, exact, batch, steps.add)
+                cut = cut or self._cut(job, fast, recipe, images_per_unit)
+                n_units = len(cut.runs(left.positions)[0])
+                finished = make_batch(fast, exact, left.units[:n_units], steps.add)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 steps.take_back()
-                if len(batch) <= 1:
+                if n_units <= 1:
                     raise DeviceError(
                         f"one picture of {job.layer.name} does not fit into the memory of "
                         f"{self.network.device}; use a smaller --preset or another --device"
                     ) from error
                 self.batching.halve()
-                n_units = len(batch) // 2
+                cut = Cut(n_units // 2, n_units // 2)
                 continue
-            del waiting[: len(batch)]
-            n_first = len(job.units)
+            left = left.part(range(n_units, len(left.units)))
             yield finished
+
+    def _cut(self, job: Job, fast: Tap, recipe: Recipe, images_per_unit: int) -> Cut:
+        """Into batches as large as the device takes, the first one smaller on a CPU."""
+        size = self.batching.size(fast, job.units, recipe, images_per_unit)
+        return Cut(min(size, self.batching.first_size(job.cost.each)), size)
 
     def taps(self, layer: Layer, recipe: Recipe) -> tuple[Tap, Tap]:
         """A tap to ascend on and a float32 tap to measure with; `progressive` uses no shortcuts."""

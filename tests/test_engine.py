@@ -33,7 +33,7 @@ from atlas.kinds.natural import NaturalRecord
 from atlas.kinds.similar import SimilarRecord
 from atlas.network.network import Network
 from atlas.pictures.picture import Picture
-from atlas.plan import Job, make_plan
+from atlas.plan import Job, Plan, make_plan, remaining
 from atlas.recipes import Fourier, Progressive, Stage
 
 GREY = np.full((8, 8, 3), 128, np.uint8)
@@ -121,6 +121,20 @@ def test_out_of_memory_halves_the_batch_and_loses_no_unit(planted: Network, cach
     assert batches.seen[:3] == [4, 2, 2]
     rendered = [unit for batch in committed for unit in batch]
     assert rendered == [unit.id for job in jobs for unit in job.units]
+
+
+def test_what_an_interruption_left_is_made_in_the_batches_that_it_would_have_been_in(
+    planted: Network, cache: Cache, batches, monkeypatch
+):
+    monkeypatch.setattr(Batching, "size", lambda *_: 2)
+    monkeypatch.setattr(Batching, "first_size", lambda *_: 1)
+    jobs = excitatory_jobs(planted, layers=("conv1",))
+    whole = run(planted, cache, jobs)
+    assert list(map(len, whole)) == [1, 2, 1]
+    for n_done in (1, 2):
+        done = set(jobs[0].keys[: sum(map(len, whole[:n_done]))])
+        left = remaining(Plan(tuple(jobs), ()), done).missing
+        assert run(planted, cache, left) == whole[n_done:]
 
 
 def test_working_ahead_as_for_a_gpu_hands_out_the_same_batches_in_order(
