@@ -19,7 +19,7 @@ N_WORKED_ON = 4  # copies of the largest map that a step needs beside what it ke
 MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
 FIRST_BATCH_MACS = 1e12  # work of a layer's first batch on a CPU, so that a picture is there soon
 N_TRIED = 2  # images that are rendered to measure the memory of one
-MAX_BATCH = 256  # a GPU gains nothing from more, and 64 GPUs share a network's work evenly
+MAX_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
 
 
 class Batching:
