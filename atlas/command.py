@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import re
@@ -20,6 +21,7 @@ from click.core import ParameterSource
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.cache import FILE_NAME, Cache, Findings, remove_cache
+from atlas.cluster import cluster_of
 from atlas.comparing.comparison import N_PICTURED, Comparison, Ranking
 from atlas.comparing.ranking import most_changed
 from atlas.console import Terminated, prepare_streams, say, say_line, terminable
@@ -51,6 +53,7 @@ def _flag_name(family: Family) -> str:
 
 PROGRAM = "python build.py" if IS_CLONE else "atlas"
 N_CHANGED = 10  # units that `compare` prints
+WITH_FAILURES = 3  # the site was built, without what could not be made
 INTERRUPTED, TERMINATED = 130, 143  # 128 + SIGINT and SIGTERM, as shells report them
 KIND_TABLE = "\n".join(f"  {kind.name:12} {kind.about}" for kind in KINDS)
 MODELS = (*FINDERS[::-1], *FAMILIES)  # the usual way to name a network first
@@ -261,7 +264,8 @@ def atlas_options(
             default="auto",
             show_default=True,
             metavar="NAME",
-            help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.",
+            help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one. A build takes several "
+            "as well, such as cuda:0,cuda:1, or all GPUs of this machine with all.",
         ),
         click.option(
             "--base-url",
@@ -359,10 +363,28 @@ def atlas_options(
 )
 @click.version_option(__version__, prog_name="atlas")
 @atlas_options
+@click.option(
+    "--cluster",
+    metavar="auto|local|ADDRESS",
+    help="Make everything on workers: of the Ray cluster at an ADDRESS; auto takes the one that "
+    "runs, else this machine; local is this machine.",
+)
+@click.option(
+    "--cores-per-worker",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cores of a processor that each worker of --cluster takes.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
 def main(
-    ctx: click.Context, spec: AtlasSpec, places: Places, progress: Progress, dry_run: bool
+    ctx: click.Context,
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+    dry_run: bool,
+    cluster: str | None,
+    cores_per_worker: int | None,
 ) -> None:
     """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
@@ -380,6 +402,8 @@ def main(
     from atlas.site.atlases import parts_of_all
 
     begun = time.perf_counter()
+    workers = cluster_of(cluster, places.device, cores_per_worker)
+    places = dataclasses.replace(places, cluster=workers)
     with Atlas(spec, places, progress=progress) as atlas:
         if dry_run:
             _show_status(atlas.status())
@@ -402,6 +426,10 @@ def main(
     for note in built.notes:
         click.echo(note, err=True)
     _warn(parts_of_all(places.site_dir) if places.site_dir else report.parts)
+    if built.failures:
+        for failure in built.failures:
+            say_line(f"Not made: {failure}")
+        ctx.exit(WITH_FAILURES)
 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")
@@ -883,6 +911,8 @@ def _show_status(status: Status) -> None:
         f"{status.n_done:,} of {status.n_asked:,} pictures and panels are done, "
         f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
     )
+    for worker in status.workers:
+        say(f"  {worker}")
     if status.n_done < status.n_asked:
         left = "not measured yet" if status.seconds_left is None else interval(status.seconds_left)
         say(f"Time left at the speed measured so far: {left}")

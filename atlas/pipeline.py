@@ -21,6 +21,9 @@ from atlas.addressing import artifact_keys, describe
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache, Damaged, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.cluster import Cluster
+from atlas.cluster.board import Doing, read_board
+from atlas.cluster.scheduling import Failure
 from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, ImagesError
 from atlas.families import find_family, finder_of, listed_family
@@ -36,6 +39,7 @@ from atlas.legacy import adopt_old_photographs
 from atlas.making import Making
 from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
+from atlas.observer import Observer
 from atlas.on_demand import ON_DEMAND
 from atlas.on_demand.page import Request
 from atlas.plan import (
@@ -55,6 +59,7 @@ from atlas.refresh import Refresher
 from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
+    from atlas.engine import Engine
     from atlas.images import ImageSet
     from atlas.network.network import Network
     from atlas.renderer import Renderer
@@ -77,6 +82,7 @@ class Places:
     site_dir: Path | None = None  # of several atlases, each in a folder there; None for only one
     left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
     images_dir: Path | None = None  # photographs
+    cluster: Cluster | None = None  # workers that make the artifacts; None: this process does
 
     @property
     def front_page(self) -> Path:
@@ -104,6 +110,7 @@ class Status:
     n_done: int
     cache_bytes: int
     seconds_left: float | None  # None until something was measured
+    workers: tuple[Doing, ...] = ()  # that make artifacts for this cache now
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,7 @@ class SiteSource:
     facts: NetworkFacts
     kinds: tuple[Kind[Any], ...]
     family_glossary: str
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,7 @@ class BuildReport:
     stages: tuple[StageTime, ...]  # of the network, with the times of their synthesised pictures
     site: SiteReport
     notes: tuple[str, ...] = ()  # about photographs that were not used
+    failures: tuple[Failure, ...] = ()  # what workers could not make
 
 
 class Atlas:
@@ -164,6 +173,7 @@ class Atlas:
         self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
         self._told: set[Damaged] = set()
         self._seconds: dict[str, float] = {}  # for each artifact that was made here, by key
+        self._failures: dict[str, Failure] = {}  # what could not be made, by key
         self._closing = ExitStack()
         self._closing.enter_context(sources_forgotten())
         self.cache = Cache(places.cache_dir)
@@ -193,15 +203,16 @@ class Atlas:
         Raises:
             AtlasError: what was asked for cannot be made, or the site cannot be written.
         """
-        self._seconds = {}
+        self._seconds, self._failures = {}, {}
         plan = self.plan()
         self.render(plan)
         notes = self._photograph_notes()
         site = self.write()
-        asked = self.plan().asked if self._lost else plan.asked
+        asked = self.plan().asked if self._lost or self._failures else plan.asked
         made = [key for job in asked for key in job.keys if key in self._seconds]
         n_there = sum(len(job.keys) for job in asked) - len(made)
-        return BuildReport(len(made), n_there, stage_times(asked, self._seconds), site, notes)
+        times, failures = stage_times(asked, self._seconds), tuple(self._failures.values())
+        return BuildReport(len(made), n_there, times, site, notes, failures)
 
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing; damaged artifacts are named on stderr."""
@@ -215,6 +226,7 @@ class Atlas:
                 self.catalogue.kinds,
                 has_images=self._images is not None,
                 lost=self._lost_jobs(),
+                failed=self._failures,
             )
 
     def render(self, plan: Plan) -> tuple[StageTime, ...]:
@@ -262,6 +274,8 @@ class Atlas:
             except DamagedError:  # something that others are made from
                 self._set_aside()
                 asked = plan = self.plan()
+            if self._failures:  # what is made from others is made without those that failed
+                plan = self.plan()
             plan = remaining(plan, self.cache.keys())
         raise CacheError(
             f"{self.cache.path} does not keep what is stored in it; "
@@ -277,10 +291,8 @@ class Atlas:
 
     def _make(self, plan: Plan, meanwhile: Callable[[], AbstractContextManager[object]]) -> None:
         """Make what a plan misses."""
-        from atlas.engine import Engine
-
-        network = self.load_network()
-        network.prepare()
+        if not self.places.cluster:
+            self.load_network().prepare()
         with self.progress.stage("pictures and panels") as view, meanwhile():
             making = Making(plan, self._speed(plan), view)
 
@@ -289,8 +301,41 @@ class Atlas:
                 self._seconds |= {artifact.key: artifact.seconds for artifact in artifacts}
                 making.done(artifacts)
 
-            with Engine(network, self.cache, self._images, making) as engine:
+            if self.places.cluster:
+                self._make_with_workers(self.places.cluster, plan, making, commit)
+                return
+            with self._engine(making) as engine:
                 engine.run(plan.missing, commit)
+
+    def _engine(self, observer: Observer) -> Engine:
+        """The engine of this process."""
+        from atlas.engine import Engine
+
+        return Engine(self.load_network(), self.cache, self._images, observer)
+
+    def _make_with_workers(
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        observer: Observer,
+        commit: Callable[[list[Artifact]], None],
+    ) -> None:
+        """Have workers make what a plan misses."""
+        from atlas.cluster.engine import ClusterEngine
+        from atlas.cluster.messages import Setup
+        from atlas.cluster.ray_workers import RayWorkers
+
+        setup = Setup(self.asked, self.catalogue.families, self.facts.identity, str(Path.cwd()))
+        engine = ClusterEngine(
+            self.asked,
+            lambda: RayWorkers(cluster, setup, self._images),
+            lambda: self._engine(observer),
+            self.cache,
+            observer,
+            cluster.patience_s,
+        )
+        engine.run(plan.missing, commit)
+        self._failures |= {failure.key: failure for failure in engine.failures}
 
     def _mending(self, work: Callable[[], Result]) -> Result:
         """Do some work that reads artifacts, again if some had to be made again for it."""
@@ -410,6 +455,7 @@ class Atlas:
             n_done=plan.n_asked - plan.n_missing,
             cache_bytes=self.cache.disk_bytes,
             seconds_left=plan.missing_cost / speed if speed else None,
+            workers=read_board(self.places.cache_dir),
         )
 
     @property
@@ -471,7 +517,12 @@ class Atlas:
 
     def _site_source(self) -> SiteSource:
         return SiteSource(
-            self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._listed)
+            self.asked,
+            self.places,
+            self.facts,
+            self.catalogue.kinds,
+            _glossary_of(self._listed),
+            tuple(self._failures.values()),
         )
 
     def _site_refresher(self) -> AbstractContextManager[object]:
@@ -512,7 +563,8 @@ class Atlas:
             from atlas.devices import find_device
             from atlas.network.load import load_network
 
-            device = find_device(self.places.device)
+            # With workers, hardly anything is made here, and this machine may have no such device.
+            device = find_device("cpu" if self.places.cluster else self.places.device)
             families = self.catalogue.families
             family = find_family(self.asked.family, families)
             with self.progress.stage("loading network"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Entry
@@ -12,6 +12,9 @@ from atlas.cutting import Cut
 from atlas.errors import AtlasError
 from atlas.families.family import Family
 from atlas.plan import Job
+
+if TYPE_CHECKING:
+    from atlas.network.network import Precision
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class Setup:
     asked: AtlasSpec
     families: tuple[Family, ...]
     identity: str  # of the network that it must load
-    device: str
-    n_threads: int | None  # for a processor; None: as the device likes
     folder: str  # in which relative paths begin, where it exists
+    device: str = "cpu"
+    n_threads: int | None = None  # for a processor; None: as the device likes
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Hello:
     """What a worker is, once it is ready."""
 
     device: str  # in words
-    precision: str  # the fastest there
+    precision: Precision  # the fastest there
     node: str  # name of its machine
     process_id: int
 
@@ -41,7 +44,7 @@ class Order:
     """What a worker is to make, with what that is made from."""
 
     jobs: tuple[Job, ...]
-    precision: str
+    precision: Precision
     title: str  # in words
     is_survey: bool = False  # only say how the jobs are cut into batches
     entries: Mapping[str, Entry] = field(default_factory=dict)  # of sources, by key
