@@ -605,7 +605,17 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
         on_demand,
         source.kinds,
         source.family_glossary,
+        _failures_of(source.failures),
     )
+
+
+def _failures_of(failures: Sequence[Failure]) -> dict[str, tuple[str, ...]]:
+    """What could not be made, by unit id, in words."""
+    words: dict[str, tuple[str, ...]] = {}
+    for failure in failures:
+        unit_id = failure.unit.id
+        words[unit_id] = (*words.get(unit_id, ()), f"Not made: {failure}")
+    return words
 
 
 def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:

@@ -12,26 +12,17 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stand_ins import CUT, MACS_PER_S, resnet50_facts
 
 from atlas.asked import AtlasSpec
 from atlas.cluster.scheduling import PORTION_S, Piece, Portion, Schedule, pieces_of
-from atlas.cutting import Cut
-from atlas.network.walk import walk
 from atlas.plan import Job, make_plan
-from atlas.units import NetworkFacts, Preprocessing
-
-MACS_PER_S = 2.9e13  # of an H100, as docs/benchmarks.md reckons
-CUT = Cut(256, 256)  # that of every layer of ResNet-50 on such a GPU
+from atlas.units import NetworkFacts
 
 
 @pytest.fixture(scope="module")
 def resnet50() -> NetworkFacts:
-    from torchvision.models import resnet50
-
-    layers = walk(resnet50(), 224)
-    seen = Preprocessing(224, 256, (0.5,) * 3, (0.25,) * 3)
-    labels = tuple(map(str, range(1000)))
-    return NetworkFacts("ResNet-50", "resnet50", "any", "0" * 64, labels, "made up", seen, layers)
+    return resnet50_facts()
 
 
 @dataclass

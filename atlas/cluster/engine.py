@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 START_S = 1800.0  # in which a worker must be ready: a cluster may have to find a machine first
 N_STILLBORN = 3  # workers in a row that end before they are ready; then no more are started
+MAX_UNKEPT_BYTES = 64e6  # of artifacts that have arrived; large transactions take half the time
 MAX_FAILURES = 100  # more, and the build stops: it is not about single units
 
 Commit = Callable[[list[Artifact]], None]
@@ -154,18 +155,30 @@ class _Driver:
         self._known: dict[str, _Known] = {}
         self._precisions: dict[str, Precision] = {}  # by device: the same on all that are alike
         self._n_stillborn = 0
+        self._arrived: list[Artifact] = []  # what is not kept yet
         self._board = Board(cache.path.parent)
 
     def run(self, commit: Commit) -> None:
-        """Until everything is made or has failed."""
+        """Until everything is made or has failed; what has arrived is kept whatever happens."""
         with self._board:
-            while not self.schedule.is_done:
-                self._start()
-                self._hand_out()
-                for name, message in self._workers.poll(POLL_S):
-                    self._hear(name, message, commit)
-                self._end_hung()
-                self._board.show(self._doing())
+            try:
+                while not self.schedule.is_done:
+                    self._start()
+                    self._hand_out(commit)
+                    self._listen(commit)
+                    self._end_hung()
+                    self._board.show(self._doing())
+            finally:
+                self._keep(commit)
+
+    def _listen(self, commit: Commit) -> None:
+        """Hear everybody out before anything is kept, so that nobody waits for the disk."""
+        is_quiet = True
+        for name, message in self._workers.poll(0.0 if self._arrived else POLL_S):
+            self._hear(name, message)
+            is_quiet = False
+        if is_quiet or sum(len(each.data) for each in self._arrived) > MAX_UNKEPT_BYTES:
+            self._keep(commit)
 
     def _start(self) -> None:
         """Start workers where some are missing, unless they end before they are ready."""
@@ -173,7 +186,7 @@ class _Driver:
             now_s = self._clock()
             self._known[self._workers.start()] = _Known(now_s, now_s)
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, commit: Commit) -> None:
         for name in self.schedule.idle():
             portion = self.schedule.next_for(name, self._clock())
             known = self._known[name]
@@ -182,6 +195,8 @@ class _Driver:
                 continue
             known.since_s = known.heard_s = self._clock()
             known.doing = portion_title(portion)
+            if any(job.sources for job in portion.jobs):
+                self._keep(commit)
             self._workers.give(name, self._order(known, portion))
 
     def _order(self, known: _Known, portion: Portion) -> Order:
@@ -204,7 +219,7 @@ class _Driver:
             any(job.kind.needs_images for job in jobs),
         )
 
-    def _hear(self, name: str, message: Message, commit: Commit) -> None:
+    def _hear(self, name: str, message: Message) -> None:
         known = self._known.get(name)
         if known is None:
             return
@@ -217,7 +232,7 @@ class _Driver:
             known.unfinished += message.cost
             self._observer.advance(message.cost, is_new=message.is_new)
         elif isinstance(message, Made):
-            self._keep(name, known, message.artifacts, commit)
+            self._receive(name, known, message.artifacts)
         elif isinstance(message, Saved):
             self._cache.checkpoint(known.checkpoint).save(message.data)
         elif isinstance(message, Surveyed):
@@ -235,13 +250,18 @@ class _Driver:
         self._n_stillborn = 0
         self.schedule.joined(name)
 
-    def _keep(
-        self, name: str, known: _Known, artifacts: Sequence[Artifact], commit: Commit
-    ) -> None:
-        commit(list(artifacts))
-        self.schedule.made(name, (artifact.key for artifact in artifacts))
-        known.n_made += len(artifacts)
-        known.unfinished -= sum(self._costs[artifact.key] for artifact in artifacts)
+    def _receive(self, name: str, known: _Known, artifacts: Sequence[Artifact]) -> None:
+        keys = [artifact.key for artifact in artifacts]
+        self._arrived += artifacts
+        self.schedule.made(name, keys)
+        known.n_made += len(keys)
+        known.unfinished -= sum(self._costs[key] for key in keys)
+
+    def _keep(self, commit: Commit) -> None:
+        """Keep all that has arrived, in one transaction."""
+        arrived, self._arrived = self._arrived, []
+        if arrived:
+            commit(arrived)
 
     def _finish(self, name: str, known: _Known) -> None:
         if known.cuts is None:

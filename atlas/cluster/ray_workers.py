@@ -9,7 +9,9 @@ import contextlib
 import itertools
 import logging
 import os
+import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -57,6 +59,7 @@ class RayWorkers:
         self._cluster, self._setup, self._images = cluster, setup, images
         self._places = _local_places(cluster)
         self._is_own = False  # whether Ray was connected to here
+        self._closing = contextlib.ExitStack()
         self._images_ref: Any = None
         self._counted_s, self._n_wanted = 0.0, 0
         self._numbers = itertools.count(1)
@@ -65,6 +68,8 @@ class RayWorkers:
         self._place_of: dict[str, Place] = {}
 
     def __enter__(self) -> RayWorkers:
+        # Ray prints what happens to workers on stdout, which is for results.
+        self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
         if not self._ray.is_initialized():
             with _signals_kept():
                 self._connect()
@@ -76,6 +81,7 @@ class RayWorkers:
             self.end(name)
         if self._is_own:
             self._ray.shutdown()
+        self._closing.close()
 
     def n_wanted(self) -> int:
         """As many workers as the cluster has room for."""
@@ -189,11 +195,13 @@ class RayWorkers:
                         f"no Ray cluster answers at {displayable(address, 80)}; start one with "
                         "ray start, or use --cluster local"
                     ) from error
-        n_workers = len(self._places)
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Others who reach this machine could else give Ray work of their own.
+        secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        alone = {} if "RAY_AUTH_MODE" in os.environ else secret
+        self._closing.enter_context(_environment(RAY_USAGE_STATS_ENABLED="0", **alone))
         self._ray.init(
             address="local",
-            num_cpus=n_workers or None,
+            num_cpus=len(self._places) or None,
             object_store_memory=STORE_BYTES,
             **quiet,
         )
@@ -295,6 +303,21 @@ def _reason(error: BaseException) -> str:
         if "exit detail" in line:
             text = line.partition("exit detail:")[2]
     return displayable(text, MAX_REASON) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Variables that this process and those that it starts have inside the context."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

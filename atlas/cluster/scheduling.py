@@ -18,6 +18,8 @@ from atlas.plan import Job
 from atlas.units import Unit
 
 PORTION_S = 30.0  # of work that a worker is given at once
+LEAST_PORTION_S = 0.5  # much less, and workers wait for the driver
+LEAST_TIMED_S = 5.0  # of a worker's work, before its own speed counts
 SHARE = 0.5  # of what is left for a worker, if that is less
 N_TRIES = 2  # workers on which a portion must fail before it is halved
 
@@ -82,6 +84,7 @@ class Portion:
 
     pieces: tuple[Piece, ...]
     failed_on: tuple[str, ...] = ()  # workers
+    is_suspect: bool = False  # whether it is half of what failed on several workers
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -110,7 +113,7 @@ class Portion:
             groups = [self.pieces[:middle], self.pieces[middle:]]
         else:
             groups = [(half,) for half in self.pieces[0].halves()]
-        return [dataclasses.replace(self, pieces=group) for group in groups]
+        return [Portion(group, is_suspect=True) for group in groups]
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,8 @@ class _Worker:
 
     @property
     def speed(self) -> float:
-        """In multiply-accumulates per second; 0 until it was timed."""
-        return self.cost / self.seconds if self.seconds else 0.0
+        """In multiply-accumulates per second; 0 until it was timed for long enough."""
+        return self.cost / self.seconds if self.seconds > LEAST_TIMED_S else 0.0
 
 
 class Schedule:
@@ -248,12 +251,14 @@ class Schedule:
     def _put_back(self, portion: Portion, name: str, reason: str) -> None:
         """Have it made elsewhere; once two workers have failed, find the artifact that fails."""
         portion = dataclasses.replace(portion, failed_on=(*portion.failed_on, name))
-        if len(portion.failed_on) < N_TRIES:
+        halves = portion.halves()
+        has_tried = len(portion.failed_on) >= N_TRIES
+        if len(halves) > 1 and (portion.is_suspect or has_tried) and not portion.is_survey:
+            self._again += halves
+        elif not has_tried:
             self._again.append(portion)
         elif portion.is_survey:  # it is made without being cut
             self._add(dataclasses.replace(each, is_uncut=False) for each in portion.pieces)
-        elif len(halves := portion.halves()) > 1:
-            self._again += halves
         else:
             self._give_up(portion, reason)
 
@@ -325,12 +330,14 @@ class Schedule:
 
     def _wanted(self, worker: _Worker) -> float:
         """How much a worker is given at once, in multiply-accumulates; 0 until one was timed."""
-        timed = [each.speed for each in self._workers.values() if each.speed]
-        if not timed:
+        workers = self._workers.values()
+        seconds = sum(each.seconds for each in workers)
+        if not seconds:
             return 0.0
-        usual = sum(timed) / len(timed)
-        left_s = self.left / sum(each.speed or usual for each in self._workers.values())
-        return min(PORTION_S, SHARE * left_s) * (worker.speed or usual)
+        usual = sum(each.cost for each in workers) / seconds
+        left_s = self.left / sum(each.speed or usual for each in workers)
+        wanted_s = max(LEAST_PORTION_S, min(PORTION_S, SHARE * left_s))
+        return wanted_s * (worker.speed or usual)
 
 
 def _first(pieces: Sequence[Piece], cost: float) -> list[Piece]:
