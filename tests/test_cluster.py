@@ -18,6 +18,7 @@ import ray
 import troubled
 from troubled import DeadlyImages, TroubledSpec, troubled_kind
 
+from atlas import paths
 from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.cluster import Cluster
@@ -26,12 +27,18 @@ from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind
 from atlas.pipeline import Atlas, BuildReport, Places
 from atlas.progress import SILENT
+from atlas.units import Unit
 
 ROOT = Path(__file__).resolve().parents[1]
 TWO = Cluster(devices=("cpu", "cpu"))
 OF_CORES = Cluster(cores_per_worker=1)
 PART = Selection(layers=("conv1", "layer1.*", "fc"), units=(range(8),))
 OPTIONS = ["--demo", "--preset", "preview", "--layers", "conv1,layer1.*,fc", "--units", "0-7"]
+PAGES = (
+    paths.unit_page(Unit("conv1", 3)),
+    paths.unit_page(Unit("conv1", 4)),
+    paths.layer_page("conv1"),
+)
 PATIENCE_S = 240.0  # of the tests, on a machine that is busy
 
 
@@ -150,9 +157,8 @@ def test_poison_is_named_a_dead_and_a_hung_worker_are_replaced(
     drawn = {unit for unit, kind, *_ in rows(tmp_path).values() if kind == "filter"}
     assert len(drawn) == 6 * 8 and set(made) == drawn - set(spec.poisoned)
     words = "Not made: troubled of conv1:3: RuntimeError: poison"
-    assert words in (tmp_path / "site" / "conv1" / "3.html").read_text(encoding="utf-8")
-    assert words not in (tmp_path / "site" / "conv1" / "4.html").read_text(encoding="utf-8")
-    assert words in (tmp_path / "site" / "conv1" / "index.html").read_text(encoding="utf-8")
+    pages = {name: (tmp_path / "site" / name).read_text(encoding="utf-8") for name in PAGES}
+    assert [words in text for text in pages.values()] == [True, False, True]
 
 
 def test_a_killed_driver_loses_nothing_and_one_process_goes_on(

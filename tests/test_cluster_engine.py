@@ -13,9 +13,9 @@ from cluster_scaling import jobs_for_workers, simulated
 from stand_ins import artifacts_of
 
 from atlas.asked import AtlasSpec
-from atlas.cache import Artifact, Cache
+from atlas.cache import BOARD_NAMES, Artifact, Cache
 from atlas.cluster import Cluster, cluster_of
-from atlas.cluster.board import FILE_NAME, Board, Doing, read_board
+from atlas.cluster.board import Board, Doing, read_board
 from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, _Driver
 from atlas.cluster.messages import (
     Advanced,
@@ -313,9 +313,9 @@ def test_the_board_is_read_while_it_is_fresh_and_whatever_is_in_it(tmp_path: Pat
         assert str(doing) == (
             "worker 1 (H100 on host): excitatory of conv1, 64 artifacts, for 3 s; 128 made"
         )
-        at = (tmp_path / FILE_NAME).read_text(encoding="utf-8")
+        at = (tmp_path / BOARD_NAMES[0]).read_text(encoding="utf-8")
         for text in ("", "{", "[]", at.replace("3.2", '"x"'), at.replace('"at": ', '"at": 1')):
-            (tmp_path / FILE_NAME).write_text(text, encoding="utf-8")
+            (tmp_path / BOARD_NAMES[0]).write_text(text, encoding="utf-8")
             assert read_board(tmp_path) == ()
     assert read_board(tmp_path) == ()
     assert not list(tmp_path.iterdir())

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atlas.cache import BOARD_NAMES
 from atlas.files import open_regular
 from atlas.typed import fits
 
-FILE_NAME = "atlas-workers.json"
 EVERY_S = 2.0
 MAX_BYTES = 10_000_000
 STALE_S = 30.0  # after which the driver is taken to have ended
@@ -44,15 +43,16 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE_NAME
+        self._path, self._part = (folder / name for name in BOARD_NAMES)
         self._written_s = 0.0
 
     def __enter__(self) -> Board:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        for path in (self._path, self._part):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def show(self, workers: Sequence[Doing]) -> None:
         """Write who does what, if the last time was a while ago; a full disk is no error."""
@@ -61,16 +61,15 @@ class Board:
             return
         self._written_s = now_s
         data = {"at": time.time(), "workers": [dataclasses.asdict(each) for each in workers]}
-        part = self._path.with_suffix(f".{os.getpid()}.part")
         with contextlib.suppress(OSError):
-            part.write_text(json.dumps(data), encoding="utf-8")
-            part.replace(self._path)
+            self._part.write_text(json.dumps(data), encoding="utf-8")
+            self._part.replace(self._path)
 
 
 def read_board(folder: Path) -> tuple[Doing, ...]:
     """What workers do now that make artifacts for a cache; nothing if there are none."""
     try:
-        with open_regular(folder / FILE_NAME, MAX_BYTES) as file:
+        with open_regular(folder / BOARD_NAMES[0], MAX_BYTES) as file:
             data = json.load(file)
         if abs(time.time() - float(data["at"])) > STALE_S:
             return ()
