@@ -294,7 +294,9 @@ class Atlas:
         if not self.places.cluster:
             self.load_network().prepare()
         with self.progress.stage("pictures and panels") as view, meanwhile():
-            making = Making(plan, self._speed(plan), view)
+            # That of earlier artifacts is the speed of one process.
+            earlier = None if self.places.cluster else self._speed(plan)
+            making = Making(plan, earlier, view)
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
@@ -438,7 +440,8 @@ class Atlas:
         """What is done, what is missing, and how long that will take."""
         plan = self.plan()
         asked, missing = (_artifacts_by_layer(jobs) for jobs in (plan.asked, plan.missing))
-        speed = self._speed(plan)
+        speed, workers = self._speed(plan), read_board(self.places.cache_dir)
+        n_at_work = max(1, len(workers))
         return Status(
             facts=self.facts,
             layers=tuple(
@@ -454,8 +457,8 @@ class Atlas:
             n_asked=plan.n_asked,
             n_done=plan.n_asked - plan.n_missing,
             cache_bytes=self.cache.disk_bytes,
-            seconds_left=plan.missing_cost / speed if speed else None,
-            workers=read_board(self.places.cache_dir),
+            seconds_left=plan.missing_cost / (speed * n_at_work) if speed else None,
+            workers=workers,
         )
 
     @property

@@ -2,28 +2,45 @@
 
 The whole plan of ResNet-50 on simulated GPUs that take as long as an H100 and send real pictures,
 with the driver and its cache as they are. Efficiency is the work of all workers over their number
-times the time it took. With `--ray N`, N light processes of Ray send as fast as they can, for the
-most that the driver takes.
+times the time it took. With `--ray PACE` after the folder, the workers are light processes of Ray
+that sleep instead, PACE times as long as an H100 computes; with 0, that is the most that the driver
+takes.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stand_ins import MACS_PER_S, Clock, StandIns, resnet50_facts
+from stand_ins import (
+    CUT,
+    MACS_PER_S,
+    PACE_VARIABLE,
+    Actor,
+    Clock,
+    StandIns,
+    Together,
+    resnet50_facts,
+)
 
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache
-from atlas.cluster.engine import _Driver
+from atlas.cluster import Cluster, ray_workers
+from atlas.cluster.engine import Driver
+from atlas.cluster.messages import Setup
+from atlas.cluster.scheduling import pieces_of
 from atlas.making import Making
+from atlas.observer import UNOBSERVED
 from atlas.plan import Job, Plan, make_plan
 from atlas.progress import SILENT
 
 N_WORKERS = (1, 2, 4, 8, 64)
+SETUP = Setup(AtlasSpec(), (), "", "")
 
 
 class Result(NamedTuple):
@@ -62,7 +79,7 @@ def simulated(jobs: Sequence[Job], n_workers: int, folder: Path) -> Result:
             kept += len(artifacts)
 
         workers = StandIns(n_workers, clock)
-        driver = _Driver(workers, cache, making, 600.0, jobs, clock)
+        driver = Driver(workers, cache, making, 600.0, jobs, clock)
         begun_s = clock()
         driver.run(commit)
         seconds = clock() - begun_s
@@ -70,12 +87,41 @@ def simulated(jobs: Sequence[Job], n_workers: int, folder: Path) -> Result:
     return Result(kept, seconds, workers.worked_s / n_workers / seconds, seconds - clock.waited_s)
 
 
-def main(folder: str, *n_workers: str) -> None:
+def with_ray(jobs: Sequence[Job], n_workers: int, folder: Path, pace: float) -> Result:
+    """Have processes of Ray send everything."""
+    os.environ |= {PACE_VARIABLE: str(pace), "PYTHONPATH": str(Path(__file__).parent)}
+    ray_workers._Actor = Actor
+    cluster = Cluster(devices=("cpu",) * n_workers)
+    with Cache(folder) as cache, ray_workers.RayWorkers(cluster, SETUP, None) as workers:
+        together = Together(workers)
+        cpu_s = time.process_time()
+        Driver(together, cache, UNOBSERVED, 600.0, jobs).run(cache.put)
+        seconds = time.monotonic() - together.ready_s
+        cpu_s = time.process_time() - cpu_s
+        n_kept = len(cache.keys())
+    return Result(n_kept, seconds, pace * work_s(jobs) / n_workers / seconds, cpu_s)
+
+
+def work_s(jobs: Sequence[Job]) -> float:
+    """Seconds that one H100 works on all jobs."""
+    pieces = [
+        piece.cut([CUT if job.steps else None for job in piece.jobs]) for piece in pieces_of(jobs)
+    ]
+    return sum(each.cost for cut in pieces for each in cut) / MACS_PER_S
+
+
+def main(folder: str, *numbers: str) -> None:
     """Measure some numbers of workers."""
-    jobs = jobs_for_workers()
-    for n in map(int, n_workers or N_WORKERS):
+    jobs, pace = jobs_for_workers(), None
+    if numbers[:1] == ("--ray",):
+        pace, numbers = float(numbers[1]), numbers[2:]
+    for n in map(int, numbers or N_WORKERS):
         shutil.rmtree(folder, ignore_errors=True)
-        print(f"{n:3} workers: {simulated(jobs, n, Path(folder))}", flush=True)
+        if pace is None:
+            result = simulated(jobs, n, Path(folder))
+        else:
+            result = with_ray(jobs, n, Path(folder), pace)
+        print(f"{n:3} workers: {result}", flush=True)
     print(f"({MACS_PER_S:.2g} MACs/s each)")
 
 

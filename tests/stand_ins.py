@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
+import os
 import pickle
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from atlas.cache import Artifact
+from atlas.cluster.engine import Workers
 from atlas.cluster.messages import Finished, Hello, Made, Message, Order, Surveyed
 from atlas.cutting import Cut
 from atlas.network.walk import walk
@@ -26,6 +28,7 @@ from atlas.units import NetworkFacts, Preprocessing
 
 MACS_PER_S = 2.9e13  # of an H100: all excitatory pictures of ResNet-50 take five minutes
 CUT = Cut(256, 256)  # that of every layer of ResNet-50 on such a GPU
+PACE_VARIABLE = "ATLAS_TEST_PACE"  # by which the seconds of stand-ins are multiplied
 N_PICTURES = 8  # of each size
 WORD_S = 0.002  # until what is said is heard
 
@@ -82,6 +85,53 @@ def words_of(order: Order) -> Iterator[tuple[float, Message]]:
             cost = job.cost.each * len(job.units) + job.cost.once
             yield cost / MACS_PER_S, Made(artifacts_of(job))
     yield 0.0, Finished()
+
+
+class Actor:
+    """A light process of Ray in place of a worker; it sleeps instead of computing."""
+
+    def get_ready(self, _setup: object, _environment: object) -> Hello:
+        return Hello("H100", "bfloat16", "node", 1)
+
+    def work(self, order: Order, _images: object) -> Iterator[Message]:
+        for seconds, message in words_of(order):
+            time.sleep(seconds * float(os.environ.get(PACE_VARIABLE, "1")))
+            yield message
+
+
+class Together:
+    """Workers of whom nothing is heard until all of them are ready.
+
+    Attributes:
+        ready_s: when they were.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers, self._hellos = workers, list[tuple[str, Message]]()
+        self.ready_s = 0.0
+
+    def n_wanted(self) -> int:
+        return self._workers.n_wanted()
+
+    def start(self) -> str:
+        return self._workers.start()
+
+    def give(self, name: str, order: Order) -> None:
+        self._workers.give(name, order)
+
+    def end(self, name: str) -> None:
+        self._workers.end(name)
+
+    def poll(self, timeout_s: float) -> Iterator[tuple[str, Message]]:
+        for name, message in self._workers.poll(timeout_s):
+            if isinstance(message, Hello):
+                self._hellos.append((name, message))
+            else:
+                yield name, message
+        if len(self._hellos) == self.n_wanted():
+            self.ready_s = time.monotonic()
+            yield from self._hellos
+            self._hellos = []
 
 
 class Clock:

@@ -16,7 +16,7 @@ from atlas.asked import AtlasSpec
 from atlas.cache import BOARD_NAMES, Artifact, Cache
 from atlas.cluster import Cluster, cluster_of
 from atlas.cluster.board import Board, Doing, read_board
-from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, _Driver
+from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, Driver
 from atlas.cluster.messages import (
     Advanced,
     Broken,
@@ -97,7 +97,7 @@ class Run:
         self.workers, self.kept = Scripted(script, **more), Counter[str]()
         with SILENT.stage("") as view:
             self.making = Making(Plan((), tuple(jobs)), None, view, lambda: self.workers.now_s)
-        self.driver = _Driver(
+        self.driver = Driver(
             self.workers, cache, self.making, 60.0, jobs, lambda: self.workers.now_s
         )
         self.cache = cache

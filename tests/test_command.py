@@ -240,6 +240,11 @@ def test_without_ray_workers_are_one_line_that_says_what_to_install(folders, mon
     assert_refused(result, "several workers need Ray", "pip install 'network-atlas[cluster]'")
 
 
+def test_a_cluster_that_does_not_answer_is_one_line(folders):
+    result = run(*DEMO, *PART, *folders.options, "--cluster", "127.0.0.1:1")
+    assert_refused(result, "no Ray cluster answers at 127.0.0.1:1", "ray start")
+
+
 def test_all_gpus_where_there_is_none_is_one_line(folders, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     result = run(*DEMO, *PART, *folders.options, "--device", "all")

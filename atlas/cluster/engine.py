@@ -114,7 +114,7 @@ class ClusterEngine:
         elsewhere = [job for job in jobs if not self._is_of_network(job)]
         if elsewhere:
             with self.workers() as workers:
-                driver = _Driver(workers, self.cache, self.observer, self.patience_s, elsewhere)
+                driver = Driver(workers, self.cache, self.observer, self.patience_s, elsewhere)
                 driver.run(commit)
             self.failures += driver.schedule.failures
         there = self.cache.keys()
@@ -127,7 +127,7 @@ class ClusterEngine:
         return any(source.of == "network" for source in job.kind.sources_of(self.asked))
 
 
-class _Driver:
+class Driver:
     """Hands out work until it is done.
 
     Args:

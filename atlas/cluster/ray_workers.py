@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 import time
@@ -28,7 +29,9 @@ CORES_PER_WORKER = 4  # of a processor, where --cores-per-worker does not say it
 STORE_BYTES = 200_000_000  # for what is on its way between processes of this machine
 N_UNREAD = 2  # words of a worker that wait to be read before it waits
 COUNT_EVERY_S = 10.0  # nodes of a cluster
+ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class RayWorkers:
         images: the photographs, which are sent to the workers that need them.
 
     Raises:
-        SpecError: Ray is not installed, or no cluster answers.
-        DeviceError: there is no such device.
+        SpecError: on entering, Ray is not installed, or no cluster answers.
+        DeviceError: there is no such device; on entering, Ray cannot start.
     """
 
     def __init__(self, cluster: Cluster, setup: Setup, images: ImageSet | None) -> None:
-        self._ray = _import_ray()
+        self._ray: Any = None
         self._cluster, self._setup, self._images = cluster, setup, images
         self._places = _local_places(cluster)
         self._is_own = False  # whether Ray was connected to here
@@ -68,12 +71,16 @@ class RayWorkers:
         self._place_of: dict[str, Place] = {}
 
     def __enter__(self) -> RayWorkers:
-        # Ray prints what happens to workers on stdout, which is for results.
-        self._closing.enter_context(contextlib.redirect_stdout(sys.stderr))
-        if not self._ray.is_initialized():
-            with _signals_kept():
-                self._connect()
-            self._is_own = True
+        with contextlib.ExitStack() as closing:
+            # Ray prints what happens to workers on stdout, which is for results.
+            closing.enter_context(contextlib.redirect_stdout(sys.stderr))
+            closing.enter_context(_environment(_variables(self._cluster)))
+            self._ray = _import_ray()
+            if not self._ray.is_initialized():
+                with _signals_kept():
+                    self._connect()
+                self._is_own = True
+            self._closing = closing.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -182,29 +189,28 @@ class RayWorkers:
 
         Raises:
             SpecError: no cluster answers.
+            DeviceError: Ray cannot start.
         """
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         address = self._cluster.address
-        if address != "local":
-            try:
-                self._ray.init(address=address, **quiet)
+        if address == "auto":
+            with contextlib.suppress(ConnectionError):
+                self._ray.init(address=address, **QUIET)
                 return
-            except ConnectionError as error:
-                if address != "auto":
-                    raise SpecError(
-                        f"no Ray cluster answers at {displayable(address, 80)}; start one with "
-                        "ray start, or use --cluster local"
-                    ) from error
-        # Others who reach this machine could else give Ray work of their own.
-        secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        alone = {} if "RAY_AUTH_MODE" in os.environ else secret
-        self._closing.enter_context(_environment(RAY_USAGE_STATS_ENABLED="0", **alone))
-        self._ray.init(
-            address="local",
-            num_cpus=len(self._places) or None,
-            object_store_memory=STORE_BYTES,
-            **quiet,
-        )
+        elif address != "local":
+            _refuse_silent(address)
+            self._ray.init(address=address, **QUIET)
+            return
+        try:
+            self._ray.init(
+                address="local",
+                num_cpus=len(self._places) or None,
+                object_store_memory=STORE_BYTES,
+                **QUIET,
+            )
+        except (RuntimeError, OSError, ValueError) as error:
+            raise DeviceError(
+                f"Ray cannot start on this machine ({_reason(error)}); build without --cluster"
+            ) from error
 
     def _place(self, nodes: list[Mapping[str, float]]) -> Place:
         """What a worker takes on a cluster."""
@@ -245,6 +251,16 @@ class _Actor:
     def work(self, order: Order, images: ImageSet | None) -> Iterator[Message]:
         """Carry out an order."""
         yield from self._worker.work(order, images)
+
+
+def _variables(cluster: Cluster) -> dict[str, str]:
+    """What Ray is told in the environment, where it reads it when it is imported."""
+    variables = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if cluster.address == "local" and "ray" not in sys.modules:
+        # Others who reach this machine could else give Ray work of their own.
+        key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        variables |= {} if "RAY_AUTH_MODE" in os.environ else key
+    return variables
 
 
 def _import_ray() -> Any:
@@ -305,8 +321,24 @@ def _reason(error: BaseException) -> str:
     return displayable(text, MAX_REASON) or type(error).__name__
 
 
+def _refuse_silent(address: str) -> None:
+    """Ray itself tries for minutes.
+
+    Raises:
+        SpecError: nobody answers at the address.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            f"no Ray cluster answers at {displayable(address, 80)}; give HOST:PORT of its head, "
+            "or start one with ray start"
+        ) from error
+
+
 @contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Variables that this process and those that it starts have inside the context."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
