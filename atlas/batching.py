@@ -19,7 +19,8 @@ N_WORKED_ON = 4  # copies of the largest map that a step needs beside what it ke
 MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
 FIRST_BATCH_MACS = 1e12  # work of a layer's first batch on a CPU, so that a picture is there soon
 N_TRIED = 2  # images that are rendered to measure the memory of one
-MAX_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
+MAX_BATCH = 512
+MAX_GPU_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
 
 
 class Batching:
@@ -48,7 +49,8 @@ class Batching:
         """
         if self._device.type == "cuda":
             bytes_per_unit = images_per_unit * bytes_per_image(tap, units[:N_TRIED], recipe)
-            n_units = int(self._share * free_bytes(self._device) / bytes_per_unit)
+            n_fitting = int(self._share * free_bytes(self._device) / bytes_per_unit)
+            n_units = min(MAX_GPU_BATCH, n_fitting)
         else:
             image_bytes = bytes_of_maps(tap.layer, self._facts, recipe.canvas_px)
             n_images = min(self._cpu_px // recipe.canvas_px**2, int(self._cpu_bytes / image_bytes))
