@@ -23,6 +23,7 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.cluster import Cluster
 from atlas.cluster.board import read_board
+from atlas.cluster.ray_workers import Place, _room, _variables
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind
 from atlas.pipeline import Atlas, BuildReport, Places
@@ -199,6 +200,13 @@ def processes_below(process_id: int) -> set[int]:
     return found - {process_id}
 
 
+def environment_of(process_id: int) -> list[str]:
+    try:
+        return Path(f"/proc/{process_id}/environ").read_text(errors="replace").split("\0")
+    except OSError:  # it has ended
+        return []
+
+
 def is_running(process_id: int) -> bool:
     try:
         fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
@@ -207,22 +215,46 @@ def is_running(process_id: int) -> bool:
     return fields[0] != "Z"
 
 
+def test_ray_of_one_machine_asks_for_a_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    assert "RAY_AUTH_MODE" not in _variables(TWO)  # Ray is imported, and has read what there was
+    monkeypatch.delitem(sys.modules, "ray")
+    one, other = _variables(TWO), _variables(TWO)
+    assert one["RAY_AUTH_MODE"] == "token" and len(one["RAY_AUTH_TOKEN"]) == 64
+    assert one["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
+    assert "RAY_AUTH_MODE" not in _variables(Cluster("10.0.0.1:6379"))
+
+
+def test_there_are_as_many_workers_as_there_is_room():
+    gpu, cores = Place("cuda", 1, 0, None), Place("cpu", 0, 4, 4)
+    assert [_room(node, gpu) for node in ({"GPU": 8.0, "CPU": 64.0}, {"CPU": 9.0})] == [8, 0]
+    assert [_room(node, cores) for node in ({"GPU": 8.0, "CPU": 64.0}, {"CPU": 9.0}, {})] == [
+        16,
+        2,
+        0,
+    ]
+    both = Place("cuda", 1, 16, None)
+    assert _room({"GPU": 8.0, "CPU": 64.0}, both) == 4
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
 def test_ctrl_c_ends_the_workers_of_several_devices_and_all_of_ray(tmp_path: Path):
     folders = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
     options = ["--device", "cpu,cpu", "--quiet"]
     command = [sys.executable, str(ROOT / "build.py"), *OPTIONS, *folders, *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as driver:
+    environment = {name: value for name, value in os.environ.items() if "RAY" not in name}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as driver:
         deadline = time.monotonic() + PATIENCE_S
         while len(rows(tmp_path)) < 10:
             assert driver.poll() is None and time.monotonic() < deadline
             time.sleep(0.05)
         children = processes_below(driver.pid)
+        has_key = any("RAY_AUTH_MODE=token" in environment_of(child) for child in children)
         driver.send_signal(signal.SIGINT)
         _, err = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 130
     assert err.startswith("Stopped. Everything rendered so far is kept")
-    assert len(children) > 3
+    assert len(children) > 3 and has_key
     deadline = time.monotonic() + 30
     while any(map(is_running, children)):
         assert time.monotonic() < deadline

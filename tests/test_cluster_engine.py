@@ -187,6 +187,15 @@ def test_workers_that_end_before_they_are_ready_are_not_started_forever(
         Run(cache, jobs, births=[Lost("no torch")] * 9)()
     one = Run(cache, jobs, births=[Hello("cpu", "float32", "node", 1), *[Lost("no torch")] * 9])()
     assert one.kept == keys_of(jobs)
+    jobs = jobs_of(planted, "excitatory")
+    births = [Hello("cpu", "float32", "node", 1), *[Lost("no torch")] * 9]
+    with pytest.raises(DeviceError, match="no worker can start: killed"):
+        Run(
+            cache,
+            jobs,
+            failing_once([Advanced(1.0, is_new=True)] * 9 + [Lost("killed")]),
+            births=births,
+        )()
 
 
 def test_an_error_about_everything_ends_the_build_with_its_own_words(

@@ -286,10 +286,10 @@ class Driver:
     def _forget(self, name: str, reason: str) -> None:
         """A worker is gone; what it had is made elsewhere."""
         known = self._known.pop(name)
+        self._n_stillborn += known.hello is None
+        if not self._known and self._n_stillborn >= N_STILLBORN:
+            raise DeviceError(f"no worker can start: {reason}; see the logs of Ray")
         if known.hello is None:
-            self._n_stillborn += 1
-            if not self._known and self._n_stillborn >= N_STILLBORN:
-                raise DeviceError(f"no worker can start: {reason}; see the logs of Ray")
             return
         portion = self.schedule.portion_of(name)
         if portion:
