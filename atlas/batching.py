@@ -20,7 +20,7 @@ MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
 FIRST_BATCH_MACS = 1e12  # work of a layer's first batch on a CPU, so that a picture is there soon
 N_TRIED = 2  # images that are rendered to measure the memory of one
 MAX_BATCH = 512
-MAX_GPU_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
+MAX_GPU_BATCH = 128  # so that the batches of one network can be shared evenly by dozens of GPUs
 
 
 class Batching:

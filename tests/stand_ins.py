@@ -27,7 +27,7 @@ from atlas.plan import Job
 from atlas.units import NetworkFacts, Preprocessing
 
 MACS_PER_S = 2.9e13  # of an H100: all excitatory pictures of ResNet-50 take five minutes
-CUT = Cut(256, 256)  # that of every layer of ResNet-50 on such a GPU
+CUT = Cut(128, 128)  # that of every layer of ResNet-50 on such a GPU
 PACE_VARIABLE = "ATLAS_TEST_PACE"  # by which the seconds of stand-ins are multiplied
 N_PICTURES = 8  # of each size
 WORD_S = 0.002  # until what is said is heard
@@ -194,8 +194,8 @@ class StandIns:
                 self._say(at_s, name, pickle.dumps(message))
 
     def poll(self, timeout_s: float) -> Iterator[tuple[str, Message]]:
-        if self._said:
-            self._clock.wait_until(self._said[0][0])
+        at_s = self._clock() + timeout_s
+        self._clock.wait_until(min(at_s, self._said[0][0]) if self._said else at_s)
         heard: set[str] = set()
         while self._said and self._said[0][0] <= self._clock() and self._said[0][2] not in heard:
             _, _, name, word = heapq.heappop(self._said)

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 START_S = 1800.0  # in which a worker must be ready: a cluster may have to find a machine first
 N_STILLBORN = 3  # workers in a row that end before they are ready; then no more are started
-MAX_UNKEPT_BYTES = 64e6  # of artifacts that have arrived; large transactions take half the time
+N_SURVEYED = 2  # units by which a worker finds how a job is cut
+KEEP_EVERY_S = 0.5  # what has arrived: large transactions take two thirds of the time
+MAX_UNKEPT_BYTES = 64e6  # of artifacts that have arrived
 MAX_FAILURES = 100  # more, and the build stops: it is not about single units
 
 Commit = Callable[[list[Artifact]], None]
@@ -156,6 +158,7 @@ class Driver:
         self._precisions: dict[str, Precision] = {}  # by device: the same on all that are alike
         self._n_stillborn = 0
         self._arrived: list[Artifact] = []  # what is not kept yet
+        self._keep_at_s, self._n_unkept_bytes = 0.0, 0
         self._board = Board(cache.path.parent)
 
     def run(self, commit: Commit) -> None:
@@ -173,11 +176,13 @@ class Driver:
 
     def _listen(self, commit: Commit) -> None:
         """Hear everybody out before anything is kept, so that nobody waits for the disk."""
+        wait_s = max(0.0, self._keep_at_s - self._clock()) if self._arrived else POLL_S
         is_quiet = True
-        for name, message in self._workers.poll(0.0 if self._arrived else POLL_S):
+        for name, message in self._workers.poll(wait_s):
             self._hear(name, message)
             is_quiet = False
-        if is_quiet or sum(len(each.data) for each in self._arrived) > MAX_UNKEPT_BYTES:
+        is_due = is_quiet and self._clock() >= self._keep_at_s
+        if is_due or self._n_unkept_bytes > MAX_UNKEPT_BYTES:
             self._keep(commit)
 
     def _start(self) -> None:
@@ -208,6 +213,8 @@ class Driver:
         if not portion.is_survey and all(job.kind.is_one_pass for job in jobs):
             known.checkpoint = "".join(key for job in jobs for key in job.keys)
         checkpoint = self._cache.checkpoint(known.checkpoint) if known.checkpoint else None
+        if portion.is_survey:  # some units of each are enough for it
+            jobs = tuple(job.part(range(min(N_SURVEYED, len(job.units)))) for job in jobs)
         return Order(
             jobs,
             self._precisions[known.hello.device],
@@ -252,14 +259,17 @@ class Driver:
 
     def _receive(self, name: str, known: _Known, artifacts: Sequence[Artifact]) -> None:
         keys = [artifact.key for artifact in artifacts]
+        if not self._arrived:
+            self._keep_at_s = self._clock() + KEEP_EVERY_S
         self._arrived += artifacts
+        self._n_unkept_bytes += sum(len(artifact.data) for artifact in artifacts)
         self.schedule.made(name, keys)
         known.n_made += len(keys)
         known.unfinished -= sum(self._costs[key] for key in keys)
 
     def _keep(self, commit: Commit) -> None:
         """Keep all that has arrived, in one transaction."""
-        arrived, self._arrived = self._arrived, []
+        arrived, self._arrived, self._n_unkept_bytes = self._arrived, [], 0
         if arrived:
             commit(arrived)
 

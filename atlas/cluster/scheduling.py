@@ -35,6 +35,11 @@ class Piece:
     is_uncut: bool = False  # a worker has to say first how it is cut into batches
 
     @property
+    def has_ascents(self) -> bool:
+        """Whether it takes long for its number of artifacts."""
+        return any(job.steps for job in self.jobs)
+
+    @property
     def keys(self) -> Iterator[str]:
         """Of all its artifacts."""
         return (key for job in self.jobs for key in job.keys)
@@ -242,11 +247,11 @@ class Schedule:
         del self._workers[name]
 
     def _add(self, pieces: Iterable[Piece]) -> None:
-        """The longest pieces of a home come first, but all that is not cut yet comes before."""
+        """What is not cut yet comes first, then what needs no ascents, then the longest pieces."""
         for piece in pieces:
             self._waiting.setdefault(piece.home, []).append(piece)
         for of_home in self._waiting.values():
-            of_home.sort(key=lambda piece: (not piece.is_uncut, -piece.cost))
+            of_home.sort(key=lambda piece: (not piece.is_uncut, piece.has_ascents, -piece.cost))
 
     def _put_back(self, portion: Portion, name: str, reason: str) -> None:
         """Have it made elsewhere; once two workers have failed, find the artifact that fails."""
@@ -292,7 +297,7 @@ class Schedule:
         """
         wanted, longest = self._wanted(worker), self._home_of_longest()
         home = worker.home if self._ready(worker.home) else self._neediest_home()
-        if longest and self._ready(longest)[0].cost > wanted:
+        if longest and self._longest(longest) > wanted:
             home = longest
         ready = self._ready(home)
         if not ready:
@@ -306,8 +311,11 @@ class Schedule:
 
     def _home_of_longest(self) -> str:
         """The home of the longest piece; empty if nothing is ready."""
-        ready = {home: pieces[0].cost for home in self._waiting if (pieces := self._ready(home))}
-        return max(ready, key=lambda home: ready[home], default="")
+        longest = {home: self._longest(home) for home in self._waiting}
+        return max(longest, key=lambda home: longest[home], default="")
+
+    def _longest(self, home: str) -> float:
+        return max((piece.cost for piece in self._ready(home)), default=0.0)
 
     def _neediest_home(self) -> str:
         """The home with most left for each worker that would share it."""
@@ -341,9 +349,12 @@ class Schedule:
 
 
 def _first(pieces: Sequence[Piece], cost: float) -> list[Piece]:
-    """The first piece, and as many more as stay within a cost."""
-    chosen, total = [pieces[0]], pieces[0].cost
-    for piece in pieces[1:]:
+    """What needs no ascents, the first other piece, and as many more as stay within a cost."""
+    chosen = [piece for piece in pieces if not piece.has_ascents]
+    others = [piece for piece in pieces if piece.has_ascents]
+    total = sum(piece.cost for piece in others[:1])
+    chosen += others[:1]
+    for piece in others[1:]:
         total += piece.cost
         if total > cost:
             break
