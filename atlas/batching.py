@@ -21,7 +21,7 @@ from atlas.units import NetworkFacts, Unit
 
 MEMORY_SHARE = 0.8  # share of a GPU's free memory that a batch may take
 N_TRIED = 2  # images that are rendered to measure the memory of one
-MAX_GPU_BATCH = 256  # so that the batches of one network can be shared evenly by dozens of GPUs
+MAX_GPU_BATCH = 128  # so that the batches of one network can be shared evenly by dozens of GPUs
 
 
 class Batching:

@@ -34,6 +34,7 @@ SCHEMA_VERSION = 4  # raise it when the tables change, and add to _MIGRATIONS
 FILE_NAME = "atlas.sqlite"
 LOCK_NAME = FILE_NAME + "-inuse"
 FILE_NAMES = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}-journal")
+BOARD_NAMES = ("atlas-workers.json", "atlas-workers.json.part")  # who does what, and a new one
 MAX_LOOKUPS = 1000  # for more keys than this, reading all entries is faster
 ABANDONED_S = 30 * 24 * 3600.0  # age at which a checkpoint is deleted
 LOCK_WAIT_S = 5.0  # for somebody who is removing the cache
@@ -620,7 +621,7 @@ def remove_cache(folder: Path) -> int:
     """
     if not folder.is_dir():
         return 0
-    files = [folder / name for name in FILE_NAMES]
+    files = [folder / name for name in (*FILE_NAMES, *BOARD_NAMES)]
     files = [path for path in files if path.is_file() and not path.is_symlink()]
     lock = _lock_alone(folder)
     try:

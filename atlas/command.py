@@ -21,6 +21,7 @@ from click.core import ParameterSource
 from atlas import __version__, paths
 from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.cache import FILE_NAME, Cache, Findings, remove_cache
+from atlas.cluster import cluster_of
 from atlas.comparing.comparison import N_PICTURED, Comparison, Ranking
 from atlas.comparing.ranking import most_changed
 from atlas.console import Terminated, prepare_streams, say, say_line, terminable
@@ -271,7 +272,8 @@ def atlas_options(
             default="auto",
             show_default=True,
             metavar="NAME",
-            help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.",
+            help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one. A build takes several "
+            "as well, such as cuda:0,cuda:1, or all GPUs of this machine with all.",
         ),
         click.option(
             "--base-url",
@@ -362,6 +364,18 @@ def _asked(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
     help="Make only the K-th of N parts of equal work, and no site: for several machines, each "
     "with a --cache of its own, which `merge` joins.",
 )
+@click.option(
+    "--cluster",
+    metavar="auto|local|ADDRESS",
+    help="Make everything on workers: of the Ray cluster at an ADDRESS; auto takes the one that "
+    "runs, else this machine; local is this machine.",
+)
+@click.option(
+    "--cores-per-worker",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cores of a processor that each worker of --cluster takes.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
 def main(
@@ -371,6 +385,8 @@ def main(
     progress: Progress,
     shard: str | None,
     dry_run: bool,
+    cluster: str | None,
+    cores_per_worker: int | None,
 ) -> None:
     """Build the atlas of a convolutional network: a page for every unit, as a static site.
 
@@ -389,9 +405,13 @@ def main(
 
     begun = time.perf_counter()
     part = Shard.parsed(shard) if shard is not None else None
+    workers = cluster_of(cluster, places.device, cores_per_worker)
     if part:
         _refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "--shard")
-    with Atlas(spec, dataclasses.replace(places, shard=part), progress=progress) as atlas:
+        if workers:
+            raise SpecError("--shard is for machines without workers; give one --device with it")
+    places = dataclasses.replace(places, shard=part, cluster=workers)
+    with Atlas(spec, places, progress=progress) as atlas:
         if dry_run:
             _show_status(atlas.status())
             return
@@ -416,6 +436,10 @@ def main(
     for note in built.notes:
         click.echo(note, err=True)
     _warn(parts_of_all(places.site_dir) if places.site_dir else report.parts)
+    if built.failures:
+        for failure in built.failures:
+            say_line(f"Not made: {failure}")
+        ctx.exit(WITH_FAILURES)
 
 
 @main.command(short_help="What is done, what is missing, and how long that will take.")
@@ -1065,6 +1089,8 @@ def _show_status(status: Status) -> None:
         f"{status.n_done:,} of {status.n_asked:,} pictures and panels are done, "
         f"{status.n_asked - status.n_done:,} are missing; cache {status.cache_bytes / 1e6:,.1f} MB."
     )
+    for worker in status.workers:
+        say(f"  {worker}")
     if status.n_done < status.n_asked:
         left = "not measured yet" if status.seconds_left is None else interval(status.seconds_left)
         say(f"Time left at the speed measured so far: {left}")

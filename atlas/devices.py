@@ -37,7 +37,7 @@ def find_device(name: str) -> torch.device:
     except Exception as error:  # PyTorch raises any kind for the backends that it is built without
         if too_little(error):
             raise
-        available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        available = ["cpu", *all_gpus()]
         raise DeviceError(
             f"no device {name!r} on this machine; there is {', '.join(available)}; "
             "leave --device out to take the best"
@@ -47,6 +47,11 @@ def find_device(name: str) -> torch.device:
             f"{name} cannot do what pictures need ({missing}); use --device cpu, or newer PyTorch"
         )
     return device
+
+
+def all_gpus() -> tuple[str, ...]:
+    """The names of all GPUs of this machine that PyTorch can use by number."""
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def what_it_lacks(device: torch.device) -> str | None:

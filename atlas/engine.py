@@ -10,11 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
-from atlas.cache import Artifact, Cache
+from atlas.cache import Artifact
 from atlas.images import ImageSet
 from atlas.kinds.kind import Kind
 from atlas.lazily import load
-from atlas.network.network import Network
+from atlas.network.network import Network, Precision
 from atlas.observer import UNOBSERVED, Observer
 from atlas.pictures.encode import encode
 from atlas.pictures.finished import Finished
@@ -23,7 +23,7 @@ from atlas.pictures.picture import Picture
 from atlas.pictures.provenance import provenance
 from atlas.plan import Job
 from atlas.records import check, to_json
-from atlas.renderer import Renderer
+from atlas.renderer import Renderer, Store
 
 Batch = Sequence[Picture | Panel]
 
@@ -57,16 +57,18 @@ class Engine:
         cache: holds what other artifacts are made from.
         images: the photographs; None where none were given.
         observer: told how far the work has got.
+        precision: in which pictures are made; None for the fastest.
     """
 
     def __init__(
         self,
         network: Network,
-        cache: Cache,
+        cache: Store,
         images: ImageSet | None = None,
         observer: Observer = UNOBSERVED,
+        precision: Precision | None = None,
     ) -> None:
-        self.renderer = Renderer(network, cache, images, observer)
+        self.renderer = Renderer(network, cache, images, observer, precision)
         on_gpu = self.renderer.is_on_gpu
         # A GPU computes one batch while the one before is read and encoded; a CPU is busy with
         # whatever comes first, so there a batch is committed before the next one begins.

@@ -21,6 +21,9 @@ from atlas.addressing import artifact_keys, describe
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache, Damaged, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.cluster import Cluster, devices_named
+from atlas.cluster.board import Doing, read_board
+from atlas.cluster.scheduling import Failure
 from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, ImagesError
 from atlas.families import find_family, finder_of, listed_family
@@ -36,6 +39,7 @@ from atlas.legacy import adopt_old_photographs
 from atlas.making import Making
 from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
+from atlas.observer import Observer
 from atlas.on_demand import ON_DEMAND
 from atlas.on_demand.page import Request
 from atlas.origin import origin_of, say_origin
@@ -58,6 +62,7 @@ from atlas.sharding import Shard, jobs_of_shard
 from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
+    from atlas.engine import Engine
     from atlas.images import ImageSet
     from atlas.network.network import Network
     from atlas.renderer import Renderer
@@ -82,6 +87,7 @@ class Places:
     left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
     images_dir: Path | None = None  # photographs
     shard: Shard | None = None  # the part of everything that is made here; None: all of it
+    cluster: Cluster | None = None  # workers that make the artifacts; None: this process does
 
     @property
     def front_page(self) -> Path:
@@ -110,6 +116,7 @@ class Status:
     cache_bytes: int
     seconds_left: float | None  # None until something was measured
     missing_macs: float = 0.0  # the work that is missing
+    workers: tuple[Doing, ...] = ()  # that make artifacts for this cache now
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,7 @@ class SiteSource:
     facts: NetworkFacts
     kinds: tuple[Kind[Any], ...]
     family_glossary: str
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,7 @@ class BuildReport:
     stages: tuple[StageTime, ...]  # of the network, with the times of their synthesised pictures
     site: SiteReport
     notes: tuple[str, ...] = ()  # about photographs that were not used
+    failures: tuple[Failure, ...] = ()  # what workers could not make
 
 
 @dataclass(frozen=True)
@@ -179,6 +188,7 @@ class Atlas:
         self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
         self._told: set[Damaged] = set()
         self._seconds: dict[str, float] = {}  # for each artifact that was made here, by key
+        self._failures: dict[str, Failure] = {}  # what could not be made, by key
         self._closing = ExitStack()
         self._closing.enter_context(sources_forgotten())
         self.cache = Cache(places.cache_dir)
@@ -208,15 +218,16 @@ class Atlas:
         Raises:
             AtlasError: what was asked for cannot be made, or the site cannot be written.
         """
-        self._seconds = {}
+        self._seconds, self._failures = {}, {}
         plan = self.plan()
         self.render(plan)
         notes = self._photograph_notes()
         site = self.write()
-        asked = self.plan().asked if self._lost else plan.asked
+        asked = self.plan().asked if self._lost or self._failures else plan.asked
         made = [key for job in asked for key in job.keys if key in self._seconds]
         n_there = sum(len(job.keys) for job in asked) - len(made)
-        return BuildReport(len(made), n_there, stage_times(asked, self._seconds), site, notes)
+        times, failures = stage_times(asked, self._seconds), tuple(self._failures.values())
+        return BuildReport(len(made), n_there, times, site, notes, failures)
 
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing; damaged artifacts are named on stderr."""
@@ -232,6 +243,7 @@ class Atlas:
                 self.catalogue.kinds,
                 has_images=self._images is not None,
                 lost=self._lost_jobs(),
+                failed=self._failures,
             )
 
     def _plan_of(self, shard: Shard, done: set[str]) -> Plan:
@@ -323,6 +335,8 @@ class Atlas:
             except DamagedError:  # something that others are made from
                 self._set_aside()
                 asked = plan = self.plan()
+            if self._failures:  # what is made from others is made without those that failed
+                plan = self.plan()
             plan = remaining(plan, self.cache.keys())
         raise CacheError(
             f"{self.cache.path} does not keep what is stored in it; "
@@ -338,12 +352,12 @@ class Atlas:
 
     def _make(self, plan: Plan, meanwhile: Callable[[], AbstractContextManager[object]]) -> None:
         """Make what a plan misses."""
-        from atlas.engine import Engine
-
-        network = self.load_network()
-        network.prepare()
+        if not self.places.cluster:
+            self.load_network().prepare()
         with self.progress.stage("pictures and panels") as view, meanwhile():
-            making = Making(plan, self._speed(plan), view)
+            # That of earlier artifacts is the speed of one process.
+            earlier = None if self.places.cluster else self._speed(plan)
+            making = Making(plan, earlier, view)
 
             def commit(artifacts: list[Artifact]) -> None:
                 self.cache.put(artifacts)
@@ -351,8 +365,41 @@ class Atlas:
                 making.done(artifacts)
 
             jobs = with_joined(plan.missing, self.cache, self.asked.n_images)
-            with Engine(network, self.cache, self._images, making) as engine:
+            if self.places.cluster:
+                self._make_with_workers(self.places.cluster, jobs, making, commit)
+                return
+            with self._engine(making) as engine:
                 engine.run(jobs, commit)
+
+    def _engine(self, observer: Observer) -> Engine:
+        """The engine of this process."""
+        from atlas.engine import Engine
+
+        return Engine(self.load_network(), self.cache, self._images, observer)
+
+    def _make_with_workers(
+        self,
+        cluster: Cluster,
+        jobs: Sequence[Job],
+        observer: Observer,
+        commit: Callable[[list[Artifact]], None],
+    ) -> None:
+        """Have workers make jobs."""
+        from atlas.cluster.engine import ClusterEngine
+        from atlas.cluster.messages import Setup
+        from atlas.cluster.ray_workers import RayWorkers
+
+        setup = Setup(self.asked, self.catalogue.families, self.facts.identity, str(Path.cwd()))
+        engine = ClusterEngine(
+            self.asked,
+            lambda: RayWorkers(cluster, setup, self._images),
+            lambda: self._engine(observer),
+            self.cache,
+            observer,
+            cluster.patience_s,
+        )
+        engine.run(jobs, commit)
+        self._failures |= {failure.key: failure for failure in engine.failures}
 
     def _mending(self, work: Callable[[], Result]) -> Result:
         """Do some work that reads artifacts, again if some had to be made again for it."""
@@ -457,13 +504,15 @@ class Atlas:
         Raises:
             AtlasError: the weights cannot be loaded, or there is no such device.
         """
-        if self.places.device not in DEVICES_EVERYWHERE:
-            from atlas.devices import find_device
+        for device in devices_named(self.places.device):
+            if device not in DEVICES_EVERYWHERE:
+                from atlas.devices import find_device
 
-            find_device(self.places.device)
+                find_device(device)
         plan = self.plan()
         asked, missing = (_artifacts_by_layer(jobs) for jobs in (plan.asked, plan.missing))
-        speed = self._speed(plan)
+        speed, workers = self._speed(plan), read_board(self.places.cache_dir)
+        n_at_work = max(1, len(workers))
         return Status(
             facts=self.facts,
             layers=tuple(
@@ -479,8 +528,9 @@ class Atlas:
             n_asked=plan.n_asked,
             n_done=plan.n_asked - plan.n_missing,
             cache_bytes=self.cache.disk_bytes,
-            seconds_left=plan.missing_cost / speed if speed else None,
+            seconds_left=plan.missing_cost / (speed * n_at_work) if speed else None,
             missing_macs=plan.missing_cost,
+            workers=workers,
         )
 
     @property
@@ -542,7 +592,12 @@ class Atlas:
 
     def _site_source(self) -> SiteSource:
         return SiteSource(
-            self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._listed)
+            self.asked,
+            self.places,
+            self.facts,
+            self.catalogue.kinds,
+            _glossary_of(self._listed),
+            tuple(self._failures.values()),
         )
 
     def _site_refresher(self) -> AbstractContextManager[object]:
@@ -583,7 +638,8 @@ class Atlas:
             from atlas.devices import find_device
             from atlas.network.load import load_network
 
-            device = find_device(self.places.device)
+            # With workers, hardly anything is made here, and this machine may have no such device.
+            device = find_device("cpu" if self.places.cluster else self.places.device)
             families = self.catalogue.families
             family = find_family(self.asked.family, families)
             with self.progress.stage("loading network"):
@@ -624,7 +680,17 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
         on_demand,
         source.kinds,
         source.family_glossary,
+        _failures_of(source.failures),
     )
+
+
+def _failures_of(failures: Sequence[Failure]) -> dict[str, tuple[str, ...]]:
+    """What could not be made, by unit id, in words."""
+    words: dict[str, tuple[str, ...]] = {}
+    for failure in failures:
+        unit_id = failure.unit.id
+        words[unit_id] = (*words.get(unit_id, ()), f"Not made: {failure}")
+    return words
 
 
 def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:

@@ -102,6 +102,7 @@ def make_plan(
     *,
     has_images: bool = True,
     lost: Sequence[Job] = (),
+    failed: Container[str] = (),
 ) -> Plan:
     """The jobs for everything that was asked for, and those of them that are not done.
 
@@ -115,6 +116,7 @@ def make_plan(
         kinds: all known kinds.
         has_images: whether the photographs can be read, rather than only earlier results of them.
         lost: jobs for artifacts that were there and are to be made again, asked for or not.
+        failed: keys of artifacts that cannot be made.
 
     Raises:
         SpecError: the selection or the kinds name something unknown, or a kind was asked for that
@@ -129,7 +131,7 @@ def make_plan(
     wanted = with_sources(named, asked, kinds)
     _refuse_impossible(asked, facts, (*named, *wanted), chosen)
     existing = done.union(*(job.keys for job in lost))
-    jobs = jobs_of(asked, facts, wanted, chosen, existing, has_images=has_images)
+    jobs = jobs_of(asked, facts, wanted, chosen, existing, has_images=has_images, failed=failed)
     return remaining(Plan(_with_lost(jobs, lost, kinds), ()), done)
 
 
@@ -177,6 +179,7 @@ def jobs_of(
     *,
     are_made: bool = True,
     has_images: bool = True,
+    failed: Container[str] = (),
 ) -> tuple[Job, ...]:
     """Every job for the chosen units, in order of kinds, then in forward order.
 
@@ -190,11 +193,15 @@ def jobs_of(
         are_made: whether these jobs will be carried out.
         has_images: whether the photographs can be read; without them, the jobs of kinds that read
             them include only artifacts that exist.
+        failed: keys of artifacts that cannot be made, which no job is for.
     """
     planner = _Planner(asked, facts, {kind.name: kind for kind in kinds}, set(existing))
     jobs: list[Job] = []
     for kind in kinds:
         kind_jobs = tuple(planner.jobs(kind, chosen))
+        if failed:
+            left = (_missing_part(job, failed) for job in kind_jobs)
+            kind_jobs = tuple(job for job in left if job.units)
         if kind.needs_images and not has_images:
             done_jobs = (_done_part(job, planner.existing) for job in kind_jobs)
             kind_jobs = tuple(job for job in done_jobs if job.units)

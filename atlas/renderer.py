@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from atlas.batching import Batching
-from atlas.cache import Cache, Checkpoint, Entry
+from atlas.cache import Checkpoint, Entry
 from atlas.cutting import Cut
 from atlas.devices import fastest_precision
 from atlas.errors import DeviceError, SpecError
 from atlas.heap import keep_freed_memory
 from atlas.images import ImageSet
+from atlas.lazily import load
 from atlas.memory import is_out_of_memory
-from atlas.network.network import Network
+from atlas.network.network import Network, Precision
 from atlas.network.taps import Tap
 from atlas.observer import UNOBSERVED, Advance, Observer
 from atlas.pictures.embedding import Embedder
@@ -25,13 +27,28 @@ from atlas.plan import Job, artifact_costs
 from atlas.recipes import Progressive, Recipe
 from atlas.units import Layer, Unit
 
+
+class Store(Protocol):
+    """Where finished artifacts are read: the cache, or what was sent of it to another machine."""
+
+    def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
+        """The entries of the artifacts among `keys` that are there, by key."""
+
+    def read(self, key: str) -> bytes:
+        """The bytes of one artifact."""
+
+    def checkpoint(self, key: str) -> Checkpoint:
+        """The checkpoint of a long piece of work."""
+
+
 MakeBatch = Callable[[Tap, Tap, Sequence[Unit], Advance], Finished]
 
 
 class Renderer:
     """The network and everything else that is needed to make artifacts.
 
-    Without a cache, kinds that read other artifacts or use checkpoints cannot be made.
+    Without a cache, kinds that read other artifacts or use checkpoints cannot be made. Without a
+    precision, the fastest one is found.
 
     Attributes:
         network: the network, on its device.
@@ -43,14 +60,15 @@ class Renderer:
     def __init__(
         self,
         network: Network,
-        cache: Cache | None = None,
+        cache: Store | None = None,
         images: ImageSet | None = None,
         observer: Observer = UNOBSERVED,
+        precision: Precision | None = None,
     ) -> None:
         self.network = network
         self.images = images
         self.observer = observer
-        self.precision = network.usable(fastest_precision(network.device))
+        self.precision = network.usable(precision or fastest_precision(network.device))
         self.batching = Batching(network.device, network.facts)
         self._given_cache = cache
         self._checkpoints: list[Checkpoint] = []  # of work that is done but not committed
@@ -63,7 +81,7 @@ class Renderer:
         return self.network.device.type == "cuda"
 
     @property
-    def _cache(self) -> Cache:
+    def _cache(self) -> Store:
         if self._given_cache is None:
             raise SpecError("this kind is made with a cache; build an atlas with it")
         return self._given_cache
@@ -186,6 +204,27 @@ class Renderer:
         if self.precision == "float32":
             return exact, exact
         return self.network.tap(layer, self.precision), exact
+
+
+class _Surveyor(Renderer):
+    """Says how jobs are cut into batches, and makes nothing."""
+
+    def batches(
+        self, job: Job, recipe: Recipe, make_batch: MakeBatch, images_per_unit: int = 1
+    ) -> Iterator[Any]:
+        """Only how the job is cut."""
+        yield self._cut(job, self.taps(job.layer, recipe)[0], recipe, images_per_unit)
+
+
+def survey(renderer: Renderer, job: Job) -> Cut | None:
+    """How the ascents of a job are cut into batches; None if it is not made with `batches`.
+
+    Raises:
+        DeviceError: not even one picture fits into memory.
+    """
+    surveyor = _Surveyor(renderer.network, None, renderer.images, precision=renderer.precision)
+    found = next(iter(load(job.kind.make)(surveyor, [job])), None)
+    return found if isinstance(found, Cut) else None
 
 
 class _Steps:

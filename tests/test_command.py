@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import json
@@ -27,11 +28,15 @@ from safetensors.torch import save_file
 
 import atlas.database
 from atlas import __version__
-from atlas.cache import FILE_NAME, Artifact, Cache
+from atlas.cache import BOARD_NAMES, FILE_NAME, Artifact, Cache
+from atlas.cluster.board import Board, Doing
+from atlas.cluster.scheduling import Failure
 from atlas.families import find_family
 from atlas.families.demo.drawings import DRAWINGS
+from atlas.pipeline import Atlas
 from atlas.seals import seal
 from atlas.site import record
+from atlas.units import Unit
 
 ROOT = Path(__file__).parents[1]
 DEMO = ("--demo", "--preset", "preview", "--kinds", "excitatory,filter")
@@ -205,6 +210,45 @@ def test_status_tells_what_is_done_what_is_missing_and_how_long_it_takes(built):
     assert re.search(r"conv1 +8 of +16  8 missing", result.out)
     assert "8 of 16 pictures and panels are done, 8 are missing; cache" in result.out
     assert re.search(r"Time left at the speed measured so far: \d\d:\d\d", result.out)
+
+
+def test_status_shows_which_worker_does_what(built, tmp_path):
+    copy = built.copied_to(tmp_path)
+    with Board(copy.cache) as board:
+        board.show([Doing("worker 1", "host", "H100", "excitatory of conv1, 9 artifacts", 4, 9)])
+        result = run("status", *DEMO, *PART, *copy.options)
+    words = "  worker 1 (H100 on host): excitatory of conv1, 9 artifacts, for 4 s; 9 made"
+    assert words in result.out.splitlines()
+
+
+def test_what_workers_could_not_make_is_named_and_the_exit_code_is_3(built, monkeypatch):
+    build, unit = Atlas.build, Unit("conv1", 3)
+    failures = (Failure(unit, "excitatory", "key", "RuntimeError: poison"),)
+    monkeypatch.setattr(
+        Atlas, "build", lambda self: dataclasses.replace(build(self), failures=failures)
+    )
+    result = run(*DEMO, *PART, *built.options)
+    assert result.code == 3
+    assert "Not made: excitatory of conv1:3: RuntimeError: poison" in result.err.splitlines()
+    assert "16 were there" in result.out
+
+
+@pytest.mark.parametrize("workers", [("--cluster", "local"), ("--device", "cpu,cpu")])
+def test_without_ray_workers_are_one_line_that_says_what_to_install(folders, monkeypatch, workers):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = run(*DEMO, *PART, *folders.options, *workers)
+    assert_refused(result, "several workers need Ray", "pip install 'network-atlas[cluster]'")
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(folders):
+    result = run(*DEMO, *PART, *folders.options, "--cluster", "127.0.0.1:1")
+    assert_refused(result, "no Ray cluster answers at 127.0.0.1:1", "ray start")
+
+
+def test_all_gpus_where_there_is_none_is_one_line(folders, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    result = run(*DEMO, *PART, *folders.options, "--device", "all")
+    assert_refused(result, "no GPU on this machine", "leave --device out")
 
 
 def test_options_count_before_and_after_a_sub_command_and_the_later_wins(built):
@@ -459,6 +503,7 @@ def test_clean_site_removes_what_a_build_wrote_and_nothing_else(built, tmp_path)
 def test_clean_cache_removes_the_cache_and_nothing_else(built, tmp_path):
     copy = built.copied_to(tmp_path)
     (copy.cache / "notes.txt").write_text("mine")
+    (copy.cache / BOARD_NAMES[0]).write_text("of a build that was killed")
     assert run("clean", "cache", "--yes", *copy.options).code == 0
     assert [path.name for path in copy.cache.iterdir()] == ["notes.txt"]
     assert (copy.out / "index.html").exists()

@@ -48,6 +48,10 @@ def imported_by(path: Path, package: str = "atlas") -> set[str]:
     return {name for name in names if name.startswith(package)}
 
 
+def test_ray_is_imported_only_where_workers_are_started():
+    assert not [path for path in PACKAGE.rglob("*.py") if imported_by(path, "ray")]
+
+
 @pytest.mark.parametrize(
     ("left", "right"),
     [
@@ -56,6 +60,8 @@ def imported_by(path: Path, package: str = "atlas") -> set[str]:
         ("families/**/*.py", ("atlas.network", "atlas.kinds", "atlas.site")),
         ("kinds/*/__init__.py", ("atlas.plan", "atlas.engine", "atlas.site", "atlas.pictures")),
         ("site/*.py", ("atlas.engine", "atlas.renderer", "atlas.pictures", "atlas.pipeline")),
+        ("cluster/scheduling.py", ("atlas.engine", "atlas.renderer", "atlas.cache")),
+        ("cluster/*.py", ("atlas.pipeline", "atlas.site")),
         ("plan.py", ("atlas.engine", "atlas.renderer", "atlas.site", "atlas.pipeline")),
     ],
 )

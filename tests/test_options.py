@@ -117,6 +117,7 @@ def test_photographs_that_nothing_looks_at_are_refused(folders, tmp_path):
         (("--layers", "fc", "--seed", "1", "serve"), "serve has no use for --layers, --seed"),
         (("--labels", "a.txt", "clean", "site", "--yes"), "clean has no use for --labels"),
         (("--dry-run", "status"), "status has no use for --dry-run"),
+        (("--cluster", "local", "status"), "status has no use for --cluster"),
         (("bench", "--demo", "--images", "photos"), "bench has no use for --images"),
         (("bench", "--demo", "--kinds", "filter"), "bench has no use for --kinds"),
         (("--demo", "--labels", "a", "bench"), "bench has no use for --labels"),

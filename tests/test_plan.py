@@ -72,6 +72,17 @@ def test_units_are_compared_again_as_soon_as_there_are_more(planted: Network):
     assert not {key for job in compared for key in job.keys} & set(done)
 
 
+def test_what_cannot_be_made_is_planned_no_more_and_others_are_made_without_it(planted: Network):
+    whole = make_plan(SPEC, planted.facts, ())
+    job = next(job for job in whole.asked if job.kind.name == "excitatory")
+    plan = make_plan(SPEC, planted.facts, (), failed=job.keys[1:2])
+    assert plan.n_asked == whole.n_asked - 1
+    left = next(each for each in plan.asked if each.kind == job.kind and each.layer == job.layer)
+    assert job.keys[1] not in left.keys and left.places == (0, *range(2, len(job.keys)))
+    compared = [each for each in plan.asked if each.kind.name == "similar"]
+    assert all(len(each.sources) == planted.facts.n_units - 1 for each in compared)
+
+
 def test_with_photographs_units_are_compared_by_their_answers(planted: Network):
     jobs = {job.kind.name: job for job in make_plan(WITH_IMAGES, planted.facts, ()).asked}
     assert jobs["natural"].keys[0] in jobs["similar"].sources

@@ -138,6 +138,26 @@ def test_a_changed_measurement_of_a_layer_rewrites_its_pages_but_no_picture(tmp_
     assert pictures.n_reads == n_reads
 
 
+def test_what_could_not_be_made_is_said_on_its_pages_until_it_is_made(tmp_path: Path) -> None:
+    contents, _ = small()
+    layer = contents.facts.layers[0]
+    words = "Not made: twin of a unit: it & all <others>"
+    broken = dataclasses.replace(contents, failures={layer.unit(1).id: (words,)})
+    write_site(contents, tmp_path)
+    before = digests(tmp_path)
+    write_site(broken, tmp_path)
+    where = {path for path, digest in digests(tmp_path).items() if before[path] != digest}
+    pages = {paths.unit_page(layer.unit(1)), paths.layer_page(layer.name)}
+    assert pages <= where
+    escaped = "Not made: twin of a unit: it &amp; all &lt;others&gt;"
+    texts = {
+        path: (tmp_path / path).read_text(encoding="utf-8") for path in before if ".html" in path
+    }
+    assert {path for path, text in texts.items() if escaped in text} == pages
+    write_site(contents, tmp_path)
+    assert digests(tmp_path) == before
+
+
 def test_units_that_are_gone_take_their_files_along(tmp_path: Path) -> None:
     contents, _ = small()
     write_site(contents, tmp_path)

@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from atlas import paths
@@ -48,6 +48,7 @@ class Contents:
     on_demand: tuple[Entry, ...] = ()  # of all pages that somebody asked for
     kinds: Sequence[Kind[Any]] = KINDS
     family_glossary: str = ""  # HTML: entries that only this family of networks needs
+    failures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by unit id, in words
 
     def entry(self, unit: Unit, kind: Kind[Any]) -> Entry | None:
         """The entry of a unit's artifact of one kind, None if it was not made."""
@@ -86,6 +87,11 @@ class Contents:
     def has_picture(self, unit: Unit) -> bool:
         """Whether there is an excitatory picture of a unit."""
         return EXCITATORY.name in self.entries.get(unit.id, {})
+
+    def failures_in(self, layer: Layer) -> list[str]:
+        """What could not be made in a layer and why, in words."""
+        units = (layer.whole, *layer.units)
+        return [words for unit in units for words in self.failures.get(unit.id, ())]
 
     def is_dead(self, unit: Unit) -> bool:
         """Whether the gradient was zero at every step of a unit's excitatory picture."""
@@ -127,6 +133,7 @@ class Contents:
                 yield f"{kind}{_shown_by(entry)}"
             for page in self.pages_about.get(unit.id, ()):
                 yield page.path
+            yield from self.failures.get(unit.id, ())
 
     @functools.cached_property
     def on_demand_pages(self) -> tuple[Page, ...]:

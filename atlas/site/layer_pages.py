@@ -63,7 +63,7 @@ class LayerPage:
     dead: str | None  # "3 dead units: 4, 17–18"
     below: tuple[SectionView, ...]
     units: tuple[GridUnit, ...]
-    absent: tuple[str, ...]  # "48 units not rendered yet: 16–63"
+    absent: tuple[str, ...]  # "48 units not rendered yet: 16–63", and what could not be made
     columns: str  # names of the numbers that the grid can be sorted by
     sheets: str  # the sheets that the grid can show, as `_sheets` lists them
     thumbs: str  # stem of the thumbnail sheets, whose pictures are in the page itself
@@ -96,7 +96,7 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
         dead=_dead(units),
         below=views("below"),
         units=units,
-        absent=tuple(_absent(units, layer)),
+        absent=(*_absent(units, layer), *contents.failures_in(layer)),
         columns=";".join(columns),
         sheets=_sheets(contents, layer),
         thumbs=THUMBS.stem,

@@ -30,6 +30,7 @@ class UnitPage(NamedTuple):
     id: str
     heading: str
     subtitle: str
+    failures: tuple[str, ...]  # what could not be made of it
     layer: Link
     picture: tuple[SectionView, ...]
     companions: tuple[SectionView, ...]  # the unit's other pictures
@@ -59,6 +60,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         id=unit.id,
         heading=contents.title(layer, unit.index),
         subtitle=_subtitle(layer, unit),
+        failures=contents.failures.get(unit.id, ()),
         layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),
         picture=views("picture"),
         companions=views("companions"),

@@ -1,0 +1,362 @@
+"""The engine of several workers: the same `run(jobs, commit)` as that of one process.
+
+This process hands out work, keeps what comes back, and replaces workers that end or hang. How
+workers are started and reached is left to `Workers`, so none of this depends on Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from atlas.asked import AtlasSpec
+from atlas.cache import Artifact, Cache
+from atlas.cluster.board import Board, Doing
+from atlas.cluster.messages import (
+    Advanced,
+    Begun,
+    Broken,
+    Finished,
+    Hello,
+    Made,
+    Message,
+    Order,
+    Saved,
+    Surveyed,
+)
+from atlas.cluster.scheduling import Failure, Portion, Schedule, pieces_of
+from atlas.console import say_above
+from atlas.cutting import Cut
+from atlas.errors import DeviceError, NetworkError
+from atlas.observer import UNOBSERVED, Observer
+from atlas.plan import Job, artifact_costs
+
+if TYPE_CHECKING:
+    from atlas.network.network import Precision
+
+POLL_S = 1.0
+START_S = 1800.0  # in which a worker must be ready: a cluster may have to find a machine first
+N_STILLBORN = 3  # workers in a row that end before they are ready; then no more are started
+N_SURVEYED = 2  # units by which a worker finds how a job is cut
+KEEP_EVERY_S = 0.5  # what has arrived: large transactions take two thirds of the time
+MAX_UNKEPT_BYTES = 64e6  # of artifacts that have arrived
+MAX_FAILURES = 100  # more, and the build stops: it is not about single units
+
+Commit = Callable[[list[Artifact]], None]
+
+
+class Workers(Protocol):
+    """Starts workers, and carries words to and from them."""
+
+    def n_wanted(self) -> int:
+        """How many workers there should be now."""
+
+    def start(self) -> str:
+        """Start a worker; returns its name. It says Hello when it is ready."""
+
+    def give(self, name: str, order: Order) -> None:
+        """Have a ready worker carry out an order."""
+
+    def poll(self, timeout_s: float) -> Iterable[tuple[str, Message]]:
+        """What workers have said, after waiting for it at most so long."""
+
+    def end(self, name: str) -> None:
+        """End a worker; nothing more is heard of it."""
+
+
+class LocalEngine(Protocol):
+    """The engine of this process."""
+
+    def run(self, jobs: Sequence[Job], commit: Commit) -> None:
+        """Make all jobs' artifacts."""
+
+
+@dataclass
+class _Known:
+    """What is known of a worker."""
+
+    started_s: float
+    heard_s: float
+    hello: Hello | None = None
+    unfinished: float = 0.0  # reported work on artifacts that are not finished
+    checkpoint: str = ""  # of what it does
+    cuts: tuple[Cut | None, ...] | None = None  # that it has found
+    doing: str = "starting"
+    since_s: float = 0.0
+    n_made: int = 0
+
+
+@dataclass
+class ClusterEngine:
+    """Has workers make what is missing, and makes here what is made from the whole network.
+
+    Attributes:
+        failures: what could not be made.
+    """
+
+    asked: AtlasSpec
+    workers: Callable[[], AbstractContextManager[Workers]]
+    local: Callable[[], AbstractContextManager[LocalEngine]]
+    cache: Cache
+    observer: Observer = UNOBSERVED
+    patience_s: float = 600.0
+    failures: list[Failure] = field(default_factory=list)
+
+    def run(self, jobs: Sequence[Job], commit: Commit) -> None:
+        """Make all jobs' artifacts; `commit` gets each batch, in this thread.
+
+        Raises:
+            AtlasError: no worker can start, or something cannot be made for a reason that
+                concerns everything.
+        """
+        here = [job for job in jobs if self._is_of_network(job)]
+        elsewhere = [job for job in jobs if not self._is_of_network(job)]
+        if elsewhere:
+            with self.workers() as workers:
+                driver = Driver(workers, self.cache, self.observer, self.patience_s, elsewhere)
+                driver.run(commit)
+            self.failures += driver.schedule.failures
+        there = self.cache.keys()
+        ready = [job for job in here if there.issuperset(job.sources)]
+        if ready:  # others are planned again, from what could be made
+            with self.local() as engine:
+                engine.run(ready, commit)
+
+    def _is_of_network(self, job: Job) -> bool:
+        return any(source.of == "network" for source in job.kind.sources_of(self.asked))
+
+
+class Driver:
+    """Hands out work until it is done.
+
+    Args:
+        workers: starts them and carries words.
+        cache: holds what artifacts are made from, and the states of long passes.
+        observer: told how far the work of all workers has got.
+        patience_s: in which a busy worker must say something.
+        jobs: all that workers are to make.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        cache: Cache,
+        observer: Observer,
+        patience_s: float,
+        jobs: Sequence[Job],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.schedule = Schedule(pieces_of(jobs))
+        self._workers, self._cache, self._observer = workers, cache, observer
+        self._patience_s, self._clock = patience_s, clock
+        self._costs = artifact_costs(jobs)
+        self._known: dict[str, _Known] = {}
+        self._precisions: dict[str, Precision] = {}  # by device: the same on all that are alike
+        self._n_stillborn = 0
+        self._arrived: list[Artifact] = []  # what is not kept yet
+        self._keep_at_s, self._n_unkept_bytes = 0.0, 0
+        self._board = Board(cache.path.parent)
+
+    def run(self, commit: Commit) -> None:
+        """Until everything is made or has failed; what has arrived is kept whatever happens."""
+        with self._board:
+            try:
+                while not self.schedule.is_done:
+                    self._start()
+                    self._hand_out(commit)
+                    self._listen(commit)
+                    self._end_hung()
+                    self._board.show(self._doing())
+            finally:
+                self._keep(commit)
+
+    def _listen(self, commit: Commit) -> None:
+        """Hear everybody out before anything is kept, so that nobody waits for the disk."""
+        wait_s = max(0.0, self._keep_at_s - self._clock()) if self._arrived else POLL_S
+        is_quiet = True
+        for name, message in self._workers.poll(wait_s):
+            self._hear(name, message)
+            is_quiet = False
+        is_due = is_quiet and self._clock() >= self._keep_at_s
+        if is_due or self._n_unkept_bytes > MAX_UNKEPT_BYTES:
+            self._keep(commit)
+
+    def _start(self) -> None:
+        """Start workers where some are missing, unless they end before they are ready."""
+        while self._n_stillborn < N_STILLBORN and len(self._known) < self._workers.n_wanted():
+            now_s = self._clock()
+            self._known[self._workers.start()] = _Known(now_s, now_s)
+
+    def _hand_out(self, commit: Commit) -> None:
+        for name in self.schedule.idle():
+            portion = self.schedule.next_for(name, self._clock())
+            known = self._known[name]
+            if portion is None:
+                known.doing = "waiting"
+                continue
+            known.since_s = known.heard_s = self._clock()
+            known.doing = portion_title(portion)
+            if any(job.sources for job in portion.jobs):
+                self._keep(commit)
+            self._workers.give(name, self._order(known, portion))
+
+    def _order(self, known: _Known, portion: Portion) -> Order:
+        """What a worker is told, with what that is made from."""
+        assert known.hello
+        jobs = portion.jobs
+        entries = self._cache.entries({key for job in jobs for key in job.sources})
+        known.checkpoint = ""
+        if not portion.is_survey and all(job.kind.is_one_pass for job in jobs):
+            known.checkpoint = "".join(key for job in jobs for key in job.keys)
+        checkpoint = self._cache.checkpoint(known.checkpoint) if known.checkpoint else None
+        if portion.is_survey:  # some units of each are enough for it
+            jobs = tuple(job.part(range(min(N_SURVEYED, len(job.units)))) for job in jobs)
+        return Order(
+            jobs,
+            self._precisions[known.hello.device],
+            portion_title(portion),
+            portion.is_survey,
+            entries,
+            {key: self._cache.read(key) for key, entry in entries.items() if entry.n_bytes},
+            checkpoint.load() if checkpoint else None,
+            any(job.kind.needs_images for job in jobs),
+        )
+
+    def _hear(self, name: str, message: Message) -> None:
+        known = self._known.get(name)
+        if known is None:
+            return
+        known.heard_s = self._clock()
+        if isinstance(message, Hello):
+            self._welcome(name, known, message)
+        elif isinstance(message, Begun):
+            self._observer.begin(message.kind, message.layer)
+        elif isinstance(message, Advanced):
+            known.unfinished += message.cost
+            self._observer.advance(message.cost, is_new=message.is_new)
+        elif isinstance(message, Made):
+            self._receive(name, known, message.artifacts)
+        elif isinstance(message, Saved):
+            self._cache.checkpoint(known.checkpoint).save(message.data)
+        elif isinstance(message, Surveyed):
+            known.cuts = message.cuts
+        elif isinstance(message, Finished):
+            self._finish(name, known)
+        elif isinstance(message, Broken):
+            self._mend(name, known, message)
+        else:
+            self._forget(name, message.reason)
+
+    def _welcome(self, name: str, known: _Known, hello: Hello) -> None:
+        known.hello, known.doing = hello, "waiting"
+        self._precisions.setdefault(hello.device, hello.precision)
+        self._n_stillborn = 0
+        self.schedule.joined(name)
+
+    def _receive(self, name: str, known: _Known, artifacts: Sequence[Artifact]) -> None:
+        keys = [artifact.key for artifact in artifacts]
+        if not self._arrived:
+            self._keep_at_s = self._clock() + KEEP_EVERY_S
+        self._arrived += artifacts
+        self._n_unkept_bytes += sum(len(artifact.data) for artifact in artifacts)
+        self.schedule.made(name, keys)
+        known.n_made += len(keys)
+        known.unfinished -= sum(self._costs[key] for key in keys)
+
+    def _keep(self, commit: Commit) -> None:
+        """Keep all that has arrived, in one transaction."""
+        arrived, self._arrived, self._n_unkept_bytes = self._arrived, [], 0
+        if arrived:
+            commit(arrived)
+
+    def _finish(self, name: str, known: _Known) -> None:
+        if known.cuts is None:
+            self.schedule.finished(name, self._clock())
+        else:
+            self.schedule.surveyed(name, known.cuts)
+        known.unfinished, known.cuts = 0.0, None
+        if known.checkpoint:
+            self._cache.checkpoint(known.checkpoint).drop()
+
+    def _mend(self, name: str, known: _Known, broken: Broken) -> None:
+        """What failed is tried elsewhere, unless it would fail everywhere."""
+        if broken.error:
+            raise broken.error
+        self._take_back(known)
+        self.schedule.failed(name, broken.reason)
+        self._refuse_many_failures()
+        if not broken.is_sound:
+            self._workers.end(name)
+            self._forget(name, broken.reason)
+
+    def _forget(self, name: str, reason: str) -> None:
+        """A worker is gone; what it had is made elsewhere."""
+        known = self._known.pop(name)
+        self._n_stillborn += known.hello is None
+        if not self._known and self._n_stillborn >= N_STILLBORN:
+            raise DeviceError(f"no worker can start: {reason}; see the logs of Ray")
+        if known.hello is None:
+            return
+        portion = self.schedule.portion_of(name)
+        if portion:
+            say_above(
+                f"{name} on {known.hello.node} is lost ({reason}): {portion_title(portion)} "
+                "is made again."
+            )
+        self._take_back(known)
+        self.schedule.left_us(name, reason)
+        self._refuse_many_failures()
+
+    def _take_back(self, known: _Known) -> None:
+        """Steps that were reported are lost."""
+        if known.unfinished > 0:
+            self._observer.advance(-known.unfinished)
+        known.unfinished = 0.0
+
+    def _refuse_many_failures(self) -> None:
+        failures = self.schedule.failures
+        if len(failures) > MAX_FAILURES:
+            raise NetworkError(
+                f"more than {MAX_FAILURES} artifacts cannot be made, such as {failures[-1]}; "
+                "build without workers to see why"
+            )
+
+    def _end_hung(self) -> None:
+        """End the workers that were given something and have been silent for too long."""
+        now_s = self._clock()
+        for name, known in list(self._known.items()):
+            is_busy = known.hello and self.schedule.portion_of(name)
+            patience_s = self._patience_s if known.hello else max(START_S, self._patience_s)
+            if (is_busy or not known.hello) and now_s - known.heard_s > patience_s:
+                self._workers.end(name)
+                self._forget(name, f"no word of it for {now_s - known.heard_s:.0f} s")
+
+    def _doing(self) -> list[Doing]:
+        now_s = self._clock()
+        return [
+            Doing(
+                name,
+                known.hello.node if known.hello else "",
+                known.hello.device if known.hello else "",
+                known.doing,
+                now_s - known.since_s if known.hello else now_s - known.started_s,
+                known.n_made,
+            )
+            for name, known in self._known.items()
+        ]
+
+
+def portion_title(portion: Portion) -> str:
+    """What is made, in words."""
+    kinds = dict.fromkeys(job.kind.name for job in portion.jobs)
+    home = portion.pieces[0].home
+    if portion.is_survey:
+        return f"sizes of batches for {home}"
+    n_units = sum(len(job.units) for job in portion.jobs)
+    layers = dict.fromkeys(job.layer.name for job in portion.jobs)
+    where = next(iter(layers)) if len(layers) == 1 else f"{len(layers)} layers"
+    return f"{', '.join(kinds)} of {where}, {n_units:,} artifacts"

@@ -1,0 +1,365 @@
+"""Workers as actors of Ray: one for each GPU, or for each group of cores.
+
+Source: Moritz et al. 2018, https://arxiv.org/abs/1712.05889; https://docs.ray.io
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from atlas.cluster import ALL_DEVICES, Cluster
+from atlas.cluster.messages import Hello, Lost, Message, Order, Setup
+from atlas.errors import AtlasError, DeviceError, SpecError
+from atlas.images import ImageSet
+from atlas.text import displayable
+
+CORES_PER_WORKER = 4  # of a processor, where --cores-per-worker does not say it
+STORE_BYTES = 200_000_000  # for what is on its way between processes of this machine
+N_UNREAD = 2  # words of a worker that wait to be read before it waits
+COUNT_EVERY_S = 10.0  # nodes of a cluster
+ANSWER_S = 5.0  # in which a cluster must answer
+MAX_REASON = 200  # characters
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one worker takes."""
+
+    device: str
+    n_gpus: int
+    n_cores: int
+    n_threads: int | None
+
+
+class RayWorkers:
+    """Workers on Ray. Use as a context manager: at its end, all workers end.
+
+    Args:
+        cluster: where they run.
+        setup: what they need; their devices and threads are filled in.
+        images: the photographs, which are sent to the workers that need them.
+
+    Raises:
+        SpecError: on entering, Ray is not installed, or no cluster answers.
+        DeviceError: there is no such device; on entering, Ray cannot start.
+    """
+
+    def __init__(self, cluster: Cluster, setup: Setup, images: ImageSet | None) -> None:
+        self._ray: Any = None
+        self._cluster, self._setup, self._images = cluster, setup, images
+        self._places = _local_places(cluster)
+        self._is_own = False  # whether Ray was connected to here
+        self._closing = contextlib.ExitStack()
+        self._images_ref: Any = None
+        self._counted_s, self._n_wanted = 0.0, 0
+        self._numbers = itertools.count(1)
+        self._actors: dict[str, Any] = {}
+        self._spoken: dict[Any, str] = {}  # what waits to be read, and whose it is
+        self._place_of: dict[str, Place] = {}
+
+    def __enter__(self) -> RayWorkers:
+        with contextlib.ExitStack() as closing:
+            # Ray prints what happens to workers on stdout, which is for results.
+            closing.enter_context(contextlib.redirect_stdout(sys.stderr))
+            closing.enter_context(_environment(_variables(self._cluster)))
+            self._ray = _import_ray()
+            if not self._ray.is_initialized():
+                with _signals_kept():
+                    self._connect()
+                self._is_own = True
+            self._closing = closing.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._actors):
+            self.end(name)
+        if self._is_own:
+            self._ray.shutdown()
+        self._closing.close()
+
+    def n_wanted(self) -> int:
+        """As many workers as the cluster has room for."""
+        if self._places:
+            return len(self._places)
+        now_s = time.monotonic()
+        if not self._n_wanted or now_s - self._counted_s > COUNT_EVERY_S:
+            self._counted_s = now_s
+            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self._n_wanted = max(1, sum(_room(node, self._place(nodes)) for node in nodes))
+        return self._n_wanted
+
+    def start(self) -> str:
+        """Start a worker."""
+        place = self._free_place()
+        name = f"worker {next(self._numbers)}"
+        setup = replace(self._setup, device=place.device, n_threads=place.n_threads)
+        actor_type = self._ray.remote(
+            num_cpus=place.n_cores,
+            num_gpus=place.n_gpus,
+            max_restarts=0,
+            scheduling_strategy="SPREAD",
+        )(_Actor)
+        actor = actor_type.options(name=f"atlas {os.getpid()} {name}").remote()
+        self._actors[name], self._place_of[name] = actor, place
+        environment = _visible_devices() if self._places else {}
+        ref = actor.get_ready.options(name=f"{name}: load the network").remote(setup, environment)
+        self._spoken[ref] = name
+        return name
+
+    def give(self, name: str, order: Order) -> None:
+        """Have a worker carry out an order."""
+        if order.needs_images and self._images_ref is None:
+            self._images_ref = self._ray.put(self._images)
+        words = (
+            self._actors[name]
+            .work.options(
+                name=order.title,
+                num_returns="streaming",
+                _generator_backpressure_num_objects=N_UNREAD,
+            )
+            .remote(order, self._images_ref if order.needs_images else None)
+        )
+        self._spoken[words] = name
+
+    def poll(self, timeout_s: float) -> Iterator[tuple[str, Message]]:
+        """One word of each worker that has said something.
+
+        Raises:
+            AtlasError: a worker cannot get ready for a reason that the user can mend.
+        """
+        if not self._spoken:
+            time.sleep(timeout_s)
+            return
+        ready, _ = self._ray.wait(list(self._spoken), num_returns=1, timeout=timeout_s)
+        if ready:
+            ready, _ = self._ray.wait(list(self._spoken), num_returns=len(self._spoken), timeout=0)
+        for source in ready:
+            name = self._spoken.get(source)
+            if name is not None and (message := self._read(source, name)):
+                yield name, message
+
+    def end(self, name: str) -> None:
+        """End a worker at once."""
+        self._forget(name)
+        actor = self._actors.pop(name, None)
+        self._place_of.pop(name, None)
+        if actor is not None:
+            with contextlib.suppress(Exception):  # it may have ended by itself
+                self._ray.kill(actor)
+
+    def _read(self, source: Any, name: str) -> Message | None:
+        """The next word; None at the end of an order."""
+        is_hello = isinstance(source, self._ray.ObjectRef)
+        try:
+            ref = source if is_hello else next(source)
+            message: Message = self._ray.get(ref)
+        except StopIteration:
+            del self._spoken[source]
+            return None
+        except self._ray.exceptions.RayTaskError as error:
+            self.end(name)
+            if isinstance(error.cause, AtlasError):
+                raise error.cause from None
+            return Lost(_reason(error.cause or error))
+        except self._ray.exceptions.RayError as error:
+            self.end(name)
+            return Lost(_reason(error))
+        if is_hello:
+            del self._spoken[source]
+        return message
+
+    def _forget(self, name: str) -> None:
+        self._spoken = {source: of for source, of in self._spoken.items() if of != name}
+
+    def _connect(self) -> None:
+        """Connect to the cluster, or start Ray on this machine.
+
+        Raises:
+            SpecError: no cluster answers.
+            DeviceError: Ray cannot start.
+        """
+        address = self._cluster.address
+        if address == "auto":
+            with contextlib.suppress(ConnectionError):
+                self._ray.init(address=address, **QUIET)
+                return
+        elif address != "local":
+            _refuse_silent(address)
+            self._ray.init(address=address, **QUIET)
+            return
+        try:
+            self._ray.init(
+                address="local",
+                num_cpus=len(self._places) or None,
+                object_store_memory=STORE_BYTES,
+                **QUIET,
+            )
+        except (RuntimeError, OSError, ValueError) as error:
+            raise DeviceError(
+                f"Ray cannot start on this machine ({_reason(error)}); build without --cluster"
+            ) from error
+
+    def _place(self, nodes: list[Mapping[str, float]]) -> Place:
+        """What a worker takes on a cluster."""
+        n_cores, device = self._cluster.cores_per_worker, self._cluster.device
+        has_gpus = any(node.get("GPU", 0) >= 1 for node in nodes)
+        if device.startswith("cuda") or (device == "auto" and has_gpus):
+            return Place("cuda", 1, n_cores or 0, None)
+        most = int(max((node.get("CPU", 1) for node in nodes), default=1))
+        n_cores = min(n_cores or CORES_PER_WORKER, max(1, most))
+        return Place("cpu" if device == "auto" else device, 0, n_cores, n_cores)
+
+    def _free_place(self) -> Place:
+        taken = list(self._place_of.values())
+        for place in self._places:
+            if taken.count(place) < self._places.count(place):
+                return place
+        return self._place([node["Resources"] for node in self._ray.nodes() if node["Alive"]])
+
+
+class _Actor:
+    """A worker in a process of Ray."""
+
+    def get_ready(self, setup: Setup, environment: Mapping[str, str]) -> Hello:
+        """Load the network.
+
+        Args:
+            setup: what the worker needs.
+            environment: variables that say which devices there are, where Ray hides them.
+        """
+        os.environ.update(environment)
+        if setup.n_threads:
+            os.environ["OMP_NUM_THREADS"] = str(setup.n_threads)
+        from atlas.cluster.worker import Worker
+
+        self._worker = Worker(setup)
+        return self._worker.hello
+
+    def work(self, order: Order, images: ImageSet | None) -> Iterator[Message]:
+        """Carry out an order."""
+        yield from self._worker.work(order, images)
+
+
+def _variables(cluster: Cluster) -> dict[str, str]:
+    """What Ray is told in the environment, where it reads it when it is imported."""
+    variables = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if cluster.address == "local" and "ray" not in sys.modules:
+        # Others who reach this machine could else give Ray work of their own.
+        key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        variables |= {} if "RAY_AUTH_MODE" in os.environ else key
+    return variables
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise SpecError(
+            "several workers need Ray; install it with pip install 'network-atlas[cluster]'"
+        ) from error
+    return ray
+
+
+def _local_places(cluster: Cluster) -> tuple[Place, ...]:
+    """A place for each device of this machine that was asked for.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    if not cluster.devices:
+        return ()
+    from atlas.devices import all_gpus, find_device
+
+    devices = all_gpus() if cluster.devices == (ALL_DEVICES,) else cluster.devices
+    if not devices:
+        raise DeviceError("there is no GPU on this machine; leave --device out to use the rest")
+    for device in dict.fromkeys(devices):
+        find_device(device)
+    n_cores = cluster.cores_per_worker or 1
+    return tuple(Place(device, 0, 0, n_cores if device == "cpu" else None) for device in devices)
+
+
+def _visible_devices() -> dict[str, str]:
+    """What Ray changes for actors without a GPU of their own, as it is here."""
+    name = "CUDA_VISIBLE_DEVICES"
+    if name in os.environ:
+        return {name: os.environ[name]}
+    from atlas.devices import all_gpus
+
+    return {name: ",".join(map(str, range(len(all_gpus()))))}
+
+
+def _room(node: Mapping[str, float], place: Place) -> int:
+    """How many workers a node has room for."""
+    rooms = [
+        int(node.get(name, 0) // n)
+        for name, n in (("GPU", place.n_gpus), ("CPU", place.n_cores))
+        if n
+    ]
+    return min(rooms, default=1)
+
+
+def _reason(error: BaseException) -> str:
+    """Why a worker ended, without what Ray says to everybody."""
+    text = str(error)
+    for line in text.splitlines():
+        if "exit detail" in line:
+            text = line.partition("exit detail:")[2]
+    return displayable(text, MAX_REASON) or type(error).__name__
+
+
+def _refuse_silent(address: str) -> None:
+    """Ray itself tries for minutes.
+
+    Raises:
+        SpecError: nobody answers at the address.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, ValueError) as error:
+        raise SpecError(
+            f"no Ray cluster answers at {displayable(address, 80)}; give HOST:PORT of its head, "
+            "or start one with ray start"
+        ) from error
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Variables that this process and those that it starts have inside the context."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray takes over SIGTERM; it is given back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)

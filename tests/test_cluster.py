@@ -1,0 +1,262 @@
+"""Real workers of Ray: the same bytes as one process makes, whoever dies, hangs or cannot do it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+import troubled
+from troubled import DeadlyImages, TroubledSpec, troubled_kind
+
+from atlas import paths
+from atlas.asked import AtlasSpec, Selection
+from atlas.catalogue import CATALOGUE, Catalogue
+from atlas.cluster import Cluster
+from atlas.cluster.board import read_board
+from atlas.cluster.ray_workers import Place, _room, _variables
+from atlas.kinds import KINDS
+from atlas.kinds.kind import Kind
+from atlas.pipeline import Atlas, BuildReport, Places
+from atlas.progress import SILENT
+from atlas.units import Unit
+
+ROOT = Path(__file__).resolve().parents[1]
+TWO = Cluster(devices=("cpu", "cpu"))
+OF_CORES = Cluster(cores_per_worker=1)
+PART = Selection(layers=("conv1", "layer1.*", "fc"), units=(range(8),))
+OPTIONS = ["--demo", "--preset", "preview", "--layers", "conv1,layer1.*,fc", "--units", "0-7"]
+PAGES = (
+    paths.unit_page(Unit("conv1", 3)),
+    paths.unit_page(Unit("conv1", 4)),
+    paths.layer_page("conv1"),
+)
+PATIENCE_S = 240.0  # of the tests, on a machine that is busy
+
+
+@pytest.fixture(scope="module")
+def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder for marks of what has happened once."""
+    return tmp_path_factory.mktemp("trouble")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(trouble: Path) -> Iterator[str]:
+    """Ray with three cores, in small; gives its address."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", path)
+        patch.setenv(troubled.FOLDER_VARIABLE, str(trouble))
+        handler = signal.getsignal(signal.SIGTERM)
+        ray.init(
+            address="local",
+            num_cpus=3,
+            object_store_memory=100_000_000,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+        signal.signal(signal.SIGTERM, handler)
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+
+
+def build(
+    folder: Path,
+    cluster: Cluster | None,
+    catalogue: Catalogue = CATALOGUE,
+    kinds: tuple[str, ...] = (),
+    deadly_images: Path | None = None,
+) -> BuildReport:
+    asked = AtlasSpec(family="demo", preset="preview", selection=PART, kinds=kinds)
+    places = Places(folder / "site", folder / "cache", "cpu", cluster=cluster)
+    with Atlas(asked, places, catalogue, SILENT) as atlas:
+        if deadly_images:
+            assert atlas.images
+            atlas._images = DeadlyImages(atlas.images, str(deadly_images))
+        return atlas.build()
+
+
+def rows(folder: Path) -> dict[str, tuple[str, ...]]:
+    """What a cache holds, but for the time that it took."""
+    path = folder / "cache" / "atlas.sqlite"
+    if not path.exists():
+        return {}
+    with sqlite3.connect(path, timeout=30) as db:
+        try:
+            found = db.execute("select key, unit, kind, numbers, sha256 from artifacts").fetchall()
+        except sqlite3.OperationalError:  # the tables are not there yet
+            return {}
+    return {key: tuple(others) for key, *others in found}
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file of the site but the writer's own record, by digest."""
+    return {
+        str(path.relative_to(folder / "site")): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (folder / "site").rglob("*")
+        if path.is_file() and path.name != ".atlas-files.json"
+    }
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The atlas as one process builds it."""
+    folder = tmp_path_factory.mktemp("one")
+    build(folder, None)
+    return folder
+
+
+def with_kind(kind: Kind) -> Catalogue:
+    """All kinds, one of them replaced or added."""
+    others = [each for each in KINDS if each.name != kind.name]
+    place = next((n for n, each in enumerate(KINDS) if each.name == kind.name), len(others))
+    return Catalogue(kinds=(*others[:place], kind, *others[place:]))
+
+
+def deadly_excitatory() -> Kind:
+    (kind,) = (each for each in KINDS if each.name == "excitatory")
+    return dataclasses.replace(kind, make="troubled:make_deadly")
+
+
+def test_two_workers_make_the_same_bytes_though_each_is_killed_once(
+    one_process: Path, trouble: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    report = build(tmp_path, TWO, with_kind(deadly_excitatory()), deadly_images=trouble)
+    assert (trouble / "step").exists() and (trouble / "image").exists()
+    assert capsys.readouterr().err.count("is lost") == 2
+    assert not report.failures and not report.n_there
+    assert rows(tmp_path) == rows(one_process)
+    assert files(tmp_path) == files(one_process)
+    assert build(tmp_path, None).n_made == 0
+
+
+def test_poison_is_named_a_dead_and_a_hung_worker_are_replaced(
+    trouble: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    spec = TroubledSpec(("conv1:3", "fc:2"), ("conv1:5",), ("layer1.0.conv1:1",), str(trouble))
+    patient = dataclasses.replace(OF_CORES, patience_s=6.0)
+    report = build(tmp_path, patient, with_kind(troubled_kind(spec)), ("filter", "troubled"))
+    assert sorted((each.unit.id, each.kind) for each in report.failures) == [
+        ("conv1:3", "troubled"),
+        ("fc:2", "troubled"),
+    ]
+    assert {each.reason for each in report.failures} == {"RuntimeError: poison"}
+    err = capsys.readouterr().err
+    assert "no word of it" in err and err.count("is lost") == 2
+    made = [unit for unit, kind, *_ in rows(tmp_path).values() if kind == "troubled"]
+    drawn = {unit for unit, kind, *_ in rows(tmp_path).values() if kind == "filter"}
+    assert len(drawn) == 6 * 8 and set(made) == drawn - set(spec.poisoned)
+    words = "Not made: troubled of conv1:3: RuntimeError: poison"
+    pages = {name: (tmp_path / "site" / name).read_text(encoding="utf-8") for name in PAGES}
+    assert [words in text for text in pages.values()] == [True, False, True]
+
+
+def test_a_killed_driver_loses_nothing_and_one_process_goes_on(
+    cluster: str, one_process: Path, tmp_path: Path
+):
+    folders = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
+    options = ["--cluster", cluster, "--cores-per-worker", "1", "--quiet"]
+    command = [sys.executable, str(ROOT / "build.py"), *OPTIONS, *folders, *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as driver:
+        deadline = time.monotonic() + PATIENCE_S
+        workers = ()
+        while len(rows(tmp_path)) < 60 or not workers:
+            assert driver.poll() is None and time.monotonic() < deadline
+            workers = workers or read_board(tmp_path / "cache")
+            time.sleep(0.05)
+        driver.kill()
+    assert {worker.name for worker in workers} == {"worker 1", "worker 2", "worker 3"}
+    kept = rows(tmp_path)
+    assert 60 <= len(kept) < len(rows(one_process))
+    assert build(tmp_path, None).n_there == len(kept)
+    assert rows(tmp_path) == rows(one_process)
+    assert files(tmp_path) == files(one_process)
+
+
+def processes_below(process_id: int) -> set[int]:
+    """All processes that descend from one."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(folder.name)] = int(fields[1])
+    found, before = {process_id}, set()
+    while found != before:
+        before = set(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return found - {process_id}
+
+
+def environment_of(process_id: int) -> list[str]:
+    try:
+        return Path(f"/proc/{process_id}/environ").read_text(errors="replace").split("\0")
+    except OSError:  # it has ended
+        return []
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] != "Z"
+
+
+def test_ray_of_one_machine_asks_for_a_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    assert "RAY_AUTH_MODE" not in _variables(TWO)  # Ray is imported, and has read what there was
+    monkeypatch.delitem(sys.modules, "ray")
+    one, other = _variables(TWO), _variables(TWO)
+    assert one["RAY_AUTH_MODE"] == "token" and len(one["RAY_AUTH_TOKEN"]) == 64
+    assert one["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
+    assert "RAY_AUTH_MODE" not in _variables(Cluster("10.0.0.1:6379"))
+
+
+def test_there_are_as_many_workers_as_there_is_room():
+    gpu, cores = Place("cuda", 1, 0, None), Place("cpu", 0, 4, 4)
+    assert [_room(node, gpu) for node in ({"GPU": 8.0, "CPU": 64.0}, {"CPU": 9.0})] == [8, 0]
+    assert [_room(node, cores) for node in ({"GPU": 8.0, "CPU": 64.0}, {"CPU": 9.0}, {})] == [
+        16,
+        2,
+        0,
+    ]
+    both = Place("cuda", 1, 16, None)
+    assert _room({"GPU": 8.0, "CPU": 64.0}, both) == 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")
+def test_ctrl_c_ends_the_workers_of_several_devices_and_all_of_ray(tmp_path: Path):
+    folders = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
+    options = ["--device", "cpu,cpu", "--quiet"]
+    command = [sys.executable, str(ROOT / "build.py"), *OPTIONS, *folders, *options]
+    environment = {name: value for name, value in os.environ.items() if "RAY" not in name}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as driver:
+        deadline = time.monotonic() + PATIENCE_S
+        while len(rows(tmp_path)) < 10:
+            assert driver.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        children = processes_below(driver.pid)
+        has_key = any("RAY_AUTH_MODE=token" in environment_of(child) for child in children)
+        driver.send_signal(signal.SIGINT)
+        _, err = driver.communicate(timeout=PATIENCE_S)
+    assert driver.returncode == 130
+    assert err.startswith("Stopped. Everything rendered so far is kept")
+    assert len(children) > 3 and has_key
+    deadline = time.monotonic() + 30
+    while any(map(is_running, children)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not read_board(tmp_path / "cache")
