@@ -60,7 +60,7 @@ MODEL_TABLE = "\n".join(
 NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 # Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json", "quiet"}
-IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
+IDLE_IN_COMPARE = {"weights", "kinds", "names", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for each in MODELS for example in each.examples),
@@ -210,6 +210,12 @@ def atlas_options(
             help="Class names for your weights: one per line, JSON or CSV.",
         ),
         click.option(
+            "--names",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help='Names of units by hand: JSON, such as {"layer3.2.conv2:17": "curves"}.',
+        ),
+        click.option(
             "--layers",
             multiple=True,
             metavar="GLOBS",
@@ -295,6 +301,7 @@ def atlas_options(
         mean: str | None,
         std: str | None,
         labels: Path | None,
+        names: Path | None,
         layers: tuple[str, ...],
         units: tuple[str, ...],
         classes: tuple[str, ...],
@@ -344,6 +351,7 @@ def atlas_options(
             site_dir=out if atlas_name else None,
             left_out=left_out,
             images_dir=images,
+            names_path=names,
         )
         progress = progress_on(sys.stderr, is_quiet=quiet)
         return command(*args, spec=spec, places=places, progress=progress, **others)

@@ -10,7 +10,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, ImagesError
 from atlas.families import find_family, finder_of, listed_family
 from atlas.families.family import Family
+from atlas.given_names import read_names
 from atlas.heap import import_torch, no_garbage_collection
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
@@ -77,6 +78,7 @@ class Places:
     site_dir: Path | None = None  # of several atlases, each in a folder there; None for only one
     left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
     images_dir: Path | None = None  # photographs
+    names_path: Path | None = None  # names that are given to units by hand
 
     @property
     def front_page(self) -> Path:
@@ -115,6 +117,7 @@ class SiteSource:
     facts: NetworkFacts
     kinds: tuple[Kind[Any], ...]
     family_glossary: str
+    given_names: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Atlas:
     Attributes:
         asked: what was asked, with the digest of the photographs filled in.
         facts: of the network, with the labels that were asked for.
+        given_names: names that were given to units by hand, by the units' ids.
 
     Raises:
         AtlasError: the family, weights, labels, photographs or the cache cannot be read.
@@ -172,6 +176,8 @@ class Atlas:
             self.asked = asked
             self._images = self._find_images()
             self.facts = with_labels(self._find_facts(), asked.labels)
+            names_path = places.names_path
+            self.given_names = read_names(names_path, self.facts) if names_path else {}
             if self._images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
             sha256 = self._images.sha256 if self._images else self._last_images_sha256()
@@ -471,7 +477,12 @@ class Atlas:
 
     def _site_source(self) -> SiteSource:
         return SiteSource(
-            self.asked, self.places, self.facts, self.catalogue.kinds, _glossary_of(self._listed)
+            self.asked,
+            self.places,
+            self.facts,
+            self.catalogue.kinds,
+            _glossary_of(self._listed),
+            self.given_names,
         )
 
     def _site_refresher(self) -> AbstractContextManager[object]:
@@ -553,6 +564,7 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
         on_demand,
         source.kinds,
         source.family_glossary,
+        source.given_names,
     )
 
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from atlas import paths
@@ -48,6 +48,7 @@ class Contents:
     on_demand: tuple[Entry, ...] = ()  # of all pages that somebody asked for
     kinds: Sequence[Kind[Any]] = KINDS
     family_glossary: str = ""  # HTML: entries that only this family of networks needs
+    given_names: Mapping[str, str] = field(default_factory=dict)  # by unit id, given by hand
 
     def entry(self, unit: Unit, kind: Kind[Any]) -> Entry | None:
         """The entry of a unit's artifact of one kind, None if it was not made."""
@@ -115,7 +116,8 @@ class Contents:
             f"{unit_id}{EXCITATORY.name in made}{made.keys() <= self._sheet_kinds}"
             for unit_id, made in sorted(self.entries.items())
         ]
-        shared = _digest("".join([self.facts.to_json(), spec, *availability]))
+        names = canonical_json(dict(self.given_names))
+        shared = _digest("".join([self.facts.to_json(), spec, names, *availability]))
         return {
             layer.name: _digest(shared + "".join(self._shown_of(layer)))
             for layer in self.facts.layers

@@ -31,6 +31,7 @@ class UnitPage(NamedTuple):
     heading: str
     subtitle: str
     layer: Link
+    lead: tuple[SectionView, ...]
     picture: tuple[SectionView, ...]
     companions: tuple[SectionView, ...]  # the unit's other pictures
     gallery: tuple[SectionView, ...]
@@ -60,6 +61,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         heading=contents.title(layer, unit.index),
         subtitle=_subtitle(layer, unit),
         layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),
+        lead=views("lead"),
         picture=views("picture"),
         companions=views("companions"),
         gallery=views("gallery"),
