@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 from collections.abc import Sequence
 
@@ -12,11 +13,17 @@ import site_factory
 import torch
 from torch import Tensor
 
+from atlas.asked import AtlasSpec
+from atlas.families.demo import FAMILY
+from atlas.families.demo.images import Drawings
 from atlas.families.imagenet import IDS_PATH
 from atlas.kinds.names import KIND, NamesRecord, NamesSpec, make
 from atlas.kinds.names.concepts import Concept, concepts_of
-from atlas.kinds.names.make import LayerResponses, Namer, names_of
+from atlas.kinds.names.make import LayerResponses, Namer, Namers, names_of
 from atlas.kinds.names.ranks import ConceptTests, corrected_p, largest_discovery
+from atlas.kinds.natural import NaturalSpec
+from atlas.kinds.natural.make import natural_panels
+from atlas.network.load import load_network
 from atlas.records import from_json, to_json
 
 FACTS = dataclasses.replace(site_factory.network(), labels=(), label_ids=())
@@ -258,3 +265,22 @@ def test_other_labels_make_other_names():
     asked, layer = site_factory.ASKED, FACTS.layers[0]
     other = dataclasses.replace(FACTS, labels=("a", "b"))
     assert KIND.spec(asked, layer, FACTS) != KIND.spec(asked, layer, other)
+
+
+def test_the_demos_classes_are_named_after_themselves():
+    """24 logits, 16 new drawings of each class."""
+    network = load_network(AtlasSpec(family="demo"), FAMILY)
+    layer, drawings = network.facts.classifier, Drawings.new()
+    natural = NaturalSpec(drawings.sha256, network.facts.preprocessing)
+    (panel,) = natural_panels(network.watch([layer]), drawings, natural)
+    spec = KIND.spec(AtlasSpec(), layer, network.facts)
+    namer = Namers(network.facts, spec).of(panel.record.sampled_classes, panel.record.classes)
+    responses = torch.from_numpy(np.load(io.BytesIO(panel.data)))
+    names = found(*names_of([layer_of(namer, responses)], spec))
+    assert (
+        np.mean([name == label for name, label in zip(names, network.facts.labels, strict=True)])
+        >= 0.95
+    )
+    assert all(
+        name in (None, label) for name, label in zip(names, network.facts.labels, strict=True)
+    )
