@@ -7,9 +7,9 @@ const LEAST_TYPED = 4; // letters of a word in which one typo is forgiven
 const UNIT_NOUNS = ["unit", "channel", "neuron"];
 const CONV_NOUNS = ["conv", "convolution"];
 
-/* How well one word that was typed fits a text: the lower, the better. */
+// How well one word that was typed fits a text: the lower, the better.
 const FIT = { word: 0, beginning: 1, inside: 2, typo: 3, none: Infinity };
-/* Where it fits: each is worse than the one before, but better than a worse fit. */
+// Where it fits: each is worse than the one before, but better than a worse fit.
 const PLACES = 3;
 const OWN = 0, SYNONYM = 1, ABOVE = 2;
 const rankOf = (fit, place) => PLACES * fit + place;
@@ -46,8 +46,9 @@ function fitOf(typed, words) {
 function prepared(index) {
   index.prepared ??= {
     labels: index.labels.map(wordsIn),
-    words: (index.words ?? []).map((text) => wordsIn(text)),
-    tastes: (index.tastes ?? []).map((text) => wordsIn(text)),
+    words: (index.words ?? []).map(wordsIn),
+    names: (index.words ?? []).map((text) => wordsIn(text.split("|")[0]).length),
+    tastes: (index.tastes ?? []).map(wordsIn),
     above: (index.above ?? []).map((_, nth) => allAbove(index.above, nth)),
     layers: index.layers.map(([name]) => wordsIn(name)),
   };
@@ -106,7 +107,7 @@ function findClasses(index, typed) {
 /* Units by their names and by what they prefer; words may also be of their layer's name. */
 function findNamed(index, typed) {
   if (!index.names) return [];
-  const { words, tastes, layers } = prepared(index);
+  const { words, tastes, layers, names } = prepared(index);
   const fits = typed.map((word) => words.map((each) => fitOf(word, each)));
   const tasteFits = typed.map((word) => tastes.map((each) => fitOf(word, each)));
   const hits = [];
@@ -125,17 +126,20 @@ function findNamed(index, typed) {
         rank += Math.min(byName, byTaste, inLayer[nth]);
       }
       if (rank === Infinity || !isFound || !isIn(runs, number)) continue;
-      hits.push({ layer, number, thing, taste, rank, certainty: certain[number] ?? 0 });
+      const nMore = thing < 0 ? 0 : names[thing] - typed.length; // "cat" before "big cat"
+      hits.push({ layer, number, thing, taste, rank, nMore, certainty: certain[number] ?? 0 });
     }
   });
-  hits.sort((a, b) => a.rank - b.rank || b.certainty - a.certainty);
+  hits.sort((a, b) => a.rank - b.rank || a.nMore - b.nMore || b.certainty - a.certainty);
   return hits.slice(0, MAX_HITS).map((hit) => unitHit(index.folder, hit.layer, hit.number, textOf(index, hit)));
 }
 
+/* "hound, AUC 0.97; red": the name of a unit, and what it prefers. */
 function textOf(index, { thing, taste, certainty }) {
-  if (thing < 0) return index.tastes[taste].split("|")[0];
-  const name = index.words[thing].split("|")[0];
-  return certainty ? `${name}, AUC ${(certainty / 100).toFixed(2)}` : name;
+  const name = thing < 0 ? "" : index.words[thing].split("|")[0];
+  const auc = name && certainty ? `, AUC ${(certainty / 100).toFixed(2)}` : "";
+  const liked = taste < 0 ? "" : index.tastes[taste].split("|")[0];
+  return [name + auc, liked].filter(Boolean).join("; ");
 }
 
 function findLayers(index, typed) {

@@ -65,14 +65,14 @@ def _stripes(record: TuningRecord, index: int) -> Iterator[Preference]:
     if angle_deg is None or not _is_clear(selectivity):
         return
     period_px = record.period_px[index]
-    period = "" if period_px is None else f", period {period_px:g} px"
+    period = "" if period_px is None else f", period {period_px:g}\N{NO-BREAK SPACE}px"
     words = STRIPES[_nearest(angle_deg, 45, len(STRIPES))]
     yield Preference(words, f"stripes near {angle_deg:.0f}°{period}")
 
 
 def _ring(record: TuningRecord, index: int) -> Preference:
     radius_px = record.ring_px[index]
-    radius = "" if radius_px is None else f" of radius {radius_px:g} px"
+    radius = "" if radius_px is None else f" of radius {radius_px:g}\N{NO-BREAK SPACE}px"
     return Preference(RINGS, f"rings{radius}")
 
 

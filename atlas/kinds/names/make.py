@@ -139,7 +139,7 @@ class Namers:
         key = tuple(classes), tuple(folders)
         if key not in self._known:
             concepts = concepts_of(folders, self._facts)
-            self._known[key] = Namer(torch.tensor(key[0]), concepts, self._spec)
+            self._known[key] = Namer(torch.tensor(key[0], dtype=torch.long), concepts, self._spec)
         return self._known[key]
 
 

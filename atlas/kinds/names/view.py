@@ -32,7 +32,9 @@ class DescriptionView(NamedTuple):
     """The sentences under a unit's title."""
 
     given: str | None  # the name that was given by hand
-    measured: str  # sentences
+    name: str | None  # the name that was found
+    fit: str  # how well photographs fit it, or why there is none; empty if there were none
+    others: str  # what else was measured, in sentences
 
 
 def name_of(contents: Contents, layer: Layer, index: int) -> Name | None:
@@ -55,20 +57,29 @@ def preferences_of(contents: Contents, layer: Layer, index: int) -> tuple[Prefer
 
 def description_of(contents: Contents, layer: Layer, index: int) -> str:
     """What was measured of a unit, in sentences; empty if nothing was."""
-    return " ".join(_sentences(contents, layer, index))
+    view = _view(contents, layer, index)
+    told = f"Tells “{view.name}” from other photographs: " if view.name else ""
+    return f"{told}{view.fit} {view.others}".strip()
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> DescriptionView | None:
-    """The name of a unit and what was measured of it, None if there is neither."""
-    given = contents.given_names.get(unit.id)
-    measured = description_of(contents, layer, unit.index)
-    return DescriptionView(given, measured) if given or measured else None
+    """The name of a unit and what was measured of it, None if there is nothing to say."""
+    view = _view(contents, layer, unit.index)
+    return view if any(view) else None
 
 
-def _sentences(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
+def _view(contents: Contents, layer: Layer, index: int) -> DescriptionView:
+    given = contents.given_names.get(layer.unit(index).id)
+    others = " ".join(_others(contents, layer, index))
     record = contents.layer_record(layer, KIND)
-    if record is not None and record.concept:
-        yield _fit(record, index)
+    if record is None or not record.concept or not record.is_name:
+        return DescriptionView(given, None, "", others)
+    name = record.concepts[_concept(record, index)] if record.is_name[index] else None
+    return DescriptionView(given, name, _fit(record, index), others)
+
+
+def _others(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
+    """What was measured of a unit besides its responses to photographs, in sentences."""
     if preferred := preferences_of(contents, layer, index):
         yield f"Of drawn stimuli, it prefers {enumerated([each.phrase for each in preferred])}."
     if classes := _classes(contents, layer, index):
@@ -76,17 +87,16 @@ def _sentences(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
 
 
 def _fit(record: NamesRecord, index: int) -> str:
-    """`Tells “hound” from other photographs: AUC 0.97 over 19 of 1,000 photographs, p < 0.001.`."""
+    """`AUC 0.97 over 19 of 1,000 photographs, p < 0.001.`, or why the unit has no name."""
     assert record.is_name and record.auc and record.p
     nth = _concept(record, index)
     auc, p = record.auc[index] or 0.0, record.p[index] or 0.0
-    name = f"“{record.concepts[nth]}”"
-    images = wording.count(record.n_images, "photograph")
-    found = f"AUC {auc:.2f} over {wording.count(record.concept_images[nth])} of {images}, {_p(p)}"
+    n_images, images = record.concept_images[nth], wording.count(record.n_images, "photograph")
+    found = f"AUC {auc:.2f} over {wording.count(n_images)} of {images}, {_p(p)}"
     if record.is_name[index]:
-        return f"Tells {name} from other photographs: {found}."
-    concepts = wording.count(record.n_concepts, "concept")
-    return f"No name: of {concepts}, {name} comes closest ({found}), {_but(record, auc, p)}."
+        return f"{found}."
+    concepts, name = wording.count(record.n_concepts, "concept"), record.concepts[nth]
+    return f"No name: of {concepts}, “{name}” comes closest ({found}), {_but(record, auc, p)}."
 
 
 def _but(record: NamesRecord, auc: float, p: float) -> str:
@@ -99,7 +109,8 @@ def _but(record: NamesRecord, auc: float, p: float) -> str:
 
 
 def _p(p: float) -> str:
-    return f"p < {LEAST_P:g}" if p < LEAST_P else f"p {p:.2g}"
+    words = f"p < {LEAST_P:g}" if p < LEAST_P else f"p = {p:.2g}"
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _concept(record: NamesRecord, index: int) -> int:

@@ -19,7 +19,8 @@ Sightings = Sequence[Sequence[Sequence[float]]]
 
 DECODING_MACS = 1e9  # for a photograph, as long as 6 ms of an ascent
 N_SAID = 5  # photographs that are named where it is said how many were skipped
-MAX_KEPT = 2**28  # responses of all units that are kept, in half precision: 0.5 GB
+MAX_KEPT = 2**27  # responses of all units that are kept, with their positions: 0.5 GB
+N_SAMPLED_LEAST = 512  # photographs whose responses are kept, however many units there are
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class NaturalSpec:
     preprocessing: Preprocessing
     n_top: int = 9  # strongest photographs kept for each unit
     n_sampled: int = 512  # photographs, the same for all units, whose responses are all kept
-    n_placed: int = 512  # at most so many of these, evenly spaced, whose positions are kept too
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class NaturalRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> NaturalSpec:
     """The spec, which is the same for all layers."""
-    n_sampled = max(1, MAX_KEPT // facts.n_units)
+    n_sampled = max(N_SAMPLED_LEAST, MAX_KEPT // facts.n_units)
     return NaturalSpec(asked.images_sha256, facts.preprocessing, n_sampled=n_sampled)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +60,7 @@ class Change:
     activations: Tensor  # of these images, (n, n_units)
     rows: Tensor  # in the sample, of the images that are in it, (m,)
     sampled: Tensor  # responses to these images, (m, n_units)
-    placed: Tensor  # rows of those whose map positions are kept, (k,)
-    sampled_places: Tensor  # (k, n_units)
+    sampled_places: Tensor  # (m, n_units)
 
 
 class LayerAnswers:
@@ -77,10 +75,7 @@ class LayerAnswers:
         self.active = torch.zeros(n_units, dtype=torch.float64, device=device)
         self.sums = torch.zeros(n_classes, n_units, device=device)  # activations by class
         self.sampled = torch.full((n_sampled, n_units), torch.nan, device=device).half()
-        # Map positions are kept of evenly spaced rows of the sample.
-        self.place_every = max(1, math.ceil(n_sampled / spec.n_placed))
-        n_placed = math.ceil(n_sampled / self.place_every)
-        self.sampled_places = torch.zeros(n_placed, n_units, dtype=torch.short, device=device)
+        self.sampled_places = torch.zeros(n_sampled, n_units, dtype=torch.short, device=device)
 
     def change(self, z: Tensor, images: Tensor, rows: Tensor, classes: Tensor) -> Change:
         """What the responses to a batch of images add, to be passed to `apply`.
@@ -102,7 +97,6 @@ class LayerAnswers:
         self.reader.checked(peaks + lows)
         fired, active = self._firing(flat, peaks)
         has_class, is_sampled = classes >= 0, rows >= 0
-        is_placed = is_sampled & (rows % self.place_every == 0)
         return Change(
             highest=self.highest.with_batch(peaks, images, places),
             lowest=self.lowest.with_batch(-lows, images, places),
@@ -112,8 +106,7 @@ class LayerAnswers:
             activations=self._activations(peaks)[has_class],
             rows=rows[is_sampled],
             sampled=peaks[is_sampled].clamp(-HALF_MAX, HALF_MAX).half(),
-            placed=rows[is_placed] // self.place_every,
-            sampled_places=places[is_placed].short(),
+            sampled_places=places[is_sampled].short(),
         )
 
     def apply(self, change: Change) -> None:
@@ -124,7 +117,7 @@ class LayerAnswers:
         if len(self.sums):
             self.sums.index_add_(0, change.classes, change.activations)
         self.sampled[change.rows] = change.sampled
-        self.sampled_places[change.placed] = change.sampled_places
+        self.sampled_places[change.rows] = change.sampled_places
 
     def _firing(self, flat: Tensor, peaks: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each unit fires, and at what share of positions: both (B, n_units)."""

@@ -1,8 +1,7 @@
 """Responses of units to photographs, from one pass over a folder that reads all layers at once.
 
 What is kept of each unit does not grow with the folder: its strongest photographs, counts, a sum
-per class, and its responses to a sample of the photographs that is the same for all units. Of some
-photographs of the sample, map positions are kept as well.
+per class, and its responses to a sample of the photographs that is the same for all units.
 """
 
 from __future__ import annotations
@@ -281,9 +280,8 @@ def _panel(answers: LayerAnswers, finished: Pass, counts: dict[str, Any]) -> Pan
         spread=_as_lists(layer.output_px[1], files, *spread),
         sampled_classes=roll.classes[finished.sampled_images].tolist(),
     )
-    rows = roll.rows[finished.sampled_images]
     buffer = io.BytesIO()
-    np.save(buffer, answers.sampled[rows.to(answers.sampled.device)].cpu().numpy())
+    np.save(buffer, _sample(answers, finished)[0].half().cpu().numpy())
     return Panel(layer.whole, record, buffer.getvalue())
 
 
@@ -292,20 +290,17 @@ def _strongest(answers: LayerAnswers) -> Responses:
     return top.values, top.images, top.places
 
 
-def _placed(answers: LayerAnswers, finished: Pass) -> Responses:
-    """The responses to readable images of the sample with positions: (n_images, n_units) each."""
+def _sample(answers: LayerAnswers, finished: Pass) -> Responses:
+    """The responses to the images of the sample that could be read: (n_images, n_units) each."""
     images = finished.sampled_images.to(answers.sampled.device)
     rows = finished.roll.rows.to(images.device)[images]
-    is_placed = rows % answers.place_every == 0
-    images, rows = images[is_placed], rows[is_placed]
     values = answers.sampled[rows].float()
-    places = answers.sampled_places[rows // answers.place_every].long()
-    return values, images[:, None].expand_as(values), places
+    return values, images[:, None].expand_as(values), answers.sampled_places[rows].long()
 
 
 def _spread(answers: LayerAnswers, finished: Pass) -> Responses:
-    """Each unit's responses at the quantiles of the sample: (len(QUANTILES), n_units) each."""
-    values, images, positions = _placed(answers, finished)
+    """Each unit's responses in the sample at the quantiles: (len(QUANTILES), n_units) each."""
+    values, images, positions = _sample(answers, finished)
     order = values.argsort(stable=True, dim=0)
     rows = [round(quantile * (len(order) - 1)) for quantile in QUANTILES]
     at_quantiles = order[rows]
