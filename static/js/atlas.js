@@ -143,7 +143,8 @@ function addSearch() {
       status.textContent = "";
       return close();
     }
-    const matches = findHits(await loadIndices(), query);
+    const indices = await loadIndices(); // and with them search.js, which has findHits
+    const matches = findHits(indices, query);
     if (query !== input.value.trim()) return undefined; // the query has changed meanwhile
     const items = matches.map(({ text, note, path }) =>
       element("li", {}, element("a", { href: new URL(path, root).href }, element("span", { textContent: text }), " ", element("i", { textContent: note }))),
