@@ -10,6 +10,9 @@ function pathOf(pattern, layer, index = 0) {
   return pattern.replace("{layer}", () => layer).replace("{unit}", () => unit);
 }
 
+/* Whether an index is in one of several runs, each [first, last]. */
+const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
+
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);

@@ -16,7 +16,6 @@ const rankOf = (fit, place) => PLACES * fit + place;
 
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 const wordsIn = (text) => fold(text).split(/[^\p{L}\p{N}]+/u).filter(Boolean);
-const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
 
 /* Words ------------------------------------------------------------------------------------- */
 
