@@ -79,14 +79,18 @@ def test_wordnets_licence_ships_with_the_table():
 class Meaning:
     """A synset as the optional package has it."""
 
-    def __init__(self, offset: int, name: str, parents: list[Meaning]) -> None:
+    def __init__(
+        self, offset: int, name: str, parents: list[Meaning], is_instance: bool = False
+    ) -> None:
         self.offset, self.lemma_names = lambda: offset, lambda: [name]
-        self.hypernyms, self.instance_hypernyms = lambda: parents, list
+        self.hypernyms = lambda: [] if is_instance else parents
+        self.instance_hypernyms = lambda: parents if is_instance else []
 
 
 def test_words_are_looked_up_where_the_package_is_installed(monkeypatch):
     animal = Meaning(1, "animal", [])
-    known = {"house_cat": [Meaning(2, "house_cat", [animal]), Meaning(3, "other", [])]}
+    singer = Meaning(4, "House_Cat", [animal], is_instance=True)
+    known = {"house_cat": [singer, Meaning(2, "house_cat", [animal]), Meaning(3, "other", [])]}
     wordnet = types.SimpleNamespace(synsets=lambda word, pos: known.get(word, []))
     monkeypatch.setitem(sys.modules, "wn", types.SimpleNamespace(WordNet=lambda: wordnet))
     monkeypatch.setattr(lemmas, "package_version", lambda: lemmas.VERSION)

@@ -39,7 +39,7 @@ def synsets_of_words(words: Sequence[str]) -> tuple[tuple[str, ...], Synsets]:
     while waiting:
         each = waiting.pop()
         if _id(each) not in synsets:
-            parents = [*each.hypernyms(), *each.instance_hypernyms()]
+            parents = each.hypernyms()
             lemmas = tuple(name.replace("_", " ") for name in each.lemma_names())
             synsets[_id(each)] = Synset(_id(each), lemmas, tuple(map(_id, parents)))
             waiting += parents
@@ -47,9 +47,9 @@ def synsets_of_words(words: Sequence[str]) -> tuple[tuple[str, ...], Synsets]:
 
 
 def _meaning(word: str) -> Any:
-    """The most frequent meaning of a word as a noun; None if it has none."""
+    """The most frequent meaning of a word as a noun that is no name of somebody or something."""
     meanings = _wordnet().synsets(word.strip().lower().replace(" ", "_"), "n")
-    return meanings[0] if meanings else None
+    return next((each for each in meanings if not each.instance_hypernyms()), None)
 
 
 def _id(synset: Any) -> str:
