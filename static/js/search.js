@@ -117,26 +117,27 @@ function findNamed(index, typed) {
     for (let number = 0; number < n; number++) {
       const thing = (named[number] ?? 0) - 1, taste = (liked[number] ?? 0) - 1;
       if (thing < 0 && taste < 0) continue;
-      let rank = 0, isFound = false;
+      let rank = 0, isFound = false, isLiked = false;
       for (let nth = 0; nth < typed.length && rank < Infinity; nth++) {
         const byName = thing < 0 ? Infinity : rankOf(fits[nth][thing], OWN);
         const byTaste = taste < 0 ? Infinity : rankOf(tasteFits[nth][taste], SYNONYM);
         isFound ||= Math.min(byName, byTaste) < Infinity;
+        isLiked ||= byTaste < byName;
         rank += Math.min(byName, byTaste, inLayer[nth]);
       }
       if (rank === Infinity || !isFound || !isIn(runs, number)) continue;
       const nMore = thing < 0 ? 0 : names[thing] - typed.length; // "cat" before "big cat"
-      hits.push({ layer, number, thing, taste, rank, nMore, certainty: certain[number] ?? 0 });
+      hits.push({ layer, number, thing, taste: isLiked ? taste : -1, rank, nMore, certainty: certain[number] ?? 0 });
     }
   });
   hits.sort((a, b) => a.rank - b.rank || a.nMore - b.nMore || b.certainty - a.certainty);
   return hits.slice(0, MAX_HITS).map((hit) => unitHit(index.folder, hit.layer, hit.number, textOf(index, hit)));
 }
 
-/* "hound, AUC 0.97; red": the name of a unit, and what it prefers. */
+/* "hound, AUC 0.97; red": the name of a unit, and what it prefers if that was asked for. */
 function textOf(index, { thing, taste, certainty }) {
   const name = thing < 0 ? "" : index.words[thing].split("|")[0];
-  const auc = name && certainty ? `, AUC ${(certainty / 100).toFixed(2)}` : "";
+  const auc = name && certainty ? `, AUC\u00a0${(certainty / 100).toFixed(2)}` : "";
   const liked = taste < 0 ? "" : index.tastes[taste].split("|")[0];
   return [name + auc, liked].filter(Boolean).join("; ");
 }
