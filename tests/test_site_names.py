@@ -12,7 +12,7 @@ import site_factory
 from site_factory import EVIL
 from site_reader import Page
 
-from atlas.kinds.names import NamesRecord
+from atlas.kinds.names import ConceptFit, NamesRecord
 from atlas.kinds.names.description import enumerated, preferences
 from atlas.kinds.names.view import _but, description_of
 from atlas.kinds.tuning import TuningRecord
@@ -71,7 +71,8 @@ def test_no_name_is_an_answer_with_its_reason(site: Path):
     ],
 )
 def test_each_reason_for_no_name_is_said(auc: float, p: float, why: str):
-    assert _but(NamesRecord(100, 9, largest_p=0.004, least_auc=0.7), auc, p) == why
+    fit = ConceptFit("hound", (), 10, False, auc, p)
+    assert _but(NamesRecord(100, 9, largest_p=0.004, least_auc=0.7), fit) == why
 
 
 def test_a_name_by_hand_comes_first_and_the_measured_one_stays(site: Path):

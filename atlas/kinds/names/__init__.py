@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from atlas.asked import AtlasSpec
 from atlas.canonical import canonical_json
@@ -36,6 +36,17 @@ class NamesSpec:
     n_strongest: int = 5  # photographs that drive a unit most; its name holds for most of them
 
 
+class ConceptFit(NamedTuple):
+    """How well a concept fits a unit."""
+
+    concept: str
+    words: tuple[str, ...]  # others for it
+    n_images: int  # photographs of it
+    is_name: bool  # rather than what comes closest to one
+    auc: float
+    p: float
+
+
 @dataclass(frozen=True)
 class NamesRecord:
     """The concept that fits each unit of a layer best; lists are left out if none was tested."""
@@ -52,18 +63,32 @@ class NamesRecord:
     )
     concept_words: Sequence[Sequence[str]] = axis("other words for each concept", default=())
     concept_images: Sequence[int] = axis("number of photographs of each concept", default=())
-    concept: Sequence[int | None] | None = per_unit(
+    concept: Sequence[int] | None = per_unit(
         "the unit's name, or the concept that comes closest to one: a position in `concepts`",
         default=None,
     )
     is_name: Sequence[bool] | None = per_unit("whether the concept is a name", default=None)
-    auc: Sequence[float | None] | None = per_unit(
+    auc: Sequence[float] | None = per_unit(
         "probability that a photograph of the concept drives the unit harder than another does",
         default=None,
     )
-    p: Sequence[float | None] | None = per_unit(
+    p: Sequence[float] | None = per_unit(
         "probability that chance gives any concept as high a score", default=None
     )
+
+    def fit(self, index: int) -> ConceptFit | None:
+        """The concept that fits a unit best, None if none was tested."""
+        if not (self.concept and self.is_name and self.auc and self.p):
+            return None
+        nth = self.concept[index]
+        return ConceptFit(
+            self.concepts[nth],
+            tuple(self.concept_words[nth]),
+            self.concept_images[nth],
+            self.is_name[index],
+            self.auc[index],
+            self.p[index],
+        )
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> NamesSpec:

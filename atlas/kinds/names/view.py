@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from atlas.kinds.circuit import KIND as CIRCUIT
-from atlas.kinds.names import KIND, NamesRecord
+from atlas.kinds.names import KIND, ConceptFit, NamesRecord
 from atlas.kinds.names.description import Preference, enumerated, preferences
 from atlas.kinds.tuning import KIND as TUNING
 from atlas.site import wording
@@ -42,11 +42,8 @@ def name_of(contents: Contents, layer: Layer, index: int) -> Name | None:
     if given := contents.given_names.get(layer.unit(index).id):
         return Name(given, (), "hand", None)
     record = contents.layer_record(layer, KIND)
-    if record is None or not record.is_name or not record.is_name[index]:
-        return None
-    nth = _concept(record, index)
-    auc = record.auc[index] if record.auc else None
-    return Name(record.concepts[nth], tuple(record.concept_words[nth]), "machine", auc)
+    fit = record.fit(index) if record else None
+    return Name(fit.concept, fit.words, "machine", fit.auc) if fit and fit.is_name else None
 
 
 def preferences_of(contents: Contents, layer: Layer, index: int) -> tuple[Preference, ...]:
@@ -72,10 +69,9 @@ def _view(contents: Contents, layer: Layer, index: int) -> DescriptionView:
     given = contents.given_names.get(layer.unit(index).id)
     others = " ".join(_others(contents, layer, index))
     record = contents.layer_record(layer, KIND)
-    if record is None or not record.concept or not record.is_name:
+    if record is None or (fit := record.fit(index)) is None:
         return DescriptionView(given, None, "", others)
-    name = record.concepts[_concept(record, index)] if record.is_name[index] else None
-    return DescriptionView(given, name, _fit(record, index), others)
+    return DescriptionView(given, fit.concept if fit.is_name else None, _words(record, fit), others)
 
 
 def _others(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
@@ -86,24 +82,21 @@ def _others(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
         yield f"By its weights, it speaks for {enumerated(classes)}."
 
 
-def _fit(record: NamesRecord, index: int) -> str:
+def _words(record: NamesRecord, fit: ConceptFit) -> str:
     """`AUC 0.97 over 19 of 1,000 photographs, p < 0.001.`, or why the unit has no name."""
-    assert record.is_name and record.auc and record.p
-    nth = _concept(record, index)
-    auc, p = record.auc[index] or 0.0, record.p[index] or 0.0
-    n_images, images = record.concept_images[nth], wording.count(record.n_images, "photograph")
-    found = f"AUC {auc:.2f} over {wording.count(n_images)} of {images}, {_p(p)}"
-    if record.is_name[index]:
+    images = wording.count(record.n_images, "photograph")
+    found = f"AUC {fit.auc:.2f} over {wording.count(fit.n_images)} of {images}, {_p(fit.p)}"
+    if fit.is_name:
         return f"{found}."
-    concepts, name = wording.count(record.n_concepts, "concept"), record.concepts[nth]
-    return f"No name: of {concepts}, “{name}” comes closest ({found}), {_but(record, auc, p)}."
+    concepts, why = wording.count(record.n_concepts, "concept"), _but(record, fit)
+    return f"No name: of {concepts}, “{fit.concept}” comes closest ({found}), {why}."
 
 
-def _but(record: NamesRecord, auc: float, p: float) -> str:
+def _but(record: NamesRecord, fit: ConceptFit) -> str:
     """Why the concept that comes closest is no name."""
-    if p > record.largest_p:
+    if fit.p > record.largest_p:
         return "no closer than chance comes"
-    if auc < record.least_auc:
+    if fit.auc < record.least_auc:
         return "but not close enough"
     return "but other photographs drive the unit most"
 
@@ -111,12 +104,6 @@ def _but(record: NamesRecord, auc: float, p: float) -> str:
 def _p(p: float) -> str:
     words = f"p < {LEAST_P:g}" if p < LEAST_P else f"p = {p:.2g}"
     return words.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _concept(record: NamesRecord, index: int) -> int:
-    nth = record.concept[index] if record.concept else None
-    assert nth is not None
-    return nth
 
 
 def _classes(contents: Contents, layer: Layer, index: int) -> list[str]:
