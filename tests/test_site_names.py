@@ -143,6 +143,8 @@ def test_the_search_index_knows_what_classes_are():
     assert "tabby cat" in words[index["classes"][1]]
     above = {words[parent].split("|")[0] for parent in index["above"][index["classes"][1]]}
     assert above == {"domestic cat"}
+    assert "Princeton University" in index["words_licence"]
+    assert index_of(contents())["words_licence"] == ""
 
 
 def tuned(**changes: Any) -> TuningRecord:

@@ -16,7 +16,7 @@ from atlas.kinds.names.view import Name, name_of, preferences_of
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.units import Layer
-from atlas.wordnet import Synset, above, imagenet_synsets
+from atlas.wordnet import Synset, above, imagenet_synsets, licence
 
 INDEX_VARIABLE = b"self.atlasIndex = "  # of the search index, which is a script
 
@@ -42,6 +42,7 @@ def search_index(contents: Contents) -> bytes:
         "classes": [_place(things, synset_id) for synset_id in facts.label_ids],
         "above": [[_place(things, parent) for parent in each.parents] for each in things],
         "words": words.texts,
+        "words_licence": licence() if things else "",
         "tastes": tastes.texts,
     }
     return INDEX_VARIABLE + canonical_json(index).encode() + b";\n"

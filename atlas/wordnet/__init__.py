@@ -42,6 +42,11 @@ def _synset(line: str) -> Synset:
     return Synset(synset_id, tuple(lemmas.split("|")), tuple(parents.split()))
 
 
+def licence() -> str:
+    """WordNet's licence, which goes with every copy of its words."""
+    return LICENSE_PATH.read_text(encoding="utf-8")
+
+
 def above(ids: Iterable[str], synsets: Synsets) -> set[str]:
     """The ids of some synsets and of all that they are kinds of."""
     found: set[str] = set()
