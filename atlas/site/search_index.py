@@ -42,7 +42,7 @@ def search_index(contents: Contents) -> bytes:
         "classes": [_place(things, synset_id) for synset_id in facts.label_ids],
         "above": [[_place(things, parent) for parent in each.parents] for each in things],
         "words": words.texts,
-        "words_licence": licence() if things else "",
+        "words_licence": licence() if words.texts else "",
         "tastes": tastes.texts,
     }
     return INDEX_VARIABLE + canonical_json(index).encode() + b";\n"
