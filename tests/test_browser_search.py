@@ -105,6 +105,7 @@ def test_classes_are_found_by_synonyms_and_by_what_they_are(visit: Visit):
         ("goldfisk", "goldfish"),  # exchanged
         ("egyptain cta", ""),  # a short word is taken as it is
         ("egyptain cat", "Egyptian cat"),
+        ("domstic cat", "tiger cat"),  # what it is a kind of
         ("eclair", "Éclair"),
         ("st. bernhard", "St. Bernard"),
         ("curv detectr", "curve detector"),

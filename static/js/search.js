@@ -94,8 +94,8 @@ function findClasses(index, typed) {
     const rank = rankOfAll(typed, (nth) => {
       const own = rankOf(fitOf(typed[nth], label), OWN);
       if (thing < 0) return own;
-      const isKind = above[thing].some((each) => fits[nth][each] === FIT.word);
-      return Math.min(own, rankOf(fits[nth][thing], SYNONYM), isKind ? rankOf(FIT.word, ABOVE) : Infinity);
+      const kinds = above[thing].map((each) => fits[nth][each]).filter((fit) => fit === FIT.word || fit === FIT.typo);
+      return Math.min(own, rankOf(fits[nth][thing], SYNONYM), rankOf(Math.min(FIT.none, ...kinds), ABOVE));
     });
     const hit = rank < Infinity ? classHit(index, number) : null;
     if (hit) hits.push({ ...hit, rank });
