@@ -67,8 +67,8 @@ NETWORK_OPTIONS = {"model", "weights", "state_key", "input_size", "mean", "std"}
 BENCH_OPTIONS = {*NETWORK_OPTIONS, "layers", "preset", "device", "cache", "as_json", "quiet"}
 MANY_OPTIONS = {"file", "only", "dry_run"}
 FOR_ALL = {"out", "cache", "atlas_name", "quiet", "shard", "dry_run"}  # not in a line of `many`
-IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name"}
-IDLE_IN_COMPARE = {"weights", "kinds", "base_url", "leave_out", "atlas_name"}
+IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name", "names"}
+IDLE_IN_COMPARE = {"weights", "kinds", "names", "base_url", "leave_out", "atlas_name"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 EXAMPLES = [
     *(example for each in MODELS for example in each.examples),
@@ -221,6 +221,12 @@ def atlas_options(
             help="Class names for your weights: one per line, JSON or CSV.",
         ),
         click.option(
+            "--names",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help='Names of units by hand: JSON, such as {"layer3.2.conv2:17": "curves"}.',
+        ),
+        click.option(
             "--layers",
             multiple=True,
             metavar="GLOBS",
@@ -346,6 +352,7 @@ def _asked(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
         site_dir=out if name else None,
         left_out=_kinds("--leave-out", take("leave_out")),
         images_dir=images,
+        names_path=take("names"),
     )
     return spec, places, progress_on(sys.stderr, is_quiet=take("quiet"))
 

@@ -10,7 +10,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, ImagesError
 from atlas.families import find_family, finder_of, listed_family
 from atlas.families.family import Family
+from atlas.given_names import read_names
 from atlas.heap import import_torch, no_garbage_collection
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Encoding, Kind
@@ -88,6 +89,7 @@ class Places:
     images_dir: Path | None = None  # photographs
     shard: Shard | None = None  # the part of everything that is made here; None: all of it
     cluster: Cluster | None = None  # workers that make the artifacts; None: this process does
+    names_path: Path | None = None  # names that are given to units by hand
 
     @property
     def front_page(self) -> Path:
@@ -128,6 +130,7 @@ class SiteSource:
     facts: NetworkFacts
     kinds: tuple[Kind[Any], ...]
     family_glossary: str
+    given_names: Mapping[str, str]
     failures: tuple[Failure, ...] = ()
 
 
@@ -160,6 +163,7 @@ class Atlas:
     Attributes:
         asked: what was asked, with the digest of the photographs filled in.
         facts: of the network, with the labels that were asked for.
+        given_names: names that were given to units by hand, by the units' ids.
 
     Raises:
         AtlasError: the family, weights, labels, photographs or the cache cannot be read.
@@ -197,6 +201,8 @@ class Atlas:
             self.asked = asked
             self._images = self._find_images()
             self.facts = with_labels(self._find_facts(), asked.labels)
+            names_path = places.names_path
+            self.given_names = read_names(names_path, self.facts) if names_path else {}
             if self._images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
             sha256 = self._images.sha256 if self._images else self._last_images_sha256()
@@ -597,6 +603,7 @@ class Atlas:
             self.facts,
             self.catalogue.kinds,
             _glossary_of(self._listed),
+            self.given_names,
             tuple(self._failures.values()),
         )
 
@@ -680,7 +687,8 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
         on_demand,
         source.kinds,
         source.family_glossary,
-        _failures_of(source.failures),
+        failures=_failures_of(source.failures),
+        given_names=source.given_names,
     )
 
 

@@ -298,6 +298,8 @@ def panel_numbers(kind: str, layer: Layer) -> Numbers:
         return similar_numbers(layer)
     if kind == "tuning":
         return tuning_numbers(layer)
+    if kind == "names":
+        return names_numbers(layer)
     return {
         "n_images": 1200,
         "n_skipped": 1,
@@ -345,6 +347,25 @@ def tuning_numbers(layer: Layer) -> Numbers:
             name: [None if index == 1 and name in none else each for index in range(layer.n_units)]
             for name, each in per_unit.items()
         },
+    }
+
+
+def names_numbers(layer: Layer) -> Numbers:
+    """Units are named after one of two concepts; unit 1 has no name."""
+    n_units = layer.n_units
+    return {
+        "n_images": 1200,
+        "n_concepts": 40,
+        "largest_p": 0.004,
+        "least_auc": 0.7,
+        "concepts": ["hound", EVIL],
+        "concept_ids": ["n02087551", ""],
+        "concept_words": [["hound dog"], []],
+        "concept_images": [19, 600],
+        "concept": [index % 2 for index in range(n_units)],
+        "is_name": [index != 1 for index in range(n_units)],
+        "auc": [0.61 if index == 1 else 0.972 for index in range(n_units)],
+        "p": [0.3 if index == 1 else 0.0002 for index in range(n_units)],
     }
 
 

@@ -355,6 +355,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_with_two_ways_on(
         (("--units", "5-2"), ("write 2-5",)),
         (("--labels", "/nowhere/labels.txt"), ("cannot read the labels", "No such file")),
         (("--labels", str(ROOT)), ("cannot read the labels", "Is a directory")),
+        (("--names", "/nowhere/names.json"), ("cannot read the names", "No such file")),
         (("--device", "cuda:99", *PART), ("no device 'cuda:99'", "there is cpu")),
         (("--device", "abacus", *PART), ("no device 'abacus'",)),
     ],
@@ -540,7 +541,7 @@ def test_verify_names_what_is_damaged_and_repair_lets_a_build_mend_it(built, tmp
     before = {path: path.read_bytes() for path in copy.out.rglob("*.*") if path.is_file()}
     sound = run("verify", *copy.options)
     assert sound.code == 0 and "excitatory         8 sound" in sound.out
-    assert "64 files as they were written" in sound.out
+    assert "65 files as they were written" in sound.out
     page = copy.out / "conv1" / "0002.html"
     page.write_bytes(page.read_bytes().replace(b"Unit 2", b"Eunice", 1))
     with sqlite3.connect(copy.cache / FILE_NAME) as db:
@@ -671,3 +672,16 @@ def test_a_base_url_is_for_cards_only_and_checked(built: Folders, tmp_path: Path
         encoding="utf-8"
     )
     assert_refused(run(*DEMO, *PART, "--base-url", "me.github.io", *copy.options), "--base-url")
+
+
+def test_names_by_hand_are_shown_as_long_as_they_are_given(built: Folders, tmp_path: Path):
+    copy, names = built.copied_to(tmp_path), tmp_path / "names.json"
+    names.write_text('{"conv1:2": "edges of my own"}')
+    page = copy.out / "conv1" / "0002.html"
+    given = run(*DEMO, *PART, "--names", names, *copy.options)
+    assert n_rendered(given)[0] == 0 and "edges of my own" in page.read_text(encoding="utf-8")
+    run(*DEMO, *PART, *copy.options)
+    assert "edges of my own" not in page.read_text(encoding="utf-8")
+    names.write_text('{"conv1:999": "edges"}')
+    refused = run(*DEMO, *PART, "--names", names, *copy.options)
+    assert_refused(refused, "there is no unit 'conv1:999'")

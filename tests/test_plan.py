@@ -50,7 +50,7 @@ def test_kind_after_kind_each_in_forward_order(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).missing
     names = [layer.name for layer in planted.facts.layers]
     assert kinds_of(jobs) == [
-        kind.name for kind in KINDS if kind.name not in ("natural", "examples")
+        kind.name for kind in KINDS if kind.name not in ("natural", "examples", "names")
     ]
     for kind in (*PER_UNIT, "noise", "dream"):
         assert [job.layer.name for job in jobs if job.kind.name == kind] == names
@@ -221,7 +221,7 @@ def test_every_kind_is_listed_after_those_it_is_made_from(asked: AtlasSpec):
         *(
             pytest.param(kind, SPEC, id=f"{kind.name} without images")
             for kind in KINDS
-            if not kind.needs_images
+            if "photographs" not in kind.needs
         ),
     ],
 )
@@ -291,16 +291,16 @@ def test_a_new_comparison_has_the_slot_of_the_old_one_and_another_key(planted: N
     assert len({job.slot for job in new}) == len(new)  # one for each layer
 
 
-def test_only_comparisons_supersede_one_another(planted: Network):
+def test_only_what_is_made_from_the_whole_network_supersedes_itself(planted: Network):
     plan = make_plan(WITH_IMAGES, planted.facts, ())
-    assert {job.kind.name for job in plan.asked if job.slot} == {"similar"}
+    assert {job.kind.name for job in plan.asked if job.slot} == {"similar", "names"}
 
 
 def test_another_version_of_the_answers_makes_examples_anew(planted: Network, monkeypatch):
     before = make_plan(WITH_IMAGES, planted.facts, ())
     monkeypatch.setattr(natural.NaturalSpec, "version", natural.NaturalSpec.version + 1)
     after = make_plan(WITH_IMAGES, planted.facts, keys_of(before))
-    assert set(kinds_of(after.missing)) == {"natural", "examples", "similar"}
+    assert set(kinds_of(after.missing)) == {"natural", "examples", "names", "similar"}
     examples = jobs_by_kind(before)["examples"], jobs_by_kind(after)["examples"]
     for old, new in zip(*examples, strict=True):
         assert old.spec == new.spec and not {*old.keys} & {*new.keys}

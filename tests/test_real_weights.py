@@ -1,21 +1,32 @@
-"""Real ImageNet weights, where `ATLAS_TEST_WEIGHTS` names a ResNet-50 state dict."""
+"""Real ImageNet weights, where `ATLAS_TEST_WEIGHTS` names a ResNet-50 state dict.
+
+Where `ATLAS_TEST_IMAGES` names a folder of photographs, in folders called by WordNet ids, the names
+of its classes are judged as well.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from test_command import run
 
 from atlas.asked import AtlasSpec
 from atlas.families import find_family
+from atlas.images import ImageFolder
 from atlas.kinds.circuit import CircuitSpec
 from atlas.kinds.circuit.make import circuit_panels
 from atlas.kinds.excitatory import ExcitatoryRecord
+from atlas.kinds.names import KIND as NAMES
+from atlas.kinds.names.make import LayerResponses, Namers, names_of
+from atlas.kinds.natural import NaturalSpec
+from atlas.kinds.natural.make import natural_panels
 from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.pictures import progressive
@@ -23,8 +34,10 @@ from atlas.pictures.finished import finish
 from atlas.pictures.recipes import ascend
 from atlas.pictures.reference import render_one
 from atlas.recipes import Progressive, unit_recipe
+from atlas.wordnet import above, imagenet_synsets
 
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
+IMAGES = os.environ.get("ATLAS_TEST_IMAGES", "")  # a folder of one per class, by WordNet id
 
 pytestmark = pytest.mark.skipif(
     not Path(WEIGHTS).is_file(), reason="ATLAS_TEST_WEIGHTS does not name a file"
@@ -147,3 +160,21 @@ def test_short_cuts_and_half_precision_drive_units_as_far(network: Network, name
         made = finish(ascend(tap, units, recipe), units, exact, ExcitatoryRecord)
         reached.append(sum(picture.record.score for picture in made.pictures()))
     assert reached[1] == pytest.approx(reached[0], rel=0.02)
+
+
+@pytest.mark.skipif(not Path(IMAGES).is_dir(), reason="ATLAS_TEST_IMAGES does not name a folder")
+def test_most_logits_are_named_and_nearly_all_names_are_the_class_or_what_it_is(network: Network):
+    layer, photographs = network.facts.classifier, ImageFolder.of(Path(IMAGES))
+    natural = NaturalSpec(photographs.sha256, network.facts.preprocessing, n_sampled=10_000)
+    (panel,) = natural_panels(network.watch([layer]), photographs, natural)
+    spec = NAMES.spec(AtlasSpec(), layer, network.facts)
+    namer = Namers(network.facts, spec).of(panel.record.sampled_classes, panel.record.classes)
+    responses = torch.from_numpy(np.load(io.BytesIO(panel.data)))
+    (record,) = names_of([LayerResponses(namer, lambda: responses)], spec)
+    right = [
+        record.concept_ids[nth] in above([network.facts.label_ids[index]], imagenet_synsets())
+        for index, nth in enumerate(record.concept)
+        if record.is_name[index]
+    ]
+    assert len(right) >= 0.5 * layer.n_units
+    assert np.mean(right) >= 0.95

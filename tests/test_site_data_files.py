@@ -66,7 +66,7 @@ def test_curves_have_as_many_values_as_their_axes(layers: list[Any]) -> None:
 
 
 def test_what_no_number_points_into_has_no_axes(layers: list[Any], tmp_path: Path) -> None:
-    assert all(set(layer["axes"]) == {"natural", "tuning"} for layer in layers)
+    assert all(set(layer["axes"]) == {"natural", "tuning", "names"} for layer in layers)
     write_site(contents(wanted=lambda unit, kind: kind in ("noise", "filter")), tmp_path)
     assert read(tmp_path, f"{UNIT.layer}/units.json")["axes"] == {}
 

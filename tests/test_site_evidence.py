@@ -162,6 +162,7 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "similar": "Similar units",
         "tuning": "Tuning",
         "dream": "Layer dream",
+        "names": "named by machine",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
     gone = {"natural", "examples"} if kind == "natural" else {kind}
@@ -185,6 +186,9 @@ def test_photographs_that_could_not_be_read_are_not_spoken_of(tmp_path: Path) ->
             numbers["folder_sha256"] = FOLDER_SHA256
         with site_factory.changed_numbers(known, layer.name, "similar") as numbers:
             numbers["basis"] = "pictures"
+        with site_factory.changed_numbers(known, layer.name, "names") as numbers:
+            numbers.clear()
+            numbers.update(n_images=0, n_concepts=0)
     write_site(known, tmp_path)
     assert "hotograph" not in unit_page(tmp_path, UNIT).text
     assert "hotograph" not in page(tmp_path, f"{UNIT.layer}/index.html").text

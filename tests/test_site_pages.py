@@ -20,7 +20,13 @@ from atlas.site.templates import breakable
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
 
-CITED = {"arxiv.org", "distill.pub", "doi.org", "towardsdatascience.com"}
+CITED = {
+    "arxiv.org",
+    "distill.pub",
+    "doi.org",
+    "towardsdatascience.com",
+    "wordnet.princeton.edu",
+}
 
 
 def check_links(site: Path) -> None:

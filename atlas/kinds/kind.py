@@ -15,9 +15,10 @@ from atlas.records import RecordType
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.units import Layer, NetworkFacts, Unit
 
-# On a unit's page, the large picture is on the left, with its companions and the gallery under it;
-# the notes are on the right, and `below` is under both. A layer's page has `figure` and `below`.
-PagePart = Literal["picture", "companions", "gallery", "notes", "below", "figure"]
+# On a unit's page, `lead` is under the title. The large picture is on the left, with its companions
+# and the gallery under it; the notes are on the right, and `below` is under both. A layer's page
+# has `figure` and `below`.
+PagePart = Literal["lead", "picture", "companions", "gallery", "notes", "below", "figure"]
 
 
 class Scope(Protocol):

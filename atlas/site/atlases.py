@@ -15,7 +15,7 @@ from atlas.files import is_regular, open_regular
 from atlas.kinds import KINDS
 from atlas.site import guard, record
 from atlas.site.budget import Part, parts_of, parts_together
-from atlas.site.data_files import INDEX_VARIABLE
+from atlas.site.search_index import INDEX_VARIABLE
 from atlas.text import displayable
 from atlas.units import Unit
 

@@ -49,6 +49,7 @@ class Contents:
     kinds: Sequence[Kind[Any]] = KINDS
     family_glossary: str = ""  # HTML: entries that only this family of networks needs
     failures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by unit id, in words
+    given_names: Mapping[str, str] = field(default_factory=dict)  # by unit id, given by hand
 
     def entry(self, unit: Unit, kind: Kind[Any]) -> Entry | None:
         """The entry of a unit's artifact of one kind, None if it was not made."""
@@ -121,7 +122,8 @@ class Contents:
             f"{unit_id}{EXCITATORY.name in made}{made.keys() <= self._sheet_kinds}"
             for unit_id, made in sorted(self.entries.items())
         ]
-        shared = _digest("".join([self.facts.to_json(), spec, *availability]))
+        names = canonical_json(dict(self.given_names))
+        shared = _digest("".join([self.facts.to_json(), spec, names, *availability]))
         return {
             layer.name: _digest(shared + "".join(self._shown_of(layer)))
             for layer in self.facts.layers

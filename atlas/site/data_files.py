@@ -1,4 +1,4 @@
-"""The data files of a site: `manifest.json`, each layer's `units.json`, and the search index.
+"""The data files of a site: `manifest.json`, and each layer's `units.json`.
 
 Their schema: docs/schema/, made by `atlas/site/schema.py` from the types of the records.
 """
@@ -13,16 +13,15 @@ from atlas.cache import Entry
 from atlas.canonical import canonical_json
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
+from atlas.kinds.names.view import description_of, name_of
 from atlas.on_demand import ON_DEMAND, OnDemand
 from atlas.records import has_units, published, unit_numbers
 from atlas.sheets import Sprite
-from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.sprites import THUMB_PX, THUMBS
 from atlas.units import Layer, Unit
 
 SCHEMA_VERSION = 3
-INDEX_VARIABLE = b"self.atlasIndex = "  # of the search index, which is a script
 
 
 def manifest(contents: Contents) -> bytes:
@@ -65,28 +64,6 @@ def units(contents: Contents, layer: Layer) -> bytes:
             "units": [_unit(contents, layer, unit) for unit in layer.units],
         }
     )
-
-
-def search_index(contents: Contents) -> bytes:
-    """The search index as a script, because pages opened from disk may not fetch JSON."""
-    classifier = contents.facts.classifier
-    index = {
-        "layers": [_indexed(contents, layer) for layer in contents.facts.layers],
-        "classifier": classifier.name if classifier else None,
-        "labels": contents.facts.labels if classifier else (),
-    }
-    return INDEX_VARIABLE + _json(index).rstrip() + b";\n"
-
-
-def _indexed(contents: Contents, layer: Layer) -> list[Any]:
-    """A layer's name, number of units, and runs of units with a page and with a picture."""
-    pictured = (unit.index for unit in contents.pictured(layer))
-    return [
-        layer.name,
-        layer.n_units,
-        wording.ranges(contents.paged[layer.name]),
-        wording.ranges(pictured),
-    ]
 
 
 def _json(value: Any) -> bytes:
@@ -152,10 +129,18 @@ def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
         "page": contents.pages[layer.name].get(unit.index),
         "pictures": _pictures(contents, layer, unit),
         "numbers": _numbers(contents, layer, unit),
+        "name": _name(contents, layer, unit),
+        "description": description_of(contents, layer, unit.index) or None,
     }
     if layer.is_classifier:
         facts["label"] = contents.label(layer, unit.index)
     return facts
+
+
+def _name(contents: Contents, layer: Layer, unit: Unit) -> dict[str, str] | None:
+    """What a unit is called, and by whom."""
+    name = name_of(contents, layer, unit.index)
+    return {"text": name.text, "by": name.by} if name else None
 
 
 def _numbers(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from atlas.site.network_pages import (
     lost_view,
     mosaic_picks,
 )
+from atlas.site.search_index import search_index
 from atlas.site.sections import SectionTable
 from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
@@ -124,7 +125,7 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     for name, view in views.items():  # a template has the name of its page
         yield pages.page(name, name, partial(view, contents))
     yield pages.data(paths.MANIFEST, partial(data_files.manifest, contents))
-    yield pages.data(paths.SEARCH_INDEX, partial(data_files.search_index, contents))
+    yield pages.data(paths.SEARCH_INDEX, partial(search_index, contents))
 
 
 def _on_demand(contents: Contents, pages: Pages) -> Iterator[Output]:

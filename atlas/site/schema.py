@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
+from atlas.kinds.names.view import NamedBy
 from atlas.on_demand import ON_DEMAND, OnDemand
 from atlas.records import FieldInfo, Publication, fields_of, has_units
 from atlas.site.data_files import SCHEMA_VERSION
@@ -49,9 +50,16 @@ def units_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
             "page": _nullable({"type": "string"}, "path of the unit's page, null if there is none"),
             "pictures": _object(dict(_pictures(kinds)), required=()),
             "numbers": _object({kind.name: _unit_numbers(kind) for kind in measured}, required=()),
+            "name": _nullable(
+                _object({"text": {"type": "string"}, "by": {"enum": list(get_args(NamedBy))}}),
+                "what the unit is called, and by whom; null if it has no name",
+            ),
+            "description": _nullable(
+                {"type": "string"}, "what was measured, put into words by rules"
+            ),
             "label": _nullable({"type": "string"}, "name of the class"),
         },
-        required=("id", "index", "page", "pictures", "numbers"),
+        required=("id", "index", "page", "pictures", "numbers", "name", "description"),
     )
     axes = {
         kind.name: _record(kind.record, "axis")

@@ -32,6 +32,7 @@ class UnitPage(NamedTuple):
     subtitle: str
     failures: tuple[str, ...]  # what could not be made of it
     layer: Link
+    lead: tuple[SectionView, ...]
     picture: tuple[SectionView, ...]
     companions: tuple[SectionView, ...]  # the unit's other pictures
     gallery: tuple[SectionView, ...]
@@ -62,6 +63,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         subtitle=_subtitle(layer, unit),
         failures=contents.failures.get(unit.id, ()),
         layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),
+        lead=views("lead"),
         picture=views("picture"),
         companions=views("companions"),
         gallery=views("gallery"),

@@ -10,6 +10,9 @@ function pathOf(pattern, layer, index = 0) {
   return pattern.replace("{layer}", () => layer).replace("{unit}", () => unit);
 }
 
+/* Whether an index is in one of several runs, each [first, last]. */
+const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
+
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -95,77 +98,32 @@ addEventListener("beforeprint", () => {
 
 /* Search ------------------------------------------------------------------------------------ */
 
-const MAX_HITS = 12;
 // The folders that are searched: this atlas, or on the landing page each of several.
 const folders = pathSettings.atlases?.split(" ").map((name) => `${name}/`) ?? [""];
+const searchScript = new URL("search.js", document.currentScript.src);
 let loading = null;
 
 // An index is loaded as a script, because pages opened from disk may not fetch files.
-function loadIndex(folder) {
+function loadScript(address) {
   return new Promise((resolve, reject) => {
-    const script = element("script", { src: new URL(folder + pathSettings.index, root).href });
-    script.onload = () => resolve({ folder, ...self.atlasIndex });
+    const script = element("script", { src: address.href });
+    script.onload = resolve;
     script.onerror = reject;
     document.head.append(script);
   });
 }
 
 async function loadInTurn() {
+  await loadScript(searchScript);
   const indices = [];
-  for (const folder of folders) indices.push(await loadIndex(folder)); // all set the same variable
+  for (const folder of folders) {
+    await loadScript(new URL(folder + pathSettings.index, root)); // all set the same variable
+    indices.push({ folder, ...self.atlasIndex });
+  }
   return indices;
 }
 
 const loadIndices = () => (loading ??= loadInTurn());
-
-const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
-const unitHit = (folder, layer, index, text) => ({
-  text,
-  note: `${folder}${layer}:${index}`,
-  path: folder + pathOf(pathSettings.page, layer, index),
-});
-
-function findClasses(index, words) {
-  const layer = index.layers.find(([name]) => name === index.classifier);
-  if (!layer) return [];
-  const [name, , runs] = layer;
-  const hits = [];
-  index.labels.forEach((label, number) => {
-    const folded = label.toLowerCase();
-    if (!isIn(runs, number) || !words.every((word) => folded.includes(word))) return;
-    const rank = folded.startsWith(words[0]) ? 0 : folded.includes(` ${words[0]}`) ? 1 : 2;
-    hits.push({ ...unitHit(index.folder, name, number, label), rank });
-  });
-  return hits.sort((a, b) => a.rank - b.rank);
-}
-
-function findLayers(index, words) {
-  const hits = [];
-  const last = words.at(-1);
-  const number = words.length > 1 && /^\d+$/.test(last) ? Number(last) : null;
-  const names = number === null ? words : words.slice(0, -1);
-  for (const [name, size, runs] of index.layers) {
-    if (!names.every((word) => name.toLowerCase().includes(word))) continue;
-    if (number === null) {
-      const note = index.folder ? `${index.folder} ${size} units` : `${size} units`;
-      hits.push({ text: name, note, path: index.folder + pathOf(pathSettings.layer, name) });
-    } else if (isIn(runs, number)) hits.push(unitHit(index.folder, name, number, `Unit ${number}`));
-  }
-  return hits;
-}
-
-function find(indices, query) {
-  const words = query.toLowerCase().split(/[\s:]+/).filter(Boolean);
-  if (!words.length) return [];
-  const hits = indices.map((index) => [...findLayers(index, words), ...findClasses(index, words)]);
-  return inTurn(hits).slice(0, MAX_HITS);
-}
-
-/* The first of each list, then the second of each, and so on. */
-function inTurn(lists) {
-  const longest = Math.max(...lists.map((list) => list.length));
-  return Array.from({ length: longest }, (_, nth) => lists.flatMap((list) => list.slice(nth, nth + 1))).flat();
-}
 
 function addSearch() {
   const input = element("input", {
@@ -174,7 +132,7 @@ function addSearch() {
     autocomplete: "off",
     spellcheck: false,
   });
-  input.setAttribute("aria-label", "Search layers, units and classes: a name, or a layer and a number");
+  input.setAttribute("aria-label", "Search layers, units and classes: a name, what a unit answers to, or a layer and a number");
   const hits = element("ul", { hidden: true });
   const status = element("p", { className: "unseen" });
   status.setAttribute("role", "status");
@@ -188,7 +146,8 @@ function addSearch() {
       status.textContent = "";
       return close();
     }
-    const matches = find(await loadIndices(), query);
+    const indices = await loadIndices(); // and with them search.js, which has findHits
+    const matches = findHits(indices, query);
     if (query !== input.value.trim()) return undefined; // the query has changed meanwhile
     const items = matches.map(({ text, note, path }) =>
       element("li", {}, element("a", { href: new URL(path, root).href }, element("span", { textContent: text }), " ", element("i", { textContent: note }))),

@@ -10,7 +10,7 @@ from typing import ClassVar
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost, pass_cost
 from atlas.kinds.kind import Column, Evidence, EvidenceRow, Kind, Section, WholeLayer
-from atlas.records import axis, per_unit, value
+from atlas.records import axis, internal, per_unit, value
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
 # For every unit of a layer, a list of [position in `files`, row, column, response].
@@ -19,6 +19,8 @@ Sightings = Sequence[Sequence[Sequence[float]]]
 
 DECODING_MACS = 1e9  # for a photograph, as long as 6 ms of an ascent
 N_SAID = 5  # photographs that are named where it is said how many were skipped
+MAX_KEPT = 2**27  # responses of all units that are kept, with their positions: 0.5 GB
+N_SAMPLED_LEAST = 512  # photographs whose responses are kept, however many units there are
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ class NaturalRecord:
     spread: Sightings | None = per_unit(
         "a photograph with a strong, a middle and a weak response, each as in `top`", default=None
     )
+    sampled_classes: Sequence[int] = internal(
+        "class of each sampled photograph, a position in `classes`, or -1 if it has none",
+        default=(),
+    )
 
     def ends(self, index: int) -> tuple[float | None, float | None]:
         """The lowest and highest response, as the ends of a band on the axis of evidence."""
@@ -112,7 +118,8 @@ class NaturalRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> NaturalSpec:
     """The spec, which is the same for all layers."""
-    return NaturalSpec(asked.images_sha256, facts.preprocessing)
+    n_sampled = max(N_SAMPLED_LEAST, MAX_KEPT // facts.n_units)
+    return NaturalSpec(asked.images_sha256, facts.preprocessing, n_sampled=n_sampled)
 
 
 def has_images(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:

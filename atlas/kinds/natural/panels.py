@@ -101,6 +101,7 @@ def _panel(layer: Layer, answers: LayerTally, shown: Shown, counts: dict[str, An
         **_selectivity(answers, shown.class_sizes, steps_of(layer)),
         top=_as_lists(layer.output_px[1], files, *top),
         spread=_as_lists(layer.output_px[1], files, *spread),
+        sampled_classes=shown.roll.classes[shown.sampled_images].tolist(),
     )
     buffer = io.BytesIO()
     np.save(buffer, sample[0].half().numpy())

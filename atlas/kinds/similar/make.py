@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from atlas.cache import Entry
@@ -23,6 +25,7 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 from atlas.units import Layer, Unit
 
+N_COMPARED = 512  # photographs by the answers to which units are compared
 Compared = tuple[list[Unit], Tensor]  # units, and a direction vector for each: (n_units, n_dims)
 
 
@@ -48,10 +51,17 @@ def _by_responses(
     renderer: Renderer, layers: Sequence[Layer], by_unit: Mapping[str, Entry]
 ) -> Compared:
     made = [layer for layer in layers if layer.name in by_unit and by_unit[layer.name].n_bytes]
-    by_layer = [np.load(io.BytesIO(renderer.read(by_unit[layer.name].key))) for layer in made]
+    by_layer = [_sample(renderer.read(by_unit[layer.name].key)) for layer in made]
     responses = np.hstack(by_layer) if by_layer else np.zeros((1, 0))  # (n_images, n_units)
     units = [unit for layer in made for unit in layer.units]
     return units, alike_in_answers(torch.from_numpy(responses).float().T)
+
+
+def _sample(data: bytes) -> NDArray[np.float16]:
+    """Responses of a layer's units to evenly spaced photographs, (at most N_COMPARED, n_units)."""
+    responses: NDArray[np.float16] = np.load(io.BytesIO(data))
+    every = max(1, math.ceil(len(responses) / N_COMPARED))
+    return np.array(responses[::every])
 
 
 def _by_pictures(_: Renderer, layers: Sequence[Layer], by_unit: Mapping[str, Entry]) -> Compared:

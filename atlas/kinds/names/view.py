@@ -1,0 +1,119 @@
+"""What a unit is called and why: on its page, in the data files, and for the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from atlas.kinds.circuit import KIND as CIRCUIT
+from atlas.kinds.names import KIND, ConceptFit, NamesRecord
+from atlas.kinds.names.description import Preference, enumerated, preferences
+from atlas.kinds.tuning import KIND as TUNING
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.units import Layer, Unit
+
+N_CLASSES = 2  # that a unit speaks for most, of which there are words
+LEAST_P = 0.001  # smaller ones are not spelled out
+
+NamedBy = Literal["hand", "machine"]
+
+
+class Name(NamedTuple):
+    """What a unit is called."""
+
+    text: str
+    synonyms: tuple[str, ...]
+    by: NamedBy
+    auc: float | None  # None of a name that was given by hand
+
+
+class DescriptionView(NamedTuple):
+    """The sentences under a unit's title."""
+
+    given: str | None  # the name that was given by hand
+    name: str | None  # the name that was found
+    fit: str  # how well photographs fit it, or why there is none; empty if there were none
+    others: str  # what else was measured, in sentences
+
+
+def name_of(contents: Contents, layer: Layer, index: int) -> Name | None:
+    """The name of a unit: the one given by hand, or the concept that it was found to tell."""
+    if given := contents.given_names.get(layer.unit(index).id):
+        return Name(given, (), "hand", None)
+    record = contents.layer_record(layer, KIND)
+    fit = record.fit(index) if record else None
+    return Name(fit.concept, fit.words, "machine", fit.auc) if fit and fit.is_name else None
+
+
+def preferences_of(contents: Contents, layer: Layer, index: int) -> tuple[Preference, ...]:
+    """What a unit prefers among drawn stimuli; nothing of classes, whose logits have no scale."""
+    record = contents.layer_record(layer, TUNING)
+    return () if record is None or layer.is_classifier else preferences(record, index)
+
+
+def description_of(contents: Contents, layer: Layer, index: int) -> str:
+    """What was measured of a unit, in sentences; empty if nothing was."""
+    view = _view(contents, layer, index)
+    told = f"Tells “{view.name}” from other photographs: " if view.name else ""
+    return f"{told}{view.fit} {view.others}".strip()
+
+
+def section_view(contents: Contents, layer: Layer, unit: Unit) -> DescriptionView | None:
+    """The name of a unit and what was measured of it, None if there is nothing to say."""
+    view = _view(contents, layer, unit.index)
+    return view if any(view) else None
+
+
+def _view(contents: Contents, layer: Layer, index: int) -> DescriptionView:
+    given = contents.given_names.get(layer.unit(index).id)
+    others = " ".join(_others(contents, layer, index))
+    record = contents.layer_record(layer, KIND)
+    if record is None or (fit := record.fit(index)) is None:
+        return DescriptionView(given, None, "", others)
+    return DescriptionView(given, fit.concept if fit.is_name else None, _words(record, fit), others)
+
+
+def _others(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
+    """What was measured of a unit besides its responses to photographs, in sentences."""
+    if preferred := preferences_of(contents, layer, index):
+        yield f"Of drawn stimuli, it prefers {enumerated([each.phrase for each in preferred])}."
+    if classes := _classes(contents, layer, index):
+        yield f"By its weights, it speaks for {enumerated(classes)}."
+
+
+def _words(record: NamesRecord, fit: ConceptFit) -> str:
+    """`AUC 0.97 over 19 of 1,000 photographs, p < 0.001.`, or why the unit has no name."""
+    images = wording.count(record.n_images, "photograph")
+    found = f"AUC {fit.auc:.2f} over {wording.count(fit.n_images)} of {images}, {_p(fit.p)}"
+    if fit.is_name:
+        return f"{found}."
+    concepts, why = wording.count(record.n_concepts, "concept"), _but(record, fit)
+    return f"No name: of {concepts}, “{fit.concept}” comes closest ({found}), {why}."
+
+
+def _but(record: NamesRecord, fit: ConceptFit) -> str:
+    """Why the concept that comes closest is no name."""
+    if fit.p > record.largest_p:
+        return "no closer than chance comes"
+    if fit.auc < record.least_auc:
+        return "but not close enough"
+    return "but other photographs drive the unit most"
+
+
+def _p(p: float) -> str:
+    words = f"p < {LEAST_P:g}" if p < LEAST_P else f"p = {p:.2g}"
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _classes(contents: Contents, layer: Layer, index: int) -> list[str]:
+    """Labels of the classes whose logit a unit raises most, straight from it."""
+    record = contents.layer_record(layer, CIRCUIT)
+    if record is None or not record.speaks_for:
+        return []
+    strongest = record.speaks_for[index][:N_CLASSES]
+    labels = (
+        contents.label(contents.facts.layers[int(nth)], int(channel))
+        for nth, channel, _ in strongest
+    )
+    return [f"“{label}”" for label in labels if label]
