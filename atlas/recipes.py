@@ -20,6 +20,7 @@ LEAST_PX = 128  # side that no picture is smaller than, unless it is to show pix
 FINE_PX = 512  # side of the pictures of the fine preset
 MAX_DECAY = 1.4  # largest exponent of the decay of frequencies, for large receptive fields
 CLASS_DECAY = 1.2  # the same for classes
+CLASS_COLOUR_GAIN = 0.1  # more, and pictures for some networks become nearly white or black
 CLASS_MOMENTUM = 0.7
 MOMENTUM = 0.5  # of the ascents of channels, which are shorter
 LAST_JITTER = 0.3  # the same
@@ -56,6 +57,7 @@ class Fourier:
     aim: Aim = "excite"
     decay: float = 1.0  # coefficients are scaled by 1 / frequency ** decay
     lr: float = 0.1
+    mean_colour_gain: float = 0.5  # the mean colour moves so many times lr per step, unsquashed
     momentum: float = 0.9  # share of the earlier gradients' mean that each step keeps
     init_std: float = 0.05
     rotation_deg: float = 8.0  # jitter per step is uniform in +- this value
@@ -234,6 +236,7 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
         "power",
         decay=min(CLASS_DECAY, decay_of(layer)),
         lr=0.25 if preset == "preview" else 0.1,
+        mean_colour_gain=CLASS_COLOUR_GAIN,
         momentum=CLASS_MOMENTUM,
         rotation_deg=12.0,
         zoom=0.16,

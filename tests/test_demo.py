@@ -128,7 +128,7 @@ def test_drawn_stripes_measure_as_asked(drawing: Drawing) -> None:
     low, high = drawing.wavelength_px
     for image in drawn(drawing):
         angle, wavelength = main_wave([image])
-        assert turn_between(angle, drawing.angle_deg) < 8
+        assert turn_between(angle, drawing.angle_deg) < 10
         assert low / 1.15 < wavelength < high * 1.15
 
 
@@ -233,7 +233,7 @@ def test_stripes_are_stripes(drawing: Drawing, pictures: dict[str, Picture]) -> 
     angle, wavelength = main_wave([image])
     low, high = drawing.wavelength_px
     assert directedness([image]) > 0.6
-    assert turn_between(angle, drawing.angle_deg) < 8
+    assert turn_between(angle, drawing.angle_deg) < 10
     # A class's picture begins on a small canvas, and what is drawn there comes out larger, as the
     # about page says: over three seeds up to 1.76 times.
     assert low / 1.1 < wavelength < high * 1.8

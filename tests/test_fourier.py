@@ -28,6 +28,7 @@ from atlas.kinds.field import FieldRecord
 from atlas.network.network import Network
 from atlas.pictures.finished import centre_response, finish, layer_response, responses
 from atlas.pictures.fourier import (
+    COLOUR_MATRIX,
     Canvas,
     Rivals,
     Stream,
@@ -284,6 +285,17 @@ def test_rivals_are_held_down_in_the_second_half_but_not_for_a_class_that_nothin
     first = 0.3 * np.log(np.exp(total) + 1)
     second = 0.3 * np.log(np.exp(difference) + 1)
     assert last == pytest.approx([first, second, 0])
+
+
+def test_the_mean_colour_moves_as_far_as_its_gain_says():
+    still, spectrum = torch.device("cpu"), torch.zeros(1, 3, 8, 5, 2)
+    spectrum[0, 0, 0, 0, 0] = 1.0  # the mean of the first colour
+    for gain in (0.5, 0.1):
+        image = Canvas.of(8, 1.0, still, gain).image(spectrum)
+        assert image[0, :, 0, 0].tolist() == pytest.approx(
+            (gain * COLOUR_MATRIX[:, 0]).sigmoid().tolist()
+        )
+        assert image.std((2, 3)).max() < 1e-6
 
 
 def test_momentum_and_jitter_are_the_recipes(planted: Network):

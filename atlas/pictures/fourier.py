@@ -41,9 +41,6 @@ FLAT_BELOW = -10.0
 
 SQUARES_KEPT = 0.999  # share of the earlier squared gradients' mean that each step keeps
 
-# How far the mean colour moves per step before the sigmoid, as a multiple of the learning rate.
-MEAN_COLOUR_GAIN = 0.5
-
 
 @dataclass(frozen=True)
 class Canvas:
@@ -59,14 +56,16 @@ class Canvas:
     colours: Tensor
 
     @classmethod
-    def of(cls, size_px: int, decay: float, device: torch.device) -> Canvas:
+    def of(
+        cls, size_px: int, decay: float, device: torch.device, mean_colour_gain: float = 0.5
+    ) -> Canvas:
         """The canvas of N = `size_px` on a device."""
         rows = torch.fft.fftfreq(size_px, 1 / size_px, device=device)[:, None]
         columns = torch.fft.rfftfreq(size_px, 1 / size_px, device=device)[None, :]
         scale = torch.hypot(rows, columns).clamp(min=1) ** -decay
         scale = scale / scale.square().mean().sqrt()
         # The mean colour depends on one coefficient only, so it would hardly change without this.
-        scale[0, 0] = MEAN_COLOUR_GAIN * size_px
+        scale[0, 0] = mean_colour_gain * size_px
         return cls(scale[..., None], to_device(COLOUR_MATRIX, device))
 
     @property
@@ -266,11 +265,12 @@ def climb(
     spectrum = to_device(_noise(streams, recipe), device)
     jitter = iter(to_device(_jitters(streams, recipe), device))
     moved = torch.zeros(len(streams), dtype=torch.bool, device=device)
-    canvas = Canvas.of(recipe.stages[0].size_px, recipe.decay, device)
+    decay, gain = recipe.decay, recipe.mean_colour_gain
+    canvas = Canvas.of(recipe.stages[0].size_px, decay, device, gain)
     start = canvas.image(spectrum)
     n_done = 0
     for stage in recipe.stages:
-        larger = Canvas.of(stage.size_px, recipe.decay, device)
+        larger = Canvas.of(stage.size_px, decay, device, gain)
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
         optimiser = torch.optim.Adam(
