@@ -237,7 +237,7 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
         decay=min(CLASS_DECAY, decay_of(layer)),
         lr=0.25 if preset == "preview" else 0.1,
         mean_colour_gain=CLASS_COLOUR_GAIN,
-        momentum=CLASS_MOMENTUM,
+        momentum=0.9 if preset == "preview" else CLASS_MOMENTUM,
         rotation_deg=12.0,
         zoom=0.16,
         shift=0.12,

@@ -10,7 +10,8 @@ import torch
 
 from atlas import renderer as renderer_module
 from atlas.asked import AtlasSpec, Selection
-from atlas.batching import FIRST_BATCH_MACS, Batching
+from atlas.batch_sizes import FIRST_BATCH_MACS
+from atlas.batching import Batching
 from atlas.cache import Artifact, Cache
 from atlas.costs import Cost, ascent_cost, shown_cost
 from atlas.engine import Engine

@@ -20,6 +20,7 @@ from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.families.architecture import outline, why_not_drawn
 from atlas.generated_images import reference_images
 from atlas.kinds import KINDS
+from atlas.kinds.natural import has_images
 from atlas.network.network import Network
 from atlas.pipeline import Atlas, Places
 from atlas.units import Layer
@@ -34,7 +35,7 @@ MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take lo
 RENDERED_KINDS = tuple(
     kind.name
     for kind in KINDS
-    if not kind.needs_images and (kind.steps is None or kind.name == "excitatory")
+    if kind.possible is not has_images and (kind.steps is None or kind.name == "excitatory")
 )
 OPTIONS = {"aux_logits": False, "init_weights": False}
 

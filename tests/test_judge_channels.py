@@ -44,4 +44,4 @@ def test_the_demos_pictures_name_their_units(tmp_path: Path):
     assert set(rows) == {"layer", "conv1", "layer1.0.conv2", "all"}, result.output
     assert rows["all"][0] == "16"
     own, again, named, agree, above = (float(figure) for figure in rows["all"][1:])
-    assert own == 1 and again > 0.9 and named > 0.6 and agree > 0.6 and 0 <= above <= 1
+    assert own > 0.9 and again > 0.9 and named > 0.6 and agree > 0.6 and 0 <= above <= 1

@@ -185,7 +185,9 @@ class Rivals:
         self._n_done += 1
         if 2 * self._n_done <= self._n_steps:
             return torch.zeros_like(highest)
-        logits = self._tap.all_sigmas(self._tap.outputs(inputs)).mean((2, 3))  # (B, n_units)
+        # Image by image, because the last digits of a product depend on the number of its rows.
+        raw = torch.cat([self._tap.outputs(each) for each in inputs.split(1)])  # (B, n_units, h, w)
+        logits = self._tap.all_sigmas(raw).mean((2, 3))  # (B, n_units)
         others = logits.scatter(1, self._channels[:, None], -math.inf)
         return torch.where(self._moves, self._weight * others.logsumexp(1), 0.0)
 
