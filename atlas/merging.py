@@ -19,7 +19,7 @@ from atlas.kinds.kind import Kind
 from atlas.on_demand import ON_DEMAND
 from atlas.origin import KIND as ORIGIN
 from atlas.origin import origin_of, origins_in
-from atlas.parts import SUFFIX, PartRecord
+from atlas.pass_parts import SUFFIX, PartRecord
 from atlas.pipeline import Atlas
 from atlas.plan import jobs_of
 from atlas.progress import counted

@@ -44,7 +44,7 @@ from atlas.observer import Observer
 from atlas.on_demand import ON_DEMAND
 from atlas.on_demand.page import Request
 from atlas.origin import origin_of, say_origin
-from atlas.parts import with_joined
+from atlas.pass_parts import with_joined
 from atlas.plan import (
     Job,
     Plan,

@@ -18,6 +18,7 @@ PresetName = Literal["preview", "standard", "fine"]
 Aim = Literal["excite", "inhibit"]
 LEAST_PX = 128  # side that no picture is smaller than, unless it is to show pixels
 FINE_PX = 512  # side of the pictures of the fine preset
+PREVIEW_STEPS, PREVIEW_RATE = 12, 0.25
 MAX_DECAY = 1.4  # largest exponent of the decay of frequencies, for large receptive fields
 CLASS_DECAY = 1.2  # the same for classes
 CLASS_COLOUR_GAIN = 0.1  # more, and pictures for some networks become nearly white or black
@@ -231,11 +232,11 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
     docs/decisions/0002-class-pictures.md.
     """
     recipe = Fourier(
-        fitting_stages(_class_stages(preset, layer, facts), layer, facts),
+        fitting_stages(_class_stages(preset, facts), layer, facts),
         0,
         "power",
         decay=min(CLASS_DECAY, decay_of(layer)),
-        lr=0.25 if preset == "preview" else 0.1,
+        lr=PREVIEW_RATE if preset == "preview" else 0.1,
         mean_colour_gain=CLASS_COLOUR_GAIN,
         momentum=0.9 if preset == "preview" else CLASS_MOMENTUM,
         rotation_deg=12.0,
@@ -252,9 +253,9 @@ def _class_fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: 
     )
 
 
-def _class_stages(preset: PresetName, layer: Layer, facts: NetworkFacts) -> tuple[Stage, ...]:
+def _class_stages(preset: PresetName, facts: NetworkFacts) -> tuple[Stage, ...]:
     if preset == "preview":
-        return stages_for(preset, full_px(preset, facts), layer)
+        return (Stage(full_px(preset, facts), PREVIEW_STEPS),)
     input_px = facts.input_size_px
     stages = (
         Stage(rounded_up(input_px * 3 / 7), 192),
@@ -285,7 +286,7 @@ def learning_rate(preset: PresetName, layer: Layer) -> float:
     It is larger for the few steps of a preview, and for small receptive fields, whose units answer
     most to the strongest contrast.
     """
-    return max(0.25 if preset == "preview" else 0.2, 0.35 - layer.receptive_field_px / 250)
+    return max(PREVIEW_RATE if preset == "preview" else 0.2, 0.35 - layer.receptive_field_px / 250)
 
 
 def stages_for(preset: PresetName, canvas_px: int, layer: Layer) -> tuple[Stage, ...]:
@@ -294,7 +295,7 @@ def stages_for(preset: PresetName, canvas_px: int, layer: Layer) -> tuple[Stage,
     If receptive fields are wider than the canvas, more of the steps are coarse.
     """
     if preset == "preview":
-        return (Stage(canvas_px, 12),)
+        return (Stage(canvas_px, PREVIEW_STEPS),)
     coarse_px = rounded_up(canvas_px * 4 / 7)
     if preset == "fine":
         return (

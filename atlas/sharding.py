@@ -16,7 +16,7 @@ from itertools import groupby
 
 from atlas.batch_sizes import cpu_cut
 from atlas.errors import SpecError
-from atlas.parts import part_job
+from atlas.pass_parts import part_job
 from atlas.plan import Job, artifact_costs
 from atlas.recipes import Fourier, Progressive
 from atlas.units import NetworkFacts

@@ -153,7 +153,7 @@ def test_poison_is_named_a_dead_and_a_hung_worker_are_replaced(
     ]
     assert {each.reason for each in report.failures} == {"RuntimeError: poison"}
     err = capsys.readouterr().err
-    assert "no word of it" in err and err.count("is lost") == 2
+    assert "no message for" in err and err.count("is lost") == 2
     made = [unit for unit, kind, *_ in rows(tmp_path).values() if kind == "troubled"]
     drawn = {unit for unit, kind, *_ in rows(tmp_path).values() if kind == "filter"}
     assert len(drawn) == 6 * 8 and set(made) == drawn - set(spec.poisoned)

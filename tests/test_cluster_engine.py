@@ -166,7 +166,7 @@ def test_a_worker_that_says_nothing_for_too_long_is_ended_and_replaced(
     assert run.kept == keys_of(jobs)
     (hung,) = run.workers.ended
     assert run.workers.now_s > 60
-    assert f"{hung} on node is lost (no word of it for 6" in capsys.readouterr().err
+    assert f"{hung} on node is lost (no message for 6" in capsys.readouterr().err
 
 
 def test_a_worker_may_be_slow_as_long_as_it_says_something(planted: Network, cache: Cache):

@@ -62,7 +62,7 @@ class Simulation:
         portion = self.schedule.portion_of(name)
         assert portion
         if self.dies(name, self.now_s):
-            self.schedule.left_us(name, "it died")
+            self.schedule.lost(name, "it died")
             again = f"again {next(self.names)}"
             self.speeds[again] = self.speeds[name]
             self.schedule.joined(again)

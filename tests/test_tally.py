@@ -12,6 +12,7 @@ from conftest import IMAGE_PX, Planted, make_network, seen_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from test_natural import Remembered
 from torch import Tensor
 
 from atlas.decoding import DAMAGED, Skipped
@@ -130,21 +131,6 @@ def test_what_was_skipped_is_listed_in_order(watch):
     one, other = tally(watch, z, [7, 8, 14]), tally(watch, z, [0, 1])
     assert list(merge(one, other).skipped) == [0, 7, 14]
     assert merge(one, other).spans == ((0, 2), (7, 9), (14, 15))
-
-
-class Remembered:
-    """A checkpoint in memory."""
-
-    data: bytes | None = None
-
-    def load(self) -> bytes | None:
-        return self.data
-
-    def save(self, data: bytes) -> None:
-        self.data = data
-
-    def drop(self) -> None:
-        self.data = None
 
 
 def test_a_part_that_is_interrupted_goes_on_and_is_the_same(

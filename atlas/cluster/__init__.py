@@ -4,8 +4,8 @@ The driver, which is the process that was started, plans, hands out batches, wri
 the site. Workers load the network and send encoded artifacts back.
 
 `scheduling.py` decides who makes what, `engine.py` carries that out, `worker.py` is what a worker
-does, `messages.py` is what both say, and `ray_workers.py` runs workers on Ray. Nothing imports Ray
-unless workers are asked for.
+does, `messages.py` is what they send each other, and `ray_workers.py` runs workers on Ray. Nothing
+imports Ray unless workers are asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from atlas.errors import SpecError
 
 ALL_DEVICES = "all"
-PATIENCE_S = 600.0  # without a word of a worker before it counts as hung
+PATIENCE_S = 600.0  # without a message of a worker before it counts as hung
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 START_S = 1800.0  # in which a worker must be ready: a cluster may have to find a machine first
-N_STILLBORN = 3  # workers in a row that end before they are ready; then no more are started
+MAX_FAILED_STARTS = 3  # workers in a row that end before they are ready; then no more are started
 N_SURVEYED = 2  # units by which a worker finds how a job is cut
 KEEP_EVERY_S = 0.5  # what has arrived: large transactions take two thirds of the time
 MAX_UNKEPT_BYTES = 64e6  # of artifacts that have arrived
@@ -49,22 +49,22 @@ Commit = Callable[[list[Artifact]], None]
 
 
 class Workers(Protocol):
-    """Starts workers, and carries words to and from them."""
+    """Starts workers, and carries messages to and from them."""
 
     def n_wanted(self) -> int:
         """How many workers there should be now."""
 
     def start(self) -> str:
-        """Start a worker; returns its name. It says Hello when it is ready."""
+        """Start a worker; returns its name. It sends Hello when it is ready."""
 
     def give(self, name: str, order: Order) -> None:
         """Have a ready worker carry out an order."""
 
     def poll(self, timeout_s: float) -> Iterable[tuple[str, Message]]:
-        """What workers have said, after waiting for it at most so long."""
+        """Messages of workers, after waiting for them at most so long."""
 
     def end(self, name: str) -> None:
-        """End a worker; nothing more is heard of it."""
+        """End a worker; no message of it comes any more."""
 
 
 class LocalEngine(Protocol):
@@ -75,11 +75,11 @@ class LocalEngine(Protocol):
 
 
 @dataclass
-class _Known:
+class _WorkerState:
     """What is known of a worker."""
 
     started_s: float
-    heard_s: float
+    last_message_s: float
     hello: Hello | None = None
     unfinished: float = 0.0  # reported work on artifacts that are not finished
     checkpoint: str = ""  # of what it does
@@ -133,10 +133,10 @@ class Driver:
     """Hands out work until it is done.
 
     Args:
-        workers: starts them and carries words.
+        workers: starts them and carries messages.
         cache: holds what artifacts are made from, and the states of long passes.
         observer: told how far the work of all workers has got.
-        patience_s: in which a busy worker must say something.
+        patience_s: in which a busy worker must send a message.
         jobs: all that workers are to make.
         clock: gives the time in seconds.
     """
@@ -154,9 +154,9 @@ class Driver:
         self._workers, self._cache, self._observer = workers, cache, observer
         self._patience_s, self._clock = patience_s, clock
         self._costs = artifact_costs(jobs)
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _WorkerState] = {}
         self._precisions: dict[str, Precision] = {}  # by device: the same on all that are alike
-        self._n_stillborn = 0
+        self._n_failed_starts = 0
         self._arrived: list[Artifact] = []  # what is not kept yet
         self._keep_at_s, self._n_unkept_bytes = 0.0, 0
         self._board = Board(cache.path.parent)
@@ -175,11 +175,11 @@ class Driver:
                 self._keep(commit)
 
     def _listen(self, commit: Commit) -> None:
-        """Hear everybody out before anything is kept, so that nobody waits for the disk."""
+        """Read all messages before anything is kept, so that no worker waits for the disk."""
         wait_s = max(0.0, self._keep_at_s - self._clock()) if self._arrived else POLL_S
         is_quiet = True
         for name, message in self._workers.poll(wait_s):
-            self._hear(name, message)
+            self._handle(name, message)
             is_quiet = False
         is_due = is_quiet and self._clock() >= self._keep_at_s
         if is_due or self._n_unkept_bytes > MAX_UNKEPT_BYTES:
@@ -187,9 +187,12 @@ class Driver:
 
     def _start(self) -> None:
         """Start workers where some are missing, unless they end before they are ready."""
-        while self._n_stillborn < N_STILLBORN and len(self._known) < self._workers.n_wanted():
+        while (
+            self._n_failed_starts < MAX_FAILED_STARTS
+            and len(self._known) < self._workers.n_wanted()
+        ):
             now_s = self._clock()
-            self._known[self._workers.start()] = _Known(now_s, now_s)
+            self._known[self._workers.start()] = _WorkerState(now_s, now_s)
 
     def _hand_out(self, commit: Commit) -> None:
         for name in self.schedule.idle():
@@ -198,13 +201,13 @@ class Driver:
             if portion is None:
                 known.doing = "waiting"
                 continue
-            known.since_s = known.heard_s = self._clock()
+            known.since_s = known.last_message_s = self._clock()
             known.doing = portion_title(portion)
             if any(job.sources for job in portion.jobs):
                 self._keep(commit)
             self._workers.give(name, self._order(known, portion))
 
-    def _order(self, known: _Known, portion: Portion) -> Order:
+    def _order(self, known: _WorkerState, portion: Portion) -> Order:
         """What a worker is told, with what that is made from."""
         assert known.hello
         jobs = portion.jobs
@@ -226,13 +229,13 @@ class Driver:
             any(job.kind.needs_images for job in jobs),
         )
 
-    def _hear(self, name: str, message: Message) -> None:
+    def _handle(self, name: str, message: Message) -> None:
         known = self._known.get(name)
         if known is None:
             return
-        known.heard_s = self._clock()
+        known.last_message_s = self._clock()
         if isinstance(message, Hello):
-            self._welcome(name, known, message)
+            self._register(name, known, message)
         elif isinstance(message, Begun):
             self._observer.begin(message.kind, message.layer)
         elif isinstance(message, Advanced):
@@ -247,17 +250,17 @@ class Driver:
         elif isinstance(message, Finished):
             self._finish(name, known)
         elif isinstance(message, Broken):
-            self._mend(name, known, message)
+            self._retry_elsewhere(name, known, message)
         else:
             self._forget(name, message.reason)
 
-    def _welcome(self, name: str, known: _Known, hello: Hello) -> None:
+    def _register(self, name: str, known: _WorkerState, hello: Hello) -> None:
         known.hello, known.doing = hello, "waiting"
         self._precisions.setdefault(hello.device, hello.precision)
-        self._n_stillborn = 0
+        self._n_failed_starts = 0
         self.schedule.joined(name)
 
-    def _receive(self, name: str, known: _Known, artifacts: Sequence[Artifact]) -> None:
+    def _receive(self, name: str, known: _WorkerState, artifacts: Sequence[Artifact]) -> None:
         keys = [artifact.key for artifact in artifacts]
         if not self._arrived:
             self._keep_at_s = self._clock() + KEEP_EVERY_S
@@ -273,7 +276,7 @@ class Driver:
         if arrived:
             commit(arrived)
 
-    def _finish(self, name: str, known: _Known) -> None:
+    def _finish(self, name: str, known: _WorkerState) -> None:
         if known.cuts is None:
             self.schedule.finished(name, self._clock())
         else:
@@ -282,7 +285,7 @@ class Driver:
         if known.checkpoint:
             self._cache.checkpoint(known.checkpoint).drop()
 
-    def _mend(self, name: str, known: _Known, broken: Broken) -> None:
+    def _retry_elsewhere(self, name: str, known: _WorkerState, broken: Broken) -> None:
         """What failed is tried elsewhere, unless it would fail everywhere."""
         if broken.error:
             raise broken.error
@@ -296,8 +299,8 @@ class Driver:
     def _forget(self, name: str, reason: str) -> None:
         """A worker is gone; what it had is made elsewhere."""
         known = self._known.pop(name)
-        self._n_stillborn += known.hello is None
-        if not self._known and self._n_stillborn >= N_STILLBORN:
+        self._n_failed_starts += known.hello is None
+        if not self._known and self._n_failed_starts >= MAX_FAILED_STARTS:
             raise DeviceError(f"no worker can start: {reason}; see the logs of Ray")
         if known.hello is None:
             return
@@ -308,10 +311,10 @@ class Driver:
                 "is made again."
             )
         self._take_back(known)
-        self.schedule.left_us(name, reason)
+        self.schedule.lost(name, reason)
         self._refuse_many_failures()
 
-    def _take_back(self, known: _Known) -> None:
+    def _take_back(self, known: _WorkerState) -> None:
         """Steps that were reported are lost."""
         if known.unfinished > 0:
             self._observer.advance(-known.unfinished)
@@ -331,9 +334,9 @@ class Driver:
         for name, known in list(self._known.items()):
             is_busy = known.hello and self.schedule.portion_of(name)
             patience_s = self._patience_s if known.hello else max(START_S, self._patience_s)
-            if (is_busy or not known.hello) and now_s - known.heard_s > patience_s:
+            if (is_busy or not known.hello) and now_s - known.last_message_s > patience_s:
                 self._workers.end(name)
-                self._forget(name, f"no word of it for {now_s - known.heard_s:.0f} s")
+                self._forget(name, f"no message for {now_s - known.last_message_s:.0f} s")
 
     def _doing(self) -> list[Doing]:
         now_s = self._clock()

@@ -27,7 +27,7 @@ from atlas.text import displayable
 
 CORES_PER_WORKER = 4  # of a processor, where --cores-per-worker does not say it
 STORE_BYTES = 200_000_000  # for what is on its way between processes of this machine
-N_UNREAD = 2  # words of a worker that wait to be read before it waits
+MAX_UNREAD = 2  # messages of a worker that wait to be read before it waits
 COUNT_EVERY_S = 10.0  # nodes of a cluster
 ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
@@ -67,7 +67,7 @@ class RayWorkers:
         self._counted_s, self._n_wanted = 0.0, 0
         self._numbers = itertools.count(1)
         self._actors: dict[str, Any] = {}
-        self._spoken: dict[Any, str] = {}  # what waits to be read, and whose it is
+        self._awaited: dict[Any, str] = {}  # sources of messages to be read, and their workers
         self._place_of: dict[str, Place] = {}
 
     def __enter__(self) -> RayWorkers:
@@ -116,38 +116,40 @@ class RayWorkers:
         self._actors[name], self._place_of[name] = actor, place
         environment = _visible_devices() if self._places else {}
         ref = actor.get_ready.options(name=f"{name}: load the network").remote(setup, environment)
-        self._spoken[ref] = name
+        self._awaited[ref] = name
         return name
 
     def give(self, name: str, order: Order) -> None:
         """Have a worker carry out an order."""
         if order.needs_images and self._images_ref is None:
             self._images_ref = self._ray.put(self._images)
-        words = (
+        messages = (
             self._actors[name]
             .work.options(
                 name=order.title,
                 num_returns="streaming",
-                _generator_backpressure_num_objects=N_UNREAD,
+                _generator_backpressure_num_objects=MAX_UNREAD,
             )
             .remote(order, self._images_ref if order.needs_images else None)
         )
-        self._spoken[words] = name
+        self._awaited[messages] = name
 
     def poll(self, timeout_s: float) -> Iterator[tuple[str, Message]]:
-        """One word of each worker that has said something.
+        """One message of each worker that has sent any.
 
         Raises:
             AtlasError: a worker cannot get ready for a reason that the user can mend.
         """
-        if not self._spoken:
+        if not self._awaited:
             time.sleep(timeout_s)
             return
-        ready, _ = self._ray.wait(list(self._spoken), num_returns=1, timeout=timeout_s)
+        ready, _ = self._ray.wait(list(self._awaited), num_returns=1, timeout=timeout_s)
         if ready:
-            ready, _ = self._ray.wait(list(self._spoken), num_returns=len(self._spoken), timeout=0)
+            ready, _ = self._ray.wait(
+                list(self._awaited), num_returns=len(self._awaited), timeout=0
+            )
         for source in ready:
-            name = self._spoken.get(source)
+            name = self._awaited.get(source)
             if name is not None and (message := self._read(source, name)):
                 yield name, message
 
@@ -161,13 +163,13 @@ class RayWorkers:
                 self._ray.kill(actor)
 
     def _read(self, source: Any, name: str) -> Message | None:
-        """The next word; None at the end of an order."""
+        """The next message; None at the end of an order."""
         is_hello = isinstance(source, self._ray.ObjectRef)
         try:
             ref = source if is_hello else next(source)
             message: Message = self._ray.get(ref)
         except StopIteration:
-            del self._spoken[source]
+            del self._awaited[source]
             return None
         except self._ray.exceptions.RayTaskError as error:
             self.end(name)
@@ -178,11 +180,11 @@ class RayWorkers:
             self.end(name)
             return Lost(_reason(error))
         if is_hello:
-            del self._spoken[source]
+            del self._awaited[source]
         return message
 
     def _forget(self, name: str) -> None:
-        self._spoken = {source: of for source, of in self._spoken.items() if of != name}
+        self._awaited = {source: of for source, of in self._awaited.items() if of != name}
 
     def _connect(self) -> None:
         """Connect to the cluster, or start Ray on this machine.

@@ -241,7 +241,7 @@ class Schedule:
             self._put_back(left, name, reason)
         worker.portion = None
 
-    def left_us(self, name: str, reason: str) -> None:
+    def lost(self, name: str, reason: str) -> None:
         """A worker is gone; what it had is made elsewhere."""
         self.failed(name, reason)
         del self._workers[name]

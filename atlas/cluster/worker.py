@@ -68,23 +68,23 @@ class Worker:
             platform.node(),
             os.getpid(),
         )
-        self._mail = _Mail()
-        self._supplies = _Supplies(self._mail)
+        self._outbox = _Outbox()
+        self._sent_artifacts = _SentArtifacts(self._outbox)
         self._network = network
         self._engine: Engine | None = None
 
     def work(self, order: Order, images: ImageSet | None = None) -> Iterator[Message]:
-        """Make what is ordered, and say what is done; the last word is Finished or Broken.
+        """Make what is ordered, and report what is done; the last message is Finished or Broken.
 
         Args:
             order: what to make.
             images: the photographs, if the order needs them.
         """
-        # What is said must not wait for the work, nor the work for what is said.
+        # Messages must not wait for the work, nor the work for messages.
         thread = threading.Thread(target=self._carry_out, args=(order, images), daemon=True)
         thread.start()
         while True:
-            message = self._mail.next()
+            message = self._outbox.next()
             yield message
             if isinstance(message, Finished | Broken):
                 thread.join()
@@ -95,22 +95,22 @@ class Worker:
             self._set_threads()  # PyTorch keeps their number for each thread
             self._make(order, images)
         except BaseException as error:
-            self._mail.put(self._broken(error))
+            self._outbox.put(self._broken(error))
         else:
-            self._mail.put(Finished())
+            self._outbox.put(Finished())
 
     def _make(self, order: Order, images: ImageSet | None) -> None:
         engine = self._engine = self._engine or self._new_engine(order)
         engine.renderer.images = images
         if order.is_survey:
             cuts = tuple(survey(engine.renderer, job) if job.steps else None for job in order.jobs)
-            self._mail.put(Surveyed(cuts))
+            self._outbox.put(Surveyed(cuts))
             return
-        self._supplies.order = order
-        engine.run(order.jobs, self._mail.send)
+        self._sent_artifacts.order = order
+        engine.run(order.jobs, self._outbox.send)
 
     def _new_engine(self, order: Order) -> Engine:
-        return Engine(self._network, self._supplies, None, self._mail, order.precision)
+        return Engine(self._network, self._sent_artifacts, None, self._outbox, order.precision)
 
     def _broken(self, error: BaseException) -> Broken:
         is_known = isinstance(error, AtlasError)
@@ -142,15 +142,15 @@ def _load(setup: Setup) -> Network:
     return network
 
 
-class _Mail(Observer):
-    """What waits to be sent; steps are added up, so that there are few words of them."""
+class _Outbox(Observer):
+    """What waits to be sent; steps are added up, so that there are few messages of them."""
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[Message] = queue.Queue(N_UNSENT)
         self._cost, self._told_s = 0.0, time.monotonic()
 
     def next(self) -> Message:
-        """Wait for the next word."""
+        """Wait for the next message."""
         return self._waiting.get()
 
     def put(self, message: Message) -> None:
@@ -179,12 +179,12 @@ class _Mail(Observer):
             self._cost, self._told_s = 0.0, time.monotonic()
 
 
-class _Supplies:
+class _SentArtifacts:
     """In place of the cache, what was sent with an order."""
 
-    def __init__(self, mail: _Mail) -> None:
+    def __init__(self, outbox: _Outbox) -> None:
         self.order: Order | None = None
-        self._mail = mail
+        self._outbox = outbox
 
     def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
         """The entries of finished artifacts among `keys`, by key."""
@@ -203,18 +203,18 @@ class _Supplies:
 
     def checkpoint(self, _key: str) -> Checkpoint:
         """What an interrupted pass had done, and where its state goes."""
-        return _Relay(self.order.checkpoint if self.order else None, self._mail)
+        return _Relay(self.order.checkpoint if self.order else None, self._outbox)
 
 
 class _Relay(Checkpoint):
     """A checkpoint that the driver keeps, and drops when the artifacts are in the cache."""
 
-    def __init__(self, data: bytes | None, mail: _Mail) -> None:
-        self._data, self._mail = data, mail
+    def __init__(self, data: bytes | None, outbox: _Outbox) -> None:
+        self._data, self._outbox = data, outbox
 
     def save(self, data: bytes) -> None:
         """Send the state."""
-        self._mail.put(Saved(data))
+        self._outbox.put(Saved(data))
 
     def load(self) -> bytes | None:
         """The state that came with the order."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from atlas.errors import NetworkError
 from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
-from atlas.network.parts import is_part, with_whole_tensors
+from atlas.network.split_weights import is_part, with_whole_tensors
 from atlas.network.stored import ON_META, SPARSE, StoredTensor
 from atlas.network.weights import Weights
 from atlas.text import displayable

@@ -57,7 +57,7 @@ def part_job(jobs: Sequence[Job], span: range, n_images: int) -> Job:
         jobs[0].kind,
         name=jobs[0].kind.name + SUFFIX,
         record=PartRecord,
-        make="atlas.parts:make",
+        make="atlas.pass_parts:make",
         sources=None,
     )
     cost = sum(artifact_costs(jobs).values()) * len(span) / max(1, n_images)
@@ -99,7 +99,7 @@ def join(renderer: Any, jobs: Sequence[Job]) -> Iterator[Any]:
 def _joining(job: Job, parts: tuple[str, ...]) -> Job:
     if not parts:
         return job
-    kind = dataclasses.replace(job.kind, make="atlas.parts:join")
+    kind = dataclasses.replace(job.kind, make="atlas.pass_parts:join")
     return dataclasses.replace(job, kind=kind, sources=parts)
 
 

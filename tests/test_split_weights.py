@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from atlas.network.fitted import FittedModel, load_weights
-from atlas.network.parts import with_whole_tensors
+from atlas.network.split_weights import with_whole_tensors
 from atlas.network.weights import open_weights
 
 
