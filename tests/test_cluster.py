@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,9 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(trouble: Path) -> Iterator[str]:
     """Ray with three cores, in small; gives its address."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    with pytest.MonkeyPatch.context() as patch:
+    # The paths of its sockets must be short: no folder of pytest's.
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", path)
         patch.setenv(troubled.FOLDER_VARIABLE, str(trouble))
@@ -242,7 +245,8 @@ def test_ctrl_c_ends_the_workers_of_several_devices_and_all_of_ray(tmp_path: Pat
     folders = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
     options = ["--device", "cpu,cpu", "--quiet"]
     command = [sys.executable, str(ROOT / "build.py"), *OPTIONS, *folders, *options]
-    environment = {name: value for name, value in os.environ.items() if "RAY" not in name}
+    kept = {name: value for name, value in os.environ.items() if "RAY" not in name}
+    environment = {**kept, "RAY_TMPDIR": os.environ["RAY_TMPDIR"]}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as driver:
         deadline = time.monotonic() + PATIENCE_S
         while len(rows(tmp_path)) < 10:
