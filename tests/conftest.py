@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import math
 import os
@@ -10,10 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jinja2
 import pytest
 import torch
 from torch import Tensor, nn
 
+from atlas.generated_images import N_REFERENCE_IMAGES, Images, reference_image
+from atlas.network import network
 from atlas.network.network import Network
 from atlas.network.walk import walk
 from atlas.units import NetworkFacts, Preprocessing
@@ -24,6 +28,13 @@ if TYPE_CHECKING:
 IMAGE_PX = 48
 GABOR_PERIOD_PX = 6.0
 GABOR_ANGLE_DEG = 30.0
+LONG_FILES = (
+    *("test_every_network.py", "test_real_weights.py", "test_corruption.py", "test_pipeline.py"),
+    *("test_cluster.py", "test_architectures.py", "test_browser.py", "test_photographs.py"),
+    *("test_decoding.py", "test_soak.py", "test_transfer.py", "test_console.py", "test_html.py"),
+    *("test_mutated_weights.py", "test_demo.py", "test_wheel.py", "test_trimming.py"),
+    *("test_command.py", "test_comparison.py", "test_database.py", "test_site_guard.py"),
+)
 
 
 def pytest_configure() -> None:
@@ -32,13 +43,50 @@ def pytest_configure() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # for the builds that tests start
     # A shell has what it starts in the background ignore Ctrl-C, which some tests send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    known = functools.partialmethod(jinja2.Environment.__init__, bytecode_cache=KnownTemplates())
+    jinja2.Environment.__init__ = known
+    network.reference_images = known_images
     gc.disable()  # until all tests are collected
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first: at the end no worker is left with one while the others have none."""
+    ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 def pytest_collection_finish() -> None:
     """No garbage is looked for among modules and tests, which stay."""
     gc.freeze()
     gc.enable()
+
+
+class KnownTemplates(jinja2.BytecodeCache):
+    """Compiles each template once for all sites that tests write: a fifth of writing one."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if compiled := self._compiled.get(bucket.key):
+            bucket.bytecode_from_string(compiled)  # which drops it if the source is another
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self._compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+def known_images(
+    size_px: int, n_channels: int, n_images: int = N_REFERENCE_IMAGES
+) -> Iterator[Images]:
+    """The generated images that networks are measured on, made once for many networks."""
+    return (known_image(nth, size_px, n_channels) for nth in range(n_images))
+
+
+@functools.lru_cache(maxsize=256)
+def known_image(number: int, size_px: int, n_channels: int) -> Images:
+    image = reference_image(number, size_px, n_channels)
+    image.setflags(write=False)
+    return image
 
 
 class Planted(nn.Module):

@@ -55,11 +55,11 @@ def resolve(page: str, target: str) -> str:
     return "/".join(parts)
 
 
-def broken_links(site: Path) -> list[tuple[str, str]]:
+def broken_links(site: Path, pages: dict[str, Page] | None = None) -> list[tuple[str, str]]:
     """Each page with a link or picture of the site that leads to no file."""
     return [
         (path, target)
-        for path, page in read_pages(site).items()
+        for path, page in (pages or read_pages(site)).items()
         for target in page.targets
         if not target.startswith(("https:", "#")) and not (site / resolve(path, target)).is_file()
     ]

@@ -103,7 +103,7 @@ def test_kill_and_run_again_gives_the_same_site(finished, tmp_path, n_rows):
 
 
 def test_the_site_grows_while_it_renders_and_ends_the_same(finished, tmp_path, monkeypatch, capsys):
-    eager = functools.partial(Refresher, rhythm=Rhythm(least_pause_s=0.1, pauses=0))
+    eager = functools.partial(Refresher, rhythm=Rhythm(least_pause_s=0.1, pauses=1))
     monkeypatch.setattr(atlas.pipeline, "Refresher", eager)
     selection = Selection(layers=("conv1", "layer1.0.*", "fc"), units=(range(6),))
     spec = AtlasSpec(family="demo", preset="preview", selection=selection)
