@@ -17,7 +17,7 @@ import pytest
 import torch
 from test_command import run
 
-from atlas.asked import AtlasSpec
+from atlas.asked import AtlasSpec, Preparation
 from atlas.families import find_family
 from atlas.images import ImageFolder
 from atlas.kinds.circuit import CircuitSpec
@@ -29,6 +29,7 @@ from atlas.kinds.natural import NaturalSpec
 from atlas.kinds.natural.make import natural_panels
 from atlas.network.load import load_network
 from atlas.network.network import Network
+from atlas.network.source import prepared
 from atlas.pictures import progressive
 from atlas.pictures.finished import finish
 from atlas.pictures.recipes import ascend
@@ -38,6 +39,7 @@ from atlas.wordnet import above, imagenet_synsets
 
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
 IMAGES = os.environ.get("ATLAS_TEST_IMAGES", "")  # a folder of one per class, by WordNet id
+SEEN_PX = 160  # of these photographs: half the work of 224, and names are as right
 
 pytestmark = pytest.mark.skipif(
     not Path(WEIGHTS).is_file(), reason="ATLAS_TEST_WEIGHTS does not name a file"
@@ -165,7 +167,8 @@ def test_short_cuts_and_half_precision_drive_units_as_far(network: Network, name
 @pytest.mark.skipif(not Path(IMAGES).is_dir(), reason="ATLAS_TEST_IMAGES does not name a folder")
 def test_most_logits_are_named_and_nearly_all_names_are_the_class_or_what_it_is(network: Network):
     layer, photographs = network.facts.classifier, ImageFolder.of(Path(IMAGES))
-    natural = NaturalSpec(photographs.sha256, network.facts.preprocessing, n_sampled=10_000)
+    seen = prepared(network.facts.preprocessing, Preparation(input_size_px=SEEN_PX))
+    natural = NaturalSpec(photographs.sha256, seen, n_sampled=10_000)
     (panel,) = natural_panels(network.watch([layer]), photographs, natural)
     spec = NAMES.spec(AtlasSpec(), layer, network.facts)
     namer = Namers(network.facts, spec).of(panel.record.sampled_classes, panel.record.classes)
