@@ -71,9 +71,9 @@ def test_what_a_layer_is_told_to_take_in_is_what_it_took_in_training(network: Ne
 
 def test_the_circuits_of_the_whole_network_take_seconds_and_agree_with_the_walk(network: Network):
     layers = network.facts.layers
-    started = time.perf_counter()
+    started = time.process_time()
     panels = circuit_panels(network, layers, CircuitSpec())
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
     for layer, panel in zip(layers[1:], panels[1:], strict=True):
         signal = network.wiring[layer.name]
         assert signal is not None and {each.layer for each in signal.writers} == set(layer.writers)
