@@ -18,14 +18,16 @@ LAYER_PAGE = "{layer}/index.html"
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
 
-INDEX, ABOUT, CLASSES, COMPARE, LOST = (
+INDEX, ABOUT, CLASSES, COMPARE, FIND, LOST = (
     "index.html",
     "about.html",
     "classes.html",
     "compare.html",
+    "find.html",
     "404.html",
 )
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
+FIND_INDEX = "find-index.js"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 FAVICON = "favicon.svg"
@@ -37,7 +39,10 @@ FAMILY_GLOSSARY = "family-glossary.html"  # a template, not a page
 LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
-    (INDEX, ABOUT, CLASSES, COMPARE, LOST, MANIFEST, SEARCH_INDEX, ATLASES, FAVICON, NO_JEKYLL)
+    (
+        *(INDEX, ABOUT, CLASSES, COMPARE, FIND, LOST),
+        *(MANIFEST, SEARCH_INDEX, FIND_INDEX, ATLASES, FAVICON, NO_JEKYLL),
+    )
 )
 
 MAX_PART = 200  # bytes of one part of a path; file systems take 255, and a prefix may be added
@@ -198,5 +203,5 @@ def part_of(path: str) -> str:
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    is_data = name.endswith(".json") or name in (SEARCH_INDEX, ATLASES)
+    is_data = name.endswith(".json") or name in (SEARCH_INDEX, FIND_INDEX, ATLASES)
     return "data" if is_data else "other"

@@ -30,6 +30,7 @@ PAGES = {
     "caricature": f"caricature/cat-{DIGEST}.html",
     "mix": f"mix/pair-{DIGEST}.html",
     "variants": f"variants/one-{DIGEST}.html",
+    "find": "find.html#ask-orientation=30",
     "compare": f"compare.html#{LAYER}:2,fc:1",
     "empty comparison": "compare.html",
     "partial layer": "conv1/index.html",
@@ -185,7 +186,9 @@ def links(page: Any) -> list[tuple[str, str, bool]]:
     )
 
 
-@pytest.mark.parametrize("kind", sorted(PAGES.keys() - {"compare", "empty comparison", "missing"}))
+@pytest.mark.parametrize(
+    "kind", sorted(PAGES.keys() - {"find", "compare", "empty comparison", "missing"})
+)
 def test_scripts_add_no_content_that_is_missing_without_them(
     glance: Visit, plain: Visit, kind: str
 ):

@@ -125,10 +125,19 @@ LOSSLESS = Encoding(lossless_below_px=math.inf)
 
 
 @dataclass(frozen=True)
-class Column:
-    """A number that a layer's units can be sorted by.
+class Preset:
+    """A range of a column's numbers that has a name: units in it are found by one click."""
 
-    `{noun}` and `{unit}` in its name and unit stand for those of the layer's score.
+    text: str  # "rarely fires"
+    low: float | None  # None: no limit
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number that units can be sorted by and found by.
+
+    `{noun}`, `{unit}` and `{about}` stand for those of the layer's score.
     """
 
     name: str  # as people read it
@@ -136,6 +145,21 @@ class Column:
     unit: str = ""  # of measurement
     selective: str = ""  # field that must be at least `SELECTIVE` for the number to mean anything
     order: int | None = None  # among all columns; that of the kind if left out
+    full_turn: int = 0  # the angle at which angles begin again; 0: it is no angle
+    words: str = ""  # what the number says, in a few plain words
+    about: str = ""  # entry of the glossary
+    presets: tuple[Preset, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A word for each unit that units can be found by, such as a class."""
+
+    name: str
+    texts: str  # (contents, layer) -> the words of all units, None where there is none
+    words: str = ""  # as of a `Column`
+    about: str = ""
+    is_title: bool = False  # whether it is shown beside units that are found
 
 
 SELECTIVE = 0.1  # units with a lower selectivity count as preferring no angle
@@ -212,6 +236,7 @@ class Kind(Generic[RecordType]):
     sheet: SheetKind | None = None  # for pictures that the site shows on sprite sheets
     sheet_words: str = ""  # their name in a layer's grid; empty: the grid cannot show them
     columns: tuple[Column, ...] = ()
+    text_columns: tuple[TextColumn, ...] = ()
     evidence: Evidence | None = None
     unit_sections: tuple[Section, ...] = ()
     layer_sections: tuple[Section, ...] = ()

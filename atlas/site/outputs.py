@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from atlas.lazily import load
 from atlas.sheets import SheetKind, SheetPlace
 from atlas.site import data_files, sprites
 from atlas.site.contents import Contents
+from atlas.site.find_index import find_index, found_by
+from atlas.site.find_page import find_view
 from atlas.site.layer_pages import layer_view
 from atlas.site.layer_pages import sections_of as sections_of_layers
 from atlas.site.network_pages import (
@@ -126,6 +128,9 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
         yield pages.page(name, name, partial(view, contents))
     yield pages.data(paths.MANIFEST, partial(data_files.manifest, contents))
     yield pages.data(paths.SEARCH_INDEX, partial(search_index, contents))
+    found = cache(partial(found_by, contents))  # for the page and its index
+    yield pages.page(paths.FIND, paths.FIND, lambda: find_view(contents, found()))
+    yield pages.data(paths.FIND_INDEX, lambda: find_index(contents, found()))
 
 
 def _on_demand(contents: Contents, pages: Pages) -> Iterator[Output]:

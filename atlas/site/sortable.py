@@ -1,4 +1,4 @@
-"""The numbers by which a layer's units can be sorted and filtered."""
+"""The numbers by which units can be sorted and filtered."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of
 
 
-class _FilledColumn(NamedTuple):
-    """A column in which at least one unit of the layer has a number."""
+class Heading(NamedTuple):
+    """What a column is called in a layer."""
 
     name: str
+    unit: str  # of measurement, or empty
+    about: str  # entry of the glossary, or empty
+
+
+class FilledColumn(NamedTuple):
+    """A column in which at least one unit of the layer has a number."""
+
+    heading: Heading
+    column: Column
     values: Sequence[float | None]  # of every unit of the layer
 
 
@@ -26,25 +35,39 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Calla
         The columns' names, each followed by `|` and its unit of measurement if it has one; and a
         function from a unit to its values in that order, separated by spaces, `-` if missing.
     """
-    columns = list(_filled_columns(contents, layer))
+    columns = list(filled_columns(contents, layer))
 
     def values(unit: Unit) -> str:
         row = (column.values[unit.index] for column in columns)
         return " ".join("-" if value is None else f"{value:.4g}" for value in row)
 
-    return tuple(column.name for column in columns), values
+    return tuple(f"{name}|{unit}".rstrip("|") for (name, unit, _), *_ in columns), values
 
 
-def _filled_columns(contents: Contents, layer: Layer) -> Iterator[_FilledColumn]:
-    score = score_of(layer)
-    unit = score.suffix.strip()
-    ordered = [(kind, column) for kind in contents.kinds for column in kind.columns]
-    ordered.sort(key=lambda pair: pair[0].order if pair[1].order is None else pair[1].order)
-    for kind, column in ordered:
+def ordered_columns(contents: Contents) -> list[Column]:
+    """All columns of all kinds, in the order in which they are listed."""
+    return [column for _, column in _ordered(contents)]
+
+
+def _ordered(contents: Contents) -> list[tuple[Kind[Any], Column]]:
+    columns = [(kind, column) for kind in contents.kinds for column in kind.columns]
+    return sorted(
+        columns, key=lambda pair: pair[0].order if pair[1].order is None else pair[1].order
+    )
+
+
+def filled_columns(contents: Contents, layer: Layer) -> Iterator[FilledColumn]:
+    """The columns that a layer has numbers for."""
+    for kind, column in _ordered(contents):
         values = _values(contents, layer, kind, column)
         if any(value is not None for value in values):
-            name = f"{column.name}|{column.unit}".format(noun=score.noun, unit=unit)
-            yield _FilledColumn(name.rstrip("|"), values)
+            yield FilledColumn(_heading(layer, column), column, values)
+
+
+def _heading(layer: Layer, column: Column) -> Heading:
+    score = score_of(layer)
+    words = {"noun": score.noun, "unit": score.suffix.strip(), "about": score.about}
+    return Heading(*(text.format(**words) for text in (column.name, column.unit, column.about)))
 
 
 def _values(

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost
-from atlas.kinds.kind import Column, Kind, Section, WholeLayer
+from atlas.kinds.kind import Column, Kind, Section, TextColumn, WholeLayer
 from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts
 
@@ -94,8 +94,26 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=60,
     columns=(
-        Column("effective inputs", "n_effective"),
-        Column("share of the strongest inputs", "top_share"),
+        Column(
+            "effective inputs",
+            "n_effective",
+            words="how many inputs it mainly listens to",
+            about="effective",
+        ),
+        Column(
+            "share of the strongest inputs",
+            "top_share",
+            words="of its five strongest, in all its inputs: 0 to 1",
+            about="effective",
+        ),
+    ),
+    text_columns=(
+        TextColumn(
+            "class it speaks for",
+            "atlas.kinds.circuit.view:classes_spoken_for",
+            words="whose score it raises most, by the weights",
+            about="strength",
+        ),
     ),
     unit_sections=(Section("below", "section.html", "atlas.kinds.circuit.view:section_view"),),
     glossary="glossary.html",

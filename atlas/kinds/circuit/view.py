@@ -48,6 +48,18 @@ class _Side(NamedTuple):
     are_inputs: bool
 
 
+def classes_spoken_for(contents: Contents, layer: Layer) -> Sequence[str | None]:
+    """The class whose logit each unit of a layer raises most; empty if none reads them."""
+    record = contents.layer_record(layer, KIND)
+    if record is None or not record.speaks_for:
+        return ()
+    layers = contents.facts.layers
+    strongest = (classes[0] if classes else None for classes in record.speaks_for)
+    return [
+        contents.label(layers[int(each[0])], int(each[1])) if each else None for each in strongest
+    ]
+
+
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | None:
     """A unit's strongest partners, None if there is nothing to say about any."""
     record = contents.layer_record(layer, KIND)

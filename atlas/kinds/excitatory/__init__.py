@@ -7,7 +7,7 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.costs import ascent_cost
-from atlas.kinds.kind import Column, EachUnit, Evidence, EvidenceRow, Kind, Section
+from atlas.kinds.kind import Column, EachUnit, Evidence, EvidenceRow, Kind, Preset, Section
 from atlas.kinds.synthesis import PictureRecord
 from atlas.recipes import Recipe, full_size_steps, unit_recipe
 from atlas.units import Layer, NetworkFacts
@@ -40,8 +40,17 @@ KIND = Kind(
     cost=ascent_cost,
     file_title="What excites {unit} of {network}",
     columns=(
-        Column("{noun}", "peak", "{unit}"),
-        Column("dead", "dead_mark", order=1000),
+        Column(
+            "{noun}", "peak", "{unit}", words="how far its own picture drives it", about="{about}"
+        ),
+        Column(
+            "dead",
+            "dead_mark",
+            order=1000,
+            words="never answered while its picture was made",
+            about="dead",
+            presets=(Preset("dead", 1, None),),
+        ),
     ),
     evidence=Evidence(
         "up",

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 from atlas.asked import AtlasSpec
 from atlas.canonical import canonical_json
 from atlas.costs import Cost
-from atlas.kinds.kind import Column, Kind, Section, Source, WholeLayer
+from atlas.kinds.kind import Column, Kind, Section, Source, TextColumn, WholeLayer
 from atlas.kinds.natural import has_images
 from atlas.records import axis, per_unit, value
 from atlas.units import Layer, NetworkFacts
@@ -121,7 +121,23 @@ KIND = Kind(
     possible=has_images,
     needs="photographs: give a folder with --images",
     sources=sources,
-    columns=(Column("AUC of the best concept", "auc"),),
+    columns=(
+        Column(
+            "AUC of the best concept",
+            "auc",
+            words="how well it tells that concept: 0.5 by chance, 1 always",
+            about="auc",
+        ),
+    ),
+    text_columns=(
+        TextColumn(
+            "name",
+            "atlas.kinds.names.view:names_in",
+            words="what it was found to tell from the rest, or its class",
+            about="names",
+            is_title=True,
+        ),
+    ),
     unit_sections=(Section("lead", "section.html", "atlas.kinds.names.view:section_view"),),
     glossary="glossary.html",
 )

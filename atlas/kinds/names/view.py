@@ -46,6 +46,15 @@ def name_of(contents: Contents, layer: Layer, index: int) -> Name | None:
     return Name(fit.concept, fit.words, "machine", fit.auc) if fit and fit.is_name else None
 
 
+def names_in(contents: Contents, layer: Layer) -> list[str | None]:
+    """What the units of a layer are called: classes by their labels, others by their names."""
+    names = (name_of(contents, layer, index) for index in range(layer.n_units))
+    return [
+        contents.label(layer, index) or (name.text if name else None)
+        for index, name in enumerate(names)
+    ]
+
+
 def preferences_of(contents: Contents, layer: Layer, index: int) -> tuple[Preference, ...]:
     """What a unit prefers among drawn stimuli; nothing of classes, whose logits have no scale."""
     record = contents.layer_record(layer, TUNING)

@@ -9,7 +9,16 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost, pass_cost
-from atlas.kinds.kind import Column, Evidence, EvidenceRow, Kind, Section, WholeLayer
+from atlas.kinds.kind import (
+    Column,
+    Evidence,
+    EvidenceRow,
+    Kind,
+    Preset,
+    Section,
+    TextColumn,
+    WholeLayer,
+)
 from atlas.records import axis, internal, per_unit, value
 from atlas.units import Layer, NetworkFacts, Preprocessing
 
@@ -149,8 +158,28 @@ KIND = Kind(
     needs="photographs: give a folder with --images",
     needs_images=True,
     columns=(
-        Column("share of photographs", "fires"),
-        Column("class selectivity", "selectivity"),
+        Column(
+            "share of photographs",
+            "fires",
+            words="in which it fires anywhere: 0 none, 1 all",
+            about="fires",
+            presets=(Preset("rarely fires", None, 0.01), Preset("nearly always fires", 0.99, None)),
+        ),
+        Column(
+            "class selectivity",
+            "selectivity",
+            words="0: answers to all classes alike, 1: to one alone",
+            about="selectivity",
+            presets=(Preset("one class only", 0.8, None),),
+        ),
+    ),
+    text_columns=(
+        TextColumn(
+            "favourite class",
+            "atlas.kinds.natural.view:favourites",
+            words="whose photographs drive it most on average",
+            about="selectivity",
+        ),
     ),
     evidence=Evidence(
         "photos",

@@ -66,6 +66,15 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     )
 
 
+def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
+    """The class of photographs that drives each unit of a layer most; empty if there are none."""
+    record = contents.layer_record(layer, KIND)
+    if record is None or not record.favourite:
+        return ()
+    classes = _class_names(record, contents.facts)
+    return [None if nth is None else classes[nth] for nth in record.favourite]
+
+
 def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
     """Names of the photographs' classes: the network's labels if the folders match them."""
     return _cached_class_names(tuple(record.classes), facts.labels, facts.label_ids)

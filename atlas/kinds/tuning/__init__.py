@@ -67,6 +67,27 @@ class TuningRecord:
     )
     ring_px: Preferences = per_unit("preferred radius of a ring, in pixels")
 
+    @property
+    def stripes_rise(self) -> list[float]:
+        """How far the best stripes drive each unit above the bare background."""
+        return self._rises(self.orientation)
+
+    @property
+    def hue_rise(self) -> list[float]:
+        """The same of the best hue."""
+        return self._rises(self.hue)
+
+    @property
+    def ring_rise(self) -> list[float]:
+        """The same of the best ring."""
+        return self._rises(self.ring)
+
+    def _rises(self, curves: Curves) -> list[float]:
+        return [
+            round(max(0.0, max(curve) - blank), 2)
+            for curve, blank in zip(curves, self.blank, strict=True)
+        ]
+
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> TuningSpec:
     """Periods and radii that grow by a third to a half each, as far as they fit into the input."""
@@ -103,12 +124,60 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=50,
     columns=(
-        Column("orientation", "orientation_deg", "°", "orientation_selectivity"),
-        Column("orientation selectivity", "orientation_selectivity"),
-        Column("period", "period_px", "px"),
-        Column("hue", "hue_deg", "°", "hue_selectivity"),
-        Column("hue selectivity", "hue_selectivity"),
-        Column("ring radius", "ring_px", "px"),
+        Column(
+            "orientation",
+            "orientation_deg",
+            "°",
+            "orientation_selectivity",
+            full_turn=180,
+            words="of its stripes: 0 horizontal, 45 rising, 90 vertical",
+            about="tuning",
+        ),
+        Column(
+            "orientation selectivity",
+            "orientation_selectivity",
+            words="0: all directions alike, 1: one alone",
+            about="tuning",
+        ),
+        Column(
+            "period",
+            "period_px",
+            "px",
+            words="of its stripes: a light and a dark one together",
+            about="tuning",
+        ),
+        Column(
+            "hue",
+            "hue_deg",
+            "°",
+            "hue_selectivity",
+            full_turn=360,
+            words="of its colour: 0 red, 120 green, 240 blue",
+            about="tuning",
+        ),
+        Column(
+            "hue selectivity",
+            "hue_selectivity",
+            words="0: all colours alike, 1: one alone",
+            about="tuning",
+        ),
+        Column(
+            "ring radius", "ring_px", "px", words="of the ring that drives it most", about="tuning"
+        ),
+        *(
+            Column(
+                f"{{noun}} with {stimulus}",
+                field,
+                "{unit}",
+                words=f"how far the best {stimulus} drive it above bare background",
+                about="tuning",
+            )
+            for stimulus, field in (
+                ("stripes", "stripes_rise"),
+                ("colours", "hue_rise"),
+                ("rings", "ring_rise"),
+            )
+        ),
     ),
     unit_sections=(Section("below", "section.html", "atlas.kinds.tuning.view:section_view"),),
     glossary="glossary.html",

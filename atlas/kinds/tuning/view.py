@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from atlas.kinds.kind import SELECTIVE
 from atlas.kinds.tuning import KIND
@@ -119,3 +119,26 @@ def _words(score: Score, low: float, high: float) -> str:
         f"all from {wording.signed(low, 1)} to {wording.response(score, high, 1)}; "
         "dotted: the bare background."
     )
+
+
+def stimuli_shown(contents: Contents) -> dict[str, Any] | None:
+    """The stimuli that all units were shown, for the page that draws them; None without any.
+
+    Angles are given by the distance between neighbours, sizes as lists, and the bare background as
+    its colour in 0..1.
+    """
+    layers = contents.facts.layers
+    records = (contents.layer_record(layer, KIND) for layer in layers)
+    record = next((record for record in records if record), None)
+    if record is None:
+        return None
+    mean = contents.facts.preprocessing.mean
+    background = mean[:3] if len(mean) >= 3 else mean[:1] * 3
+    return {
+        "size_px": contents.facts.input_size_px,
+        "background": background,
+        "orientation_step": 180 / len(record.orientations_deg),
+        "hue_step": 360 / len(record.hues_deg),
+        "periods_px": record.periods_px,
+        "radii_px": record.radii_px,
+    }

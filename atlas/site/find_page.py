@@ -1,0 +1,192 @@
+"""The page on which units of all layers are found, by what was measured or by a drawn stimulus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import numpy as np
+
+from atlas.kinds.kind import Preset
+from atlas.kinds.names.description import HUES, STRIPES
+from atlas.kinds.tuning.view import stimuli_shown
+from atlas.site import wording
+from atlas.site.contents import Contents
+from atlas.site.find_index import Found, FoundNumbers
+from atlas.site.parts import Head, Link, layer_link
+from atlas.site.sprites import THUMBS
+
+
+class NumberFilter(NamedTuple):
+    """Units are found by a range of a number, or by whether they have it."""
+
+    name: str
+    unit: str
+    words: str
+    about: str  # entry of the glossary, or empty
+    low: str  # the smallest there is
+    high: str
+    full_turn: int  # of an angle, else 0
+    is_mark: bool  # whether all units that have it have a 1
+
+
+class TextFilter(NamedTuple):
+    """Units are found by a part of a word."""
+
+    name: str
+    words: str
+    about: str
+
+
+class Dial(NamedTuple):
+    """One number of a drawn stimulus."""
+
+    key: str  # in the address
+    name: str
+    unit: str
+    low: int
+    high: int
+    start: int
+    full_turn: int  # of an angle, else 0
+    words: tuple[str, ...]  # names of angles, evenly spaced from 0
+
+
+class Stimulus(NamedTuple):
+    """A kind of stimulus, with a drawing."""
+
+    key: str
+    name: str
+    dials: tuple[Dial, ...]
+
+
+@dataclass(frozen=True)
+class FindPage:
+    """View of `find.html`."""
+
+    head: Head
+    words: str
+    layers: tuple[Link, ...]
+    presets: tuple[Link, ...]
+    stimuli: tuple[Stimulus, ...]
+    size_px: int  # of the drawings
+    texts: tuple[TextFilter, ...]
+    numbers: tuple[NumberFilter, ...]
+    thumbs: str  # stem of the sheets of thumbnails
+    thumb_columns: int
+
+
+def find_view(contents: Contents, found: Found) -> FindPage:
+    """The page, which a script brings to life."""
+    network = contents.facts.name
+    paged = (layer.name for layer in contents.facts.layers if contents.paged[layer.name])
+    units = wording.count(contents.n_pages, "unit")
+    return FindPage(
+        head=Head(
+            title=f"Find units · {network}",
+            description=f"Find units among the {units} of {network} by what they answer to.",
+            root="",
+            section="find",
+        ),
+        words=units,
+        layers=tuple(layer_link(name, "") for name in paged),
+        presets=tuple(_presets(contents, found)),
+        stimuli=tuple(_stimuli(contents)),
+        size_px=contents.facts.input_size_px,
+        texts=tuple(
+            TextFilter(each.column.name, each.column.words, each.column.about)
+            for each in found.texts
+        ),
+        numbers=tuple(_filter(each) for each in found.numbers),
+        thumbs=THUMBS.stem,
+        thumb_columns=THUMBS.columns,
+    )
+
+
+def _filter(numbers: FoundNumbers) -> NumberFilter:
+    heading, column = numbers.heading, numbers.column
+    low, high = float(np.nanmin(numbers.values)), float(np.nanmax(numbers.values))
+    return NumberFilter(
+        heading.name,
+        heading.unit,
+        column.words,
+        heading.about,
+        "0" if column.full_turn else f"{low:.3g}",
+        str(column.full_turn or f"{high:.3g}"),
+        column.full_turn,
+        is_mark=_is_mark(numbers),
+    )
+
+
+def _stimuli(contents: Contents) -> Iterator[Stimulus]:
+    """Nothing where units were shown no stimuli."""
+    shown = stimuli_shown(contents)
+    if shown is None:
+        return
+    stripes = tuple(words[0] for words in STRIPES)
+    hues = tuple(words[0] for words in HUES)
+    period, radius = (_dial_of_sizes(shown[name]) for name in ("periods_px", "radii_px"))
+    yield Stimulus(
+        "stripes",
+        "Stripes",
+        (
+            Dial("ask-orientation", "direction", "°", 0, 179, 45, 180, stripes),
+            Dial("ask-period", "period", "px", *period, 0, ()),
+        ),
+    )
+    yield Stimulus("hue", "Colour", (Dial("ask-hue", "hue", "°", 0, 359, 0, 360, hues),))
+    yield Stimulus("ring", "Ring", (Dial("ask-ring", "radius", "px", *radius, 0, ()),))
+
+
+def _dial_of_sizes(sizes_px: list[int]) -> tuple[int, int, int]:
+    """Where a dial begins, ends, and stands at first."""
+    return sizes_px[0], sizes_px[-1], sizes_px[len(sizes_px) // 2]
+
+
+def _presets(contents: Contents, found: Found) -> Iterator[Link]:
+    """Ready questions that at least one unit answers."""
+    shown = stimuli_shown(contents)
+    if shown:
+        for key, field, step, turn, names in (
+            ("ask-orientation", "orientation_deg", shown["orientation_step"], 180, STRIPES),
+            ("ask-hue", "hue_deg", shown["hue_step"], 360, HUES[::2]),
+        ):
+            for nth, (name, *_) in enumerate(names):
+                angle = nth * turn // len(names)
+                if _is_preferred(found, field, angle, step, turn):
+                    yield Link(name, f"#{key}={angle}")
+    for numbers in found.numbers:
+        for preset in numbers.column.presets:
+            if _has_units(numbers, preset):
+                yield Link(preset.text, f"#{_address(numbers, preset)}")
+
+
+def _is_preferred(found: Found, field: str, angle: float, step: float, turn: int) -> bool:
+    """Whether any unit prefers an angle, or one at most a step away from it."""
+    for numbers in found.numbers:
+        if numbers.column.field == field:
+            apart = np.abs((numbers.values - angle + turn / 2) % turn - turn / 2)
+            return bool((apart <= step).any())
+    return False
+
+
+def _has_units(numbers: FoundNumbers, preset: Preset) -> bool:
+    low = -np.inf if preset.low is None else preset.low
+    high = np.inf if preset.high is None else preset.high
+    return bool(((numbers.values >= low) & (numbers.values <= high)).any())
+
+
+def _address(numbers: FoundNumbers, preset: Preset) -> str:
+    """The fragment of the address of a preset, sorted so that its open end comes first."""
+    ends = ("" if end is None else f"{end:g}" for end in (preset.low, preset.high))
+    name = numbers.heading.name
+    state = {name: "..".join(ends)}
+    if not _is_mark(numbers):
+        state |= {"sort": name} if preset.high is None else {"sort": name, "order": "up"}
+    return urlencode(state)
+
+
+def _is_mark(numbers: FoundNumbers) -> bool:
+    """Whether all units that have the number have a 1."""
+    return bool(np.nanmin(numbers.values) == np.nanmax(numbers.values) == 1)
