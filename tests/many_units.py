@@ -12,7 +12,6 @@ from atlas.kinds import KINDS
 from atlas.kinds.kind import Column
 from atlas.site.contents import Contents
 from atlas.site.find_index import Found, FoundNumbers, FoundTexts
-from atlas.site.sortable import Heading
 from atlas.units import NetworkFacts
 
 N_UNITS = 27_560
@@ -53,7 +52,7 @@ def found(seed: int = 0) -> Found:
     """Every column of every kind, with numbers that are spread as those of ResNet-50 are."""
     draw = np.random.default_rng(seed)
     numbers = [
-        FoundNumbers(Heading(column.name.format(noun="peak"), unit_of(column), ""), column, values)
+        FoundNumbers(column.name.format(noun="peak"), unit_of(column), "", column, values)
         for kind in KINDS
         for column in kind.columns
         for values in [_values(column, draw)]

@@ -23,7 +23,7 @@ from atlas.site.contents import Contents
 from atlas.site.find_index import find_index
 from atlas.site.writer import write_site
 
-MOST_MS = 50
+MOST_MS, N_TRIES = 50, 5
 MEAN = (0.485, 0.456, 0.406)
 
 
@@ -265,9 +265,10 @@ def test_cards_lead_to_units_and_pictures_wait_until_they_are_near(visit: Visit)
 
 @pytest.fixture(scope="module")
 def large(browser: Any, site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visit]:
-    """The page with as many units as ResNet-50 has, without their pictures."""
+    """The page with as many units as ResNet-50 has, with one picture for all."""
     folder = tmp_path_factory.mktemp("large")
-    shutil.copy(site / "find.html", folder)
+    for name in ("find.html", "favicon.svg"):
+        shutil.copy(site / name, folder)
     shutil.copytree(site / "static", folder / "static")
     script = find_index(many_units.contents(), many_units.found())
     made_up = json.dumps({"size_px": 64, "background": MEAN, **many_units.STIMULI}).encode()
@@ -275,37 +276,50 @@ def large(browser: Any, site: Path, tmp_path_factory: pytest.TempPathFactory) ->
         script.replace(b'"stimuli":null', b'"stimuli":' + made_up)
     )
     with Visit(browser, folder.as_uri()) as visit:
-        visit.page.route("**/*.webp", lambda route: route.abort())
+        grey = site_factory.picture((99, 99, 99), (64, 64), False)
+        visit.page.route(
+            "**/*.webp", lambda route: route.fulfill(body=grey, content_type="image/webp")
+        )
         yield visit
-        visit.wrong.clear()  # there are no pictures
 
 
-def test_27560_units_are_found_within_50_ms(large: Visit):
-    """From the event to the finished layout; the second best of seven tries, as machines are busy."""
-    fragments = [
+def processor_ms(session: Any) -> float:
+    """The time for which the page's thread has had a processor."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return 1000 * next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
         "orientation=170..10&period=4..8&share+of+photographs=..0.7",
         "sort=peak",
         "sort=hue+selectivity&order=up&page=40",
         "ask-orientation=45&ask-hue=0",
         "favourite+class=7",
-    ]
+    ],
+)
+def test_27560_units_are_found_within_50_ms(large: Visit, fragment: str):
+    """From the event to the finished layout, in time of the processor, as machines are busy."""
     page = asked(large, "")
     assert page.inner_text(STATUS) == "27,560 units"
-    taken_ms = page.evaluate(
-        """(fragments) => fragments.map((fragment) => {
-            const taken = [0, 1, 2, 3, 4, 5, 6].map(() => {
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    begun = processor_ms(session)
+    page.evaluate(
+        """([fragment, n]) => {
+            for (let nth = 0; nth < n; nth++) {
                 history.replaceState(null, "", "#" + fragment);
-                const begun = performance.now();
                 dispatchEvent(new PopStateEvent("popstate"));
                 document.body.getBoundingClientRect();
-                return performance.now() - begun;
-            });
-            return taken.sort((a, b) => a - b)[1];
-        })""",
-        fragments,
+            }
+        }""",
+        [fragment, N_TRIES],
     )
+    taken_ms = (processor_ms(session) - begun) / N_TRIES
+    session.detach()
     assert page.locator(".units li").count() == 200
-    assert max(taken_ms) <= MOST_MS, dict(zip(fragments, taken_ms, strict=True))
+    assert 1 < taken_ms <= MOST_MS
 
 
 def test_large_results_come_in_pages(large: Visit):

@@ -29,7 +29,6 @@ from atlas.site.find_index import (
     levels_of,
 )
 from atlas.site.find_page import find_view
-from atlas.site.sortable import Heading
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -120,8 +119,21 @@ def test_the_index_has_the_numbers_of_the_data_files_rounded(
     assert max(apart) <= error + 1e-9
 
 
-def test_layers_say_which_units_they_have_and_which_have_pictures(index: dict[str, Any]) -> None:
-    assert index["layers"][0] == ["conv1", [[0, 14]], [[0, 14]]]
+def test_layers_say_which_units_they_have_and_on_which_sheets_they_are(
+    index: dict[str, Any],
+) -> None:
+    sheets = ["thumbs", 6, 1, "Synthetic picture that excites", [[0, 14]]]
+    assert index["layers"][0] == ["conv1", [[0, 14]], sheets]
+
+
+@pytest.mark.parametrize(
+    ("others", "stem"), [(("examples", "filter"), "examples"), (("filter",), "filters")]
+)
+def test_layers_without_excitatory_pictures_show_others(others: tuple[str, ...], stem: str) -> None:
+    facts = site_factory.network(n_blocks=(1,))
+    known = site_factory.contents(facts, lambda unit, kind: kind in others)[0]
+    _, _, sheets = read(find_index(known, found_by(known)))["layers"][0]
+    assert sheets[0] == stem and sheets[4] == [[0, 14]]
 
 
 def test_units_without_a_page_have_no_row() -> None:
@@ -131,6 +143,7 @@ def test_units_without_a_page_have_no_row() -> None:
     known = contents(wanted=wanted)
     index = read(find_index(known, found_by(known)))
     assert index["layers"][0][:2] == ["conv1", [[2, 3], [9, 9]]]
+    assert index["layers"][0][2][4] == [[2, 3], [9, 9]]
     assert column(index, "peak")[:4] == [10.5, 11.5, 17.5, 8.5]
 
 
@@ -174,7 +187,7 @@ def test_27560_units_take_at_most_400_kilobytes() -> None:
 
 def numbers(values: Any, full_turn: int = 0) -> FoundNumbers:
     made = Column("made up", "made_up", full_turn=full_turn)
-    return FoundNumbers(Heading("made up", "", ""), made, np.array(values, float))
+    return FoundNumbers("made up", "", "", made, np.array(values, float))
 
 
 def test_numbers_are_as_fine_as_fits() -> None:

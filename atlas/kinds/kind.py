@@ -128,9 +128,9 @@ LOSSLESS = Encoding(lossless_below_px=math.inf)
 class Preset:
     """A range of a column's numbers that has a name: units in it are found by one click."""
 
-    text: str  # "rarely fires"
-    low: float | None  # None: no limit
-    high: float | None
+    name: str  # "rarely fires"
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

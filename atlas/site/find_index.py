@@ -22,7 +22,8 @@ from atlas.kinds.tuning.view import stimuli_shown
 from atlas.lazily import load
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.sortable import Heading, filled_columns, ordered_columns
+from atlas.site.sortable import filled_columns, ordered_columns
+from atlas.site.sprites import THUMBS
 from atlas.units import Layer
 
 INDEX_VARIABLE = b"self.atlasUnits = "
@@ -49,7 +50,9 @@ Values = npt.NDArray[np.float64]  # a number for each row, NaN where there is no
 class FoundNumbers:
     """A number of units, in all layers that have it."""
 
-    heading: Heading
+    name: str
+    unit: str  # of measurement, or empty
+    about: str  # entry of the glossary, or empty
     column: Column
     values: Values
 
@@ -114,8 +117,8 @@ def find_index(contents: Contents, found: Found) -> bytes:
         "layers": [_layer(contents, layer) for layer in contents.facts.layers],
         "numbers": [
             {
-                "name": each.heading.name,
-                "unit": each.heading.unit,
+                "name": each.name,
+                "unit": each.unit,
                 "field": each.column.field,
                 "turn": each.column.full_turn,
                 **_packed(level),
@@ -201,9 +204,27 @@ def _packed(levels: Levels) -> dict[str, Any]:
 
 
 def _layer(contents: Contents, layer: Layer) -> list[Any]:
-    """A layer's name, runs of units with a page, and runs of units with a picture."""
-    pictured = (unit.index for unit in contents.pictured(layer))
-    return [layer.name, wording.ranges(contents.paged[layer.name]), wording.ranges(pictured)]
+    """A layer's name, runs of units with a page, and the sheets with their pictures."""
+    return [layer.name, wording.ranges(contents.paged[layer.name]), _sheets(contents, layer)]
+
+
+def _sheets(contents: Contents, layer: Layer) -> list[Any] | None:
+    """Stem, cells per row, a cell's width over its height, words for a picture, and runs of units.
+
+    Excitatory pictures; where a layer has none, photographs or weights, as on the layer's page.
+    """
+    if pictured := contents.pictured(layer):
+        runs = wording.ranges(unit.index for unit in pictured)
+        return [THUMBS.stem, THUMBS.columns, 1, "Synthetic picture that excites", runs]
+    others = [kind for kind in contents.kinds if kind.sheet and kind.sheet_words]
+    for kind in sorted(others, key=lambda kind: -kind.order):
+        sprites = {nth: contents.sprite(layer, nth, kind) for nth in contents.paged[layer.name]}
+        shown = {nth: sprite for nth, sprite in sprites.items() if sprite}
+        if kind.sheet and shown:
+            width, height = next(iter(shown.values())).cell_px
+            words, ratio = f"{kind.sheet_words.capitalize()} of", round(width / height, 4)
+            return [kind.sheet.stem, kind.sheet.columns, ratio, words, wording.ranges(shown)]
+    return None
 
 
 def _numbers(contents: Contents) -> Iterator[FoundNumbers]:
@@ -211,10 +232,10 @@ def _numbers(contents: Contents) -> Iterator[FoundNumbers]:
     starts, n_rows = _starts(contents)
     columns: dict[tuple[str, str], FoundNumbers] = {}
     for layer in contents.facts.layers:
-        for heading, column, values in filled_columns(contents, layer):
-            key = heading.name, heading.unit
+        for name, unit, values, about, column in filled_columns(contents, layer):
+            key = name, unit
             if key not in columns:
-                columns[key] = FoundNumbers(heading, column, np.full(n_rows, np.nan))
+                columns[key] = FoundNumbers(name, unit, about, column, np.full(n_rows, np.nan))
             rows = [
                 np.nan if values[nth] is None else values[nth] for nth in contents.paged[layer.name]
             ]

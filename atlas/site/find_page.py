@@ -16,7 +16,6 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.find_index import Found, FoundNumbers
 from atlas.site.parts import Head, Link, layer_link
-from atlas.site.sprites import THUMBS
 
 
 class NumberFilter(NamedTuple):
@@ -73,8 +72,6 @@ class FindPage:
     size_px: int  # of the drawings
     texts: tuple[TextFilter, ...]
     numbers: tuple[NumberFilter, ...]
-    thumbs: str  # stem of the sheets of thumbnails
-    thumb_columns: int
 
 
 def find_view(contents: Contents, found: Found) -> FindPage:
@@ -99,19 +96,17 @@ def find_view(contents: Contents, found: Found) -> FindPage:
             for each in found.texts
         ),
         numbers=tuple(_filter(each) for each in found.numbers),
-        thumbs=THUMBS.stem,
-        thumb_columns=THUMBS.columns,
     )
 
 
 def _filter(numbers: FoundNumbers) -> NumberFilter:
-    heading, column = numbers.heading, numbers.column
+    column = numbers.column
     low, high = float(np.nanmin(numbers.values)), float(np.nanmax(numbers.values))
     return NumberFilter(
-        heading.name,
-        heading.unit,
+        numbers.name,
+        numbers.unit,
         column.words,
-        heading.about,
+        numbers.about,
         "0" if column.full_turn else f"{low:.3g}",
         str(column.full_turn or f"{high:.3g}"),
         column.full_turn,
@@ -159,7 +154,7 @@ def _presets(contents: Contents, found: Found) -> Iterator[Link]:
     for numbers in found.numbers:
         for preset in numbers.column.presets:
             if _has_units(numbers, preset):
-                yield Link(preset.text, f"#{_address(numbers, preset)}")
+                yield Link(preset.name, f"#{_address(numbers, preset)}")
 
 
 def _is_preferred(found: Found, field: str, angle: float, step: float, turn: int) -> bool:
@@ -180,7 +175,7 @@ def _has_units(numbers: FoundNumbers, preset: Preset) -> bool:
 def _address(numbers: FoundNumbers, preset: Preset) -> str:
     """The fragment of the address of a preset, sorted so that its open end comes first."""
     ends = ("" if end is None else f"{end:g}" for end in (preset.low, preset.high))
-    name = numbers.heading.name
+    name = numbers.name
     state = {name: "..".join(ends)}
     if not _is_mark(numbers):
         state |= {"sort": name} if preset.high is None else {"sort": name, "order": "up"}

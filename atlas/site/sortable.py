@@ -12,20 +12,19 @@ from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of
 
 
-class Heading(NamedTuple):
-    """What a column is called in a layer."""
-
-    name: str
-    unit: str  # of measurement, or empty
-    about: str  # entry of the glossary, or empty
-
-
 class FilledColumn(NamedTuple):
     """A column in which at least one unit of the layer has a number."""
 
-    heading: Heading
-    column: Column
+    name: str
+    unit: str  # of measurement, or empty
     values: Sequence[float | None]  # of every unit of the layer
+    about: str  # entry of the glossary, or empty
+    column: Column
+
+    @property
+    def label(self) -> str:
+        """`orientation|°`."""
+        return f"{self.name}|{self.unit}".rstrip("|")
 
 
 def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Callable[[Unit], str]]:
@@ -41,7 +40,7 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Calla
         row = (column.values[unit.index] for column in columns)
         return " ".join("-" if value is None else f"{value:.4g}" for value in row)
 
-    return tuple(f"{name}|{unit}".rstrip("|") for (name, unit, _), *_ in columns), values
+    return tuple(column.label for column in columns), values
 
 
 def ordered_columns(contents: Contents) -> list[Column]:
@@ -58,16 +57,14 @@ def _ordered(contents: Contents) -> list[tuple[Kind[Any], Column]]:
 
 def filled_columns(contents: Contents, layer: Layer) -> Iterator[FilledColumn]:
     """The columns that a layer has numbers for."""
+    score = score_of(layer)
+    words = {"noun": score.noun, "unit": score.suffix.strip(), "about": score.about}
     for kind, column in _ordered(contents):
         values = _values(contents, layer, kind, column)
         if any(value is not None for value in values):
-            yield FilledColumn(_heading(layer, column), column, values)
-
-
-def _heading(layer: Layer, column: Column) -> Heading:
-    score = score_of(layer)
-    words = {"noun": score.noun, "unit": score.suffix.strip(), "about": score.about}
-    return Heading(*(text.format(**words) for text in (column.name, column.unit, column.about)))
+            texts = (column.name, column.unit, column.about)
+            name, unit, about = (text.format(**words) for text in texts)
+            yield FilledColumn(name, unit, values, about, column)
 
 
 def _values(

@@ -25,9 +25,9 @@ class FindIndex {
     this.stimuli = stimuli;
     this.layers = [];
     let first = 0;
-    for (const [name, runs, pictured] of layers) {
+    for (const [name, runs, sheets] of layers) {
       const nUnits = runs.reduce((sum, [from, to]) => sum + to - from + 1, 0);
-      this.layers.push({ name, runs, pictured, first, end: (first += nUnits) });
+      this.layers.push({ name, runs, sheets, first, end: (first += nUnits) });
     }
     this.nRows = first;
     this.layerOf = new Uint16Array(first);
@@ -157,8 +157,8 @@ function sortedRows(rows, valueOf, sign) {
 const countedUnits = (n) => `${n.toLocaleString("en")} ${n === 1 ? "unit" : "units"}`;
 const spelledNumber = (value, unit) => (value === undefined ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim().replace("-", "−"));
 
-/* Text that may be broken after dots and before colons. */
-const breakableText = (text) => text.split(/(?<=\.)|(?=:)/).flatMap((part) => [element("wbr"), part]).slice(1);
+/* Text that may be broken after dots and colons. */
+const breakableText = (text) => text.split(/(?<=[.:])/).flatMap((part) => [element("wbr"), part]).slice(1);
 
 function unitCard(index, row, note) {
   const layer = index.layers[index.layerOf[row]], unit = index.unitOf[row];
@@ -169,16 +169,19 @@ function unitCard(index, row, note) {
   return element("li", {}, link);
 }
 
-/* A thumbnail out of its layer's sheet, which is fetched when it comes near the screen. */
+/* A picture out of its layer's sheets, which is fetched when it comes near the screen. */
 function unitPicture(layer, unit) {
   const cell = element("span", { className: "cell" });
-  if (!isIn(layer.pictured, unit)) return cell;
-  const columns = Number(findSettings.columns), place = unit % columns ** 2;
+  const [stem, columns, ratio, words, pictured] = layer.sheets ?? [];
+  if (!pictured || !isIn(pictured, unit)) return cell;
+  const place = unit % columns ** 2;
   const number = String(Math.floor(unit / columns ** 2)).padStart(Number(findSettings.digits), "0");
-  const sheet = findSettings.sheet.replace("{stem}", findSettings.thumbs).replace("{number}", number);
-  const image = element("img", { alt: `Synthetic picture that excites unit ${unit} of ${layer.name}`, className: `x${place % columns} y${Math.floor(place / columns)}` });
+  const sheet = findSettings.sheet.replace("{stem}", stem).replace("{number}", number);
+  const image = element("img", { alt: `${words} unit ${unit} of ${layer.name}`, className: `x${place % columns} y${Math.floor(place / columns)}` });
   image.dataset.src = new URL(pathOf(pathSettings.layer, layer.name).replace(/[^/]*$/, sheet), root).href;
   near.observe(image);
+  cell.style.setProperty("--columns", columns);
+  cell.style.setProperty("--ratio", ratio);
   cell.append(image);
   return cell;
 }

@@ -49,7 +49,7 @@ KIND = Kind(
             order=1000,
             words="never answered while its picture was made",
             about="dead",
-            presets=(Preset("dead", 1, None),),
+            presets=(Preset("dead", low=1),),
         ),
     ),
     evidence=Evidence(

@@ -163,14 +163,14 @@ KIND = Kind(
             "fires",
             words="in which it fires anywhere: 0 none, 1 all",
             about="fires",
-            presets=(Preset("rarely fires", None, 0.01), Preset("nearly always fires", 0.99, None)),
+            presets=(Preset("rarely fires", high=0.01), Preset("nearly always fires", low=0.99)),
         ),
         Column(
             "class selectivity",
             "selectivity",
             words="0: answers to all classes alike, 1: to one alone",
             about="selectivity",
-            presets=(Preset("one class only", 0.8, None),),
+            presets=(Preset("one class only", low=0.8),),
         ),
     ),
     text_columns=(

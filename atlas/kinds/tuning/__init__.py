@@ -169,7 +169,7 @@ KIND = Kind(
                 f"{{noun}} with {stimulus}",
                 field,
                 "{unit}",
-                words=f"how far the best {stimulus} drive it above bare background",
+                words=f"for the best {stimulus}, above bare background",
                 about="tuning",
             )
             for stimulus, field in (
