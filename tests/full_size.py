@@ -145,7 +145,7 @@ def broken_links(site: Path) -> tuple[int, list[str]]:
             n_links += 1
             if found not in files:
                 broken.append(f"{page}: {target}")
-            elif fragment and found.endswith(".html"):
+            elif fragment and "=" not in fragment and found.endswith(".html"):  # else a view
                 if found not in ids:
                     ids[found] = set(re.findall(r'\sid="([^"]*)"', (site / found).read_text()))
                 if fragment not in ids[found]:

@@ -248,6 +248,29 @@ def test_ready_questions_are_links(visit: Visit):
     assert page.locator(".presets [aria-current]").text_content() == "all units"
 
 
+def test_the_search_works_beside_it(visit: Visit):
+    page = asked(visit, "")
+    page.fill(".search input", "hound")
+    page.wait_for_selector(".search a")
+
+
+def test_nothing_moves_while_the_page_comes(browser: Any, site: Path):
+    with serve(site) as address:
+        for width_px in (360, 1280):
+            with Visit(browser, address, viewport={"width": width_px, "height": 800}) as visit:
+                page = asked(visit, "ask-orientation=30")
+                page.wait_for_load_state("networkidle")
+                shift = page.evaluate(
+                    """() => new Promise((resolve) => {
+                        new PerformanceObserver((list) => resolve(list.getEntries()
+                            .reduce((sum, entry) => sum + entry.value, 0)))
+                            .observe({ type: "layout-shift", buffered: true });
+                        setTimeout(resolve, 300, 0);
+                    })"""
+                )
+                assert shift <= 0.02
+
+
 def test_cards_lead_to_units_and_pictures_wait_until_they_are_near(visit: Visit):
     visit.page.set_viewport_size({"width": 1280, "height": 500})
     page = asked(visit, "")

@@ -118,6 +118,8 @@ def test_one_changed_picture_rewrites_only_what_shows_it(tmp_path: Path) -> None
         paths.unit_picture(UNIT),
         f"{UNIT.layer}/index.html",
         f"{UNIT.layer}/thumbs-00.webp",
+        paths.FIND,  # which says how large numbers are at most
+        paths.FIND_INDEX,
         f"{UNIT.layer}/units.json",
         record.FILE_NAME,
     }
@@ -371,4 +373,4 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 def test_an_empty_atlas_is_a_site(tmp_path: Path) -> None:
     contents, _ = small()
     report = write_site(dataclasses.replace(contents, entries={}), tmp_path)
-    assert report.n_pages == len(contents.facts.layers) + 5
+    assert report.n_pages == len(contents.facts.layers) + 6

@@ -398,9 +398,17 @@ class Finder {
   }
 }
 
+/* What to find is beside what is found, or folded above it on a narrow screen. */
+function foldWhereNarrow(details) {
+  const narrow = matchMedia("(max-width: 56rem)");
+  const fold = () => (details.open = !narrow.matches);
+  narrow.addEventListener("change", fold);
+  fold();
+}
+
 addEventListener("DOMContentLoaded", async () => {
   const finder = document.querySelector(".finder");
-  if (matchMedia("(max-width: 56rem)").matches) finder.querySelector(".asking").open = false;
+  foldWhereNarrow(finder.querySelector(".asking"));
   try {
     await loadScript(new URL(findSettings.units, root));
   } catch {
