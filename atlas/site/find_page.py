@@ -153,7 +153,8 @@ def _presets(contents: Contents, found: Found) -> Iterator[Link]:
                     yield Link(name, f"#{key}={angle}")
     for numbers in found.numbers:
         for preset in numbers.column.presets:
-            if _has_units(numbers, preset):
+            # Angles are asked for with a stimulus, which has the strongest answers first.
+            if not numbers.column.full_turn and _has_units(numbers, preset):
                 yield Link(preset.name, f"#{_address(numbers, preset)}")
 
 
