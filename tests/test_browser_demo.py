@@ -14,6 +14,7 @@ from visits import Visit, launch, see_everything, violations
 PAGES = (
     "index.html",
     "classes.html",
+    "find.html",
     "conv1/index.html",
     "conv1/0001.html",
     "layer2.1.conv2/index.html",
