@@ -596,20 +596,34 @@ def draw_variants(
     show_default=True,
     help="Units of each layer, the most changed, that get a page with the pictures of both.",
 )
+@click.option(
+    "--labels-b",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Class names of B, in the forms of --labels, which are those of A.",
+)
 def compare(
-    a: str, b: str, spec: AtlasSpec, places: Places, progress: Progress, pictured: int
+    a: str,
+    b: str,
+    spec: AtlasSpec,
+    places: Places,
+    progress: Progress,
+    pictured: int,
+    labels_b: Path | None,
 ) -> None:
     """Compare two weight sets A and B of one network: names of published weights, or files.
 
     Each unit of A is compared with its partner in B: their answers to the same images (--images,
     else those that come with the network, else generated ones), their weights, and what each
-    answers to the other's picture. Units are ranked by their answers. Pictures that are in the
-    cache are used, and those that are missing are rendered for the most changed units. What was
-    measured is kept: stop at any time, and the same command goes on.
+    answers to the other's picture. Units are ranked by their answers. Classes are compared label by
+    label where the labels of both are known: published, or given with --labels and --labels-b.
+    Pictures that are in the cache are used, and those that are missing are rendered for the most
+    changed units. What was measured is kept: stop at any time, and the same command goes on.
     """
     ctx = click.get_current_context()
     _refuse_idle(ctx, ctx.params.keys() - IDLE_IN_COMPARE, "compare")
-    with Comparison(spec, (a, b), places, pictured, progress=progress) as comparison:
+    sides = Comparison(spec, (a, b), places, pictured, progress=progress, labels_b=labels_b)
+    with sides as comparison:
         ranking, report = comparison.build()
     _show_changes(ranking)
     say(
@@ -1059,8 +1073,8 @@ def _refuse_progressive(spec: AtlasSpec, kind: OnDemand[Any]) -> None:
 
 def _show_changes(ranking: Ranking) -> None:
     """The most changed units, and what was left out."""
-    if ranking.left_out:
-        say(f"Note: {ranking.left_out}.", err=True)
+    if ranking.classes.words:
+        say(f"Note: {ranking.classes.words}.", err=True)
     equal = sum(change.is_equal for change in ranking.layers)
     say(f"{equal:,} of {len(ranking.layers):,} layers compute the same in both.")
     units = [unit for change in ranking.layers for unit in change.units if unit.change > 0]

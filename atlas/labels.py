@@ -18,6 +18,8 @@ from atlas.units import NetworkFacts
 
 MAX_LABELS_BYTES = 20_000_000  # 200 for each of the most classes that a network may have
 MAX_LABEL_LENGTH = 200  # the longest of ImageNet has 121 characters
+_NUMBERED = "none given: numbered"
+_ASSUMED = "assumed to be "
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -28,6 +30,21 @@ class ClassLabels:
     names: tuple[str, ...]  # one per class, by index
     source: str  # where the names come from, shown on the about page
     wordnet_ids: tuple[str, ...] = ()  # one per class, or empty if they are not known
+
+    @classmethod
+    def numbered(cls, n_classes: int) -> ClassLabels:
+        """Names of classes of which nothing is known."""
+        return cls(tuple(f"class {index}" for index in range(n_classes)), _NUMBERED)
+
+    def assumed(self) -> ClassLabels:
+        """The same names, for a network that only has as many classes."""
+        source = f"{_ASSUMED}{self.source}; --labels gives others"
+        return ClassLabels(self.names, source, self.wordnet_ids)
+
+
+def are_known(facts: NetworkFacts) -> bool:
+    """Whether labels were published with a network's weights or given for them."""
+    return not facts.labels_source.startswith((_NUMBERED, _ASSUMED))
 
 
 def with_labels(
@@ -42,7 +59,9 @@ def with_labels(
     if given is None:
         return facts
     if facts.classifier is None:
-        raise SpecError(f"{facts.name} has no classes that --labels could name; leave it out")
+        raise SpecError(
+            f"{facts.name} with {facts.weights} has no classes that labels could name; give none"
+        )
     n_classes = len(facts.labels)
     labels = (
         read_labels(given, n_classes) if isinstance(given, Path) else labels_of(given, n_classes)
@@ -134,10 +153,10 @@ def class_names(
     their position. A synonym that is the first in several labels matches none of them.
     """
     by_id = {wordnet_id.lower(): labels[index] for index, wordnet_id in enumerate(label_ids)}
-    by_label = _unambiguous(labels, _match_key)
-    by_synonym = _unambiguous(labels, lambda label: _match_key(label.partition(",")[0]))
+    by_label = _unambiguous(labels, match_key)
+    by_synonym = _unambiguous(labels, first_synonym)
     names = {**by_synonym, **by_label, **by_id}
-    return tuple(names.get(_match_key(folder), folder) for folder in folders)
+    return tuple(names.get(match_key(folder), folder) for folder in folders)
 
 
 def _unambiguous(labels: Sequence[str], key_of: Callable[[str], str]) -> Mapping[str, str]:
@@ -148,8 +167,14 @@ def _unambiguous(labels: Sequence[str], key_of: Callable[[str], str]) -> Mapping
     return {key: matches.pop() for key, matches in by_key.items() if len(matches) == 1}
 
 
-def _match_key(name: str) -> str:
+def match_key(name: str) -> str:
+    """What is equal for names that mean the same: without case, `_` is a space."""
     return name.replace("_", " ").strip().lower()
+
+
+def first_synonym(label: str) -> str:
+    """The same of the first of a label's synonyms: "tench" of "tench, Tinca tinca"."""
+    return match_key(label.partition(",")[0])
 
 
 def _text(path: Path) -> str:

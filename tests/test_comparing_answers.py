@@ -153,7 +153,7 @@ def test_scaled_and_flipped_filters_and_a_swap_are_told_apart(seeded: Network, c
 
 def test_equal_layers_need_no_measuring(seeded: Network):
     layer = seeded.facts.layer("layer1.0.conv1")
-    record = equal_answers(layer)
+    record = equal_answers(layer.n_units)
     assert record.n_images == 0 and record.correlation == (1.0,) * 4
     assert record.alike_in_b == record.alike_in_a == (0, 1, 2, 3)
 

@@ -16,14 +16,16 @@ import torch
 from fine_tuning import fine_tune
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from site_reader import read_pages, resolve
+from site_reader import broken_links, read_pages, resolve
 from test_command import ROOT, WITHOUT_TORCH, Folders, assert_refused, run, start
 
 import atlas.comparing.answers
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import FILE_NAME
+from atlas.comparing.classes import Classes
 from atlas.comparing.comparison import Comparison, Ranking, shared_layers, with_weights
 from atlas.errors import SpecError
+from atlas.families import find_family
 from atlas.families.demo import WEIGHTS_PATH
 from atlas.pipeline import Places
 
@@ -279,11 +281,80 @@ def test_another_number_of_classes_leaves_the_classifier_out(tmp_path: Path):
     )
     save_file(state, tmp_path / "seven.safetensors")
     ranking = compared(tmp_path, tmp_path / "seven.safetensors")
-    assert ranking.left_out == "fc is left out, as A has 24 classes and B has 7"
+    assert ranking.classes.words == (
+        "fc is left out, as A has 24 classes and B has 7, and the labels of A and B are not known; "
+        "--labels and --labels-b give them"
+    )
     assert all(change.is_equal for change in ranking.layers)
     assert "fc" not in [change.layer.name for change in ranking.layers]
     with pytest.raises(SpecError, match="nothing to compare: fc is left out"):
         compared(tmp_path, tmp_path / "seven.safetensors", "fc")
+
+
+def with_classes(folder: Path, order: list[int], negated: int = -1) -> tuple[Path, Path]:
+    """A demo network with some of the classes, in another order, and a file of their labels.
+
+    The weights of the one class `negated` have the other sign.
+    """
+    state = load_file(WEIGHTS_PATH)
+    sign = torch.tensor([-1.0 if index == negated else 1.0 for index in order])
+    state["fc.weight"] = state["fc.weight"][order] * sign[:, None]
+    state["fc.bias"] = state["fc.bias"][order] * sign
+    weights, labels = folder / "classes.safetensors", folder / "classes.txt"
+    save_file(state, weights)
+    names = find_family("demo").labels().names
+    labels.write_text("\n".join(names[index] for index in order), encoding="utf-8")
+    return weights, labels
+
+
+def test_classes_in_another_order_are_compared_by_their_labels(tmp_path: Path):
+    weights, labels = with_classes(tmp_path, [*range(1, 24), 0])
+    folders = Folders(tmp_path / "site", tmp_path / "cache")
+    command = ("compare", "demo", weights, *DEMO, *folders.options)
+    result = run(*command, "--labels-b", labels)
+    assert result.out.startswith("13 of 13 layers compute the same in both.\n14 pages")
+    assert "both have the same, in another order" in result.err
+    assert "both have the same, in another order" in read(folders, "index.html")
+    by_number = run(*command, "--pictured", "0")  # from the same cache
+    assert by_number.out.startswith("12 of 13 layers compute the same in both.\n24 units")
+    assert "as the labels of B are not known; --labels-b gives them" in by_number.err
+
+
+def test_classes_that_both_networks_have_are_compared(tmp_path: Path):
+    weights, labels = with_classes(tmp_path, [9, 8, 7, 6], negated=7)
+    folders = Folders(tmp_path / "site", tmp_path / "cache")
+    command = ("compare", "demo", weights, *DEMO, "--labels-b", labels, *folders.options)
+    result = run(*command)
+    assert result.code == 0, result.err
+    assert "label by label: 4 are in both, 20 of A and 0 of B are left out" in result.err
+    assert "1 units answer differently" in result.out
+    assert re.search(r"fc:7 \(beside 2\) +correlation -1.000, cosine of weights -1.000", result.out)
+    name = find_family("demo").labels().names[7]
+    page = text_of(read(folders, "fc/0007.html"))
+    assert f"{name} fc: class 7 of 24, numbered from 0; in B it is class 2" in page
+    assert "Excitatory picture of class 2, synthesised from noise with the weights B" in page
+    assert [path.name for path in folders.out.glob("fc/picture-b-*")] == ["picture-b-0002.webp"]
+    assert broken_links(folders.out) == []
+
+
+def test_more_classes_in_the_second_network_are_no_fault(tmp_path: Path):
+    few, labels_of_few = with_classes(tmp_path, [9, 8, 7])
+    names = (str(few), "demo")
+    spec = dataclasses.replace(asked(), labels=labels_of_few)
+    with Comparison(spec, names, places(tmp_path), 0) as comparison:
+        ranking = comparison.ranking()
+        assert comparison.classes.pairs == ((0, 9), (1, 8), (2, 7))
+    assert all(change.is_equal for change in ranking.layers)
+    assert [unit.partner for unit in ranking.layers[-1].units] == [9, 8, 7]
+
+
+def test_an_encoder_is_compared_with_what_was_made_of_it(tmp_path: Path):
+    state = load_file(WEIGHTS_PATH)
+    encoder = {key: each for key, each in state.items() if not key.startswith("fc.")}
+    save_file(encoder, tmp_path / "encoder.safetensors")
+    ranking = compared(tmp_path, tmp_path / "encoder.safetensors")
+    assert ranking.classes.words == "fc is left out, as B has no classes"
+    assert len(ranking.layers) == 12 and all(change.is_equal for change in ranking.layers)
 
 
 def test_equal_weights_in_another_file_differ_nowhere(tmp_path: Path):
@@ -312,7 +383,7 @@ def test_networks_that_differ_in_their_layers_are_refused():
     a = site_factory.network()
     b = dataclasses.replace(a, layers=site_factory.numbered((a.layers[0], *a.layers[2:])))
     with pytest.raises(SpecError, match=r"differ from layer1\.0\.conv1 on; give two weight sets"):
-        shared_layers(a, b)
+        shared_layers(a, b, Classes())
 
 
 def test_an_atlas_is_not_overwritten(tmp_path: Path, tuned: Path):

@@ -127,7 +127,7 @@ def test_only_regular_files_of_a_sensible_size_are_read(tmp_path):
 def test_a_network_without_classes_takes_no_labels(tmp_path, facts):
     convs = dataclasses.replace(facts, layers=facts.layers[:-1], labels=())
     (tmp_path / "a.txt").write_text("a\nb\nc")
-    with pytest.raises(SpecError, match="Planted has no classes that --labels could name"):
+    with pytest.raises(SpecError, match="has no classes that labels could name; give none"):
         with_labels(convs, tmp_path / "a.txt")
 
 

@@ -213,4 +213,6 @@ def test_labels_for_a_network_without_classes_are_refused(folders, checkpoint):
     labels = ("--labels", checkpoint.with_name("names.txt"))
     result = run("--demo", "--weights", checkpoint, *labels, *folders.options)
     assert result.code == 2
-    assert result.err.endswith("DemoNet has no classes that --labels could name; leave it out\n")
+    assert result.err.endswith(
+        "DemoNet with mine.pth has no classes that labels could name; give none\n"
+    )

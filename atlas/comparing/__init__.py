@@ -27,9 +27,20 @@ class FiltersSpec:
     other_sha256: str  # of the weights of B
 
 
+@dataclass(frozen=True, kw_only=True)
+class MatchedFiltersSpec(FiltersSpec):
+    """The same for classes, of which some have another number in B or are in one network only."""
+
+    classes: tuple[tuple[int, int], ...]  # numbers in A, each with that in B
+
+
 @dataclass(frozen=True)
 class FiltersRecord:
-    """How much the weights of a layer's units differ, each unit against the same index."""
+    """How much the weights of a layer's units differ, each unit against its partner.
+
+    Units count from 0 in the order of A. With the specs of matched classes they are the pairs of
+    the spec, in its order, and their indices are places in it.
+    """
 
     is_equal: bool = value(
         "whether nothing that the layer computes from differs between the networks"
@@ -55,9 +66,16 @@ class AnswersSpec:
     n_images: int = N_IMAGES
 
 
+@dataclass(frozen=True, kw_only=True)
+class MatchedAnswersSpec(AnswersSpec):
+    """The same for classes, of which some have another number in B or are in one network only."""
+
+    classes: tuple[tuple[int, int], ...]  # numbers in A, each with that in B
+
+
 @dataclass(frozen=True)
 class AnswersRecord:
-    """Correlations of responses, over all positions of all images."""
+    """Correlations of responses, over all positions of all images; units as in `FiltersRecord`."""
 
     n_images: int = value("number of images that were read; 0 where the layers are equal")
     n_skipped: int = value("number of images that could not be read")

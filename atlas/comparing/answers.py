@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from atlas.comparing import AnswersRecord, AnswersSpec
+from atlas.comparing.classes import Pair
+from atlas.comparing.filters import matched
 from atlas.decoding import Skipped
 from atlas.errors import ImagesError, NetworkError
 from atlas.images import ImageSet
@@ -108,23 +110,26 @@ def answers_records(
     images: ImageSet,
     spec: AnswersSpec,
     progress: Callable[[int], object] = lambda n_images: None,
+    classes: Sequence[Pair] = (),
 ) -> list[AnswersRecord]:
     """Show the same images to both networks, and correlate the responses of layers of one name.
 
     Args:
         a: the first network.
         b: the second, on the same device.
-        layers: layers of the same shape in both, whose maps are in memory together.
+        layers: layers of the same shape in both, except for the number of classes, whose maps are
+            in memory together.
         images: the images.
         spec: how they are prepared, and how many are shown.
         progress: called with the number of files in each batch that is done.
+        classes: those that are compared; none: each with that of its number.
 
     Raises:
         NetworkError: a response is not finite.
         ImagesError: an image cannot be read now, or none of them is an image.
     """
-    agreements = [Agreement(layer.n_units, a.device) for layer in layers]
-    watches = [network.watch(layers) for network in (a, b)]
+    agreements = [Agreement(n_compared(layer, classes), a.device) for layer in layers]
+    watches = [network.watch(_of_network(layers, network)) for network in (a, b)]
     sample = Sampled(images, spec.n_images)
     n_images, skipped = 0, Counter[str]()
     for batch in sample.batches(spec.preprocessing, batch_size(a.device)):
@@ -132,8 +137,8 @@ def answers_records(
         skipped.update(each.group for _, each in batch if isinstance(each, Skipped))
         if readable:
             shown = as_images(readable, a.device)
-            responses = (watch.sigmas(shown) for watch in watches)
-            for agreement, maps in zip(agreements, _in_pairs(*responses), strict=True):
+            in_a, in_b = (watch.sigmas(shown) for watch in watches)
+            for agreement, maps in zip(agreements, _in_pairs(in_a, in_b, classes), strict=True):
                 agreement.add(*maps)
         n_images += len(readable)
         progress(len(batch))
@@ -170,9 +175,13 @@ def answers_record(layer: Layer, agreement: Agreement, shown: Shown) -> AnswersR
     )
 
 
-def equal_answers(layer: Layer) -> AnswersRecord:
+def n_compared(layer: Layer, classes: Sequence[Pair]) -> int:
+    """How many units of a layer are compared: all, or the classes that were chosen."""
+    return len(classes) if layer.is_classifier and classes else layer.n_units
+
+
+def equal_answers(n_units: int) -> AnswersRecord:
     """The record of a layer that computes the same in both networks: nothing need be measured."""
-    n_units = layer.n_units
     ones, selves, never = (1.0,) * n_units, tuple(range(n_units)), (False,) * n_units
     return AnswersRecord(0, 0, ones, never, never, selves, ones, selves, ones)
 
@@ -228,11 +237,18 @@ class Sampled(ImageSet):
         return self._images.load(file, preprocessing)
 
 
+def _of_network(layers: Sequence[Layer], network: Network) -> list[Layer]:
+    """The layers of a network that are called like these."""
+    return [network.facts.layer(layer.name) for layer in layers]
+
+
 def _in_pairs(
-    a: Iterator[tuple[Reader, Tensor]], b: Iterator[tuple[Reader, Tensor]]
+    a: Iterator[tuple[Reader, Tensor]],
+    b: Iterator[tuple[Reader, Tensor]],
+    classes: Sequence[Pair],
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    for (_, maps_a), (_, maps_b) in zip(a, b, strict=True):
-        yield maps_a, maps_b
+    for (reader, maps_a), (_, maps_b) in zip(a, b, strict=True):
+        yield matched(reader.layer, classes, maps_a, maps_b, dim=1)
 
 
 def _rows(maps: Tensor) -> Tensor:

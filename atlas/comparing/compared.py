@@ -95,9 +95,14 @@ class Compared:
     def title(self, change: UnitChange) -> str:
         """What a pair of units is called in a heading."""
         layer, index = self.layer(change), change.unit.index
-        if change.partner == index:
+        if change.partner == index or layer.is_classifier:
             return self.a.title(layer, index)
         return f"{words_of(layer).plural.capitalize()} {index} and {change.partner}"
+
+    @property
+    def labelled_b(self) -> Contents:
+        """What has the labels of B: where they are not known, classes have those of A."""
+        return self.b if self.ranking.classes.are_by_label else self.a
 
     def names(self) -> tuple[str, str]:
         """What the weights are called."""
@@ -159,9 +164,9 @@ def _cell(compared: Compared, change: UnitChange, side: str, place: SheetPlace) 
 def unit_link(compared: Compared, change: UnitChange, root: str) -> Link:
     """A unit of A, with the index of its partner if it is another, and a link if it has a page."""
     page = compared.page(change)
-    label = compared.a.label(compared.layer(change), change.unit.index)
-    text = label or str(change.unit.index)
-    if change.partner != change.unit.index:
+    layer = compared.layer(change)
+    text = compared.a.label(layer, change.unit.index) or str(change.unit.index)
+    if change.partner != change.unit.index and not layer.is_classifier:
         text = f"{text} and {change.partner}"
     return Link(text, f"{root}{page}" if page else None)
 
@@ -190,11 +195,11 @@ def kept_words(change: UnitChange) -> str:
     return "" if kept is None else wording.share(kept)
 
 
-def alike_words(compared: Compared, layer: Layer, alike: Alike | None) -> str:
-    """The most similar unit of the other network, with the correlation."""
+def alike_words(contents: Contents, layer: Layer, alike: Alike | None) -> str:
+    """The most similar unit of a network, whose contents have the labels, with the correlation."""
     if alike is None:
         return "none"
-    text = compared.a.label(layer, alike.index) or str(alike.index)
+    text = contents.label(layer, alike.index) or str(alike.index)
     return f"{text} ({three(alike.correlation)})"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,17 @@ from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.comparing import (
+    N_IMAGES,
     AnswersRecord,
     AnswersSpec,
     ExchangeRecord,
     ExchangeSpec,
     FiltersRecord,
     FiltersSpec,
+    MatchedAnswersSpec,
+    MatchedFiltersSpec,
 )
+from atlas.comparing.classes import Classes, Pair, classes_of
 from atlas.comparing.ranking import LayerChange, are_related, exchanges, layer_change
 from atlas.console import say_above
 from atlas.errors import CacheError, DamagedError, SpecError
@@ -43,6 +48,7 @@ if TYPE_CHECKING:  # torch and the site are not always needed
 
 N_PICTURED = 12  # units of each layer that are shown with pictures, if nothing else is asked
 RecordType = TypeVar("RecordType")
+SpecOf = Callable[[Layer], ArtifactSpec]  # of a layer's record
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Ranking:
     """What a comparison has found."""
 
     layers: tuple[LayerChange, ...]  # in forward order
-    left_out: str  # why a layer is left out, in words; empty if none is
+    classes: Classes
     images: str  # what both networks were shown, in words
     n_pictured: int
 
@@ -61,7 +67,7 @@ class Comparison:
     Attributes:
         a, b: the atlases of both; pictures of theirs that are in the cache are used.
         layers: the layers that are compared, in forward order.
-        left_out: why a layer is left out, in words; empty if none is.
+        classes: those that are compared.
 
     Raises:
         SpecError: the weights are the same, or of networks that differ in more than the number of
@@ -77,33 +83,38 @@ class Comparison:
         n_pictured: int = N_PICTURED,
         catalogue: Catalogue = CATALOGUE,
         progress: Progress | None = None,
+        labels_b: Path | None = None,
     ) -> None:
         """Open both.
 
         Args:
-            asked: network, recipe, preset, part of the network and labels; its weights are not
-                used.
+            asked: network, recipe, preset, part of the network and labels of A; its weights are
+                not used.
             weights: names or files of the weights A and B.
             places: the cache, the folder of the comparison's site, photographs, and the device.
             n_pictured: the units of each layer that are shown with pictures.
             catalogue: kinds and families.
             progress: shows how far the work has got; what suits stderr if left out.
+            labels_b: the class names of B.
         """
         self.places, self.n_pictured = places, n_pictured
         specs = (
             with_weights(asked, weights[0]),
-            dataclasses.replace(with_weights(asked, weights[1]), labels=None),
+            dataclasses.replace(with_weights(asked, weights[1]), labels=labels_b),
         )
         with ExitStack() as opened:
             self.a, self.b = (
                 opened.enter_context(Atlas(spec, places, catalogue, progress)) for spec in specs
             )
             refuse_same(self.a.facts, self.b.facts, weights)
-            shared, self.left_out = shared_layers(self.a.facts, self.b.facts)
-            self._indices = _chosen(select_units(asked.selection, self.a.facts), shared)
+            self.classes = classes_of(self.a.facts, self.b.facts)
+            shared = shared_layers(self.a.facts, self.b.facts, self.classes)
+            units = select_units(asked.selection, self.a.facts)
+            self._indices = _chosen(units, shared, self.classes)
             self.layers = tuple(layer for layer in shared if layer.name in self._indices)
             if not self.layers:
-                raise SpecError(f"nothing to compare: {self.left_out or 'no unit is chosen'}")
+                absent = "" if self.classes.pairs else self.classes.words
+                raise SpecError(f"nothing to compare: {absent or 'no chosen unit is in both'}")
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Comparison:
@@ -158,7 +169,7 @@ class Comparison:
         self._render(changes)
         return Ranking(
             tuple(self._with_exchange(changes)),
-            self.left_out,
+            self.classes,
             self._images_words(changes),
             self.n_pictured,
         )
@@ -166,43 +177,45 @@ class Comparison:
     # Filters and answers: a record for every layer ---------------------------------------------
 
     def _measure_filters(self) -> None:
-        missing = self._missing(self._filters_spec())
+        missing = self._missing(self._filters_spec)
         if not missing:
             return
         from atlas.comparing.filters import filters_records
 
         begun = time.perf_counter()
-        records = filters_records(self.a.load_network(), self.b.load_network(), missing)
-        self._put(self._filters_spec(), missing, records, time.perf_counter() - begun)
+        a, b = self.a.load_network(), self.b.load_network()
+        records = filters_records(a, b, missing, self._matched)
+        self._put(self._filters_spec, missing, records, time.perf_counter() - begun)
 
     def _measure_answers(self) -> None:
         """Show the images to both networks, for some layers after the other.
 
         The records of layers that were read together are stored as soon as they are done.
         """
-        spec = self._answers_spec()
-        missing = self._missing(spec)
+        missing = self._missing(self._answers_spec)
         if not missing:
             return
-        from atlas.comparing.answers import answers_records, equal_answers, groups_of
+        from atlas.comparing.answers import answers_records, equal_answers, groups_of, n_compared
 
-        filters = self._records(self._filters_spec(), FiltersRecord)
+        filters = self._records(self._filters_spec, FiltersRecord)
         equal = [layer for layer in missing if filters[layer.name].is_equal]
-        self._put(spec, equal, [equal_answers(layer) for layer in equal], 0.0)
+        sizes = [n_compared(layer, self._matched) for layer in equal]
+        self._put(self._answers_spec, equal, [equal_answers(size) for size in sizes], 0.0)
         a, b = self.a.load_network(), self.b.load_network()
         others = [layer for layer in missing if not filters[layer.name].is_equal]
         groups = list(groups_of(others, a.device))
-        n_files = min(spec.n_images, len(self.images.files))
+        n_files = min(N_IMAGES, len(self.images.files))
         with counted(self.a.progress, "answers", "images") as show:
             shown = Tally(len(groups) * n_files, show)
             for group in groups:
                 begun = time.perf_counter()
-                records = answers_records(a, b, group, self.images, spec, shown.add)
-                self._put(spec, group, records, time.perf_counter() - begun)
+                spec = self._answers_spec(group[0])
+                records = answers_records(a, b, group, self.images, spec, shown.add, self._matched)
+                self._put(self._answers_spec, group, records, time.perf_counter() - begun)
 
     def _changes(self) -> tuple[LayerChange, ...]:
-        filters = self._records(self._filters_spec(), FiltersRecord)
-        answers = self._records(self._answers_spec(), AnswersRecord)
+        filters = self._records(self._filters_spec, FiltersRecord)
+        answers = self._records(self._answers_spec, AnswersRecord)
         is_related = are_related(self.layers, [answers[layer.name] for layer in self.layers])
         return tuple(
             layer_change(
@@ -211,6 +224,7 @@ class Comparison:
                 filters[layer.name],
                 answers[layer.name],
                 is_related,
+                self._matched,
             )
             for layer in self.layers
         )
@@ -223,7 +237,7 @@ class Comparison:
         for atlas, side in ((self.a, 0), (self.b, 1)):
             chosen = {
                 layer.name: tuple(
-                    layer.unit(index)
+                    atlas.facts.layer(layer.name).unit(index)
                     for index in sorted({pair[side] for pair in pairs[layer.name]})
                 )
                 for layer in self.layers
@@ -250,7 +264,7 @@ class Comparison:
         )
         return dataclasses.replace(change, units=units)
 
-    def _exchange(self, layer: Layer, pairs: tuple[tuple[int, int], ...]) -> ExchangeRecord:
+    def _exchange(self, layer: Layer, pairs: tuple[Pair, ...]) -> ExchangeRecord:
         spec = ExchangeSpec(self.b.facts.identity, pairs)
         entries = [
             _pictures(atlas, layer, [pair[side] for pair in pairs])
@@ -274,32 +288,44 @@ class Comparison:
 
         return {index: decoded(self.a.cache.read(entry.key)) for index, entry in entries.items()}
 
-    def _pairs(self, change: LayerChange) -> tuple[tuple[int, int], ...]:
+    def _pairs(self, change: LayerChange) -> tuple[Pair, ...]:
         return tuple((unit.unit.index, unit.partner) for unit in change.picked(self.n_pictured))
 
     # Records in the cache ----------------------------------------------------------------------
 
-    def _filters_spec(self) -> FiltersSpec:
-        return FiltersSpec(self.b.facts.identity)
+    @property
+    def _matched(self) -> tuple[Pair, ...]:
+        """The classes that records are about; none: all of them, by their numbers."""
+        return () if self.classes.are_same else self.classes.pairs
 
-    def _answers_spec(self) -> AnswersSpec:
-        preprocessing = self.a.facts.preprocessing
-        return AnswersSpec(self.b.facts.identity, self.images.sha256, preprocessing)
+    def _filters_spec(self, layer: Layer) -> FiltersSpec:
+        other = self.b.facts.identity
+        if not (layer.is_classifier and self._matched):
+            return FiltersSpec(other)
+        return MatchedFiltersSpec(other, classes=self._matched)
 
-    def _keys(self, spec: ArtifactSpec) -> dict[str, str]:
+    def _answers_spec(self, layer: Layer) -> AnswersSpec:
+        shown = self.b.facts.identity, self.images.sha256, self.a.facts.preprocessing
+        if not (layer.is_classifier and self._matched):
+            return AnswersSpec(*shown)
+        return MatchedAnswersSpec(*shown, classes=self._matched)
+
+    def _keys(self, spec_of: SpecOf) -> dict[str, str]:
         """By layer, the key of its record."""
-        wholes = [layer.whole for layer in self.layers]
-        keys = artifact_keys(self.a.facts.identity, wholes, spec.name, spec)
-        return {layer.name: key for layer, key in zip(self.layers, keys, strict=True)}
+        return {layer.name: self._key(layer, spec_of(layer)) for layer in self.layers}
 
-    def _missing(self, spec: ArtifactSpec) -> list[Layer]:
-        keys = self._keys(spec)
+    def _key(self, layer: Layer, spec: ArtifactSpec) -> str:
+        (key,) = artifact_keys(self.a.facts.identity, (layer.whole,), spec.name, spec)
+        return key
+
+    def _missing(self, spec_of: SpecOf) -> list[Layer]:
+        keys = self._keys(spec_of)
         there = self.a.cache.entries(keys.values())
         return [layer for layer in self.layers if keys[layer.name] not in there]
 
-    def _records(self, spec: ArtifactSpec, record_type: type[RecordType]) -> dict[str, RecordType]:
+    def _records(self, spec_of: SpecOf, record_type: type[RecordType]) -> dict[str, RecordType]:
         """By layer, its record, which must be in the cache."""
-        keys = self._keys(spec)
+        keys = self._keys(spec_of)
         entries = self.a.cache.entries(keys.values())
         return {
             layer.name: entries[keys[layer.name]].record(record_type, layer.score_name)
@@ -307,12 +333,12 @@ class Comparison:
         }
 
     def _put(
-        self, spec: ArtifactSpec, layers: Sequence[Layer], records: Sequence[Any], seconds: float
+        self, spec_of: SpecOf, layers: Sequence[Layer], records: Sequence[Any], seconds: float
     ) -> None:
-        keys, each_s = self._keys(spec), seconds / max(1, len(layers))
+        keys, each_s = self._keys(spec_of), seconds / max(1, len(layers))
         self.a.cache.put(
             [
-                _artifact(keys[layer.name], spec.name, layer, record, each_s)
+                _artifact(keys[layer.name], spec_of(layer).name, layer, record, each_s)
                 for layer, record in zip(layers, records, strict=True)
             ]
         )
@@ -353,22 +379,15 @@ def refuse_same(a: NetworkFacts, b: NetworkFacts, weights: tuple[str, str]) -> N
         )
 
 
-def shared_layers(a: NetworkFacts, b: NetworkFacts) -> tuple[tuple[Layer, ...], str]:
-    """The layers that both networks have, and why the classifier is left out if it is, in words.
+def shared_layers(a: NetworkFacts, b: NetworkFacts, classes: Classes) -> tuple[Layer, ...]:
+    """The layers of A that both networks have; the classifier if any class is compared.
 
     Raises:
-        SpecError: the networks differ in more than the number of classes.
+        SpecError: the networks differ in more than their classes.
     """
-    heads = (a.classifier, b.classifier)
-    left_out = ""
-    if heads[0] and heads[1] and heads[0].n_units != heads[1].n_units:
-        left_out = (
-            f"{heads[0].name} is left out, as A has {heads[0].n_units:,} classes and "
-            f"B has {heads[1].n_units:,}"
-        )
-    skipped = {head.name for head in heads if head} if left_out else set[str]()
     layers_a, layers_b = (
-        [layer for layer in facts.layers if layer.name not in skipped] for facts in (a, b)
+        [layer for layer in facts.layers if classes.pairs or not layer.is_classifier]
+        for facts in (a, b)
     )
     for one, other in itertools.zip_longest(layers_a, layers_b):
         if one is None or other is None or _shape(one) != _shape(other):
@@ -377,22 +396,32 @@ def shared_layers(a: NetworkFacts, b: NetworkFacts) -> tuple[tuple[Layer, ...], 
                 f"the weights are of networks that differ from {named} on; "
                 "give two weight sets of one architecture"
             )
-    return tuple(layers_a), left_out
+    return tuple(layers_a)
 
 
 def _shape(layer: Layer) -> tuple[object, ...]:
-    return layer.name, layer.kind, layer.n_units, layer.in_channels, layer.kernel, layer.groups
+    n_units = 0 if layer.is_classifier else layer.n_units
+    return layer.name, layer.kind, n_units, layer.in_channels, layer.kernel, layer.groups
 
 
-def _chosen(units: Iterable[Unit], layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
-    """By layer, the indices of the chosen units; layers without any are left out."""
-    names = {layer.name for layer in layers}
-    grouped = itertools.groupby(units, lambda unit: unit.layer)
-    return {name: tuple(unit.index for unit in each) for name, each in grouped if name in names}
+def _chosen(
+    units: Iterable[Unit], layers: Sequence[Layer], classes: Classes
+) -> dict[str, tuple[int, ...]]:
+    """By layer, the indices of the chosen units that are compared; layers without any left out."""
+    of_classes = {number for number, _ in classes.pairs}
+    compared = {
+        layer.name: of_classes if layer.is_classifier else range(layer.n_units) for layer in layers
+    }
+    grouped = defaultdict[str, list[int]](list)
+    for unit in units:
+        if unit.index in compared.get(unit.layer, ()):
+            grouped[unit.layer].append(unit.index)
+    return {name: tuple(indices) for name, indices in grouped.items()}
 
 
 def _pictures(atlas: Atlas, layer: Layer, indices: Sequence[int]) -> dict[int, Entry]:
     """By unit, the entry of its excitatory picture, as far as there is one."""
+    layer = atlas.facts.layer(layer.name)
     units = tuple(layer.unit(index) for index in dict.fromkeys(indices))
     spec = EXCITATORY.spec(atlas.asked, layer, atlas.facts)
     keys = artifact_keys(atlas.facts.identity, units, EXCITATORY.name, spec)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from atlas.comparing import ExchangeRecord
+from atlas.comparing.classes import Pair
 from atlas.kinds.natural.make import as_images
 from atlas.network.network import Network
 from atlas.network.taps import Tap
@@ -21,7 +22,6 @@ from atlas.units import Layer
 
 DIGITS = 3
 N_AT_ONCE = 8  # pictures that are shown together
-Pair = tuple[int, int]  # a unit of A and a unit of B
 
 
 def exchange_record(
@@ -44,7 +44,7 @@ def exchange_record(
         NetworkError: a response is not finite.
     """
     units_a, units_b = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    tap_a, tap_b = (network.tap(layer, "float32") for network in (a, b))
+    tap_a, tap_b = (network.tap(network.facts.layer(layer.name), "float32") for network in (a, b))
     of_a = [pictures[0].get(index) for index in units_a]
     of_b = [pictures[1].get(index) for index in units_b]
     return ExchangeRecord(

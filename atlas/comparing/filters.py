@@ -8,23 +8,30 @@ import torch
 from torch import Tensor
 
 from atlas.comparing import FiltersRecord
+from atlas.comparing.classes import Pair
 from atlas.network.network import Network
 from atlas.units import Layer
 
 DIGITS = 6
 
 
-def filters_records(a: Network, b: Network, layers: Sequence[Layer]) -> list[FiltersRecord]:
+def filters_records(
+    a: Network, b: Network, layers: Sequence[Layer], classes: Sequence[Pair] = ()
+) -> list[FiltersRecord]:
     """The weights of two networks of one architecture, layer by layer.
 
     Args:
         a: the first network.
         b: the second.
-        layers: layers that are of the same shape in both.
+        layers: layers that are of the same shape in both, except for the number of classes.
+        classes: those that are compared; none: each with that of its number.
     """
-    first = first_changed(a, b)
+    first = first_changed(a, b, classes)
     return [
-        filters_record(a.weight(layer), b.weight(layer), is_equal=layer.index < first)
+        filters_record(
+            *matched(layer, classes, a.weight(layer), b.weight(b.facts.layer(layer.name))),
+            is_equal=layer.index < first,
+        )
         for layer in layers
     ]
 
@@ -42,7 +49,25 @@ def filters_record(a: Tensor, b: Tensor, *, is_equal: bool) -> FiltersRecord:
     )
 
 
-def first_changed(a: Network, b: Network) -> int:
+def matched(
+    layer: Layer, classes: Sequence[Pair], a: Tensor, b: Tensor, dim: int = 0
+) -> tuple[Tensor, Tensor]:
+    """What belongs to the classes that are compared, in their order; of other layers everything.
+
+    Args:
+        layer: the layer that both tensors are of.
+        classes: those that are compared; none: each with that of its number.
+        a: a tensor of A.
+        b: the same of B.
+        dim: the dimension that counts units.
+    """
+    if not (layer.is_classifier and classes):
+        return a, b
+    numbers_a, numbers_b = torch.tensor(classes, device=a.device).T
+    return a.index_select(dim, numbers_a), b.index_select(dim, numbers_b)
+
+
+def first_changed(a: Network, b: Network, classes: Sequence[Pair] = ()) -> int:
     """Index of the first layer whose responses may differ; the number of layers if none does.
 
     Layers are in forward order, so what comes before the first module that differs is computed from
@@ -55,18 +80,22 @@ def first_changed(a: Network, b: Network) -> int:
         return 0
     index_of = {layer.batch_norm: layer.index for layer in layers if layer.batch_norm}
     index_of |= {layer.name: layer.index for layer in layers}
-    changed = (index_of.get(module, 0) for module in _changed_modules(a, b))
+    changed = (index_of.get(module, 0) for module in _changed_modules(a, b, classes))
     return min(changed, default=len(layers))
 
 
-def _changed_modules(a: Network, b: Network) -> set[str]:
+def _changed_modules(a: Network, b: Network, classes: Sequence[Pair]) -> set[str]:
     """Dotted names of the modules whose parameters or statistics differ."""
     state_a, state_b = a.model.state_dict(), b.model.state_dict()
-    return {
-        key.rpartition(".")[0]
-        for key, tensor in state_a.items()
-        if not key.endswith("num_batches_tracked") and not torch.equal(tensor, state_b[key])
-    }
+    classifier = a.facts.classifier
+    changed = set()
+    for key, tensor in state_a.items():
+        module, pair = key.rpartition(".")[0], (tensor, state_b[key])
+        if classifier and module == classifier.name:
+            pair = matched(classifier, classes, *pair)
+        if not key.endswith("num_batches_tracked") and not torch.equal(*pair):
+            changed.add(module)
+    return changed
 
 
 def _numbers(values: Tensor) -> list[float | None]:

@@ -130,20 +130,20 @@ def _network_findings(compared: Compared) -> Iterable[str]:
             f"networks, because neither their weights nor anything before them differs: "
             f"{_spelled(equal)}."
         )
-    if others:
-        yield _pairing(others)
+    if pairing := _pairing(others):
+        yield pairing
     if compared.most_by_answers:
         first = compared.most_by_answers[0]
         yield (
             f"The unit that differs most is {first.unit.id}: the answers of A and B to the same "
             f"images have {correlation_words(first)}."
         )
-    if compared.ranking.left_out:
-        yield f"{compared.ranking.left_out}."
+    if compared.ranking.classes.words:
+        yield f"{compared.ranking.classes.words}."
 
 
 def _pairing(others: Sequence[LayerChange]) -> str:
-    """Whether units are compared number by number; classes always are."""
+    """Whether units that are no classes are compared number by number; empty without any."""
     told = [change for change in others if change.own.n_units and not change.layer.is_classifier]
     unpaired = [change.layer.name for change in told if not change.is_paired]
     n_own = sum(change.own.n_own for change in told)
@@ -153,7 +153,7 @@ def _pairing(others: Sequence[LayerChange]) -> str:
         f"where chance would give about {len(told):,}"
     )
     if not told:
-        return "Classes are compared number by number."
+        return ""
     if not unpaired:
         return f"{found}, so units are compared number by number."
     if len(unpaired) == len(told):

@@ -165,7 +165,7 @@ def _unit_row(compared: Compared, change: UnitChange) -> UnitRow:
     return UnitRow(
         link=unit_link(compared, change, "../"),
         answers=answers_words(change),
-        alike=alike_words(compared, compared.layer(change), change.alike_in_b),
+        alike=alike_words(compared.labelled_b, compared.layer(change), change.alike_in_b),
         cosine=three(change.cosine),
         length="" if change.norm_ratio is None else f"× {change.norm_ratio:.3g}",
         kept=kept_words(change),

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from atlas.comparing import AnswersRecord, ExchangeRecord, FiltersRecord
+from atlas.comparing.classes import Pair
 from atlas.units import Layer, Unit
 
 # The probability that as many units are most like the unit of their own number by chance, up to
@@ -196,6 +197,7 @@ def layer_change(
     filters: FiltersRecord,
     answers: AnswersRecord,
     is_related: bool = False,
+    classes: Sequence[Pair] = (),
 ) -> LayerChange:
     """The ranking of some units of a layer.
 
@@ -209,10 +211,17 @@ def layer_change(
         filters: its weights.
         answers: its responses.
         is_related: whether numbers mean the same in most layers of the network.
+        classes: those that the records of a classifier are about; none: all, by their numbers.
     """
     own = OwnNumbers.of(answers)
     is_paired = layer.is_classifier or filters.is_equal or _by_number(own, is_related)
-    changes = (_unit_change(layer, index, filters, answers, is_paired) for index in indices)
+    all_units = [(index, index) for index in range(layer.n_units)]
+    pairs = classes if layer.is_classifier and classes else all_units
+    place_of = {index: place for place, (index, _) in enumerate(pairs)}
+    changes = (
+        _unit_change(layer, pairs, place_of[index], filters, answers, is_paired)
+        for index in indices
+    )
     return LayerChange(
         layer=layer,
         is_equal=filters.is_equal,
@@ -238,38 +247,44 @@ def most_changed(
     return tuple(unit for _, unit in sorted(ranked, key=lambda each: -each[0]))
 
 
-def exchanges(
-    pairs: Sequence[tuple[int, int]], record: ExchangeRecord
-) -> Mapping[tuple[int, int], Exchange]:
+def exchanges(pairs: Sequence[Pair], record: ExchangeRecord) -> Mapping[Pair, Exchange]:
     """What each pair of units answered to the pictures of both."""
     rows = zip(record.a_to_a, record.b_to_a, record.b_to_b, record.a_to_b, strict=True)
     return {pair: Exchange(*row) for pair, row in zip(pairs, rows, strict=True)}
 
 
 def _unit_change(
-    layer: Layer, index: int, filters: FiltersRecord, answers: AnswersRecord, is_paired: bool
+    layer: Layer,
+    pairs: Sequence[Pair],
+    place: int,
+    filters: FiltersRecord,
+    answers: AnswersRecord,
+    is_paired: bool,
 ) -> UnitChange:
-    alike_in_b = _alike(answers.alike_in_b, answers.alike_in_b_correlation, index)
-    is_own = is_paired or alike_in_b is None
-    partner = index if is_own or alike_in_b is None else alike_in_b.index
-    answer = answers.correlation[index] if alike_in_b is None or is_own else alike_in_b.correlation
+    """What was found about the unit of A at a place of the records."""
+    own, alike = answers.correlation[place], answers.alike_in_b[place]
+    is_own = is_paired or alike is None
+    of_partner = place if is_own or alike is None else alike
     return UnitChange(
-        unit=layer.unit(index),
-        partner=partner,
-        answers=answer,
-        constant=_constant(answers.is_constant_a[index], answers.is_constant_b[partner]),
-        cosine=filters.cosine[index] if is_paired else None,
-        norm_ratio=filters.norm_ratio[index] if is_paired else None,
-        alike_in_b=alike_in_b,
-        alike_in_a=_alike(answers.alike_in_a, answers.alike_in_a_correlation, partner),
+        unit=layer.unit(pairs[place][0]),
+        partner=pairs[of_partner][1],
+        answers=own if is_own else answers.alike_in_b_correlation[place],
+        constant=_constant(answers.is_constant_a[place], answers.is_constant_b[of_partner]),
+        cosine=filters.cosine[place] if is_paired else None,
+        norm_ratio=filters.norm_ratio[place] if is_paired else None,
+        alike_in_b=_alike(pairs, 1, alike, answers.alike_in_b_correlation[place]),
+        alike_in_a=_alike(
+            pairs, 0, answers.alike_in_a[of_partner], answers.alike_in_a_correlation[of_partner]
+        ),
     )
 
 
 def _alike(
-    indices: Sequence[int | None], correlations: Sequence[float | None], index: int
+    pairs: Sequence[Pair], side: int, place: int | None, correlation: float | None
 ) -> Alike | None:
-    other, correlation = indices[index], correlations[index]
-    return None if other is None or correlation is None else Alike(other, correlation)
+    if place is None or correlation is None:
+        return None
+    return Alike(pairs[place][side], correlation)
 
 
 def _constant(in_a: bool, in_b: bool) -> str:

@@ -109,6 +109,8 @@ def _subtitle(layer: Layer, change: UnitChange) -> str:
     )
     if change.partner == change.unit.index:
         return f"{layer.name}: {subtitle}, in both networks"
+    if layer.is_classifier:
+        return f"{layer.name}: {subtitle}; in B it is class {change.partner}"
     return f"{layer.name}: {subtitle} in A, beside number {change.partner} in B"
 
 
@@ -156,8 +158,8 @@ def _picture(path: str, entry: Entry | None, alt: str) -> Picture | None:
 def _answer_facts(compared: Compared, change: UnitChange) -> Iterable[Fact]:
     layer = compared.layer(change)
     yield Fact("Correlation of A and B", answers_words(change))
-    yield Fact("Most like it in B", alike_words(compared, layer, change.alike_in_b))
-    yield Fact("Most like B’s unit in A", alike_words(compared, layer, change.alike_in_a))
+    yield Fact("Most like it in B", alike_words(compared.labelled_b, layer, change.alike_in_b))
+    yield Fact("Most like B’s unit in A", alike_words(compared.a, layer, change.alike_in_a))
 
 
 def _filter_facts(change: UnitChange) -> Iterable[Fact]:

@@ -223,9 +223,5 @@ def _labels(family: Family, n_classes: int, is_published: bool) -> ClassLabels:
     if not n_classes:
         return ClassLabels((), "")
     if n_classes != len(labels.names):
-        names = tuple(f"class {index}" for index in range(n_classes))
-        return ClassLabels(names, "none given: numbered")
-    if is_published and not family.assumed_preprocessing:
-        return labels
-    source = f"assumed to be {labels.source}; --labels gives others"
-    return ClassLabels(labels.names, source, labels.wordnet_ids)
+        return ClassLabels.numbered(n_classes)
+    return labels if is_published and not family.assumed_preprocessing else labels.assumed()
