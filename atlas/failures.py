@@ -38,8 +38,7 @@ def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Excepti
         size_px: their side.
         error: what its code raised.
     """
-    channels = f"{n_channels} channel{'s' if n_channels != 1 else ''}"
-    image = f"an image of {size_px} px with {channels}"
+    image = _image(n_channels, size_px)
     if about := _about_inputs(model) or _about_convolutions(model):
         return NetworkError(f"the network cannot be run on {image}: {about}")
     cause = displayable(str(error).partition("\n")[0])
@@ -50,9 +49,21 @@ def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Excepti
         )
     if isinstance(error, _ABOUT_SHAPES):
         return NetworkError(f"the network cannot be run on {image}: {cause}; {_way_on(n_channels)}")
+    return fails_on(n_channels, size_px, error)
+
+
+def fails_on(n_channels: int, size_px: int, error: Exception) -> NetworkError:
+    """The error for a network whose own code fails on some images, though not on all.
+
+    Args:
+        n_channels: of the images.
+        size_px: their height.
+        error: what its code raised.
+    """
+    cause = displayable(str(error).partition("\n")[0])
     return NetworkError(
-        f"the network's code fails on {image}: {type(error).__name__}: {cause}"
-        f"{_where(error)}; mend it there"
+        f"the network's code fails on {_image(n_channels, size_px)}: {type(error).__name__}: "
+        f"{cause}{_where(error)}; mend it there"
     )
 
 
@@ -62,6 +73,10 @@ def takes_one_image(layer: str) -> NetworkError:
         f"the network takes one image at a time: {displayable(layer)} is not computed for two; let "
         "its code keep the first dimension of tensors, as x.flatten(1) does"
     )
+
+
+def _image(n_channels: int, size_px: int) -> str:
+    return f"an image of {size_px} px with {n_channels} channel{'s' if n_channels != 1 else ''}"
 
 
 def _way_on(n_channels: int) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections import UserDict
+
+import numpy as np
 import pytest
 import torch
 from conftest import make_network, randomise
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
-from atlas.network.hooks import HookedInput
+from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.tracing import UntraceableError, trace
 from atlas.network.walk import walk
 from atlas.pictures.recipes import ascend
@@ -117,6 +122,96 @@ def test_a_network_that_does_not_run_is_an_error_with_its_cause():
 def test_a_layer_that_other_images_do_not_reach_is_said(network):
     with pytest.raises(NetworkError, match="unused was not called"):
         HookedInput(network.model, "unused")(torch.rand(1, 3, SIZE_PX, SIZE_PX))
+
+
+class Ungraded(nn.Module):
+    """Untraceable, and computed without gradients up to its second layer, in one of many ways."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.a, self.b, self.fc = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        arrays = {"numpy": Tensor.numpy, "array": np.asarray}
+        if self.way in arrays and arrays[self.way](images).mean() > 1e6:
+            return images
+        if self.way == "decorated":
+            maps = self.frozen(images)
+        elif self.way == "no_grad":
+            with torch.no_grad():
+                maps = self.a(images).relu() if images.mean() < 1e6 else images
+        else:
+            maps = self.a(images).relu()
+        return self.fc(self.b(maps).relu().mean((2, 3)))
+
+    @torch.no_grad()
+    def frozen(self, images: Tensor) -> Tensor:
+        return self.a(images).relu() if images.mean() < 1e6 else images
+
+
+@pytest.mark.parametrize("way", ["no_grad", "decorated", "numpy", "array"])
+def test_gradients_come_through_where_code_computes_without_them(way: str):
+    network = make_network(randomise(Ungraded(way)), SIZE_PX)
+    layer = network.facts.layer("b")
+    assert not layer.is_traced
+    ascent = ascend(network.tap(layer), layer.units[:2], FOURIER)
+    plain = make_network(copy.deepcopy(network.model), SIZE_PX)
+    plain.model.way = ""
+    expected = ascend(plain.tap(layer), layer.units[:2], FOURIER)
+    torch.testing.assert_close(ascent.final, expected.final, atol=1e-4, rtol=0)
+    assert ascent.moved.all()
+    assert torch.is_grad_enabled()
+
+
+class Failing(nn.Module):
+    """Fails on bright images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.max() > 0.5:
+            raise ValueError("too bright\nindeed")
+        return self.fc(self.conv(images).mean((2, 3)))
+
+
+def test_code_that_fails_on_some_images_is_said_with_its_place():
+    network = make_network(Failing(), SIZE_PX)
+    bright = torch.ones(1, 3, 12, 12)
+    words = (
+        r"fails on an image of 12 px with 3 channels: ValueError: too bright \(.*test_hooks.py:\d"
+    )
+    for read in (HookedInput(network.model, "fc"), HookedOutputs(network.model, ["fc"])):
+        assert read(0 * bright)
+        with pytest.raises(NetworkError, match=words):
+            read(bright)
+
+
+@dataclasses.dataclass
+class Found:
+    maps: Tensor
+    logits: Tensor
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda maps, logits: {"maps": maps, "logits": logits},
+        lambda maps, logits: UserDict(logits=logits, maps=maps),
+        lambda maps, logits: (maps, [logits]),
+        Found,
+    ],
+)
+def test_the_classifier_is_found_in_any_output(wrap):
+    class Wrapped(Branching):
+        def forward(self, images: Tensor, *more: Tensor) -> object:
+            return wrap(self.conv(images), super().forward(images))
+
+    layers = walk(randomise(Wrapped()), SIZE_PX)
+    assert (layers[-1].name, layers[-1].kind) == ("fc", "classifier")
+    assert not layers[-1].is_traced
 
 
 class Unreached(nn.Module):

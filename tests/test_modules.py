@@ -80,6 +80,11 @@ def on_meta() -> nn.Module:
         return net()
 
 
+def exported() -> nn.Module:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    return torch.export.export(model.eval(), (torch.zeros(1, 3, 8, 8),)).module()
+
+
 def with_tensor(tensor: torch.Tensor) -> nn.Module:
     model = net()
     model.register_buffer("odd", tensor)
@@ -92,6 +97,7 @@ def with_tensor(tensor: torch.Tensor) -> nn.Module:
     [
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), r"has lazy layers \(0\.weight\); show it an"),
         (on_meta, r"without numbers \(0\.weight\); make it on the CPU"),
+        (exported, "is an exported program, which has no layers any more; give the nn.Module"),
         (lambda: torch.jit.script(net()), "is a TorchScript module, which hides its layers; give"),
         (
             lambda: with_tensor(torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)),

@@ -139,6 +139,14 @@ def test_only_what_can_be_left_out_is():
     assert trim_module(pool, 2) == (pool, NOTHING)
 
 
+def test_of_small_maps_the_middle_is_kept():
+    """Code that crops maps may leave fewer rows than strides fit into an image."""
+    maps = torch.arange(35.0).view(5, 7)
+    assert torch.equal(cut(maps, 1), maps[1:-1, 1:-1])
+    assert torch.equal(cut(maps, 9), maps[2:3, 3:4])
+    assert cut(torch.zeros(1, 4, 6), 9).shape == (1, 2, 2)
+
+
 def test_the_rim_is_what_the_margin_covers_and_leaves_something():
     network = small_network()
     recipe = Fourier((Stage(64, 1),), margin_px=9, objective="power")

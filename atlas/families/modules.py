@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
 from atlas.text import displayable
@@ -73,12 +73,17 @@ def refuse_unreadable(model: nn.Module, what: str) -> None:
         what: it is, for the message, such as "the network".
 
     Raises:
-        NetworkError: it is of TorchScript, or a tensor has no real numbers yet.
+        NetworkError: it is of TorchScript or exported, or a tensor has no real numbers yet.
     """
     if isinstance(model, torch.jit.ScriptModule):
         raise NetworkError(
             f"{what} is a TorchScript module, which hides its layers; give the nn.Module that it "
             "was made from, and its weights with --weights FILE"
+        )
+    if isinstance(model, fx.GraphModule) and any(map(_is_exported, model.graph.nodes)):
+        raise NetworkError(
+            f"{what} is an exported program, which has no layers any more; give the nn.Module that "
+            "it was exported from"
         )
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for is_so, cause, remedy in _UNREADABLE:
@@ -86,6 +91,11 @@ def refuse_unreadable(model: nn.Module, what: str) -> None:
             raise NetworkError(f"{what} has {cause} ({displayable(names[0])}); {remedy}")
     if any(".quantized." in type(module).__module__ for module in model.modules()):
         raise NetworkError(f"{what} has quantised layers; {_UNQUANTISED}")
+
+
+def _is_exported(node: fx.Node) -> bool:
+    """Whether a node calls an operation of PyTorch itself, as only exported programs do."""
+    return isinstance(node.target, torch._ops.OpOverload)
 
 
 def _inside(model: nn.Module) -> nn.Module | None:

@@ -7,17 +7,18 @@ seen, so their connections and receptive fields are not known.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
-from atlas.failures import does_not_run, takes_one_image
+from atlas.failures import does_not_run, fails_on, takes_one_image
 from atlas.families.family import LayerPlace
 from atlas.memory import is_out_of_memory
+from atlas.network.gradients import gradients_let_through
 from atlas.network.places import Spot, places
 from atlas.network.weighting import weighting
 from atlas.units import Layer, LayerKind
@@ -58,7 +59,7 @@ class HookedInput(nn.Module):
 
         handle = self.model.get_submodule(self._layer).register_forward_pre_hook(stop)
         try:
-            self.model(images.contiguous())  # its code may ask for views of that
+            _run_to_end(self.model, images)
         except _ReachedError:
             return {"tap": found[0]}
         finally:
@@ -89,11 +90,28 @@ class HookedOutputs(nn.Module):
 
         with _hooks(self.model, {name: keep(name) for name in self._layers}):
             try:
-                self.model(images.contiguous())  # its code may ask for views of that
+                _run_to_end(self.model, images)
             except _ReachedError:
                 return found
         missing = next(name for name in self._layers if name not in found)
         raise NetworkError(f"{missing} was not called; give images that it is called for")
+
+
+def _run_to_end(model: nn.Module, images: Tensor) -> None:
+    """Run a network, with gradients if images have any; a hook may end it earlier.
+
+    Raises:
+        NetworkError: its code fails on these images.
+    """
+    with gradients_let_through() if images.requires_grad else nullcontext():
+        try:
+            model(images.contiguous())  # its code may ask for views of that
+        except (_ReachedError, NetworkError):
+            raise
+        except Exception as error:  # the network's own code
+            if is_out_of_memory(error):
+                raise
+            raise fails_on(images.shape[1], images.shape[2], error) from error
 
 
 def describe(
@@ -106,8 +124,8 @@ def describe(
     """Descriptions of the layers in the order of their first calls, without connections.
 
     Each counts as reading the whole image, and everything that runs before it as its work. The
-    classifier is the last layer, if it gives one vector per image that is as long as the network's
-    output.
+    classifier is the last layer, if it gives one vector per image and the network gives one that is
+    as long.
 
     Args:
         model: a network in evaluation mode.
@@ -120,13 +138,13 @@ def describe(
     Raises:
         NetworkError: the network cannot be run, or has no layer.
     """
-    calls, n_outputs = _run(model, n_channels, size_px)
+    calls, lengths = _run(model, n_channels, size_px)
     of_two = _run_at(model, n_channels, size_px, n_images=2)
     if missing := [call.name for call in calls if call.name not in of_two]:
         raise takes_one_image(missing[0])
     if classifier is None:
         last = calls[-1]
-        gives_classes = tuple(last.output_shape[1:]) == (n_outputs,)
+        gives_classes = len(last.output_shape) == 2 and last.output_shape[1] in lengths
         classifier = last.name if gives_classes else ""
     of_any_size = set.intersection(
         *(_run_at(model, n_channels, px) for px in other_sizes_px(size_px))
@@ -221,8 +239,8 @@ def _run(
     size_px: int,
     calls: list[_Call] | None = None,
     n_images: int = 1,
-) -> tuple[list[_Call], int]:
-    """The first calls of all layers in their order, and the number of the network's outputs."""
+) -> tuple[list[_Call], set[int]]:
+    """The first calls of all layers in their order, and how long the vectors are that it gives."""
     calls = [] if calls is None else calls
     modules = {
         name: each
@@ -250,18 +268,20 @@ def _run(
             raise does_not_run(model, n_channels, size_px, error) from error
     if not calls:
         raise NetworkError("the network calls no convolution and no linear layer")
-    return calls, next((each.shape[-1] for each in _tensors(output)), 0)
+    return calls, {each.shape[1] for each in _tensors(output) if each.ndim == 2}
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors in a network's output, which may be a tuple, a mapping or a dataclass."""
     if isinstance(output, Tensor):
         yield output
-    elif isinstance(output, dict):
-        for each in output.values():
-            yield from _tensors(each)
-    elif isinstance(output, list | tuple):
-        for each in output:
-            yield from _tensors(each)
+        return
+    if dataclasses.is_dataclass(output):
+        output = vars(output)
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    for each in output if isinstance(output, list | tuple) else ():
+        yield from _tensors(each)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from atlas.memory import is_out_of_memory
+from atlas.network.gradients import gradients_let_through
 from atlas.text import displayable
 
 TOLERANCE = 1e-3  # relative, of answers that a GPU may add up in another order
@@ -23,7 +24,7 @@ def why_it_fails(model: nn.Module, images: Tensor) -> str:
     """
     images = images.detach().clone().requires_grad_(True)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), gradients_let_through():
             outputs = [each for each in tree_leaves(model(images)) if _has_gradient(each)]
             if outputs:
                 sum(output.float().sum() for output in outputs).backward()

@@ -107,9 +107,10 @@ def trim_module(module: nn.Module, n_unread: int) -> tuple[nn.Module, Trim]:
 def cut(maps: Tensor, n: int) -> Tensor:
     """Maps (..., H, W) without n rows and columns at each side.
 
-    Of maps of one row or one column, which are broadcast over other maps, these are kept.
+    At least the middle is kept: maps of one row or one column are broadcast over other maps, and
+    code that crops maps may leave fewer rows than strides fit into the image.
     """
-    rows, columns = (0 if size == 1 else -n for size in maps.shape[-2:])
+    rows, columns = (-min(n, (size - 1) // 2) for size in maps.shape[-2:])
     if rows == columns == 0:
         return maps
     # Unlike that of a slice, its gradient is channels last.

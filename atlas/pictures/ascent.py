@@ -62,7 +62,8 @@ def with_gradient(score: Tensor, layer: str) -> Tensor:
     if not score.requires_grad:
         raise NetworkError(
             f"no gradient of {layer} reaches the image, which its pictures need; leave out "
-            "detach(), no_grad() and numpy() on the way to it, or draw other --layers"
+            "detach(), inference_mode() and numpy() on the way to it, draw other --layers, or ask "
+            "for --kinds that need none, such as filter,tuning,noise"
         )
     return score
 
@@ -81,5 +82,6 @@ def backpropagate(loss: Tensor) -> None:
         cause = displayable(str(error).partition(":")[0])
         raise NetworkError(
             f"no gradient can be computed through the network's code ({cause}); let it change no "
-            "tensor in place that others were computed from"
+            "tensor in place that others were computed from, or ask for --kinds that need none, "
+            "such as filter,tuning,noise"
         ) from error
