@@ -15,6 +15,7 @@ from atlas.files import open_regular
 from atlas.label_files import Labels, LabelsError, labels_in, labels_in_data
 from atlas.text import displayable
 from atlas.units import NetworkFacts
+from atlas.wordnet import imagenet_synsets
 
 MAX_LABELS_BYTES = 20_000_000  # 200 for each of the most classes that a network may have
 MAX_LABEL_LENGTH = 200  # the longest of ImageNet has 121 characters
@@ -125,7 +126,7 @@ def _checked(read: Callable[[], Labels], n_classes: int, source: str, where: str
             "or no text; give every class a name"
         )
     if names == ids:
-        known = _imagenet_names()
+        known = _names_of_ids()
         names = tuple(known.get(wordnet_id, wordnet_id) for wordnet_id in ids)
     return ClassLabels(
         names=tuple(name for name in names if name),
@@ -134,12 +135,13 @@ def _checked(read: Callable[[], Labels], n_classes: int, source: str, where: str
     )
 
 
-def _imagenet_names() -> dict[str, str]:
-    """The names of ImageNet's classes, which the default network has, by their WordNet ids."""
+def _names_of_ids() -> dict[str, str]:
+    """Names by WordNet ids: ImageNet's of its classes, WordNet's of what these are kinds of."""
     from atlas.families import find_family  # which imports this module
 
     labels = find_family("").labels()
-    return dict(zip(labels.wordnet_ids, labels.names, strict=True))
+    of_classes = dict(zip(labels.wordnet_ids, labels.names, strict=True))
+    return {each.id: each.lemmas[0] for each in imagenet_synsets().values()} | of_classes
 
 
 def class_names(

@@ -161,11 +161,11 @@ def test_what_is_no_literal_is_refused_soon_and_never_evaluated(text: str):
     assert time.perf_counter() - begun < 2
 
 
-def test_a_name_of_ids_alone_is_that_of_imagenet_where_it_has_one(tmp_path):
+def test_names_of_ids_alone_are_those_of_imagenet_or_wordnet(tmp_path):
     for text in ("\n".join(IDS), json.dumps(IDS), json.dumps(dict(enumerate(IDS)))):
         (tmp_path / "ids.txt").write_text(text)
         labels = read_labels(tmp_path / "ids.txt", 3)
-        assert labels.names == ("n02121808", "n02084071", "tench")
+        assert labels.names == ("domestic cat", "dog", "tench")
         assert labels.wordnet_ids == IDS
 
 
