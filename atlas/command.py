@@ -1076,10 +1076,12 @@ def _show_changes(ranking: Ranking) -> None:
     if ranking.classes.words:
         say(f"Note: {ranking.classes.words}.", err=True)
     equal = sum(change.is_equal for change in ranking.layers)
-    say(f"{equal:,} of {len(ranking.layers):,} layers compute the same in both.")
+    verb = "computes" if equal == 1 else "compute"
+    say(f"{equal:,} of {len(ranking.layers):,} layers {verb} the same in both.")
     units = [unit for change in ranking.layers for unit in change.units if unit.change > 0]
     if units:
-        say(f"{len(units):,} units answer differently to {ranking.images}; most of all:")
+        answer = "unit answers" if len(units) == 1 else "units answer"
+        say(f"{len(units):,} {answer} differently to {ranking.images}; most of all:")
     for unit in most_changed(units, lambda unit: unit.change)[:N_CHANGED]:
         partner = "" if unit.partner == unit.unit.index else f" (beside {unit.partner})"
         found = unit.answers

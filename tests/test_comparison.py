@@ -327,8 +327,10 @@ def test_classes_that_both_networks_have_are_compared(tmp_path: Path):
     result = run(*command)
     assert result.code == 0, result.err
     assert "label by label: 4 are in both, 20 of A and 0 of B are left out" in result.err
-    assert "1 units answer differently" in result.out
+    assert "1 unit answers differently" in result.out
     assert re.search(r"fc:7 \(beside 2\) +correlation -1.000, cosine of weights -1.000", result.out)
+    layer_page = text_of(read(folders, "fc/index.html"))
+    assert "label by label: 4 are in both" in layer_page and "1 class that differs" in layer_page
     name = find_family("demo").labels().names[7]
     page = text_of(read(folders, "fc/0007.html"))
     assert f"{name} fc: class 7 of 24, numbered from 0; in B it is class 2" in page

@@ -125,9 +125,12 @@ def _network_findings(compared: Compared) -> Iterable[str]:
     if not others:
         yield "Nothing differs: every layer computes the same in both networks."
     elif equal:
+        verb, its, them = (
+            ("computes", "its", "it") if len(equal) == 1 else ("compute", "their", "them")
+        )
         yield (
-            f"{wording.count(len(equal), 'layer')} of {len(changes)} compute the same in both "
-            f"networks, because neither their weights nor anything before them differs: "
+            f"{wording.count(len(equal), 'layer')} of {len(changes)} {verb} the same in both "
+            f"networks, because neither {its} weights nor anything before {them} differs: "
             f"{_spelled(equal)}."
         )
     if pairing := _pairing(others):

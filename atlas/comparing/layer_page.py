@@ -54,7 +54,7 @@ class LayerPage(NamedTuple):
     groups: tuple[Group, ...]
     noun: str
     is_paired: bool
-    n_changed: str
+    that_differ: str  # how many
     rows: tuple[UnitRow, ...]
     unchanged: str | None  # how many units are left out of the rows
     previous: Link | None
@@ -81,11 +81,13 @@ def layer_view(compared: Compared, name: str) -> LayerPage:
             units=wording.count(layer.n_units, words.noun, words.plural),
         ),
         facts=_layer_facts(change),
-        findings=tuple(_layer_findings(change)),
+        findings=tuple(_layer_findings(compared, change)),
         groups=tuple(_groups(compared, change)),
         noun=words.noun.capitalize(),
         is_paired=change.is_paired,
-        n_changed=wording.count(len(changed), words.noun, words.plural),
+        that_differ=wording.count(
+            len(changed), f"{words.noun} that differs", f"{words.plural} that differ"
+        ),
         rows=tuple(_unit_row(compared, unit) for unit in changed),
         unchanged=_unchanged(change, len(change.units) - len(changed)),
         previous=Link(before, f"../{paths.layer_page(before)}") if before else None,
@@ -102,11 +104,14 @@ def _layer_facts(change: LayerChange) -> tuple[Fact, ...]:
         facts.append(Fact("Median cosine of weights", three(1 - filters.median)))
     if change.own_share is not None:
         share = wording.share(change.own_share)
-        facts.append(Fact("Like their own number", share))
+        own = "class" if change.layer.is_classifier else "number"
+        facts.append(Fact(f"Like their own {own}", share))
     return tuple(facts)
 
 
-def _layer_findings(change: LayerChange) -> Iterable[str]:
+def _layer_findings(compared: Compared, change: LayerChange) -> Iterable[str]:
+    if change.layer.is_classifier:
+        yield f"{compared.ranking.classes.words}."
     if change.is_equal:
         yield (
             "This layer computes the same in both networks: neither its weights nor anything "

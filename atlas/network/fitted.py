@@ -20,8 +20,8 @@ MAX_CLASSES = 100_000
 _OTHER_TYPE, _OTHER_SHAPE = "of another type", "of another shape"
 _OTHER_STATE = "give a state dict of this architecture, or name its architecture with --model"
 _VARIANT = (
-    "a variant of it is given as the code that builds it, with --model FILE.py:FUNCTION, and "
-    "--mean and --std with a number for each channel of its images"
+    "a variant of it is given as the code that builds it, with --model FILE.py:FUNCTION; "
+    "--input-size, --mean and --std then say what images it takes"
 )
 _FLOATING_POINT = "give weights in floating point, from before they were quantised or converted"
 # The way on for tensors that cannot be used, by what they are.
