@@ -97,6 +97,7 @@ def with_tensor(tensor: torch.Tensor) -> nn.Module:
     [
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3)), r"has lazy layers \(0\.weight\); show it an"),
         (on_meta, r"without numbers \(0\.weight\); make it on the CPU"),
+        (lambda: nn.Sequential(exported()), "is an exported program"),
         (exported, "is an exported program, which has no layers any more; give the nn.Module"),
         (lambda: torch.jit.script(net()), "is a TorchScript module, which hides its layers; give"),
         (

@@ -80,7 +80,7 @@ def refuse_unreadable(model: nn.Module, what: str) -> None:
             f"{what} is a TorchScript module, which hides its layers; give the nn.Module that it "
             "was made from, and its weights with --weights FILE"
         )
-    if isinstance(model, fx.GraphModule) and any(map(_is_exported, model.graph.nodes)):
+    if any(map(_is_exported, model.modules())):
         raise NetworkError(
             f"{what} is an exported program, which has no layers any more; give the nn.Module that "
             "it was exported from"
@@ -93,9 +93,10 @@ def refuse_unreadable(model: nn.Module, what: str) -> None:
         raise NetworkError(f"{what} has quantised layers; {_UNQUANTISED}")
 
 
-def _is_exported(node: fx.Node) -> bool:
-    """Whether a node calls an operation of PyTorch itself, as only exported programs do."""
-    return isinstance(node.target, torch._ops.OpOverload)
+def _is_exported(module: nn.Module) -> bool:
+    """Whether a module calls operations of PyTorch itself, as only exported programs do."""
+    nodes = module.graph.nodes if isinstance(module, fx.GraphModule) else ()
+    return any(isinstance(node.target, torch._ops.OpOverload) for node in nodes)
 
 
 def _inside(model: nn.Module) -> nn.Module | None:
