@@ -11,7 +11,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
 from atlas.site.on_demand import links_from_unit
-from atlas.site.parts import Card, Head, Link, own_name
+from atlas.site.parts import Card, Head, Link, own_name, unit_card_picture
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
 from atlas.units import Layer, Unit
 from atlas.vocabulary import words_of
@@ -82,16 +82,8 @@ def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
         title=f"{title} · {layer.name} · {network}",
         description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
         root="../",
-        card=_card(contents, layer, unit),
+        card=Card(paths.unit_page(unit), unit_card_picture(contents, unit)),
     )
-
-
-def _card(contents: Contents, layer: Layer, unit: Unit) -> Card | None:
-    """Only pages of classes have a card, because the many pages of other units are kept small."""
-    if not layer.is_classifier:
-        return None
-    picture = paths.unit_picture(unit) if contents.has_picture(unit) else None
-    return Card(paths.unit_page(unit), picture)
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:
