@@ -114,6 +114,14 @@ class ComparePage:
     """View of `compare.html`, which a script fills."""
 
     head: Head
+    example: str  # id of a unit
+
+
+@dataclass(frozen=True)
+class EmbedPage:
+    """View of `embed.html`, which shows one unit in a frame of another page."""
+
+    head: Head
 
 
 @dataclass(frozen=True)
@@ -422,8 +430,15 @@ def compare_view(contents: Contents) -> ComparePage:
             root="",
             section="compare",
             card=_card(paths.COMPARE, _frontispiece(contents)),
-        )
+        ),
+        contents.facts.layers[len(contents.facts.layers) // 2].unit(0).id,
     )
+
+
+def embed_view(contents: Contents) -> EmbedPage:
+    """The page for frames, which takes the unit from its address."""
+    name = contents.facts.name
+    return EmbedPage(Head(f"A unit of {name}", f"One unit of {name}, for a frame.", ""))
 
 
 def lost_view(contents: Contents) -> LostPage:

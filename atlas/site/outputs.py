@@ -21,6 +21,7 @@ from atlas.kinds.kind import Kind, SheetOf
 from atlas.lazily import load
 from atlas.sheets import SheetKind, SheetPlace
 from atlas.site import data_files, sprites
+from atlas.site.compared import compared_units
 from atlas.site.contents import Contents
 from atlas.site.find_index import find_index, found_by
 from atlas.site.find_page import find_view
@@ -31,6 +32,7 @@ from atlas.site.network_pages import (
     classes_view,
     compare_view,
     cover_picks,
+    embed_view,
     index_view,
     lost_view,
     mosaic_picks,
@@ -122,6 +124,7 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
         paths.CLASSES: classes_view,
         paths.ABOUT: about_view,
         paths.COMPARE: compare_view,
+        paths.EMBED: embed_view,
         paths.LOST: lost_view,
     }
     for name, view in views.items():  # a template has the name of its page
@@ -152,6 +155,8 @@ def _layer_files(
     view = partial(layer_view, contents, of_layers, layer)
     yield pages.page(paths.layer_page(layer.name), "layer.html", view)
     yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
+    compared = partial(compared_units, contents, layer)
+    yield pages.data(paths.layer_compared(layer.name), compared)
     for kind in contents.kinds:
         if kind.layer_file and (entry := contents.entry(layer.whole, kind)):
             yield from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)

@@ -28,6 +28,7 @@ class UnitPage(NamedTuple):
 
     head: Head
     id: str
+    name: str  # in citations and frames: "Channel 2 of layer1.0.conv2 in ResNet-50"
     heading: str
     subtitle: str
     failures: tuple[str, ...]  # what could not be made of it
@@ -59,6 +60,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
     return UnitPage(
         head=_head(contents, layer, unit),
         id=unit.id,
+        name=_name(_what(contents, layer, unit)),
         heading=contents.title(layer, unit.index),
         subtitle=_subtitle(layer, unit),
         failures=contents.failures.get(unit.id, ()),
@@ -77,13 +79,23 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
 
 def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
     title, network = contents.title(layer, unit.index), contents.facts.name
-    what = words_of(layer).unit.format(index=unit.index, title=title)
     return Head(
         title=f"{title} · {layer.name} · {network}",
-        description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
+        description=f"What {_what(contents, layer, unit)} wants to see, and its weights.",
         root="../",
         card=Card(paths.unit_page(unit), unit_card_picture(contents, unit)),
     )
+
+
+def _what(contents: Contents, layer: Layer, unit: Unit) -> str:
+    """A unit in a sentence, with its layer and network."""
+    title = contents.title(layer, unit.index)
+    what = words_of(layer).unit.format(index=unit.index, title=title)
+    return f"{what} of {layer.name} in {contents.facts.name}"
+
+
+def _name(what: str) -> str:
+    return what[0].upper() + what[1:]
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:

@@ -204,6 +204,7 @@ function addKeys(search) {
 }
 
 addEventListener("DOMContentLoaded", () => {
+  if (!document.querySelector(".top")) return; // a page for frames has no header
   addKeys(addSearch());
   addThemeSwitch();
 });
