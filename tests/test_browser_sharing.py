@@ -1,4 +1,4 @@
-"""What is passed on of an atlas, in a real browser: citations, frames, lists side by side."""
+"""What is passed on of an atlas, in a real browser: citations, frames, lists, prints."""
 
 from __future__ import annotations
 
@@ -297,3 +297,55 @@ def test_units_that_there_are_not_are_not_added(visit: Visit, text: str):
     page.keyboard.press("Enter")
     page.wait_for_selector(f"text=This atlas has no unit “{text}”.")
     assert cards(page) == []
+
+
+def style(page: Any, selector: str, name: str, part: str = "") -> str:
+    """A computed property of an element, or of its ::before."""
+    of_part = f', "{part}"' if part else ""
+    return page.evaluate(
+        f"getComputedStyle(document.querySelector({selector!r}){of_part}).getPropertyValue({name!r})"
+    )
+
+
+def test_prints_are_light_and_complete(visit: Visit):
+    visit.page.set_viewport_size({"width": 1280, "height": 400})
+    page = visit.open(UNIT)
+    page.evaluate("localStorage.setItem('atlas-theme', 'dark')")
+    page.reload()
+    waiting = (
+        "[...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
+    )
+    page.evaluate(f"window.print = () => (window.waiting = {waiting})")
+    assert page.evaluate(waiting) > 0
+    page.click("button:text-is('Print')")
+    page.wait_for_function("window.waiting !== undefined")
+    assert page.evaluate("window.waiting") == 0
+    page.emulate_media(media="print")
+    assert style(page, "body", "background-color") == "rgb(255, 255, 255)"
+    assert style(page, ".ramp i", "print-color-adjust") == "exact"
+    for part in ("figure", ".circuit li", ".tuning svg", "dl > div"):
+        assert style(page, part, "break-inside") == "avoid"
+    page.evaluate("localStorage.clear()")
+
+
+def test_what_is_folded_is_open_on_paper_and_folded_again_afterwards(visit: Visit):
+    page = visit.open("about.html")
+    n_folded = page.locator("details").count()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details[open]").count() == n_folded > 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+
+
+def test_in_forced_colours_legends_have_the_colours_of_their_marks(visit: Visit):
+    visit.page.emulate_media(forced_colors="active")
+    page = visit.open(UNIT)
+    paper = style(page, "body", "background-color")
+    seen = set()
+    for mark in ("up", "down", "noise", "photos"):
+        fill = style(page, f".axis .{mark}", "fill")
+        assert style(page, f".key .{mark} dt", "background-color", "::before") == fill != paper
+        seen.add((fill, page.locator(f".axis .{mark}").first.evaluate("mark => mark.tagName")))
+    assert len(seen) >= 3  # by colour and shape; photographs are a thinner line than noise
+    assert "gradient" in style(page, ".ramp i", "background-image")
+    assert style(page, ".tuning svg", "stroke") != paper

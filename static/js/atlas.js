@@ -89,10 +89,28 @@ addEventListener("DOMContentLoaded", () => {
   holdPictures();
 });
 
-addEventListener("beforeprint", () => {
-  for (const image of document.querySelectorAll("img[data-src]:not([src])")) {
+/* Print ------------------------------------------------------------------------------------- */
+
+/* Fetch every picture of the page; resolves when all have come. */
+function fetchAll() {
+  for (const image of document.images) {
     image.loading = "eager";
-    fetchPicture(image);
+    if (image.dataset.src && !image.hasAttribute("src")) fetchPicture(image);
+  }
+  return Promise.allSettled([...document.images].map((image) => image.decode()));
+}
+
+addEventListener("beforeprint", () => {
+  fetchAll();
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    details.open = true;
+    details.dataset.folded = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const details of document.querySelectorAll("details[data-folded]")) {
+    details.open = false;
+    delete details.dataset.folded;
   }
 });
 
