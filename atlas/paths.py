@@ -19,17 +19,19 @@ LAYER_COMPARED = "{layer}/compared.js"
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
 
-INDEX, ABOUT, CLASSES, COMPARE, EMBED, FIND, LOST = (
+INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST = (
     "index.html",
     "about.html",
     "classes.html",
     "compare.html",
+    "data.html",
     "embed.html",
     "find.html",
     "404.html",
 )
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
 FIND_INDEX = "find-index.js"
+MANIFEST_SCHEMA, UNITS_SCHEMA = "manifest.schema.json", "units.schema.json"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 FAVICON = "favicon.svg"
@@ -42,8 +44,9 @@ LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
     (
-        *(INDEX, ABOUT, CLASSES, COMPARE, EMBED, FIND, LOST),
-        *(MANIFEST, SEARCH_INDEX, FIND_INDEX, ATLASES, FAVICON, NO_JEKYLL),
+        *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST),
+        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX),
+        *(ATLASES, FAVICON, NO_JEKYLL),
     )
 )
 

@@ -33,6 +33,7 @@ PAGES = {
     "find": "find.html#ask-orientation=30",
     "compare": f"compare.html#{LAYER}:2,fc:1",
     "empty comparison": "compare.html",
+    "data": "data.html",
     "frame": f"embed.html#{LAYER}:2",
     "partial layer": "conv1/index.html",
     "unit without a picture": "conv1/0002.html",

@@ -26,7 +26,13 @@ PICTURES = {
 }
 
 
-WHOLE = ("index.html", "about.html", "classes.html", "compare.html")  # about the whole network
+WHOLE = (
+    "index.html",
+    "about.html",
+    "classes.html",
+    "compare.html",
+    "data.html",
+)  # about the whole network
 
 
 def cards(page: Path) -> dict[str, str]:

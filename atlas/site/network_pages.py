@@ -161,7 +161,7 @@ def index_view(contents: Contents) -> IndexPage:
             "wants to see, and the weights it sees with.",
             root="",
             section="network",
-            card=_card(paths.INDEX, frontispiece),
+            card=atlas_card(contents, paths.INDEX),
         ),
         counts=_counts(contents),
         progress=_progress(contents),
@@ -281,8 +281,9 @@ def _frontispiece(contents: Contents) -> Frontispiece | None:
     return None
 
 
-def _card(page: str, frontispiece: Frontispiece | None) -> Card:
+def atlas_card(contents: Contents, page: str) -> Card:
     """The card of a page about the whole network."""
+    frontispiece = _frontispiece(contents)
     return Card(page, frontispiece.card if frontispiece else None)
 
 
@@ -304,7 +305,7 @@ def classes_view(contents: Contents) -> ClassesPage:
             description=f"The {wording.count(n_classes)} classes of {facts.name} by name.",
             root="",
             section="classes",
-            card=_card(paths.CLASSES, _frontispiece(contents)),
+            card=atlas_card(contents, paths.CLASSES),
         ),
         words=wording.count(n_classes, "class", "classes"),
         classifier=facts.classifier.name if facts.classifier else None,
@@ -348,7 +349,7 @@ def about_view(contents: Contents) -> AboutPage:
             "read into them.",
             root="",
             section="about",
-            card=_card(paths.ABOUT, _frontispiece(contents)),
+            card=atlas_card(contents, paths.ABOUT),
         ),
         progressive=contents.spec.recipe == "progressive",
         varies_branches=_has_sums(contents)
@@ -429,7 +430,7 @@ def compare_view(contents: Contents) -> ComparePage:
             description=f"Units of {contents.facts.name} side by side.",
             root="",
             section="compare",
-            card=_card(paths.COMPARE, _frontispiece(contents)),
+            card=atlas_card(contents, paths.COMPARE),
         ),
         contents.facts.layers[len(contents.facts.layers) // 2].unit(0).id,
     )
