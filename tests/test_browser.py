@@ -397,6 +397,7 @@ def test_units_are_compared_across_pages_and_the_address_can_be_passed_on(
     assert page.get_attribute(".tools button", "aria-pressed") == "true"
     page.click("button:text-is('Clear')")
     assert page.locator(".tray").count() == 0
+    assert page.get_attribute(".tools button", "aria-pressed") == "false"
 
 
 def test_what_is_not_in_the_atlas_is_compared_without_harm(visit: Visit):

@@ -27,6 +27,7 @@ function collect(list) {
     // Storage may be switched off; addresses of lists still work.
   }
   showTray();
+  dispatchEvent(new Event("collected")); // this window hears nothing of its own storage
 }
 
 /* Addresses: compare.html#layer1.0.conv2:2,fc:1 or compare.html#name=curves&units=layer1.0.conv2:2,fc:1 */

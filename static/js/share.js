@@ -74,8 +74,9 @@ function showText(heading, words, text, ...more) {
   );
   const close = element("button", { type: "button", textContent: "Close" });
   const actions = element("p", { className: "actions" }, copy, close);
-  const dialog = element("dialog", { className: "share" }, title, element("p", { textContent: words }), element("pre", {}, code), actions, status, ...more);
+  const dialog = element("dialog", { className: "share", tabIndex: -1 }, title, element("p", { textContent: words }), element("pre", {}, code), actions, status, ...more);
   dialog.setAttribute("aria-labelledby", title.id);
+  dialog.addEventListener("keydown", (event) => event.stopPropagation()); // keys of the page behind it
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
@@ -98,11 +99,11 @@ function showFrame(main) {
 
 function compareButton(main, pictured) {
   const { unit: id } = main.dataset;
-  const button = element("button", { type: "button" });
+  const button = element("button", { type: "button", textContent: "Compare" });
   const label = () => {
     const isCollected = collected().units.some((each) => each.id === id);
-    button.textContent = isCollected ? "Remove from comparison" : "Compare";
     button.setAttribute("aria-pressed", isCollected);
+    button.title = isCollected ? "In your list; press to remove it" : "Add to the units that you compare";
   };
   button.addEventListener("click", () => {
     const list = collected();
@@ -112,7 +113,7 @@ function compareButton(main, pictured) {
     else collect({ ...list, units: [...others, { id, pictured }] });
     label();
   });
-  addEventListener("storage", label);
+  for (const event of ["collected", "storage"]) addEventListener(event, label);
   label();
   return button;
 }
