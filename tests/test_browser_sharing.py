@@ -18,6 +18,7 @@ from host import serve
 from site_factory import EVIL
 from visits import Visit, launch, violations
 
+from atlas.serving import Server
 from atlas.site.writer import write_site
 
 LAYER = "layer1.0.conv2"
@@ -120,6 +121,17 @@ def test_a_published_atlas_is_cited_and_framed_at_its_address(
         assert f'src="{URL}/embed.html#{LAYER}:1"' in page.inner_text("dialog code")
     with Visit(browser, site.as_uri()) as visit:  # without an address
         assert "url" not in cited(visit.open(UNIT)).fields
+
+
+def test_the_preview_of_a_frame_is_shown_by_our_own_server_too(browser: Any, site: Path):
+    with Server(site, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Visit(browser, f"http://127.0.0.1:{server.server_port}") as visit:
+            page = visit.open(UNIT)
+            page.click("button:text-is('Embed')")
+            picture = page.frame_locator("dialog iframe").locator("img")
+            assert picture.evaluate("image => image.decode().then(() => true)")
+        server.shutdown()
 
 
 @contextmanager
