@@ -91,13 +91,16 @@ addEventListener("DOMContentLoaded", () => {
 
 /* Print ------------------------------------------------------------------------------------- */
 
-/* Fetch every picture of the page; resolves when all have come. */
+/* Fetch every picture of the page; resolves when each has come or cannot be had. */
 function fetchAll() {
-  for (const image of document.images) {
+  const images = [...document.images];
+  for (const image of images) {
     image.loading = "eager";
     if (image.dataset.src && !image.hasAttribute("src")) fetchPicture(image);
   }
-  return Promise.allSettled([...document.images].map((image) => image.decode()));
+  const arrival = (image) => new Promise((resolve) => (image.onload = image.onerror = resolve));
+  const isHere = (image) => image.complete && image.currentSrc;
+  return Promise.all(images.filter((image) => !isHere(image)).map(arrival));
 }
 
 addEventListener("beforeprint", () => {
