@@ -96,7 +96,7 @@ def test_a_citation_is_seen_before_it_is_copied(browser: Any, served: str):
         page.wait_for_selector("dialog button:text-is('Copied')")
         assert bibtex.parse(page.evaluate("navigator.clipboard.readText()")) == entry
         page.keyboard.press("Escape")
-        assert page.locator("dialog").count() == 0
+        page.wait_for_selector("dialog", state="detached")
 
 
 def test_where_there_is_no_clipboard_the_text_is_selected(visit: Visit):
@@ -117,6 +117,7 @@ def test_a_published_atlas_is_cited_and_framed_at_its_address(
         page = visit.open(UNIT.replace("2.html", "1.html"))
         assert cited(page).fields["url"] == f"{URL}/{UNIT.replace('2.html', '1.html')}"
         page.keyboard.press("Escape")
+        page.wait_for_selector("dialog", state="detached")
         page.click("button:text-is('Embed')")
         assert f'src="{URL}/embed.html#{LAYER}:1"' in page.inner_text("dialog code")
     with Visit(browser, site.as_uri()) as visit:  # without an address
