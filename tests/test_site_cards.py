@@ -32,6 +32,7 @@ WHOLE = (
     "classes.html",
     "compare.html",
     "data.html",
+    "find.html",
 )  # about the whole network
 
 

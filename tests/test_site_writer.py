@@ -375,4 +375,4 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 def test_an_empty_atlas_is_a_site(tmp_path: Path) -> None:
     contents, _ = small()
     report = write_site(dataclasses.replace(contents, entries={}), tmp_path)
-    assert report.n_pages == len(contents.facts.layers) + 7
+    assert report.n_pages == len(contents.facts.layers) + 8
