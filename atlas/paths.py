@@ -15,19 +15,23 @@ UNIT_DIGITS = 4  # of a unit's index in file names, filled with zeros
 UNIT_PAGE = "{layer}/{unit}.html"
 UNIT_PICTURE = "{layer}/{unit}.webp"
 LAYER_PAGE = "{layer}/index.html"
+LAYER_COMPARED = "{layer}/compared.js"
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
 
-INDEX, ABOUT, CLASSES, COMPARE, FIND, LOST = (
+INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST = (
     "index.html",
     "about.html",
     "classes.html",
     "compare.html",
+    "data.html",
+    "embed.html",
     "find.html",
     "404.html",
 )
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
 FIND_INDEX = "find-index.js"
+MANIFEST_SCHEMA, UNITS_SCHEMA = "manifest.schema.json", "units.schema.json"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 FAVICON = "favicon.svg"
@@ -40,8 +44,9 @@ LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
     (
-        *(INDEX, ABOUT, CLASSES, COMPARE, FIND, LOST),
-        *(MANIFEST, SEARCH_INDEX, FIND_INDEX, ATLASES, FAVICON, NO_JEKYLL),
+        *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST),
+        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX),
+        *(ATLASES, FAVICON, NO_JEKYLL),
     )
 )
 
@@ -51,8 +56,9 @@ _MAX_DIGITS = 10  # of the number of a picture
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]|[\ud800-\udfff]|[. ]$|^\.(?!nojekyll$)|^$')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)  # on Windows
 _IN_ROOT = re.compile(r"[a-z][a-z-]*-\d{2,}\.webp")
+_COMPARED = LAYER_COMPARED.rpartition("/")[2]
 _IN_LAYER = re.compile(
-    r"index\.html|units\.json|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
+    r"index\.html|units\.json|compared\.js|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 TAKEN_NAMES = (STATIC_DIR, *ON_DEMAND_DIRS, *sorted(ROOT_FILES))  # no atlas can be called so
@@ -125,6 +131,11 @@ def layer_page(layer: str) -> str:
 def layer_data(layer: str) -> str:
     """Path of the numbers of a layer's units."""
     return f"{layer}/units.json"
+
+
+def layer_compared(layer: str) -> str:
+    """Path of what the page of comparisons shows of a layer's units."""
+    return LAYER_COMPARED.format(layer=layer)
 
 
 def layer_picture(layer: str, name: str) -> str:
@@ -203,5 +214,5 @@ def part_of(path: str) -> str:
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    is_data = name.endswith(".json") or name in (SEARCH_INDEX, FIND_INDEX, ATLASES)
+    is_data = name.endswith(".json") or name in (SEARCH_INDEX, FIND_INDEX, ATLASES, _COMPARED)
     return "data" if is_data else "other"

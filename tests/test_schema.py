@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -56,6 +58,24 @@ def test_the_published_schemas_are_those_of_the_code(tmp_path):
     write_schemas(tmp_path)
     for path in tmp_path.iterdir():
         assert (DOCS / path.name).read_text() == path.read_text(), path.name
+
+
+def objects(schema: Any) -> Iterator[Any]:
+    """Every object in a schema."""
+    for option in schema.get("anyOf", [schema]):
+        if "properties" in option:
+            yield option
+            for each in option["properties"].values():
+                yield from objects(each)
+        elif isinstance(option.get("items"), dict):
+            yield from objects(option["items"])
+
+
+@pytest.mark.parametrize("name", ["manifest", "units"])
+def test_every_field_says_what_it_means(name):
+    for node in objects(validator(name).schema):
+        silent = [field for field, each in node["properties"].items() if "description" not in each]
+        assert silent == []
 
 
 def test_every_kind_is_in_the_site(site):

@@ -121,6 +121,7 @@ def test_one_changed_picture_rewrites_only_what_shows_it(tmp_path: Path) -> None
         paths.FIND,  # which says how large numbers are at most
         paths.FIND_INDEX,
         f"{UNIT.layer}/units.json",
+        paths.layer_compared(UNIT.layer),
         record.FILE_NAME,
     }
 
@@ -264,7 +265,8 @@ def test_a_changed_template_renders_pages_but_no_pictures(tmp_path: Path) -> Non
     write_site(dataclasses.replace(contents), tmp_path / "site", templates_dir=templates)
     touched = changed(before, state(tmp_path / "site"))
     assert pictures.n_reads == n_reads
-    assert touched == {path for path in before if path.endswith(".html")} | {record.FILE_NAME}
+    pages = {path for path in before if path.endswith(".html")} - {paths.EMBED}  # has no such link
+    assert touched == pages | {record.FILE_NAME}
 
 
 def test_a_changed_template_of_a_kind_renders_pages_but_no_pictures(tmp_path: Path) -> None:
@@ -373,4 +375,4 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 def test_an_empty_atlas_is_a_site(tmp_path: Path) -> None:
     contents, _ = small()
     report = write_site(dataclasses.replace(contents, entries={}), tmp_path)
-    assert report.n_pages == len(contents.facts.layers) + 6
+    assert report.n_pages == len(contents.facts.layers) + 8

@@ -84,6 +84,11 @@ class Page(NamedTuple):
         return paths.on_demand_page(self.kind.name, self.slug)
 
     @property
+    def pictures(self) -> tuple[str, ...]:
+        """Paths of the pictures of the artifacts."""
+        return tuple(paths.on_demand_picture(self.kind.name, each.unit) for each in self.entries)
+
+    @property
     def records(self) -> tuple[Any, ...]:
         """The records of the artifacts."""
         return tuple(map(self.kind.record_of, self.entries))

@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from atlas import paths
 from atlas.kinds.kind import Preset
 from atlas.kinds.names.description import HUES, STRIPES
 from atlas.kinds.tuning.view import stimuli_shown
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.find_index import Found, FoundNumbers
+from atlas.site.network_pages import atlas_card
 from atlas.site.parts import Head, Link, layer_link
 
 
@@ -85,6 +87,7 @@ def find_view(contents: Contents, found: Found) -> FindPage:
             description=f"Find units among the {units} of {network} by what they answer to.",
             root="",
             section="find",
+            card=atlas_card(contents, paths.FIND),
         ),
         words=units,
         layers=tuple(layer_link(name, "") for name in paged),

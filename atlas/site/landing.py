@@ -15,7 +15,16 @@ from atlas.site import guard, record, wording
 from atlas.site.atlases import AtlasCard, FoundAtlas, atlas_folders, find_atlases
 from atlas.site.network_pages import LostPage
 from atlas.site.outputs import Output, Pages, static_files
-from atlas.site.parts import Fact, Head, LandingSite, Link, data_attributes, page_settings
+from atlas.site.parts import (
+    Card,
+    CardPicture,
+    Fact,
+    Head,
+    LandingSite,
+    Link,
+    data_attributes,
+    page_settings,
+)
 from atlas.site.resources import STATIC_DIR, TEMPLATES_DIR
 from atlas.site.templates import Templates
 from atlas.site.writer import alone, program_digest, remove_alone, remove_site, update
@@ -122,10 +131,17 @@ def _landing_view(atlases: Sequence[FoundAtlas]) -> LandingPage:
             f"What each unit wants to see, and the weights it sees with: {words}.",
             "",
             "network",
+            Card(paths.INDEX, _card_picture(atlases)),
         ),
         words,
         tuple(_card_view(atlas, atlases) for atlas in atlases),
     )
+
+
+def _card_picture(atlases: Sequence[FoundAtlas]) -> CardPicture | None:
+    """The picture of the first atlas that has one; how large it is, is not known here."""
+    cards = [atlas.card for atlas in atlases if atlas.card.picture]
+    return CardPicture(f"{cards[0].name}/{cards[0].picture}", None, cards[0].alt) if cards else None
 
 
 def _card_view(atlas: FoundAtlas, atlases: Sequence[FoundAtlas]) -> CardView:

@@ -14,6 +14,7 @@ from atlas.site.evidence import comparison
 from atlas.site.on_demand import links_from_layer
 from atlas.site.parts import (
     Card,
+    CardPicture,
     Cell,
     Fact,
     Head,
@@ -23,6 +24,7 @@ from atlas.site.parts import (
     own_name,
     picture_alt,
     spread,
+    unit_card_picture,
 )
 from atlas.site.sections import Placed, SectionTable, SectionView, layer_sections
 from atlas.site.sortable import columns_of
@@ -209,14 +211,25 @@ def _dead(units: Sequence[GridUnit]) -> str | None:
 def _head(contents: Contents, layer: Layer) -> Head:
     network = contents.facts.name
     units = counted_units(layer, layer.n_units)
-    cover = paths.layer_cover(layer.name) if contents.has_cover(layer) else None
     return Head(
         title=f"{layer.name} · {network}",
         description=f"What the {units} of {layer.name} in {network} want to see.",
         root="../",
         section="classifier" if layer.is_classifier else "",
-        card=Card(paths.layer_page(layer.name), cover),
+        card=Card(paths.layer_page(layer.name), _card_picture(contents, layer)),
     )
+
+
+def _card_picture(contents: Contents, layer: Layer) -> CardPicture | None:
+    """The picture that represents a layer, or else the first picture of its units."""
+    kind = contents.cover_kind
+    cover = contents.entry(layer.whole, kind) if kind else None
+    if kind and cover:
+        size_px = cover.width_px, cover.height_px
+        alt = kind.layer_alt.format(layer=layer.name)
+        return CardPicture(paths.layer_cover(layer.name), size_px, alt)
+    first = cover_units(contents, layer, 1)
+    return unit_card_picture(contents, layer.unit(first[0])) if first else None
 
 
 def _subtitle(layer: Layer) -> str:

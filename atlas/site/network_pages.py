@@ -18,12 +18,14 @@ from atlas.site.drawing_view import Covers, DrawingView, drawing_view
 from atlas.site.layer_pages import cover_units
 from atlas.site.parts import (
     Card,
+    CardPicture,
     Cell,
     Fact,
     Head,
     Link,
     LinkList,
     picture_alt,
+    unit_card_picture,
     unit_link,
 )
 from atlas.site.sprites import COVERS, MOSAICS
@@ -39,6 +41,7 @@ class Frontispiece:
 
     picture: PictureView
     link: Link
+    card: CardPicture | None  # the picture in the card of the whole atlas
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,14 @@ class ComparePage:
     """View of `compare.html`, which a script fills."""
 
     head: Head
+    example: str  # id of a unit
+
+
+@dataclass(frozen=True)
+class EmbedPage:
+    """View of `embed.html`, which shows one unit in a frame of another page."""
+
+    head: Head
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,7 @@ def index_view(contents: Contents) -> IndexPage:
             "wants to see, and the weights it sees with.",
             root="",
             section="network",
-            card=Card(paths.INDEX, frontispiece.picture.src if frontispiece else None),
+            card=atlas_card(contents, paths.INDEX),
         ),
         counts=_counts(contents),
         progress=_progress(contents),
@@ -265,8 +276,15 @@ def _frontispiece(contents: Contents) -> Frontispiece | None:
                 scale=None,
             )
             words = f"{contents.title(layer, unit.index)} ({unit.id})"
-            return Frontispiece(picture, unit_link(contents, unit.layer, unit.index, words, ""))
+            link = unit_link(contents, unit.layer, unit.index, words, "")
+            return Frontispiece(picture, link, unit_card_picture(contents, unit))
     return None
+
+
+def atlas_card(contents: Contents, page: str) -> Card:
+    """The card of a page about the whole network."""
+    frontispiece = _frontispiece(contents)
+    return Card(page, frontispiece.card if frontispiece else None)
 
 
 def _rank_key(contents: Contents, unit: Unit) -> tuple[float, float, int]:
@@ -287,6 +305,7 @@ def classes_view(contents: Contents) -> ClassesPage:
             description=f"The {wording.count(n_classes)} classes of {facts.name} by name.",
             root="",
             section="classes",
+            card=atlas_card(contents, paths.CLASSES),
         ),
         words=wording.count(n_classes, "class", "classes"),
         classifier=facts.classifier.name if facts.classifier else None,
@@ -330,6 +349,7 @@ def about_view(contents: Contents) -> AboutPage:
             "read into them.",
             root="",
             section="about",
+            card=atlas_card(contents, paths.ABOUT),
         ),
         progressive=contents.spec.recipe == "progressive",
         varies_branches=_has_sums(contents)
@@ -409,8 +429,17 @@ def compare_view(contents: Contents) -> ComparePage:
             title=f"Compare · {contents.facts.name}",
             description=f"Units of {contents.facts.name} side by side.",
             root="",
-        )
+            section="compare",
+            card=atlas_card(contents, paths.COMPARE),
+        ),
+        contents.facts.layers[len(contents.facts.layers) // 2].unit(0).id,
     )
+
+
+def embed_view(contents: Contents) -> EmbedPage:
+    """The page for frames, which takes the unit from its address."""
+    name = contents.facts.name
+    return EmbedPage(Head(f"A unit of {name}", f"One unit of {name}, for a frame.", ""))
 
 
 def lost_view(contents: Contents) -> LostPage:

@@ -8,7 +8,7 @@ from atlas import paths
 from atlas.cache import Entry
 from atlas.on_demand.page import Page
 from atlas.site.contents import Contents
-from atlas.site.parts import Crop, Fact, Head, Link, crop_from, unit_link
+from atlas.site.parts import Card, CardPicture, Crop, Fact, Head, Link, crop_from, unit_link
 from atlas.units import Layer, Unit
 
 
@@ -37,7 +37,15 @@ def pictures_page(
     pictures: tuple[Pictured, ...],
 ) -> PicturesPage:
     """The view of a page; its description is for search engines."""
-    head = Head(f"{page.title} · {contents.facts.name}", description, root="../")
+    entry = page.entries[0]
+    size_px = entry.width_px, entry.height_px
+    picture = CardPicture(page.pictures[0], size_px, f"{page.title}: synthetic pictures")
+    head = Head(
+        title=f"{page.title} · {contents.facts.name}",
+        description=description,
+        root="../",
+        card=Card(page.path, picture),
+    )
     return PicturesPage(head, page.title, subjects, pictures)
 
 

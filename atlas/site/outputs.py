@@ -21,7 +21,9 @@ from atlas.kinds.kind import Kind, SheetOf
 from atlas.lazily import load
 from atlas.sheets import SheetKind, SheetPlace
 from atlas.site import data_files, sprites
+from atlas.site.compared import compared_units
 from atlas.site.contents import Contents
+from atlas.site.data_page import data_view
 from atlas.site.find_index import find_index, found_by
 from atlas.site.find_page import find_view
 from atlas.site.layer_pages import layer_view
@@ -31,10 +33,12 @@ from atlas.site.network_pages import (
     classes_view,
     compare_view,
     cover_picks,
+    embed_view,
     index_view,
     lost_view,
     mosaic_picks,
 )
+from atlas.site.schema import manifest_schema, spelled, units_schema
 from atlas.site.search_index import search_index
 from atlas.site.sections import SectionTable
 from atlas.site.sprites import COVERS, MOSAICS, THUMBS
@@ -122,11 +126,17 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
         paths.CLASSES: classes_view,
         paths.ABOUT: about_view,
         paths.COMPARE: compare_view,
+        paths.DATA: data_view,
+        paths.EMBED: embed_view,
         paths.LOST: lost_view,
     }
     for name, view in views.items():  # a template has the name of its page
         yield pages.page(name, name, partial(view, contents))
     yield pages.data(paths.MANIFEST, partial(data_files.manifest, contents))
+    yield pages.data(
+        paths.MANIFEST_SCHEMA, lambda: spelled(manifest_schema(contents.kinds)).encode()
+    )
+    yield pages.data(paths.UNITS_SCHEMA, lambda: spelled(units_schema(contents.kinds)).encode())
     yield pages.data(paths.SEARCH_INDEX, partial(search_index, contents))
     found = cache(partial(found_by, contents))  # for the page and its index
     yield pages.page(paths.FIND, paths.FIND, lambda: find_view(contents, found()))
@@ -152,6 +162,8 @@ def _layer_files(
     view = partial(layer_view, contents, of_layers, layer)
     yield pages.page(paths.layer_page(layer.name), "layer.html", view)
     yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
+    compared = partial(compared_units, contents, layer)
+    yield pages.data(paths.layer_compared(layer.name), compared)
     for kind in contents.kinds:
         if kind.layer_file and (entry := contents.entry(layer.whole, kind)):
             yield from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from atlas import paths
+from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.sheets import SMALL_PX, Size, Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -49,11 +50,19 @@ class LandingSite(NamedTuple):
     has_about: bool = False
 
 
+class CardPicture(NamedTuple):
+    """The picture of a card; its path is relative to the site's root."""
+
+    path: str
+    size_px: Size | None  # None if it is not known
+    alt: str
+
+
 class Card(NamedTuple):
-    """How a page looks when it is shared in a social network."""
+    """How a page looks when its address is shared: https://ogp.me."""
 
     page: str  # path of the page, relative to the site's root
-    picture: str | None  # path of the picture that represents it
+    picture: CardPicture | None  # that represents it
 
 
 class Head(NamedTuple):
@@ -182,6 +191,15 @@ def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
     label = contents.label(layer, index)
     subject = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
     return f"Synthetic picture that excites {subject}"
+
+
+def unit_card_picture(contents: Contents, unit: Unit) -> CardPicture | None:
+    """A unit's excitatory picture for a card, None if it was not made."""
+    entry = contents.entry(unit, EXCITATORY)
+    if entry is None:
+        return None
+    alt = picture_alt(contents, contents.facts.layer(unit.layer), unit.index)
+    return CardPicture(paths.unit_picture(unit), (entry.width_px, entry.height_px), alt)
 
 
 def crop_of(sprite: Sprite, alt: str, *, is_whole: bool = False) -> Crop:

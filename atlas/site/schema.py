@@ -19,8 +19,11 @@ from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
 from atlas.kinds.names.view import NamedBy
 from atlas.on_demand import ON_DEMAND, OnDemand
+from atlas.paths import MANIFEST_SCHEMA, UNITS_SCHEMA
 from atlas.records import FieldInfo, Publication, fields_of, has_units
+from atlas.site import field_words
 from atlas.site.data_files import SCHEMA_VERSION
+from atlas.site.field_words import NAME, Words
 from atlas.units import Layer, Preprocessing
 from atlas.vocabulary import SCORES
 
@@ -34,9 +37,6 @@ NAMES: Mapping[type, str] = {
 }
 SIZE = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 
-# Texts about the network in the manifest.
-NETWORK_TEXTS = ("name", "weights", "sha256", "labels_source", "preprocessing_source")
-
 Schema = dict[str, Any]
 
 
@@ -45,37 +45,32 @@ def units_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
     measured = [kind for kind in kinds if not isinstance(kind.scope, SheetOf)]
     unit = _object(
         {
-            "id": {"type": "string", "description": "layer and index"},
+            "id": {"type": "string"},
             "index": {"type": "integer"},
-            "page": _nullable({"type": "string"}, "path of the unit's page, null if there is none"),
+            "page": _nullable({"type": "string"}),
             "pictures": _object(dict(_pictures(kinds)), required=()),
             "numbers": _object({kind.name: _unit_numbers(kind) for kind in measured}, required=()),
             "name": _nullable(
-                _object({"text": {"type": "string"}, "by": {"enum": list(get_args(NamedBy))}}),
-                "what the unit is called, and by whom; null if it has no name",
+                _object({"text": {"type": "string"}, "by": {"enum": list(get_args(NamedBy))}}, NAME)
             ),
-            "description": _nullable(
-                {"type": "string"}, "what was measured, put into words by rules"
-            ),
-            "label": _nullable({"type": "string"}, "name of the class"),
+            "description": _nullable({"type": "string"}),
+            "label": _nullable({"type": "string"}),
         },
+        field_words.UNIT,
         required=("id", "index", "page", "pictures", "numbers", "name", "description"),
     )
     axes = {
-        kind.name: _record(kind.record, "axis")
+        kind.name: _said(_record(kind.record, "axis"), kind.about)
         for kind in measured
         if any(info.publication == "axis" for info in fields_of(kind.record))
     }
     return _document(
         "The units of a layer",
         {
-            "schema": {"const": SCHEMA_VERSION},
-            "layer": {"type": "string"},
-            "axes": {
-                **_object(axes, required=()),
-                "description": "by kind, lists that per-unit numbers index or are measured along",
-            },
-            "units": {"type": "array", "items": unit},
+            "schema": _said({"const": SCHEMA_VERSION}, field_words.SCHEMA),
+            "layer": _said({"type": "string"}, field_words.OF_LAYER),
+            "axes": _said(_object(axes, required=()), field_words.AXES),
+            "units": _said({"type": "array", "items": unit}, field_words.UNITS),
         },
     )
 
@@ -84,33 +79,32 @@ def manifest_schema(kinds: Sequence[Kind[Any]] = KINDS) -> Schema:
     """The schema of `manifest.json`."""
     preprocessing = _fields_of_dataclass(Preprocessing)
     preprocessing["input_size_px"] = preprocessing.pop("size_px")
-    network = {
-        **{name: {"type": "string"} for name in NETWORK_TEXTS},
-        **preprocessing,
-    }
+    network = {**{name: {"type": "string"} for name in field_words.NETWORK}, **preprocessing}
     layer_kinds = [kind for kind in kinds if isinstance(kind.scope, WholeLayer)]
     layer = {
         **_fields_of_dataclass(Layer),
         "page": {"type": "string"},
-        "units": {"type": "string", "description": "path of the layer's units.json"},
+        "units": {"type": "string"},
         "n_pages": {"type": "integer"},
-        **{kind.name: _nullable(_of_layer(kind)) for kind in layer_kinds},
-        "recipe": _nullable({"type": "object"}, "complete recipe of the excitatory pictures"),
+        **{kind.name: _nullable(_of_layer(kind), kind.about) for kind in layer_kinds},
+        "recipe": _nullable({"type": "object"}),
     }
+    counts = {"type": "object", "additionalProperties": {"type": "integer"}}
+    recipe = {
+        "name": {"type": "string"},
+        "preset": {"type": "string"},
+        "seed": {"type": "integer"},
+    }
+    words_of_network = {**field_words.NETWORK, **field_words.PREPROCESSING}
+    layers = {"type": "array", "items": _object(layer, field_words.LAYER)}
     return _document(
         "What an atlas holds",
         {
-            "schema": {"const": SCHEMA_VERSION},
-            "network": _object(network),
-            "recipe": _object(
-                {
-                    "name": {"type": "string"},
-                    "preset": {"type": "string"},
-                    "seed": {"type": "integer"},
-                }
-            ),
-            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
-            "layers": {"type": "array", "items": _object(layer)},
+            "schema": _said({"const": SCHEMA_VERSION}, field_words.SCHEMA),
+            "network": _said(_object(network, words_of_network), "the network and its images"),
+            "recipe": _said(_object(recipe, field_words.RECIPE), "how the pictures were made"),
+            "counts": _said(counts, field_words.COUNTS),
+            "layers": _said(layers, field_words.LAYERS),
             **{kind.plural: _asked_for(kind) for kind in ON_DEMAND},
         },
     )
@@ -123,22 +117,36 @@ def _asked_for(kind: OnDemand[Any]) -> Schema:
         "picture": {"type": "string"},
         **_record(kind.record, "value")["properties"],
     }
-    return {"type": "array", "items": _object(properties), "description": kind.noun}
+    items = _object(properties, field_words.ON_DEMAND)
+    return {"type": "array", "items": items, "description": kind.noun}
 
 
 def _document(title: str, properties: Schema) -> Schema:
     return {"$schema": DIALECT, "title": title, **_object(properties)}
 
 
-def _object(properties: Schema, required: Sequence[str] | None = None) -> Schema:
-    """An object; kinds from outside the package may add properties of their own."""
+def _object(
+    properties: Schema, words: Words | None = None, required: Sequence[str] | None = None
+) -> Schema:
+    """An object; kinds from outside the package may add properties of their own.
+
+    Args:
+        properties: the schemas of its fields.
+        words: what fields mean that do not say it themselves.
+        required: names of the fields that are always there; all if left out.
+    """
     names = list(properties) if required is None else list(required)
-    return {"type": "object", "properties": properties, "required": names}
+    said = {name: _said(each, (words or {}).get(name, "")) for name, each in properties.items()}
+    return {"type": "object", "properties": said, "required": names}
+
+
+def _said(schema: Schema, words: str) -> Schema:
+    """A schema with words for people, unless there are none."""
+    return {**schema, "description": words} if words else schema
 
 
 def _nullable(schema: Schema, description: str = "") -> Schema:
-    either: Schema = {"anyOf": [schema, {"type": "null"}]}
-    return {**either, "description": description} if description else either
+    return _said({"anyOf": [schema, {"type": "null"}]}, description)
 
 
 def _of_layer(kind: Kind[Any]) -> Schema:
@@ -146,38 +154,42 @@ def _of_layer(kind: Kind[Any]) -> Schema:
     numbers = _record(kind.record, "value")
     if not kind.layer_file:
         return numbers
-    return _object({**_picture()["properties"], "numbers": numbers})
+    pictured = {**_picture()["properties"], "numbers": numbers}
+    return _object(pictured, {"numbers": field_words.LAYER_NUMBERS})
 
 
 def _pictures(kinds: Sequence[Kind[Any]]) -> Iterator[tuple[str, Schema]]:
-    yield EXCITATORY.name, _picture()
-    yield "thumbnail", _sprite()
+    yield EXCITATORY.name, _said(_picture(), EXCITATORY.about)
+    yield "thumbnail", _said(_sprite(), field_words.THUMBNAIL)
     for kind in kinds:
         if kind.sheet:
-            yield kind.name, _sprite()
+            yield kind.name, _said(_sprite(), kind.about)
 
 
 def _picture() -> Schema:
-    return _object({"path": {"type": "string"}, "size_px": SIZE})
+    return _object({"path": {"type": "string"}, "size_px": SIZE}, field_words.PICTURE)
 
 
 def _sprite() -> Schema:
     integer = {"type": "integer"}
     return _object(
         {
-            "sheet": {"type": "string", "description": "path of the sheet"},
-            "cell": {**integer, "description": "position on the sheet in reading order, from 0"},
+            "sheet": {"type": "string"},
+            "cell": integer,
             "columns": integer,
             "rows": integer,
             "cell_px": SIZE,
             "size_px": SIZE,
-        }
+        },
+        field_words.SPRITE,
     )
 
 
 def _unit_numbers(kind: Kind[Any]) -> Schema:
     """The numbers of a kind that are published for one unit."""
-    return _record(kind.record, "per_unit" if has_units(kind.record) else "value")
+    return _said(
+        _record(kind.record, "per_unit" if has_units(kind.record) else "value"), kind.about
+    )
 
 
 def _record(record_type: type, publication: Publication) -> Schema:
@@ -239,12 +251,16 @@ def _fields_of_dataclass(dataclass: type) -> Schema:
     }
 
 
+def spelled(schema: Schema) -> str:
+    """A schema as the text of its file."""
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def write_schemas(folder: Path) -> None:
     """Write both schemas to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, schema in (("manifest", manifest_schema()), ("units", units_schema())):
-        text = json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False)
-        (folder / f"{name}.schema.json").write_text(f"{text}\n", encoding="utf-8")
+    for name, schema in ((MANIFEST_SCHEMA, manifest_schema()), (UNITS_SCHEMA, units_schema())):
+        (folder / name).write_text(spelled(schema), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
 from atlas.site.on_demand import links_from_unit
-from atlas.site.parts import Card, Head, Link, own_name
+from atlas.site.parts import Card, Head, Link, own_name, unit_card_picture
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
 from atlas.units import Layer, Unit
 from atlas.vocabulary import words_of
@@ -28,6 +28,7 @@ class UnitPage(NamedTuple):
 
     head: Head
     id: str
+    name: str  # in citations and frames: "Channel 2 of layer1.0.conv2 in ResNet-50"
     heading: str
     subtitle: str
     failures: tuple[str, ...]  # what could not be made of it
@@ -59,6 +60,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
     return UnitPage(
         head=_head(contents, layer, unit),
         id=unit.id,
+        name=_name(_what(contents, layer, unit)),
         heading=contents.title(layer, unit.index),
         subtitle=_subtitle(layer, unit),
         failures=contents.failures.get(unit.id, ()),
@@ -77,21 +79,23 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
 
 def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
     title, network = contents.title(layer, unit.index), contents.facts.name
-    what = words_of(layer).unit.format(index=unit.index, title=title)
     return Head(
         title=f"{title} · {layer.name} · {network}",
-        description=f"What {what} of {layer.name} in {network} wants to see, and its weights.",
+        description=f"What {_what(contents, layer, unit)} wants to see, and its weights.",
         root="../",
-        card=_card(contents, layer, unit),
+        card=Card(paths.unit_page(unit), unit_card_picture(contents, unit)),
     )
 
 
-def _card(contents: Contents, layer: Layer, unit: Unit) -> Card | None:
-    """Only pages of classes have a card, because the many pages of other units are kept small."""
-    if not layer.is_classifier:
-        return None
-    picture = paths.unit_picture(unit) if contents.has_picture(unit) else None
-    return Card(paths.unit_page(unit), picture)
+def _what(contents: Contents, layer: Layer, unit: Unit) -> str:
+    """A unit in a sentence, with its layer and network."""
+    title = contents.title(layer, unit.index)
+    what = words_of(layer).unit.format(index=unit.index, title=title)
+    return f"{what} of {layer.name} in {contents.facts.name}"
+
+
+def _name(what: str) -> str:
+    return what[0].upper() + what[1:]
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:

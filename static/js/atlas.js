@@ -89,10 +89,31 @@ addEventListener("DOMContentLoaded", () => {
   holdPictures();
 });
 
-addEventListener("beforeprint", () => {
-  for (const image of document.querySelectorAll("img[data-src]:not([src])")) {
+/* Print ------------------------------------------------------------------------------------- */
+
+/* Fetch every picture of the page; resolves when each has come or cannot be had. */
+function fetchAll() {
+  const images = [...document.images];
+  for (const image of images) {
     image.loading = "eager";
-    fetchPicture(image);
+    if (image.dataset.src && !image.hasAttribute("src")) fetchPicture(image);
+  }
+  const arrival = (image) => new Promise((resolve) => (image.onload = image.onerror = resolve));
+  const isHere = (image) => image.complete && image.currentSrc;
+  return Promise.all(images.filter((image) => !isHere(image)).map(arrival));
+}
+
+addEventListener("beforeprint", () => {
+  fetchAll();
+  for (const details of document.querySelectorAll("details:not([open])")) {
+    details.open = true;
+    details.dataset.folded = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const details of document.querySelectorAll("details[data-folded]")) {
+    details.open = false;
+    delete details.dataset.folded;
   }
 });
 
@@ -204,6 +225,7 @@ function addKeys(search) {
 }
 
 addEventListener("DOMContentLoaded", () => {
+  if (!document.querySelector(".top")) return; // a page for frames has no header
   addKeys(addSearch());
   addThemeSwitch();
 });

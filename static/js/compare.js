@@ -1,160 +1,225 @@
-// The comparison: units that a reader collects across pages, side by side on compare.html.
-// The units on that page are in its address, so it can be linked; collected units are in storage.
+// The page that shows a list of units side by side: pictures, numbers, tuning curves and weights.
+// The list is in the address; without one it is the list that the reader has collected.
 "use strict";
 
-const COMPARE_KEY = `atlas-compare ${root.pathname}`; // other atlases may share the host
-const MAX_COMPARED = 12;
+const { units: UNITS } = document.currentScript.dataset; // path pattern of what is shown of a layer's units
+const PLOT = { width: 120, height: 40 };
 
-/* The collected units: [{ id, pictured }], where `pictured` means that there is an excitatory picture. */
-function collected() {
-  try {
-    const units = JSON.parse(localStorage.getItem(COMPARE_KEY)) ?? [];
-    return units.map((unit) => (typeof unit === "string" ? { id: unit, pictured: true } : unit));
-  } catch {
-    return []; // storage is switched off, or was written by something else
-  }
+const shown = () => (location.hash ? listIn(location.hash) : collected());
+const idsOf = ({ units }) => units.map(({ id }) => id).join();
+const isOwn = (list) => idsOf(list) === idsOf(collected());
+const field = (name) => document.querySelector(`.lister [name="${name}"]`);
+
+function say(words) {
+  document.querySelector(".lister [role=status]").textContent = words;
 }
 
-function collect(units) {
-  try {
-    localStorage.setItem(COMPARE_KEY, JSON.stringify(units));
-  } catch {
-    // Storage may be switched off; links to compare.html still work.
-  }
-  showTray();
+/* Show another list; where the reader's own was shown, it changes as well. */
+async function change(list) {
+  const wasOwn = isOwn(shown());
+  history.replaceState(null, "", list.units.length ? hashOf(list) : "#units=");
+  if (wasOwn) await keep(list);
+  await show();
 }
 
-const compareLink = (ids) => new URL(`${pathSettings.compare}#${ids.join(",")}`, root).href;
-
-function unitPaths(id) {
-  const [layer, index] = id.split(":");
-  const href = (pattern) => new URL(pathOf(pattern, layer, index), root).href;
-  return { page: href(pathSettings.page), picture: href(pathSettings.picture) };
+/* Make a list the reader's own; an address does not say which of its units have a picture. */
+async function keep({ name, units }) {
+  const [index] = await loadIndices();
+  const ids = units.map(({ id }) => id).slice(0, MAX_UNITS);
+  collect({ name, units: ids.map((id) => ({ id, pictured: known(index, id)?.isPictured ?? false })) });
 }
 
-const isUnit = (id) => /^[^:,\s]+:\d+$/.test(id);
+/* What is known of units ---------------------------------------------------------------------- */
 
-function pictureOf(id, pictured, properties) {
-  if (!pictured) return element("span", { className: "blank", title: `${id} has no picture yet` });
-  return element("img", { src: unitPaths(id).picture, ...properties });
+/* Of a unit in the index of the search: null if the atlas has no such unit. */
+function known(index, id) {
+  const [layer, number] = id.split(":");
+  const place = index.layers.findIndex(([name]) => name === layer);
+  const [, size = 0, paged, pictured] = index.layers[place] ?? [];
+  const at = Number(number);
+  if (at >= size) return null;
+  const named = (index.names?.[place]?.[at] ?? 0) - 1;
+  const label = layer === index.classifier ? index.labels[at] : "";
+  return {
+    layer,
+    number: at,
+    title: label || `Unit ${at}`,
+    name: label || named < 0 ? "" : index.words[named].split("|")[0],
+    hasPage: isIn(paged, at),
+    isPictured: isIn(pictured, at),
+  };
 }
 
-/* The tray of collected units, on every page while there are any */
-
-function showTray() {
-  document.querySelector(".tray")?.remove();
-  const units = collected();
-  if (!units.length || document.querySelector("main.compare")) return;
-  const ids = units.map(({ id }) => id);
-  const pictures = units.map(({ id, pictured }) => pictureOf(id, pictured, { alt: id, width: 40, height: 40 }));
-  const clear = element("button", { type: "button", textContent: "Clear" });
-  clear.addEventListener("click", () => collect([]));
-  const tray = element(
-    "aside",
-    { className: "tray" },
-    ...pictures,
-    element("a", { href: compareLink(ids), textContent: `Compare ${ids.length}` }),
-    clear,
-  );
-  tray.setAttribute("aria-label", "Units to compare");
-  document.body.append(tray);
+async function loadLayer(layer) {
+  if (!self.atlasUnits?.[layer]) await loadScript(new URL(pathOf(UNITS, layer), root));
 }
 
-/* On a unit's page: collect, link, cite, download */
+/* Cards --------------------------------------------------------------------------------------- */
 
-const copyText = (button, text) => {
-  const label = button.textContent;
-  navigator.clipboard?.writeText(text).then(
-    () => {
-      button.textContent = "Copied";
-      setTimeout(() => (button.textContent = label), 1500);
-    },
-    () => prompt("Copy this:", text),
-  ) ?? prompt("Copy this:", text); // pages opened from disk have no clipboard
+function drawing(name, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+const numberText = (value, unit) => {
+  if (value === null) return "–";
+  const text = String(Number(value.toPrecision(3))).replace("-", "−");
+  return unit === "°" ? text + unit : `${text} ${unit}`.trim();
 };
 
-function citation(id) {
-  const network = document.querySelector(".brand").textContent.replace("Atlas of ", "");
-  const provenance = [...document.querySelectorAll(".provenance div")].map((row) => row.textContent.replace(/\s+/g, " ").trim());
-  const address = location.protocol === "file:" ? "" : `\n  url = {${location.origin}${location.pathname}},`;
-  return `@misc{atlas-${id.replace(/\W+/g, "-")},
-  title = {${document.querySelector("h1").textContent}: unit ${id} of ${network}},
-  howpublished = {Atlas of ${network}},${address}
-  note = {${provenance.join("; ")}},
-  urldate = {${new Date().toISOString().slice(0, 10)}}
-}`;
+/* A unit's numbers by the names of their columns: { peak: "12.3 σ" }. */
+function numbersOf({ columns }, unit) {
+  const values = unit.numbers.split(" ").map((text) => (text === "-" ? null : Number(text)));
+  return Object.fromEntries(columns.map((column, nth) => {
+    const [name, measure = ""] = column.split("|");
+    return [name, numberText(values[nth] ?? null, measure)];
+  }));
 }
 
-function addTools(main) {
-  const id = main.dataset.unit;
-  const picture = main.querySelector(".pictures > figure > img");
-  const button = (text, act) => {
-    const made = element("button", { type: "button", textContent: text });
-    made.addEventListener("click", () => act(made));
-    return made;
-  };
-  const compare = button("", () => {
-    const units = collected();
-    const others = units.filter((each) => each.id !== id);
-    collect(others.length < units.length ? others : [...units, { id, pictured: Boolean(picture) }].slice(-MAX_COMPARED));
-    label();
+function numbersPart(names, numbers) {
+  const rows = names.map((name) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: numbers[name] ?? "–" })));
+  return element("dl", { className: "facts" }, ...rows);
+}
+
+function curve({ name, style, first, last }, heights, preferred, blank) {
+  const step = heights.length > 1 ? PLOT.width / (heights.length - 1) : 0;
+  const points = heights.map((height, nth) => `${Math.round(nth * step)},${height}`).join(" ");
+  const plot = drawing("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, "aria-hidden": "true" }, drawing("path", { d: `M0 ${blank}h${PLOT.width}` }), drawing("polyline", { points }));
+  const ends = element("p", {}, first, element("span", { textContent: last }));
+  return element("figure", { className: style }, element("figcaption", { textContent: `${name}: ${preferred}` }), plot, ends);
+}
+
+function curvesPart({ curves }, { tuning }) {
+  const part = element("section", {}, element("h3", { textContent: "Tuning" }));
+  if (!tuning) return part.append(element("p", { textContent: "Not measured" })), part;
+  const [range, blank, ...each] = tuning;
+  const plots = curves.map((axis, nth) => curve(axis, each[nth][0].split(" ").map(Number), each[nth][1], blank));
+  part.append(element("div", { className: "tuning" }, ...plots), element("p", { textContent: `All from ${range}` }));
+  return part;
+}
+
+function weightsPart(id, { weights }) {
+  const part = element("section", { className: "weights" }, element("h3", { textContent: "Weights" }));
+  if (!weights) return part.append(element("p", { textContent: "No picture of them" })), part;
+  const [src, viewBox, [width, height], isPixelated, caption, low, high] = weights;
+  const [layer] = id.split(":");
+  const image = drawing("image", { href: new URL(pathOf(pathSettings.layer, layer).replace(/[^/]*$/, () => src), root).href, width, height });
+  const picture = drawing("svg", { viewBox, role: "img", "aria-label": `Weights of ${id}`, class: isPixelated ? "pixels" : "" }, image);
+  part.append(element("figure", {}, picture));
+  if (low) part.append(element("p", { className: "ramp" }, low, element("i"), high));
+  part.append(element("p", { textContent: caption }));
+  return part;
+}
+
+function removeButton(id) {
+  const button = element("button", { type: "button", textContent: "Remove" });
+  button.setAttribute("aria-label", `Remove ${id}`);
+  button.addEventListener("click", async () => {
+    const list = shown();
+    await change({ ...list, units: list.units.filter((each) => each.id !== id) });
+    say(`${id} is removed.`);
   });
-  const label = () => {
-    const isCollected = collected().some((each) => each.id === id);
-    compare.textContent = isCollected ? "Remove from comparison" : "Compare";
-    compare.setAttribute("aria-pressed", isCollected);
-  };
-  label();
-  const tools = element("p", { className: "tools" }, compare);
-  tools.append(button("Copy link", (pressed) => copyText(pressed, location.href.split("#")[0])));
-  tools.append(button("Cite", (pressed) => copyText(pressed, citation(id))));
-  if (picture) tools.append(element("a", { href: picture.src, download: `${id.replace(":", "-")}.webp`, textContent: "Download picture" }));
-  main.querySelector(".lead").after(tools);
+  return button;
 }
 
-/* compare.html */
+function unknownCard(id) {
+  const blank = element("span", { className: "blank" });
+  return element("li", {}, blank, element("h2", { textContent: id }), element("p", { textContent: "Not in this atlas" }), element("p", {}, removeButton(id)));
+}
 
-async function showCompared() {
-  const list = document.querySelector(".compared");
-  const asked = decodeURIComponent(location.hash.slice(1)) || collected().map(({ id }) => id).join(",");
-  const ids = asked.split(",").filter(isUnit);
+function card(id, unit, columns) {
+  if (!unit) return unknownCard(id);
+  const { layer, title, name, hasPage, isPictured } = unit;
+  const { page } = unitPaths(id);
+  const image = pictureOf(id, isPictured, { alt: `Synthetic picture that excites ${id}` });
+  const data = self.atlasUnits[layer];
+  const own = data.units[unit.number];
+  const link = hasPage ? element("a", { href: page, textContent: title }) : title;
+  const parts = own
+    ? [numbersPart(columns, numbersOf(data, own)), curvesPart(data, own), weightsPart(id, own)]
+    : [element("p", { textContent: "Not rendered yet" })];
+  const place = element("p", {}, name ? `“${name}”, ` : "", id);
+  return element("li", {}, hasPage ? element("a", { href: page }, image) : image, element("h2", {}, link), place, element("p", {}, removeButton(id)), ...parts);
+}
+
+/* The names of all numbers that the units have, in the order of their layers' pages. */
+function columnsOf(layers) {
+  const names = layers.flatMap((layer) => self.atlasUnits[layer].columns.map((column) => column.split("|")[0]));
+  return [...new Set(names)];
+}
+
+/* The page ------------------------------------------------------------------------------------ */
+
+async function show() {
+  const { hash } = location;
+  const list = shown();
+  const ids = list.units.map(({ id }) => id).slice(0, MAX_UNITS);
+  showHead(list);
+  if (!ids.length) return document.querySelector(".compared").replaceChildren();
   const [index] = await loadIndices();
-  const figures = ids.map((id) => {
-    const { page } = unitPaths(id);
-    const [name, number] = id.split(":");
-    const [, , , pictured = []] = index.layers.find(([layer]) => layer === name) ?? [];
-    const image = pictureOf(id, isIn(pictured, Number(number)), { alt: `What excites ${id}` });
-    const remove = element("button", { type: "button", textContent: "Remove" });
-    remove.setAttribute("aria-label", `Remove ${id}`);
-    remove.addEventListener("click", () => {
-      const remaining = ids.filter((each) => each !== id);
-      collect(collected().filter((each) => each.id !== id));
-      location.replace(`#${remaining.join(",")}`);
-    });
-    const caption = element("figcaption", {}, element("a", { href: page, textContent: id }), " ", remove);
-    return element("li", {}, element("figure", {}, element("a", { href: page }, image), caption));
-  });
-  list.replaceChildren(...figures);
-  document.querySelector(".empty").hidden = Boolean(ids.length);
-  nameClasses(list, index);
+  const units = ids.map((id) => known(index, id));
+  const layers = [...new Set(units.filter(Boolean).map(({ layer }) => layer))];
+  await Promise.all(layers.map(loadLayer));
+  if (hash !== location.hash) return undefined; // another list has been asked for meanwhile
+  const columns = columnsOf(layers);
+  return document.querySelector(".compared").replaceChildren(...ids.map((id, nth) => card(id, units[nth], columns)));
 }
 
-// Show classes by name instead of number; the names are in the index of the search.
-function nameClasses(list, { classifier, labels }) {
-  for (const link of list.querySelectorAll("figcaption a")) {
-    const [layer, number] = link.textContent.split(":");
-    if (layer === classifier && labels[number]) link.textContent = `${labels[number]} (${layer}:${number})`;
-  }
+function showHead(list) {
+  const n = list.units.length;
+  document.querySelector("h1").textContent = list.name || "Compare";
+  document.querySelector(".empty").hidden = n > 0;
+  field("name").value = list.name;
+  field("clear").hidden = field("link").hidden = !n;
+  field("keep").hidden = !n || isOwn(list);
+  const over = n > MAX_UNITS ? ` of ${n}: only the first ${MAX_UNITS} are shown` : ` of at most ${MAX_UNITS} units`;
+  document.querySelector(".lister output").textContent = `${Math.min(n, MAX_UNITS)}${over}${n === MAX_UNITS ? "; the list is full" : ""}`;
+}
+
+async function add(text) {
+  const list = shown();
+  const id = text.trim().replace(/\s*[:\s]\s*0*(\d)/, ":$1");
+  const [index] = await loadIndices();
+  const unit = isUnit(id) ? known(index, id) : null;
+  if (!unit) return say(`This atlas has no unit “${text.trim()}”. Units are written like ${index.layers[0][0]}:0.`);
+  if (list.units.some((each) => each.id === id)) return say(`${id} is in the list already.`);
+  if (list.units.length >= MAX_UNITS) return say(`The list is full with ${MAX_UNITS} units; remove one first.`);
+  await change({ ...list, units: [...list.units, { id }] });
+  field("unit").value = "";
+  return say(`${id} is added.`);
+}
+
+function addListeners() {
+  const form = document.querySelector(".lister");
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (field("unit").value.trim()) add(field("unit").value);
+  });
+  field("name").addEventListener("change", ({ target }) => change({ ...shown(), name: target.value.trim().slice(0, MAX_NAME) }));
+  field("clear").addEventListener("click", async () => {
+    await change({ name: "", units: [] });
+    say("The list is empty now.");
+  });
+  field("keep").addEventListener("click", async () => {
+    await keep(shown());
+    showHead(shown());
+    say("This is your list now; “Compare” on a unit’s page adds to it.");
+  });
+  field("link").addEventListener("click", ({ target }) => {
+    const address = listLink(shown());
+    copyText(target, address, () => prompt("The address of this list:", address));
+  });
 }
 
 addEventListener("DOMContentLoaded", () => {
-  showTray();
-  const unit = document.querySelector("main[data-unit]");
-  if (unit) addTools(unit);
-  if (document.querySelector("main.compare")) {
-    showCompared();
-    addEventListener("hashchange", showCompared);
-  }
+  const own = collected();
+  if (!location.hash && own.units.length) history.replaceState(null, "", hashOf(own));
+  addListeners();
+  show();
+  addEventListener("hashchange", () => {
+    say("");
+    show();
+  });
 });
-addEventListener("storage", showTray);
-addEventListener("pageshow", (event) => event.persisted && showTray());

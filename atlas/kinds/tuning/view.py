@@ -31,6 +31,7 @@ class TuningView(NamedTuple):
 
     curves: tuple[Curve, ...]
     blank: str  # vertical position of the response to the bare background
+    range: str  # of all plots: "−0.1 to +3.2 σ"
     words: str
 
 
@@ -45,6 +46,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
     responses = [blank, *orientation, *period, *hue, *ring]
     low, high = min(responses), max(responses)
     heights = _Heights(low, high)
+    span = _span(score_of(layer), low, high)
     return TuningView(
         curves=(
             Curve(
@@ -79,7 +81,8 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
             ),
         ),
         blank=heights.of(blank),
-        words=_words(score_of(layer), low, high),
+        range=span,
+        words=f"all from {span}; dotted: the bare background.",
     )
 
 
@@ -113,12 +116,9 @@ def _ends(sizes_px: Sequence[float]) -> tuple[str, str]:
     return f"{sizes_px[0]:g}", f"{sizes_px[-1]:g} px"
 
 
-def _words(score: Score, low: float, high: float) -> str:
+def _span(score: Score, low: float, high: float) -> str:
     """The range that all plots of a unit have in common."""
-    return (
-        f"all from {wording.signed(low, 1)} to {wording.response(score, high, 1)}; "
-        "dotted: the bare background."
-    )
+    return f"{wording.signed(low, 1)} to {wording.response(score, high, 1)}"
 
 
 def stimuli_shown(contents: Contents) -> dict[str, Any] | None:

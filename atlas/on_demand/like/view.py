@@ -9,7 +9,7 @@ from atlas.on_demand.like import KIND, LikeRecord
 from atlas.on_demand.page import Page
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.parts import Head, Link, layer_link, picture_alt
+from atlas.site.parts import Card, CardPicture, Head, Link, layer_link, picture_alt
 from atlas.units import Layer
 from atlas.vocabulary import score_of
 
@@ -47,7 +47,8 @@ def like_view(contents: Contents, page: Page) -> LikePage:
     """The page of one image."""
     (entry,) = page.entries
     record = KIND.record_of(entry)
-    name = record.name
+    name, alt = record.name, f"The image {record.name}, as the network gets it"
+    size_px = entry.width_px, entry.height_px
     rows = [
         _row(contents, layer, record)
         for layer in reversed(contents.facts.layers)
@@ -58,10 +59,11 @@ def like_view(contents: Contents, page: Page) -> LikePage:
             title=f"{name} · {contents.facts.name}",
             description=f"The units of {contents.facts.name} that one image drives hardest.",
             root="../",
+            card=Card(page.path, CardPicture(page.pictures[0], size_px, alt)),
         ),
         heading=name,
-        src=paths.file_name(paths.on_demand_picture(KIND.name, entry.unit)),
-        alt=f"The image {name}, as the network gets it",
+        src=paths.file_name(page.pictures[0]),
+        alt=alt,
         shown_px=SHOWN_PX,
         rows=tuple(rows),
     )
