@@ -107,7 +107,11 @@ class Making(Observer):
         self._show()
 
     def done(self, artifacts: Sequence[Artifact]) -> None:
-        """Artifacts are finished, and kept by the cache."""
+        """Artifacts are finished, and kept by the cache.
+
+        Of parts of passes that are not in the plan, steps count until the whole is finished.
+        """
+        artifacts = [artifact for artifact in artifacts if artifact.key in self._costs]
         cost = sum(self._costs[artifact.key] for artifact in artifacts)
         unreported = max(0.0, cost - self._reported)
         self._reported = max(0.0, self._reported - cost)

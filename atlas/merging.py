@@ -7,7 +7,7 @@ before anything is copied from it: the address of every artifact must be one of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from atlas.kinds.kind import Kind
 from atlas.on_demand import ON_DEMAND
 from atlas.origin import KIND as ORIGIN
 from atlas.origin import origin_of, origins_in
-from atlas.pass_parts import SUFFIX, PartRecord
+from atlas.pass_parts import SUFFIX, PartRecord, drop_joined, is_joined
 from atlas.pipeline import Atlas
 from atlas.plan import jobs_of
 from atlas.progress import counted
@@ -86,7 +86,7 @@ def merge(atlas: Atlas, folders: Sequence[Path]) -> MergeReport:
                     n_copied += len(batch)
                     show(n_copied, n_all)
     plan = atlas.finish()
-    _drop_joined_parts(atlas.cache)
+    drop_joined(atlas.cache)
     n_made = len(atlas.made)
     shards = tuple(_absent(atlas.cache)) if plan.n_missing else ()
     return MergeReport(n_copied, n_made, plan.n_asked, plan.n_missing, tuple(damaged), shards)
@@ -174,7 +174,7 @@ def _shown(cache: Cache) -> str:
 
 def _missing(entries: Iterable[Entry], cache: Cache) -> list[Entry]:
     there = cache.keys()
-    return [entry for entry in entries if entry.key not in there and not _is_joined(entry, there)]
+    return [entry for entry in entries if entry.key not in there and not is_joined(entry, there)]
 
 
 def _batches(
@@ -209,19 +209,6 @@ def _artifact(source: Cache, entry: Entry) -> Artifact:
         entry.seconds,
         source.read(entry.key),
     )
-
-
-def _drop_joined_parts(cache: Cache) -> None:
-    """Delete the parts of passes of which everything is there."""
-    there = cache.entries(cache.keys())
-    if done := [key for key, entry in there.items() if _is_joined(entry, there.keys())]:
-        cache.remove(done)
-
-
-def _is_joined(entry: Entry, there: Set[str]) -> bool:
-    """Whether it is a part of a pass whose artifacts are all there."""
-    is_part = entry.kind.endswith(SUFFIX)
-    return is_part and there >= set(entry.record(PartRecord, "z").keys)
 
 
 def _absent(cache: Cache) -> Iterator[str]:

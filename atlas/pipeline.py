@@ -44,7 +44,7 @@ from atlas.observer import Observer
 from atlas.on_demand import ON_DEMAND
 from atlas.on_demand.page import Request
 from atlas.origin import origin_of, say_origin
-from atlas.pass_parts import with_joined
+from atlas.pass_parts import drop_joined, passes_of, with_joined
 from atlas.plan import (
     Job,
     Plan,
@@ -370,12 +370,22 @@ class Atlas:
                 self._seconds |= {artifact.key: artifact.seconds for artifact in artifacts}
                 making.done(artifacts)
 
-            jobs = with_joined(plan.missing, self.cache, self.asked.n_images)
             if self.places.cluster:
-                self._make_with_workers(self.places.cluster, jobs, making, commit)
-                return
-            with self._engine(making) as engine:
-                engine.run(jobs, commit)
+                self._make_with_workers(self.places.cluster, plan.missing, making, commit)
+            else:
+                jobs = self._with_joined(plan.missing, making)
+                with self._engine(making) as engine:
+                    engine.run(jobs, commit)
+        if not self.places.shard:
+            drop_joined(self.cache)
+
+    def _with_joined(self, jobs: Sequence[Job], observer: Observer) -> Sequence[Job]:
+        """Jobs, with those of passes that others have begun in parts; what these did counts."""
+        n_images = self.asked.n_images
+        for shared in passes_of(jobs, self.cache, n_images):
+            if shared.parts:
+                observer.advance(shared.cost_done, is_new=False)
+        return with_joined(jobs, self.cache, n_images)
 
     def _engine(self, observer: Observer) -> Engine:
         """The engine of this process."""

@@ -37,8 +37,8 @@ class Store(Protocol):
     def read(self, key: str) -> bytes:
         """The bytes of one artifact."""
 
-    def checkpoint(self, key: str) -> Checkpoint:
-        """The checkpoint of a long piece of work."""
+    def checkpoint(self, key: str) -> Checkpoint | None:
+        """The checkpoint of a long piece of work; None if its state is not kept."""
 
 
 MakeBatch = Callable[[Tap, Tap, Sequence[Unit], Advance], Finished]
@@ -94,10 +94,11 @@ class Renderer:
         """The bytes of a finished artifact."""
         return self._cache.read(key)
 
-    def checkpoint(self, jobs: Sequence[Job]) -> Checkpoint:
+    def checkpoint(self, jobs: Sequence[Job]) -> Checkpoint | None:
         """The checkpoint of a long pass over these jobs, dropped when they are committed."""
         checkpoint = self._cache.checkpoint("".join(key for job in jobs for key in job.keys))
-        self._checkpoints.append(checkpoint)
+        if checkpoint:
+            self._checkpoints.append(checkpoint)
         return checkpoint
 
     def drop_checkpoints(self) -> None:

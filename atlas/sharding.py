@@ -16,13 +16,12 @@ from itertools import groupby
 
 from atlas.batch_sizes import cpu_cut
 from atlas.errors import SpecError
-from atlas.pass_parts import part_job
+from atlas.pass_parts import IMAGES, part_job
 from atlas.plan import Job, artifact_costs
 from atlas.recipes import Fourier, Progressive
 from atlas.units import NetworkFacts
 
 MAX_SHARDS = 1000
-IMAGES = 64  # photographs; each shard's begin at a multiple, so that batches stay whole
 
 
 @dataclass(frozen=True)

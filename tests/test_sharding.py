@@ -15,10 +15,10 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.batch_sizes import cpu_cut
 from atlas.errors import SpecError
 from atlas.kinds import KINDS
-from atlas.pass_parts import SUFFIX
+from atlas.pass_parts import IMAGES, SUFFIX
 from atlas.plan import Job, artifact_costs, make_plan
 from atlas.recipes import Fourier
-from atlas.sharding import IMAGES, Shard, jobs_of_shard, spans_of
+from atlas.sharding import Shard, jobs_of_shard, spans_of
 from atlas.units import NetworkFacts
 
 ASKED = AtlasSpec(images_sha256="0" * 64, n_images=1000)

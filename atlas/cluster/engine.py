@@ -32,6 +32,14 @@ from atlas.console import say_above
 from atlas.cutting import Cut
 from atlas.errors import DeviceError, NetworkError
 from atlas.observer import UNOBSERVED, Observer
+from atlas.pass_parts import (
+    IMAGES,
+    PartSpec,
+    SharedPass,
+    keep_interrupted,
+    passes_of,
+    with_joined,
+)
 from atlas.plan import Job, artifact_costs
 
 if TYPE_CHECKING:
@@ -116,14 +124,34 @@ class ClusterEngine:
         elsewhere = [job for job in jobs if not self._is_of_network(job)]
         if elsewhere:
             with self.workers() as workers:
-                driver = Driver(workers, self.cache, self.observer, self.patience_s, elsewhere)
+                driver = Driver(
+                    workers,
+                    self.cache,
+                    self.observer,
+                    self.patience_s,
+                    elsewhere,
+                    passes=self._shared_passes(elsewhere),
+                    make_here=self._make_here,
+                )
                 driver.run(commit)
             self.failures += driver.schedule.failures
         there = self.cache.keys()
         ready = [job for job in here if there.issuperset(job.sources)]
         if ready:  # others are planned again, from what could be made
-            with self.local() as engine:
-                engine.run(ready, commit)
+            self._make_here(ready, commit)
+
+    def _make_here(self, jobs: Sequence[Job], commit: Commit) -> None:
+        """Make jobs in this process."""
+        with self.local() as engine:
+            engine.run(jobs, commit)
+
+    def _shared_passes(self, jobs: Sequence[Job]) -> list[SharedPass]:
+        """The passes over images that are worth sharing, or that others have begun."""
+        passes = [
+            keep_interrupted(shared, self.cache)
+            for shared in passes_of(jobs, self.cache, self.asked.n_images)
+        ]
+        return [shared for shared in passes if shared.parts or shared.n_images > IMAGES]
 
     def _is_of_network(self, job: Job) -> bool:
         return any(source.of == "network" for source in job.kind.sources_of(self.asked))
@@ -139,6 +167,8 @@ class Driver:
         patience_s: in which a busy worker must send a message.
         jobs: all that workers are to make.
         clock: gives the time in seconds.
+        passes: those among the jobs that workers share.
+        make_here: makes jobs in this process: those that join the parts of passes.
     """
 
     def __init__(
@@ -149,8 +179,11 @@ class Driver:
         patience_s: float,
         jobs: Sequence[Job],
         clock: Callable[[], float] = time.monotonic,
+        passes: Sequence[SharedPass] = (),
+        make_here: Callable[[Sequence[Job], Commit], None] | None = None,
     ) -> None:
-        self.schedule = Schedule(pieces_of(jobs))
+        self.schedule = Schedule(pieces_of(jobs, passes), passes)
+        self._passes, self._make_here = passes, make_here
         self._workers, self._cache, self._observer = workers, cache, observer
         self._patience_s, self._clock = patience_s, clock
         self._costs = artifact_costs(jobs)
@@ -163,9 +196,12 @@ class Driver:
 
     def run(self, commit: Commit) -> None:
         """Until everything is made or has failed; what has arrived is kept whatever happens."""
+        for shared in self._passes:
+            self._observer.advance(shared.cost_done, is_new=False)
         with self._board:
             try:
                 while not self.schedule.is_done:
+                    self._join_passes(commit)
                     self._start()
                     self._hand_out(commit)
                     self._listen(commit)
@@ -181,9 +217,19 @@ class Driver:
         for name, message in self._workers.poll(wait_s):
             self._handle(name, message)
             is_quiet = False
-        is_due = is_quiet and self._clock() >= self._keep_at_s
-        if is_due or self._n_unkept_bytes > MAX_UNKEPT_BYTES:
+            if self._n_unkept_bytes > MAX_UNKEPT_BYTES:
+                self._keep(commit)
+        if is_quiet and self._clock() >= self._keep_at_s:
             self._keep(commit)
+
+    def _join_passes(self, commit: Commit) -> None:
+        """Join the parts of the passes that workers have gone through."""
+        for shared in self.schedule.complete_passes():
+            assert self._make_here
+            self._keep(commit)
+            jobs = with_joined(shared.jobs, self._cache, shared.n_images)
+            self._make_here(jobs, commit)
+            self.schedule.pass_joined(shared)
 
     def _start(self) -> None:
         """Start workers where some are missing, unless they end before they are ready."""
@@ -203,6 +249,8 @@ class Driver:
                 continue
             known.since_s = known.last_message_s = self._clock()
             known.doing = portion_title(portion)
+            if portion.is_part:
+                self._costs |= artifact_costs(portion.jobs)
             if any(job.sources for job in portion.jobs):
                 self._keep(commit)
             self._workers.give(name, self._order(known, portion))
@@ -213,7 +261,8 @@ class Driver:
         jobs = portion.jobs
         entries = self._cache.entries({key for job in jobs for key in job.sources})
         known.checkpoint = ""
-        if not portion.is_survey and all(job.kind.is_one_pass for job in jobs):
+        is_one_pass = all(job.kind.is_one_pass for job in jobs)
+        if is_one_pass and not (portion.is_survey or portion.is_part):
             known.checkpoint = "".join(key for job in jobs for key in job.keys)
         checkpoint = self._cache.checkpoint(known.checkpoint) if known.checkpoint else None
         if portion.is_survey:  # some units of each are enough for it
@@ -356,9 +405,12 @@ class Driver:
 def portion_title(portion: Portion) -> str:
     """What is made, in words."""
     kinds = dict.fromkeys(job.kind.name for job in portion.jobs)
-    home = portion.pieces[0].home
     if portion.is_survey:
-        return f"sizes of batches for {home}"
+        return f"sizes of batches for {portion.home}"
+    if portion.is_part:
+        specs: list[PartSpec] = [job.spec for job in portion.jobs]
+        spans = ", ".join(f"{spec.first + 1:,} to {spec.end:,}" for spec in specs)
+        return f"{portion.home}, images {spans}"
     n_units = sum(len(job.units) for job in portion.jobs)
     layers = dict.fromkeys(job.layer.name for job in portion.jobs)
     where = next(iter(layers)) if len(layers) == 1 else f"{len(layers)} layers"

@@ -75,12 +75,30 @@ class Made:
 
     artifacts: tuple[Artifact, ...]
 
+    @property
+    def n_bytes(self) -> int:
+        """About how many bytes it has."""
+        return sum(len(artifact.data) for artifact in self.artifacts)
+
 
 @dataclass(frozen=True)
 class Saved:
     """The state of a long pass, to go on from."""
 
     data: bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """About how many bytes it has."""
+        return len(self.data)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the bytes of a long message, in order."""
+
+    data: bytes
+    is_last: bool
 
 
 @dataclass(frozen=True)

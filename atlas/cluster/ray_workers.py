@@ -9,18 +9,19 @@ import contextlib
 import itertools
 import logging
 import os
+import pickle
 import secrets
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from atlas.cluster import ALL_DEVICES, Cluster
-from atlas.cluster.messages import Hello, Lost, Message, Order, Setup
+from atlas.cluster.messages import Hello, Lost, Made, Message, Order, Saved, Setup, Slice
 from atlas.errors import AtlasError, DeviceError, SpecError
 from atlas.images import ImageSet
 from atlas.text import displayable
@@ -28,6 +29,7 @@ from atlas.text import displayable
 CORES_PER_WORKER = 4  # of a processor, where --cores-per-worker does not say it
 STORE_BYTES = 200_000_000  # for what is on its way between processes of this machine
 MAX_UNREAD = 2  # messages of a worker that wait to be read before it waits
+SLICE_BYTES = 8_000_000  # longer messages are sent in slices, so that little is on its way at once
 COUNT_EVERY_S = 10.0  # nodes of a cluster
 ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
@@ -68,6 +70,7 @@ class RayWorkers:
         self._numbers = itertools.count(1)
         self._actors: dict[str, Any] = {}
         self._awaited: dict[Any, str] = {}  # sources of messages to be read, and their workers
+        self._slices: dict[str, list[bytes]] = {}  # of long messages, by worker
         self._place_of: dict[str, Place] = {}
 
     def __enter__(self) -> RayWorkers:
@@ -130,7 +133,7 @@ class RayWorkers:
                 num_returns="streaming",
                 _generator_backpressure_num_objects=MAX_UNREAD,
             )
-            .remote(order, self._images_ref if order.needs_images else None)
+            .remote(order, [self._images_ref] if order.needs_images else [])
         )
         self._awaited[messages] = name
 
@@ -167,7 +170,7 @@ class RayWorkers:
         is_hello = isinstance(source, self._ray.ObjectRef)
         try:
             ref = source if is_hello else next(source)
-            message: Message = self._ray.get(ref)
+            message: Message | Slice = self._ray.get(ref)
         except StopIteration:
             del self._awaited[source]
             return None
@@ -181,9 +184,19 @@ class RayWorkers:
             return Lost(_reason(error))
         if is_hello:
             del self._awaited[source]
+        return self._whole(message, name) if isinstance(message, Slice) else message
+
+    def _whole(self, part: Slice, name: str) -> Message | None:
+        """The message that a slice is the last of; None if more are to come."""
+        slices = self._slices.setdefault(name, [])
+        slices.append(part.data)
+        if not part.is_last:
+            return None
+        message: Message = pickle.loads(b"".join(self._slices.pop(name)))
         return message
 
     def _forget(self, name: str) -> None:
+        self._slices.pop(name, None)
         self._awaited = {source: of for source, of in self._awaited.items() if of != name}
 
     def _connect(self) -> None:
@@ -248,11 +261,34 @@ class _Actor:
         from atlas.cluster.worker import Worker
 
         self._worker = Worker(setup)
+        self._images: ImageSet | None = None
         return self._worker.hello
 
-    def work(self, order: Order, images: ImageSet | None) -> Iterator[Message]:
-        """Carry out an order."""
-        yield from self._worker.work(order, images)
+    def work(self, order: Order, images_refs: Sequence[Any]) -> Iterator[Message | Slice]:
+        """Carry out an order.
+
+        Args:
+            order: what to make.
+            images_refs: a reference to the photographs, which are fetched once; empty if they are
+                not needed.
+        """
+        if images_refs and self._images is None:
+            import ray
+
+            self._images = ray.get(images_refs[0])
+        for message in self._worker.work(order, self._images):
+            yield from slices_of(message)
+
+
+def slices_of(message: Message) -> Iterator[Message | Slice]:
+    """A message, or a long one in slices."""
+    if not isinstance(message, Made | Saved) or message.n_bytes <= SLICE_BYTES:
+        yield message
+        return
+    data = pickle.dumps(message)
+    for start in range(0, len(data), SLICE_BYTES):
+        end = start + SLICE_BYTES
+        yield Slice(data[start:end], end >= len(data))
 
 
 def _variables(cluster: Cluster) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Who makes what: a pure function of what is to be made, of what workers say, and of the time.
 
-A piece cannot be divided without other bytes: it is one batch for a device, or a pass over several
-layers. A worker is given some pieces of one layer at once, for about half a minute. Layers with
-most work begin first, each on a worker of its own; a worker without work helps with the layer that
+A piece cannot be divided without other bytes: it is one batch for a device, a pass over several
+layers, or a step of one over images that workers share. A worker is given some pieces of one layer
+at once, for about half a minute. Shared passes come first, since others wait for them. Layers with
+most work begin early, each on a worker of its own; a worker without work helps with the layer that
 has most left. The less is left, the smaller are the portions, so that all workers end together.
 """
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 from atlas.cutting import Cut
 from atlas.kinds.kind import WholeLayer
+from atlas.pass_parts import PartSpec, SharedPass, joined_parts
 from atlas.plan import Job
 from atlas.units import Unit
 
@@ -35,9 +37,14 @@ class Piece:
     is_uncut: bool = False  # a worker has to say first how it is cut into batches
 
     @property
-    def has_ascents(self) -> bool:
-        """Whether it takes long for its number of artifacts."""
-        return any(job.steps for job in self.jobs)
+    def is_long(self) -> bool:
+        """Whether it takes long for its number of artifacts: it has ascents, or is of a pass."""
+        return self.is_part or any(job.steps for job in self.jobs)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is some images of a pass that workers share."""
+        return isinstance(self.jobs[0].spec, PartSpec)
 
     @property
     def keys(self) -> Iterator[str]:
@@ -102,6 +109,16 @@ class Portion:
         return sum(piece.cost for piece in self.pieces)
 
     @property
+    def home(self) -> str:
+        """That of its pieces."""
+        return self.pieces[0].home
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is of a pass that workers share."""
+        return any(piece.is_part for piece in self.pieces)
+
+    @property
     def is_survey(self) -> bool:
         """Whether a worker only has to say how the pieces are cut."""
         return any(piece.is_uncut for piece in self.pieces)
@@ -156,13 +173,15 @@ class Schedule:
 
     Args:
         pieces: all that is to be made.
+        passes: those that workers share; their parts are among the pieces.
 
     Attributes:
         failures: what could not be made.
     """
 
-    def __init__(self, pieces: Iterable[Piece]) -> None:
+    def __init__(self, pieces: Iterable[Piece], passes: Iterable[SharedPass] = ()) -> None:
         self.failures: list[Failure] = []
+        self._passes = {home_of(shared.jobs): shared for shared in passes}  # not joined, by home
         self._waiting: dict[str, list[Piece]] = {}  # by home
         self._again: list[Portion] = []  # what failed
         self._workers: dict[str, _Worker] = {}
@@ -170,13 +189,15 @@ class Schedule:
         self._add(pieces)
         all_pieces = [piece for of_home in self._waiting.values() for piece in of_home]
         needed = {key for piece in all_pieces for key in piece.needs}
-        self._awaited = needed & {key for piece in all_pieces for key in piece.keys}
+        to_come = {key for piece in all_pieces for key in piece.keys}
+        to_come.update(key for shared in self._passes.values() for key in shared.keys)
+        self._awaited = needed & to_come
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to be made."""
         given = (worker.portion for worker in self._workers.values())
-        return not (self._waiting or self._again or any(given))
+        return not (self._waiting or self._again or self._passes or any(given))
 
     @property
     def left(self) -> float:
@@ -202,7 +223,7 @@ class Schedule:
         portion = self._failed_elsewhere(name) or self._portion(worker)
         if portion:
             worker.portion, worker.begun_s, worker.made = portion, now_s, set()
-            worker.home = portion.pieces[0].home
+            worker.home = portion.home
         return portion
 
     def made(self, name: str, keys: Iterable[str]) -> None:
@@ -210,6 +231,19 @@ class Schedule:
         keys = list(keys)
         self._workers[name].made.update(keys)
         self._awaited.difference_update(keys)
+
+    def complete_passes(self) -> list[SharedPass]:
+        """The shared passes of which all parts are made, and that are not joined."""
+        if not self._passes:
+            return []
+        portions = [worker.portion for worker in self._workers.values() if worker.portion]
+        left = {*self._waiting, *(portion.home for portion in (*self._again, *portions))}
+        return [shared for home, shared in self._passes.items() if home not in left]
+
+    def pass_joined(self, shared: SharedPass) -> None:
+        """The artifacts of a shared pass are kept."""
+        del self._passes[home_of(shared.jobs)]
+        self._awaited.difference_update(shared.keys)
 
     def surveyed(self, name: str, cuts: Sequence[Cut | None]) -> None:
         """A worker has said how its pieces are cut."""
@@ -251,14 +285,19 @@ class Schedule:
         for piece in pieces:
             self._waiting.setdefault(piece.home, []).append(piece)
         for of_home in self._waiting.values():
-            of_home.sort(key=lambda piece: (not piece.is_uncut, piece.has_ascents, -piece.cost))
+            if not of_home[0].is_part:  # these are in the order of the images
+                of_home.sort(key=lambda piece: (not piece.is_uncut, piece.is_long, -piece.cost))
 
     def _put_back(self, portion: Portion, name: str, reason: str) -> None:
         """Have it made elsewhere; once two workers have failed, find the artifact that fails."""
+        if portion.is_part and portion.home not in self._passes:
+            return  # the pass is made by one worker now
         portion = dataclasses.replace(portion, failed_on=(*portion.failed_on, name))
         halves = portion.halves()
         has_tried = len(portion.failed_on) >= N_TRIES
-        if len(halves) > 1 and (portion.is_suspect or has_tried) and not portion.is_survey:
+        if has_tried and portion.is_part:
+            self._unshare(portion.home)
+        elif len(halves) > 1 and (portion.is_suspect or has_tried) and not portion.is_survey:
             self._again += halves
         elif not has_tried:
             self._again.append(portion)
@@ -266,6 +305,13 @@ class Schedule:
             self._add(dataclasses.replace(each, is_uncut=False) for each in portion.pieces)
         else:
             self._give_up(portion, reason)
+
+    def _unshare(self, home: str) -> None:
+        """Have one worker make a pass of which a part fails, so that the layer is found."""
+        shared = self._passes.pop(home)
+        self._waiting.pop(home, None)
+        self._again = [portion for portion in self._again if portion.home != home]
+        self._add([piece_of_pass(shared.jobs)])
 
     def _give_up(self, portion: Portion, reason: str) -> None:
         """Nobody can make it, nor what is made from it."""
@@ -299,6 +345,7 @@ class Schedule:
         home = worker.home if self._ready(worker.home) else self._neediest_home()
         if longest and self._longest(longest) > wanted:
             home = longest
+        home = next((each for each in self._passes if self._ready(each)), home)
         ready = self._ready(home)
         if not ready:
             return None
@@ -307,7 +354,7 @@ class Schedule:
         else:
             chosen = _first(ready, wanted)
         self._take(home, chosen)
-        return Portion(tuple(chosen))
+        return Portion(tuple(_joined(chosen)))
 
     def _home_of_longest(self) -> str:
         """The home of the longest piece; empty if nothing is ready."""
@@ -349,9 +396,9 @@ class Schedule:
 
 
 def _first(pieces: Sequence[Piece], cost: float) -> list[Piece]:
-    """What needs no ascents, the first other piece, and as many more as stay within a cost."""
-    chosen = [piece for piece in pieces if not piece.has_ascents]
-    others = [piece for piece in pieces if piece.has_ascents]
+    """What does not take long, the first other piece, and as many more as stay within a cost."""
+    chosen = [piece for piece in pieces if not piece.is_long]
+    others = [piece for piece in pieces if piece.is_long]
     total = sum(piece.cost for piece in others[:1])
     chosen += others[:1]
     for piece in others[1:]:
@@ -362,15 +409,44 @@ def _first(pieces: Sequence[Piece], cost: float) -> list[Piece]:
     return chosen
 
 
-def pieces_of(jobs: Sequence[Job]) -> list[Piece]:
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """Pieces, of which those that are parts of a pass and follow each other are one."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        before = joined[-1] if joined and joined[-1].is_part and piece.is_part else None
+        if before and (job := joined_parts(before.jobs[0], piece.jobs[0])):
+            cost = before.cost + piece.cost
+            joined[-1] = dataclasses.replace(before, jobs=(job,), cost=cost)
+        else:
+            joined.append(piece)
+    return joined
+
+
+def home_of(jobs: Sequence[Job]) -> str:
+    """The home of a pass over all layers."""
+    return f"{jobs[0].kind.name} of all layers"
+
+
+def piece_of_pass(jobs: Sequence[Job]) -> Piece:
+    """A pass over all layers, for one worker."""
+    cost = max(job.cost.once for job in jobs) + sum(job.cost.each for job in jobs)
+    needs = frozenset(key for job in jobs for key in job.sources)
+    return Piece(tuple(jobs), cost, home_of(jobs), needs)
+
+
+def pieces_of(jobs: Sequence[Job], passes: Sequence[SharedPass] = ()) -> list[Piece]:
     """Jobs as the pieces that a schedule begins with.
 
     Jobs with steps of ascent are cut by workers. What is made at once for all units of each layer
-    is one piece for all layers, since most of its work may be shared by them.
+    is one piece for all layers, since most of its work may be shared by them; passes over images
+    that are given in `passes` are cut into steps.
     """
     pieces: list[Piece] = []
     together: dict[str, list[Job]] = {}
+    shared_keys = {key for shared in passes for key in shared.keys}
     for job in jobs:
+        if shared_keys.issuperset(job.keys):
+            continue
         is_shared = isinstance(job.kind.scope, WholeLayer) and not job.steps
         if job.kind.is_one_pass or is_shared:
             together.setdefault(job.kind.name, []).append(job)
@@ -378,8 +454,8 @@ def pieces_of(jobs: Sequence[Job]) -> list[Piece]:
         cost = job.cost.each * len(job.units) + job.cost.once
         needs, is_uncut = frozenset(job.sources), bool(job.steps)
         pieces.append(Piece((job,), cost, job.layer.name, needs, is_uncut))
-    for name, same_kind in together.items():
-        cost = max(job.cost.once for job in same_kind) + sum(job.cost.each for job in same_kind)
-        needs = frozenset(key for job in same_kind for key in job.sources)
-        pieces.append(Piece(tuple(same_kind), cost, f"{name} of all layers", needs))
+    pieces += map(piece_of_pass, together.values())
+    for shared in passes:
+        home = home_of(shared.jobs)
+        pieces += (Piece((step,), step.cost.each, home) for step in shared.steps())
     return pieces

@@ -37,6 +37,7 @@ from atlas.images import ImageSet
 from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.observer import Observer
+from atlas.pass_parts import PartSpec
 from atlas.renderer import survey
 from atlas.text import displayable
 
@@ -201,8 +202,13 @@ class _SentArtifacts:
             raise CacheError(f"artifact {key[:12]} was not sent to the worker; build without it")
         return self.order.data[key]
 
-    def checkpoint(self, _key: str) -> Checkpoint:
-        """What an interrupted pass had done, and where its state goes."""
+    def checkpoint(self, _key: str) -> Checkpoint | None:
+        """What an interrupted pass had done, and where its state goes.
+
+        None for parts of a pass, which are short and made anew if they are interrupted.
+        """
+        if self.order and any(isinstance(job.spec, PartSpec) for job in self.order.jobs):
+            return None
         return _Relay(self.order.checkpoint if self.order else None, self._outbox)
 
 

@@ -228,6 +228,7 @@ class Kind(Generic[RecordType]):
     # Of a pass over images that can be made in parts:
     make_part: str = ""  # (renderer, jobs, positions of images, job of the part) -> bytes
     join_parts: str = ""  # (renderer, jobs, the bytes of all parts) -> finished batches
+    span_of_part: str = ""  # (bytes of a part or of an interrupted pass) -> positions of its images
     is_made_on_host: bool = False  # rather than on the device
     layer_file: str = ""  # name of the file of a layer's picture; a "cover" represents the layer
     layer_alt: str = ""  # text for those who do not see it, with {layer}

@@ -152,6 +152,7 @@ KIND = Kind(
     is_one_pass=True,
     make_part="atlas.kinds.natural.make:make_part",
     join_parts="atlas.kinds.natural.make:join_parts",
+    span_of_part="atlas.kinds.natural.tally:span_of_part",
     folder=Path(__file__).parent,
     order=55,
     possible=has_images,

@@ -163,10 +163,10 @@ class LayerAnswers:
             self.n_fired.cpu().numpy(),
             self.active.cpu().numpy(),
             classes,
-            self.sums.cpu().numpy()[classes],
+            _rows_of(self.sums, classes),
             rows,
-            self.sampled.cpu().numpy()[rows],
-            self.sampled_places.cpu().numpy()[rows],
+            _rows_of(self.sampled, rows),
+            _rows_of(self.sampled_places, rows),
         )
 
     def restore(self, tally: LayerTally) -> None:
@@ -187,6 +187,12 @@ class LayerAnswers:
             of_rows = tensor[torch.from_numpy(rows)]
             copy(arrays, of_rows)
             tensor[torch.from_numpy(rows)] = of_rows
+
+
+def _rows_of(tensor: Tensor, rows: Array) -> Array:
+    """Some rows as an array, of which nothing else is copied from the device."""
+    array: Array = tensor[torch.from_numpy(rows).to(tensor.device)].cpu().numpy()
+    return array
 
 
 def steps_of(layer: Layer) -> float:

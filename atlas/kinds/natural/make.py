@@ -25,7 +25,7 @@ from atlas.interrupts import uninterrupted
 from atlas.kinds.natural import NaturalSpec
 from atlas.kinds.natural.answers import Change, LayerAnswers
 from atlas.kinds.natural.panels import panels_of
-from atlas.kinds.natural.roll import Roll
+from atlas.kinds.natural.roll import roll_of
 from atlas.kinds.natural.tally import Tally, merged
 from atlas.network.taps import Watch
 from atlas.pictures.panel import Panel
@@ -140,7 +140,7 @@ class Pass:
     def __init__(
         self, watch: Watch, photographs: ImageSet, spec: NaturalSpec, span: range | None = None
     ) -> None:
-        self.roll = Roll.of(photographs, spec)
+        self.roll = roll_of(photographs, spec)
         self.span = range(len(photographs.files)) if span is None else span
         self.photographs, self.spec, self._watch = photographs, spec, watch
         self._start()

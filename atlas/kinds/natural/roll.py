@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,3 +55,9 @@ def _those(numbers: Tensor, spans: Sequence[Span]) -> Array:
     found = torch.cat(inside).unique()
     array: Array = found[found >= 0].numpy()
     return array
+
+
+@functools.lru_cache(maxsize=1)  # of many parts of one pass
+def roll_of(photographs: ImageSet, spec: NaturalSpec) -> Roll:
+    """The roll of a set; of the latest one, it is remembered."""
+    return Roll.of(photographs, spec)

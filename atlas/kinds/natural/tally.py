@@ -94,6 +94,16 @@ class Tally:
             )
 
 
+def span_of_part(data: bytes) -> range:
+    """The positions of the images that a tally, as bytes, is of.
+
+    Raises:
+        Exception: of any type, if the bytes are damaged, or there is none or there are gaps.
+    """
+    ((first, end),) = Tally.from_bytes(data).spans
+    return range(first, end)
+
+
 def merge(one: Tally, other: Tally) -> Tally:
     """The tally of the images of both; in whatever order tallies are merged, it is the same.
 
