@@ -16,6 +16,7 @@ from atlas.kinds.kind import Kind
 from atlas.lazily import load
 from atlas.network.network import Network, Precision
 from atlas.observer import UNOBSERVED, Observer
+from atlas.pass_parts import PartSpec
 from atlas.pictures.encode import encode
 from atlas.pictures.finished import Finished
 from atlas.pictures.panel import Panel
@@ -92,8 +93,7 @@ class Engine:
             DeviceError: not even one picture fits into memory.
             NetworkError: a score is not finite.
         """
-        # Jobs read their sources from the cache, so the sources are committed in an earlier wave.
-        for _, wave in groupby(jobs, lambda job: job.kind.name if job.sources else ""):
+        for _, wave in groupby(jobs, _wave_of):
             self._run(list(wave), commit)
             self.renderer.drop_checkpoints()
 
@@ -185,3 +185,14 @@ class Engine:
             self.renderer.observer.begin(kind.name)
             for batch in load(kind.make)(self.renderer, same_kind):
                 yield Launch(kind, batch)
+
+
+def _wave_of(job: Job) -> str:
+    """What is made together.
+
+    Jobs read their sources from the cache, so these are committed in an earlier wave. Parts of a
+    pass are all for the same unit, so each is a wave.
+    """
+    if isinstance(job.spec, PartSpec):
+        return job.spec.key
+    return job.kind.name if job.sources else ""

@@ -21,7 +21,7 @@ from atlas.text import displayable
 
 SUFFIX = " part"  # of the names of kinds whose artifacts are parts of a pass
 IMAGES = 64  # parts begin at multiples of this, so that batches are those of one single pass
-MAX_STEPS = 256  # in which workers share a pass; each part has the answers of all units
+MAX_STEPS = 128  # in which workers share a pass; each part has the answers of all units
 
 
 @dataclass(frozen=True)

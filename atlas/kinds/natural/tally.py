@@ -120,8 +120,18 @@ def merge(one: Tally, other: Tally) -> Tally:
 
 
 def merged(tallies: Iterable[Tally]) -> Tally:
-    """The tally of all images of some tallies, of which there is at least one."""
-    return functools.reduce(merge, tallies)
+    """The tally of all images of some tallies, of which there is at least one.
+
+    Those of about as many are merged first, so that large ones are seldom copied.
+    """
+    waiting: list[tuple[int, Tally]] = []  # of how many each is, and the tally
+    for tally in tallies:
+        n_merged, all_merged = 1, tally
+        while waiting and waiting[-1][0] <= n_merged:
+            n_before, before = waiting.pop()
+            n_merged, all_merged = n_before + n_merged, merge(before, all_merged)
+        waiting.append((n_merged, all_merged))
+    return functools.reduce(merge, (tally for _, tally in reversed(waiting)))
 
 
 def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
