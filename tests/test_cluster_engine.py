@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from atlas.asked import AtlasSpec
 from atlas.cache import BOARD_NAMES, Artifact, Cache
 from atlas.cluster import Cluster, cluster_of
 from atlas.cluster.board import Board, Doing, read_board
-from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, Driver
+from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, Commit, Driver
 from atlas.cluster.messages import (
     Advanced,
     Broken,
@@ -27,13 +28,18 @@ from atlas.cluster.messages import (
     Message,
     Order,
     Saved,
+    Setup,
+    Slice,
     Surveyed,
 )
+from atlas.cluster.ray_workers import SLICE_BYTES, RayWorkers, slices_of
 from atlas.errors import DeviceError, ImagesError, NetworkError, SpecError
 from atlas.making import Making
 from atlas.network.network import Network
+from atlas.pass_parts import PartSpec, SharedPass, passes_of
 from atlas.plan import Job, Plan, make_plan
 from atlas.progress import SILENT
+from atlas.records import to_json
 
 Script = Callable[[str, Order], Iterable[Message]]
 
@@ -93,19 +99,40 @@ class Scripted:
 class Run:
     """A build with workers that follow a script."""
 
-    def __init__(self, cache: Cache, jobs: list[Job], script: Script = good, **more) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        jobs: list[Job],
+        script: Script = good,
+        passes: Sequence[SharedPass] = (),
+        **more,
+    ) -> None:
         self.workers, self.kept = Scripted(script, **more), Counter[str]()
         with SILENT.stage("") as view:
             self.making = Making(Plan((), tuple(jobs)), None, view, lambda: self.workers.now_s)
         self.driver = Driver(
-            self.workers, cache, self.making, 60.0, jobs, lambda: self.workers.now_s
+            self.workers,
+            cache,
+            self.making,
+            60.0,
+            jobs,
+            lambda: self.workers.now_s,
+            passes,
+            self.make_here,
         )
+        self.joined: list[Job] = []
         self.cache = cache
 
     def commit(self, artifacts: list[Artifact]) -> None:
         self.cache.put(artifacts)
         self.making.done(artifacts)
         self.kept.update(artifact.key for artifact in artifacts)
+
+    def make_here(self, jobs: Sequence[Job], commit: Commit) -> None:
+        self.joined += jobs
+        assert all(self.cache.keys().issuperset(job.sources) for job in jobs)
+        for job in jobs:
+            commit(list(artifacts_of(job)))
 
     def __call__(self) -> Run:
         self.driver.run(self.commit)
@@ -262,6 +289,56 @@ def test_a_pass_goes_on_elsewhere_from_the_state_that_was_sent(planted: Network,
     states = [order.checkpoint for _, order in run.workers.orders]
     assert states == [None, b"half of it"]
     assert not cache.select("select key from checkpoints")
+
+
+def part_of(job: Job) -> Artifact:
+    """What a worker sends of a part of a pass."""
+    (artifact,) = artifacts_of(job)
+    return dataclasses.replace(artifact, numbers_json=to_json(job.spec.record, "z"))
+
+
+def test_a_pass_is_shared_joined_here_and_its_steps_add_up(planted: Network, cache: Cache):
+    jobs = jobs_of(planted, "natural", "examples", images_sha256="some", n_images=1000)
+    shared = SharedPass(tuple(job for job in jobs if job.kind.name == "natural"), 1000)
+    lost = [True]
+
+    def script(name: str, order: Order) -> Iterator[Message]:
+        (job, *_) = order.jobs
+        if not isinstance(job.spec, PartSpec):
+            yield from good(name, order)
+            return
+        assert order.checkpoint is None and order.needs_images
+        yield Advanced(job.cost.each, is_new=True)
+        if lost and lost.pop():
+            yield Lost("killed")
+        yield Made((part_of(job),))
+        yield Finished()
+
+    cache.put([part_of(shared.part(range(128)))])
+    (begun,) = passes_of(jobs, cache, 1000)
+    assert len(begun.parts) == 1
+    run = Run(cache, jobs, script, [begun])()
+    parts = [job.spec for _, order in run.workers.orders for job in order.jobs[:1]]
+    spans = [(spec.first, spec.end) for spec in parts if isinstance(spec, PartSpec)]
+    assert len(spans) == len(set(spans)) + 1  # that of the worker that was lost
+    assert sorted(n for span in set(spans) for n in range(*span)) == list(range(128, 1000))
+    assert {job.kind.name for job in run.joined} == {"natural"}
+    assert all(len(job.sources) == 1 + len(set(spans)) for job in run.joined)
+    assert keys_of(jobs) == Counter({key: run.kept[key] for key in keys_of(jobs)})
+    assert run.making.share == pytest.approx(1)
+    assert run.making._reported == pytest.approx(0, abs=1)
+
+
+def test_long_messages_are_sent_in_slices(planted: Network):
+    short = Made(artifacts_of(jobs_of(planted, "filter")[0]))
+    assert list(slices_of(short)) == [short]
+    long = Saved(bytes(range(250)) * (2 * SLICE_BYTES // 250))
+    slices = list(slices_of(long))
+    assert all(isinstance(each, Slice) and len(each.data) <= SLICE_BYTES for each in slices)
+    assert [each.is_last for each in slices] == [False, False, True]
+    workers = RayWorkers(Cluster(), Setup(AtlasSpec(), (), "", ""), None)
+    assert [workers._whole(each, "one") for each in slices[:2]] == [None, None]
+    assert workers._whole(slices[2], "one") == long
 
 
 def test_what_is_made_from_the_whole_network_is_made_here_after_everything(

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,6 +16,7 @@ from stand_ins import CUT, MACS_PER_S, resnet50_facts
 
 from atlas.asked import AtlasSpec
 from atlas.cluster.scheduling import PORTION_S, Piece, Portion, Schedule, pieces_of
+from atlas.pass_parts import PartSpec, SharedPass
 from atlas.plan import Job, make_plan
 from atlas.units import NetworkFacts
 
@@ -47,11 +48,16 @@ class Simulation:
         for name in self.speeds:
             self.schedule.joined(name)
         while not self.schedule.is_done:
+            for shared in self.schedule.complete_passes():
+                self.made += shared.keys
+                self.schedule.pass_joined(shared)
             for name in self.schedule.idle():
                 if portion := self.schedule.next_for(name, self.now_s):
                     self.given.append((name, portion))
                     seconds = 0 if portion.is_survey else portion.cost / self.speeds[name]
                     heapq.heappush(ends, (self.now_s + seconds, name))
+            if self.schedule.is_done:
+                break
             assert ends, "there is work, and nobody does any"
             self.now_s, name = heapq.heappop(ends)
             self.end(name)
@@ -83,9 +89,11 @@ def jobs_of(facts: NetworkFacts, **asked) -> list[Job]:
     return [job for job in jobs if job.kind.name != "similar"]  # which the driver makes
 
 
-def simulate(jobs: list[Job], n_workers: int, **more) -> Simulation:
+def simulate(
+    jobs: list[Job], n_workers: int, passes: Sequence[SharedPass] = (), **more
+) -> Simulation:
     speeds = {f"worker {nth}": MACS_PER_S for nth in range(n_workers)}
-    simulation = Simulation(Schedule(pieces_of(jobs)), speeds, **more)
+    simulation = Simulation(Schedule(pieces_of(jobs, passes), passes), speeds, **more)
     simulation.run()
     return simulation
 
@@ -188,6 +196,75 @@ def test_what_is_made_from_others_waits_for_them_and_fails_with_them(resnet50: N
         len(job.units) for job in jobs if job.kind.name == "examples" and job.layer == layer
     )
     assert not broken.schedule.left
+
+
+N_PHOTOGRAPHS = 50_000
+
+
+@pytest.fixture(scope="module")
+def with_photographs(resnet50: NetworkFacts) -> tuple[list[Job], SharedPass]:
+    """All jobs, and the pass over photographs that is among them."""
+    jobs = jobs_of(resnet50, images_sha256="some", n_images=N_PHOTOGRAPHS)
+    of_pass = tuple(job for job in jobs if job.kind.name == "natural")
+    return jobs, SharedPass(of_pass, N_PHOTOGRAPHS)
+
+
+def times_shown(simulation: Simulation) -> Counter[int]:
+    """How often each photograph was shown, in parts that were made."""
+    made = set(simulation.made)
+    specs = {
+        job.spec.key: job.spec
+        for _, portion in simulation.given
+        if portion.is_part
+        for job in portion.jobs
+        if job.spec.key in made
+    }
+    return Counter(n for spec in specs.values() for n in range(spec.first, spec.end))
+
+
+@pytest.mark.parametrize(("n_workers", "least"), [(1, 0.999), (3, 0.99), (64, 0.94)])
+def test_workers_share_a_pass_over_photographs_before_all_else(
+    with_photographs: tuple[list[Job], SharedPass], n_workers: int, least: float
+):
+    jobs, shared = with_photographs
+    simulation = simulate(jobs, n_workers, [shared])
+    assert times_shown(simulation) == Counter(range(N_PHOTOGRAPHS))
+    keys = Counter(key for job in jobs for key in job.keys)
+    assert Counter(key for key in simulation.made if key in keys) == keys
+    portions = [portion for _, portion in simulation.given if not portion.is_survey]
+    parts = [portion for portion in portions if portion.is_part]
+    assert max(portion.cost for portion in parts) < 1.1 * PORTION_S * MACS_PER_S
+    first = [portion.is_part for _, portion in simulation.given]
+    assert all(first[: len(parts)])
+    worked_s = sum(portion.cost for portion in portions) / MACS_PER_S
+    assert worked_s / n_workers / simulation.now_s >= least
+
+
+def test_a_worker_that_dies_costs_its_part_of_a_pass_only(
+    with_photographs: tuple[list[Job], SharedPass],
+):
+    _, shared = with_photographs
+    deaths = iter([False] * 5 + [True])
+    simulation = simulate(list(shared.jobs), 3, [shared], dies=lambda *_: next(deaths, False))
+    assert times_shown(simulation) == Counter(range(N_PHOTOGRAPHS))
+    n_given = Counter(job.spec.key for _, portion in simulation.given for job in portion.jobs)
+    assert sorted(n_given.values())[-2:] == [1, 2]
+    assert not simulation.schedule.failures
+
+
+def test_a_layer_that_fails_in_parts_of_a_pass_is_found_and_the_others_are_made(
+    with_photographs: tuple[list[Job], SharedPass],
+):
+    _, shared = with_photographs
+    bad = shared.jobs[7]
+
+    def breaks(_worker: str, job: Job) -> bool:
+        is_last = isinstance(job.spec, PartSpec) and job.spec.end == N_PHOTOGRAPHS
+        return is_last or job.keys == bad.keys
+
+    simulation = simulate(list(shared.jobs), 3, [shared], breaks=breaks)
+    assert [failure.key for failure in simulation.schedule.failures] == list(bad.keys)
+    assert set(shared.keys) - set(simulation.made) == set(bad.keys)
 
 
 def test_a_survey_that_fails_leaves_the_job_whole(resnet50: NetworkFacts):
