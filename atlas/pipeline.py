@@ -365,13 +365,16 @@ class Atlas:
             earlier = None if self.places.cluster else self._speed(plan)
             making = Making(plan, earlier, view)
 
-            def commit(artifacts: list[Artifact]) -> None:
-                self.cache.put(artifacts)
+            def kept(artifacts: list[Artifact]) -> None:
                 self._seconds |= {artifact.key: artifact.seconds for artifact in artifacts}
                 making.done(artifacts)
 
+            def commit(artifacts: list[Artifact]) -> None:
+                self.cache.put(artifacts)
+                kept(artifacts)
+
             if self.places.cluster:
-                self._make_with_workers(self.places.cluster, plan.missing, making, commit)
+                self._make_with_workers(self.places.cluster, plan.missing, making, commit, kept)
             else:
                 jobs = self._with_joined(plan.missing, making)
                 with self._engine(making) as engine:
@@ -399,8 +402,9 @@ class Atlas:
         jobs: Sequence[Job],
         observer: Observer,
         commit: Callable[[list[Artifact]], None],
+        kept: Callable[[list[Artifact]], None],
     ) -> None:
-        """Have workers make jobs."""
+        """Have workers make jobs; `kept` is told of what they have made."""
         from atlas.cluster.engine import ClusterEngine
         from atlas.cluster.messages import Setup
         from atlas.cluster.ray_workers import RayWorkers
@@ -411,6 +415,7 @@ class Atlas:
             lambda: RayWorkers(cluster, setup, self._images),
             lambda: self._engine(observer),
             self.cache,
+            kept,
             observer,
             cluster.patience_s,
         )

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from atlas.cache import Artifact
+from atlas.cache import Artifact, Cache
 from atlas.cluster.engine import Workers
+from atlas.cluster.keeping import Kept
 from atlas.cluster.messages import Finished, Hello, Made, Message, Order, Surveyed
 from atlas.cutting import Cut
 from atlas.network.walk import walk
@@ -160,6 +161,39 @@ class Clock:
         before_s = time.process_time()
         yield
         self._ahead_s -= time.process_time() - before_s
+
+
+class SimulatedKeeper:
+    """Keeps artifacts at once; simulated, that takes as long as it takes another thread.
+
+    Attributes:
+        worked_s: that this took.
+    """
+
+    def __init__(self, clock: Clock, cache: Cache, kept: Kept) -> None:
+        self._clock, self._cache, self._kept = clock, cache, kept
+        self._given: list[Artifact] = []
+        self._done_s = 0.0
+        self.worked_s = 0.0
+
+    def begin(self, artifacts: list[Artifact]) -> None:
+        begun_s = time.process_time()
+        with self._clock.paused():
+            self._cache.put(artifacts)
+            seconds = time.process_time() - begun_s
+        self._given, self._done_s = artifacts, self._clock() + seconds
+        self.worked_s += seconds
+
+    def is_busy(self) -> bool:
+        if self._given and self._clock() >= self._done_s:
+            self.wait()
+        return bool(self._given)
+
+    def wait(self) -> None:
+        if self._given:
+            self._clock.wait_until(self._done_s)
+            self._kept(self._given)
+            self._given = []
 
 
 class StandIns:

@@ -17,7 +17,8 @@ from atlas.asked import AtlasSpec
 from atlas.cache import BOARD_NAMES, Artifact, Cache
 from atlas.cluster import Cluster, cluster_of
 from atlas.cluster.board import Board, Doing, read_board
-from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, Commit, Driver
+from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, Driver
+from atlas.cluster.keeping import ThreadKeeper
 from atlas.cluster.messages import (
     Advanced,
     Broken,
@@ -125,17 +126,21 @@ class Run:
 
     def commit(self, artifacts: list[Artifact]) -> None:
         self.cache.put(artifacts)
-        self.making.done(artifacts)
-        self.kept.update(artifact.key for artifact in artifacts)
+        self.counted(artifacts)
 
-    def make_here(self, jobs: Sequence[Job], commit: Commit) -> None:
+    def make_here(self, jobs: Sequence[Job]) -> None:
         self.joined += jobs
         assert all(self.cache.keys().issuperset(job.sources) for job in jobs)
         for job in jobs:
-            commit(list(artifacts_of(job)))
+            self.commit(list(artifacts_of(job)))
+
+    def counted(self, artifacts: list[Artifact]) -> None:
+        self.making.done(artifacts)
+        self.kept.update(artifact.key for artifact in artifacts)
 
     def __call__(self) -> Run:
-        self.driver.run(self.commit)
+        with ThreadKeeper(self.cache.path.parent, self.counted) as keeper:
+            self.driver.run(keeper)
         return self
 
 
@@ -357,7 +362,7 @@ def test_what_is_made_from_the_whole_network_is_made_here_after_everything(
 
     asked = AtlasSpec(preset="preview", kinds=("excitatory", "similar"))
     workers = Scripted(good)
-    engine = ClusterEngine(asked, lambda: nullcontext(workers), here, cache)
+    engine = ClusterEngine(asked, lambda: nullcontext(workers), here, cache, lambda kept: None)
     engine.run(jobs, cache.put)
     assert set(done) == {"similar"}
     assert {job.kind.name for _, order in workers.orders for job in order.jobs} == {"excitatory"}

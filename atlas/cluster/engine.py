@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache
 from atlas.cluster.board import Board, Doing
+from atlas.cluster.keeping import Keeper, Kept, ThreadKeeper
 from atlas.cluster.messages import (
     Advanced,
     Begun,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from atlas.network.network import Precision
 
 POLL_S = 1.0
+BUSY_POLL_S = 0.02  # while artifacts are being kept and others wait for that
 START_S = 1800.0  # in which a worker must be ready: a cluster may have to find a machine first
 MAX_FAILED_STARTS = 3  # workers in a row that end before they are ready; then no more are started
 N_SURVEYED = 2  # units by which a worker finds how a job is cut
@@ -101,6 +103,8 @@ class _WorkerState:
 class ClusterEngine:
     """Has workers make what is missing, and makes here what is made from the whole network.
 
+    What workers make is kept beside the rest of the work, and `kept` is told of it.
+
     Attributes:
         failures: what could not be made.
     """
@@ -109,12 +113,13 @@ class ClusterEngine:
     workers: Callable[[], AbstractContextManager[Workers]]
     local: Callable[[], AbstractContextManager[LocalEngine]]
     cache: Cache
+    kept: Kept
     observer: Observer = UNOBSERVED
     patience_s: float = 600.0
     failures: list[Failure] = field(default_factory=list)
 
     def run(self, jobs: Sequence[Job], commit: Commit) -> None:
-        """Make all jobs' artifacts; `commit` gets each batch, in this thread.
+        """Make all jobs' artifacts; `commit` gets each batch that is made here.
 
         Raises:
             AtlasError: no worker can start, or something cannot be made for a reason that
@@ -123,7 +128,7 @@ class ClusterEngine:
         here = [job for job in jobs if self._is_of_network(job)]
         elsewhere = [job for job in jobs if not self._is_of_network(job)]
         if elsewhere:
-            with self.workers() as workers:
+            with self.workers() as workers, self._keeper() as keeper:
                 driver = Driver(
                     workers,
                     self.cache,
@@ -131,14 +136,17 @@ class ClusterEngine:
                     self.patience_s,
                     elsewhere,
                     passes=self._shared_passes(elsewhere),
-                    make_here=self._make_here,
+                    make_here=lambda jobs: self._make_here(jobs, commit),
                 )
-                driver.run(commit)
+                driver.run(keeper)
             self.failures += driver.schedule.failures
         there = self.cache.keys()
         ready = [job for job in here if there.issuperset(job.sources)]
         if ready:  # others are planned again, from what could be made
             self._make_here(ready, commit)
+
+    def _keeper(self) -> ThreadKeeper:
+        return ThreadKeeper(self.cache.path.parent, self.kept)
 
     def _make_here(self, jobs: Sequence[Job], commit: Commit) -> None:
         """Make jobs in this process."""
@@ -180,7 +188,7 @@ class Driver:
         jobs: Sequence[Job],
         clock: Callable[[], float] = time.monotonic,
         passes: Sequence[SharedPass] = (),
-        make_here: Callable[[Sequence[Job], Commit], None] | None = None,
+        make_here: Callable[[Sequence[Job]], None] | None = None,
     ) -> None:
         self.schedule = Schedule(pieces_of(jobs, passes), passes)
         self._passes, self._make_here = passes, make_here
@@ -194,41 +202,44 @@ class Driver:
         self._keep_at_s, self._n_unkept_bytes = 0.0, 0
         self._board = Board(cache.path.parent)
 
-    def run(self, commit: Commit) -> None:
+    def run(self, keeper: Keeper) -> None:
         """Until everything is made or has failed; what has arrived is kept whatever happens."""
+        self._keeper = keeper
         for shared in self._passes:
             self._observer.advance(shared.cost_done, is_new=False)
         with self._board:
             try:
                 while not self.schedule.is_done:
-                    self._join_passes(commit)
+                    self._join_passes()
                     self._start()
-                    self._hand_out(commit)
-                    self._listen(commit)
+                    self._hand_out()
+                    self._listen()
                     self._end_hung()
                     self._board.show(self._doing())
             finally:
-                self._keep(commit)
+                self._keep()
 
-    def _listen(self, commit: Commit) -> None:
-        """Read all messages before anything is kept, so that no worker waits for the disk."""
-        wait_s = max(0.0, self._keep_at_s - self._clock()) if self._arrived else POLL_S
-        is_quiet = True
-        for name, message in self._workers.poll(wait_s):
+    def _listen(self) -> None:
+        """Read messages, and have what has arrived kept from time to time."""
+        for name, message in self._workers.poll(self._wait_s()):
             self._handle(name, message)
-            is_quiet = False
             if self._n_unkept_bytes > MAX_UNKEPT_BYTES:
-                self._keep(commit)
-        if is_quiet and self._clock() >= self._keep_at_s:
-            self._keep(commit)
+                self._begin_to_keep()
+        if self._arrived and self._clock() >= self._keep_at_s and not self._keeper.is_busy():
+            self._begin_to_keep()
 
-    def _join_passes(self, commit: Commit) -> None:
+    def _wait_s(self) -> float:
+        """How long to wait for a message: until what has arrived is to be kept."""
+        if self._keeper.is_busy():
+            return BUSY_POLL_S
+        return max(0.0, self._keep_at_s - self._clock()) if self._arrived else POLL_S
+
+    def _join_passes(self) -> None:
         """Join the parts of the passes that workers have gone through."""
         for shared in self.schedule.complete_passes():
             assert self._make_here
-            self._keep(commit)
-            jobs = with_joined(shared.jobs, self._cache, shared.n_images)
-            self._make_here(jobs, commit)
+            self._keep()
+            self._make_here(with_joined(shared.jobs, self._cache, shared.n_images))
             self.schedule.pass_joined(shared)
 
     def _start(self) -> None:
@@ -240,7 +251,7 @@ class Driver:
             now_s = self._clock()
             self._known[self._workers.start()] = _WorkerState(now_s, now_s)
 
-    def _hand_out(self, commit: Commit) -> None:
+    def _hand_out(self) -> None:
         for name in self.schedule.idle():
             portion = self.schedule.next_for(name, self._clock())
             known = self._known[name]
@@ -252,7 +263,7 @@ class Driver:
             if portion.is_part:
                 self._costs |= artifact_costs(portion.jobs)
             if any(job.sources for job in portion.jobs):
-                self._keep(commit)
+                self._keep()
             self._workers.give(name, self._order(known, portion))
 
     def _order(self, known: _WorkerState, portion: Portion) -> Order:
@@ -319,11 +330,17 @@ class Driver:
         known.n_made += len(keys)
         known.unfinished -= sum(self._costs[key] for key in keys)
 
-    def _keep(self, commit: Commit) -> None:
-        """Keep all that has arrived, in one transaction."""
+    def _keep(self) -> None:
+        """Keep all that has arrived."""
+        if self._arrived:
+            self._begin_to_keep()
+        self._keeper.wait()
+
+    def _begin_to_keep(self) -> None:
+        """Begin to keep all that has arrived, in one transaction; what is begun is done before."""
+        self._keeper.wait()
         arrived, self._arrived, self._n_unkept_bytes = self._arrived, [], 0
-        if arrived:
-            commit(arrived)
+        self._keeper.begin(arrived)
 
     def _finish(self, name: str, known: _WorkerState) -> None:
         if known.cuts is None:
@@ -332,6 +349,7 @@ class Driver:
             self.schedule.surveyed(name, known.cuts)
         known.unfinished, known.cuts = 0.0, None
         if known.checkpoint:
+            self._keep()
             self._cache.checkpoint(known.checkpoint).drop()
 
     def _retry_elsewhere(self, name: str, known: _WorkerState, broken: Broken) -> None:

@@ -282,9 +282,11 @@ class Schedule:
 
     def _add(self, pieces: Iterable[Piece]) -> None:
         """What is not cut yet comes first, then what needs no ascents, then the longest pieces."""
+        pieces = list(pieces)
         for piece in pieces:
             self._waiting.setdefault(piece.home, []).append(piece)
-        for of_home in self._waiting.values():
+        for home in dict.fromkeys(piece.home for piece in pieces):
+            of_home = self._waiting[home]
             if not of_home[0].is_part:  # these are in the order of the images
                 of_home.sort(key=lambda piece: (not piece.is_uncut, piece.is_long, -piece.cost))
 
