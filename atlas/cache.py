@@ -124,6 +124,7 @@ class Artifact:
     seconds: float  # render time
     data: bytes  # the encoded picture, or arrays that belong to the record
     slot: str = ""  # the artifact stored for this slot before is deleted; empty: none is
+    sha256: str = ""  # of the bytes; empty: it is computed when they are stored
 
 
 @dataclass(frozen=True)
@@ -672,7 +673,7 @@ def _row_of(artifact: Artifact) -> tuple[Any, ...]:
         int(artifact.height_px),
         artifact.numbers_json,
         float(artifact.seconds),
-        sha256_of(artifact.data),
+        artifact.sha256 or sha256_of(artifact.data),
         artifact.data,
     )
 

@@ -25,6 +25,7 @@ from atlas.pictures.provenance import provenance
 from atlas.plan import Job
 from atlas.records import check, to_json
 from atlas.renderer import Renderer, Store
+from atlas.seals import sha256_of
 
 Batch = Sequence[Picture | Panel]
 
@@ -140,6 +141,7 @@ class Engine:
             seconds=round(seconds, 4),
             data=data,
             slot=order.slot,
+            sha256=sha256_of(data),
         )
 
     def _provenance(self, order: Order, picture: Picture) -> bytes:

@@ -25,6 +25,7 @@ from atlas.cluster.messages import Finished, Hello, Made, Message, Order, Survey
 from atlas.cutting import Cut
 from atlas.network.walk import walk
 from atlas.plan import Job
+from atlas.seals import sha256_of
 from atlas.units import NetworkFacts, Preprocessing
 
 MACS_PER_S = 2.9e13  # of an H100: all excitatory pictures of ResNet-50 take five minutes
@@ -62,6 +63,7 @@ def artifacts_of(job: Job) -> tuple[Artifact, ...]:
     """What a job makes, with real pictures of another content."""
     side_px = 224 if job.steps else 96
     of_size = pictures(side_px)
+    digests = list(map(sha256_of, of_size))
     return tuple(
         Artifact(
             key,
@@ -72,6 +74,7 @@ def artifacts_of(job: Job) -> tuple[Artifact, ...]:
             '{"z": 12.345, "z_max": 23.456}',
             0.01,
             of_size[unit.index % N_PICTURES],
+            sha256=digests[unit.index % N_PICTURES],
         )
         for unit, key in job.keyed
     )

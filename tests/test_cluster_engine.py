@@ -372,10 +372,10 @@ def test_what_is_made_from_the_whole_network_is_made_here_after_everything(
 
 
 def test_the_whole_of_resnet_50_keeps_64_gpus_busy(tmp_path: Path):
-    # `python tests/cluster_scaling.py` gives the figure: 0.80, less on a machine that is busy.
+    # `python tests/cluster_scaling.py` gives the figure: 0.84, less on a machine that is busy.
     result = simulated(jobs_for_workers(), 64, tmp_path)
     assert result.n_artifacts > 90_000
-    assert result.efficiency > 0.6
+    assert result.efficiency > 0.7
 
 
 def test_options_say_where_workers_are():
