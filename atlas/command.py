@@ -174,6 +174,23 @@ cache_option = click.option(
 )
 
 
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that may have workers make everything."""
+    cluster = click.option(
+        "--cluster",
+        metavar="auto|local|ADDRESS",
+        help="Make everything on workers: of the Ray cluster at an ADDRESS; auto takes the one "
+        "that runs, else this machine; local is this machine.",
+    )
+    cores = click.option(
+        "--cores-per-worker",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cores of a processor that each worker of --cluster takes.",
+    )
+    return cluster(cores(command))
+
+
 def atlas_options(
     command: Callable[..., Any], out_option: Callable[..., Any] = out_option
 ) -> Callable[..., Any]:
@@ -371,18 +388,7 @@ def _asked(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
     help="Make only the K-th of N parts of equal work, and no site: for several machines, each "
     "with a --cache of its own, which `merge` joins.",
 )
-@click.option(
-    "--cluster",
-    metavar="auto|local|ADDRESS",
-    help="Make everything on workers: of the Ray cluster at an ADDRESS; auto takes the one that "
-    "runs, else this machine; local is this machine.",
-)
-@click.option(
-    "--cores-per-worker",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Cores of a processor that each worker of --cluster takes.",
-)
+@worker_options
 @click.option("--dry-run", is_flag=True, help="Say what would be rendered, and render nothing.")
 @click.pass_context
 def main(
@@ -416,7 +422,10 @@ def main(
     if part:
         _refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "--shard")
         if workers:
-            raise SpecError("--shard is for machines without workers; give one --device with it")
+            raise SpecError(
+                "--shard cannot be combined with workers, who share a build by themselves; give "
+                "--cluster alone, or --shard with one --device"
+            )
     places = dataclasses.replace(places, shard=part, cluster=workers)
     with Atlas(spec, places, progress=progress) as atlas:
         if dry_run:
@@ -636,6 +645,7 @@ def compare(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--only", metavar="NAMES", multiple=True, help="Only these of them.")
 @click.option("--dry-run", is_flag=True, help="Say how much work each is, and render nothing.")
+@worker_options
 @functools.partial(atlas_options, out_option=out_option_of(Path("site")))
 @click.pass_context
 def many(
@@ -646,6 +656,8 @@ def many(
     spec: AtlasSpec,
     places: Places,
     progress: Progress,
+    cluster: str | None,
+    cores_per_worker: int | None,
 ) -> None:
     """Build the atlases of the networks in FILE, with one cache, one site and a landing page.
 
@@ -658,6 +670,7 @@ def many(
 
     if places.site_dir:
         raise SpecError("many has no use for --atlas; the names are in the file")
+    cluster_of(cluster, places.device, cores_per_worker)  # refuses what contradicts itself
     given = {name: value for name, value in _given(ctx).items() if name not in MANY_OPTIONS}
     chosen = chosen_lines(read_lines(file), _parts("--only", only))
     asked = [(line, *_asked_in(line, given, file)) for line in chosen]
@@ -670,7 +683,8 @@ def many(
         say(f"Open {places.out_dir / paths.INDEX}, or run: {PROGRAM} serve")
         _warn(parts_of_all(places.out_dir))
     if failed:
-        say_line(f"Not built: {', '.join(failed)}; run the same command again to try again.")
+        names = ", ".join(failed)
+        say_line(f"Not built, or not whole: {names}; run the same command again to try again.")
         ctx.exit(WITH_FAILURES)
 
 
@@ -812,10 +826,11 @@ def _asked_in(line: Line, given: Mapping[str, Any], file: Path) -> tuple[AtlasSp
         ctx = main.make_context(line.name, list(line.options), default_map=dict(given))
         params = {**ctx.params, "atlas_name": _atlas_name(line.name)}
         spec, places, _ = _asked(params)
+        workers = cluster_of(params["cluster"], places.device, params["cores_per_worker"])
     except (click.ClickException, AtlasError) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else error
         raise SpecError(f"{displayable(file.name)}, line {line.number}: {message}") from error
-    return spec, places
+    return spec, dataclasses.replace(places, cluster=workers)
 
 
 def _check_options(options: Sequence[str]) -> None:
@@ -856,7 +871,9 @@ def _build_one(
     )
     for note in built.notes:
         say(f"{line.name}: {note}", err=True)
-    return True
+    for failure in built.failures:
+        say_line(f"{line.name}: not made: {failure}")
+    return not built.failures
 
 
 def _show_work(name: str, status: Status) -> None:

@@ -26,7 +26,8 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.cluster import Cluster
 from atlas.cluster.board import read_board
-from atlas.cluster.ray_workers import Place, _room, _variables
+from atlas.cluster.messages import Setup
+from atlas.cluster.ray_workers import Place, RayWorkers, _key_variables, _room
 from atlas.decoding import Skipped
 from atlas.images import ImageSet
 from atlas.kinds import KINDS
@@ -259,12 +260,27 @@ def is_running(process_id: int) -> bool:
 
 def test_ray_of_one_machine_asks_for_a_key(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    assert "RAY_AUTH_MODE" not in _variables(TWO)  # Ray is imported, and has read what there was
+    assert not _key_variables(TWO)  # Ray is imported, and has read what there was
     monkeypatch.delitem(sys.modules, "ray")
-    one, other = _variables(TWO), _variables(TWO)
+    one, other = _key_variables(TWO), _key_variables(TWO)
     assert one["RAY_AUTH_MODE"] == "token" and len(one["RAY_AUTH_TOKEN"]) == 64
     assert one["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
-    assert "RAY_AUTH_MODE" not in _variables(Cluster("10.0.0.1:6379"))
+    assert not _key_variables(Cluster("10.0.0.1:6379"))
+
+
+def test_ray_that_starts_again_in_a_process_asks_for_the_same_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that it is as before in the end
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    keys = []
+    for _ in range(2):
+        if not keys:
+            monkeypatch.delitem(sys.modules, "ray")
+        monkeypatch.setattr("atlas.cluster.ray_workers._import_ray", lambda: ray)
+        with RayWorkers(TWO, Setup(AtlasSpec(), (), "", ""), None):
+            keys.append(os.environ["RAY_AUTH_TOKEN"])
+            monkeypatch.setitem(sys.modules, "ray", ray)
+    assert len(keys[0]) == 64 and keys[0] == keys[1] == os.environ["RAY_AUTH_TOKEN"]
 
 
 def test_there_are_as_many_workers_as_there_is_room():

@@ -60,7 +60,7 @@ def test_one_that_cannot_be_built_does_not_stop_the_others(tmp_path: Path):
     weights.write_bytes(b"torn")
     result = many(tmp_path, f"torn --demo --weights {weights}\n{NETWORKS}")
     assert result.code == 3
-    assert "Error: torn: " in result.err and "Not built: torn;" in result.err
+    assert "Error: torn: " in result.err and "Not built, or not whole: torn;" in result.err
     assert "second: 3 pictures" in result.out
 
 

@@ -33,6 +33,7 @@ SLICE_BYTES = 8_000_000  # longer messages are sent in slices, so that little is
 COUNT_EVERY_S = 10.0  # nodes of a cluster
 ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
+NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
@@ -77,7 +78,8 @@ class RayWorkers:
         with contextlib.ExitStack() as closing:
             # Ray prints what happens to workers on stdout, which is for results.
             closing.enter_context(contextlib.redirect_stdout(sys.stderr))
-            closing.enter_context(_environment(_variables(self._cluster)))
+            closing.enter_context(_environment(NO_STATISTICS))
+            os.environ.update(_key_variables(self._cluster))
             self._ray = _import_ray()
             if not self._ray.is_initialized():
                 with _signals_kept():
@@ -291,14 +293,15 @@ def slices_of(message: Message) -> Iterator[Message | Slice]:
         yield Slice(data[start:end], end >= len(data))
 
 
-def _variables(cluster: Cluster) -> dict[str, str]:
-    """What Ray is told in the environment, where it reads it when it is imported."""
-    variables = {"RAY_USAGE_STATS_ENABLED": "0"}
-    if cluster.address == "local" and "ray" not in sys.modules:
-        # Others who reach this machine could else give Ray work of their own.
-        key = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        variables |= {} if "RAY_AUTH_MODE" in os.environ else key
-    return variables
+def _key_variables(cluster: Cluster) -> dict[str, str]:
+    """The key that Ray on this machine asks for, as variables of the environment.
+
+    Others who reach this machine could else give Ray work of their own. Ray reads them when it is
+    imported, and again each time it starts, so they stay for as long as this process.
+    """
+    if cluster.address != "local" or "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _import_ray() -> Any:
