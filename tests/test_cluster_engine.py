@@ -356,6 +356,8 @@ def test_what_is_made_from_the_whole_network_is_made_here_after_everything(
         def run(self, jobs, commit) -> None:
             assert all(cache.keys().issuperset(job.sources) for job in jobs)
             done.extend(job.kind.name for job in jobs)
+            for job in jobs:
+                commit(list(artifacts_of(job)) if job.kind.name == "natural" else [])
 
     def here() -> AbstractContextManager[Here]:
         return nullcontext(Here())
@@ -369,6 +371,13 @@ def test_what_is_made_from_the_whole_network_is_made_here_after_everything(
     del done[:]
     engine.run(make_plan(asked, planted.facts, cache.keys()).missing, cache.put)
     assert set(done) == {"similar"}  # and no worker was started for it
+    jobs = jobs_of(planted, "natural", images_sha256="some", n_images=1000)
+    shared = SharedPass(tuple(jobs), 1000)
+    cache.put([part_of(shared.part(span)) for span in (range(640), range(640, 1000))])
+    del done[:], workers.orders[:]
+    engine.asked = dataclasses.replace(asked, n_images=1000)
+    engine.run(jobs[:2], cache.put)  # those of some layers as well
+    assert done == ["natural", "natural"] and not workers.orders
 
 
 def test_the_whole_of_resnet_50_keeps_64_gpus_busy(tmp_path: Path):

@@ -126,7 +126,11 @@ class ClusterEngine:
                 concerns everything.
         """
         here = [job for job in jobs if self._is_of_network(job)]
-        elsewhere = [job for job in jobs if not self._is_of_network(job)]
+        passes = self._shared_passes(jobs, commit)
+        there = self.cache.keys()
+        elsewhere = [
+            job for job in jobs if not (self._is_of_network(job) or there.issuperset(job.keys))
+        ]
         if elsewhere:
             with self.workers() as workers, self._keeper() as keeper:
                 driver = Driver(
@@ -135,7 +139,7 @@ class ClusterEngine:
                     self.observer,
                     self.patience_s,
                     elsewhere,
-                    passes=self._shared_passes(elsewhere),
+                    passes=passes,
                     make_here=lambda jobs: self._make_here(jobs, commit),
                 )
                 driver.run(keeper)
@@ -153,13 +157,20 @@ class ClusterEngine:
         with self.local() as engine:
             engine.run(jobs, commit)
 
-    def _shared_passes(self, jobs: Sequence[Job]) -> list[SharedPass]:
-        """The passes over images that are worth sharing, or that others have begun."""
-        passes = [
-            keep_interrupted(shared, self.cache)
-            for shared in passes_of(jobs, self.cache, self.asked.n_images)
-        ]
-        return [shared for shared in passes if shared.parts or shared.n_images > IMAGES]
+    def _shared_passes(self, jobs: Sequence[Job], commit: Commit) -> list[SharedPass]:
+        """The passes over images that are worth sharing, or that others have begun.
+
+        Those whose parts are all there are joined at once.
+        """
+        passes = []
+        for found in passes_of(jobs, self.cache, self.asked.n_images):
+            shared = keep_interrupted(found, self.cache)
+            if not shared.gaps:
+                self.observer.advance(shared.cost_done, is_new=False)
+                self._make_here(with_joined(shared.jobs, self.cache, shared.n_images), commit)
+            elif shared.parts or shared.n_images > IMAGES:
+                passes.append(shared)
+        return passes
 
     def _is_of_network(self, job: Job) -> bool:
         return any(source.of == "network" for source in job.kind.sources_of(self.asked))
