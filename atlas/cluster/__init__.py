@@ -4,8 +4,8 @@ The driver, which is the process that was started, plans, hands out batches, wri
 the site. Workers load the network and send encoded artifacts back.
 
 `scheduling.py` decides who makes what, `engine.py` carries that out, `worker.py` is what a worker
-does, `messages.py` is what they send each other, and `ray_workers.py` runs workers on Ray. Nothing
-imports Ray unless workers are asked for.
+does, `messages.py` is what they send each other, `keeping.py` writes the cache beside the rest, and
+`ray_workers.py` runs workers on Ray. Nothing imports Ray unless workers are asked for.
 """
 
 from __future__ import annotations
