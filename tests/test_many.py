@@ -81,6 +81,7 @@ def test_a_dry_run_says_the_work_of_each(tmp_path: Path):
         ("a serve", "line 2: 'serve' is no option of a build"),
         ("a --demo 5", "line 2: '5' is no option of a build"),
         ("a --bogus", "line 2: No such option"),
+        ("a --demo --device cpu,cpu --cluster auto", "line 2: several devices are those of this"),
         ("a --preset best", "line 2: Invalid value for '--preset'"),
         ("a --demo --seed 1 --seed 2", "line 2: --seed is given 2 times"),
         ("a --demo --units 3-1", "line 2: '3-1' runs backwards"),

@@ -137,6 +137,7 @@ def test_what_cannot_be_merged_is_said(made: Path, tmp_path: Path):
         run("merge", made / "one", *OPTIONS, "--out", tmp_path), "merge has no use for --out"
     )
     assert_refused(run(*OPTIONS, "--shard", "1/2", "--out", tmp_path), "no use for --out")
+    assert_refused(run(*OPTIONS, "--shard", "1/2", "--cluster", "local"), "cannot be combined")
     assert_refused(run(*OPTIONS, "--shard", "3/2"), "cannot read --shard '3/2'")
 
 
