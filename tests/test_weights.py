@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision.models import resnet18, resnet50
 
-from atlas.asked import AtlasSpec
+from atlas.asked import AtlasSpec, Preparation
 from atlas.errors import NetworkError
 from atlas.families import find_family
 from atlas.network.load import load_network
@@ -161,6 +161,29 @@ def test_the_class_count_comes_from_the_file(tmp_path, ten_classes):
     weight = network.weight(network.facts.layer("fc"))
     assert torch.equal(weight[:, :, 0, 0], halved["fc.weight"].float())
     assert not network.model.training
+
+
+@pytest.mark.parametrize("n_channels", [1, 4])
+def test_image_channels_come_from_the_first_convolution_of_the_file(tmp_path, n_channels):
+    state = {
+        **resnet18(num_classes=7).state_dict(),
+        "conv1.weight": torch.ones(64, n_channels, 7, 7),
+    }
+    facts = load(str(saved(tmp_path / "a.pth", state)), "resnet18").facts
+    assert (facts.layers[0].in_channels, facts.n_units) == (n_channels, 4807)
+    assert facts.preprocessing.mean == facts.preprocessing.std == (0.5,) * n_channels
+    assert facts.preprocessing_source.endswith(", but for a mean and standard deviation of 0.5")
+    (remark,) = facts.remarks
+    channels = {1: "1 channel", 4: "4 channels"}[n_channels]
+    assert remark.startswith(f"a.pth: it takes images of {channels}, ")
+    given = Preparation(mean=(0.4,) * n_channels, std=(0.2,) * n_channels)
+    asked = AtlasSpec(family="resnet18", weights=str(tmp_path / "a.pth"), preparation=given)
+    assert load_network(asked, find_family("resnet18")).facts.preprocessing.mean == given.mean
+
+
+def test_a_first_convolution_of_another_kernel_is_refused(tmp_path, ten_classes):
+    message = load_refusal(tmp_path, {**ten_classes, "conv1.weight": torch.ones(64, 3, 3, 3)})
+    assert "of another shape: conv1.weight 64 × 3 × 3 × 3 for 64 × 3 × 7 × 7; a variant" in message
 
 
 def load_refusal(tmp_path: Path, state: dict[str, Tensor]) -> str:

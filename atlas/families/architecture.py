@@ -89,6 +89,19 @@ def image_channels(model: nn.Module) -> int:
     return min([*first, *(n for n in own[:1] if n > 1)], default=3)
 
 
+def with_image_channels(model: nn.Module, conv_name: str, n_channels: int) -> nn.Module:
+    """The network with a convolution that reads images of other channels, without its weights.
+
+    What is no plain convolution stays as it is.
+    """
+    conv = model.get_submodule(conv_name)
+    if isinstance(conv, nn.Conv2d) and conv.groups == 1:
+        n_units, _, *kernel_px = conv.weight.shape
+        conv.in_channels = n_channels
+        conv.weight = nn.Parameter(conv.weight.new_empty(n_units, n_channels, *kernel_px))
+    return model
+
+
 def n_units_of(model: nn.Module) -> int:
     """The number of channels of convolutions and of outputs of linear layers."""
     layers = (module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from atlas.errors import NetworkError
+from atlas.families.architecture import with_image_channels
 from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
 from atlas.network.foreign import about_contents
 from atlas.network.split_weights import is_part, with_whole_tensors
@@ -17,6 +18,7 @@ from atlas.network.weights import Weights
 from atlas.text import displayable
 
 MAX_CLASSES = 100_000
+COLOURS = 3  # channels of the images that most architectures take
 _OTHER_TYPE, _OTHER_SHAPE = "of another type", "of another shape"
 _OTHER_STATE = "give a state dict of this architecture, or name its architecture with --model"
 _VARIANT = (
@@ -42,12 +44,14 @@ class FittedModel:
         absent: names of the layers that the file has no weights for: the classifier, and what
             leads to it.
         remarks: what a user should know of the file, each in one line.
+        image_channels: channels of the images, where the file has others than the architecture.
     """
 
     model: nn.Module
     n_classes: int | None
     absent: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    image_channels: int | None = None
 
 
 def load_weights(
@@ -58,7 +62,7 @@ def load_weights(
     usual_classes: int,
     state_key: str = "",
 ) -> FittedModel:
-    """Build a network with as many classes as weights have, and load their tensors.
+    """Build a network with as many classes and image channels as weights have, and load them.
 
     Whether they fit is known before any memory is taken for them.
 
@@ -78,23 +82,32 @@ def load_weights(
         weights = with_whole_tensors(weights)
     fit = _find_fit(architecture, weights, title, state_key)
     n_classes = _n_classes(fit, weights) or usual_classes
-    if n_classes != usual_classes:
-        architecture = Architecture.of(lambda: build(n_classes), classifier)
+    image_channels = _image_channels(architecture, fit, weights.tensors)
+
+    def build_fitting() -> nn.Module:
+        model = build(n_classes)
+        if image_channels:
+            conv_name = _first_kernels(architecture).rpartition(".")[0]
+            with_image_channels(model, conv_name, image_channels)
+        return model
+
+    if n_classes != usual_classes or image_channels:
+        architecture = Architecture.of(build_fitting, classifier)
     if misfits := _misfits(architecture, weights.tensors, fit):
         has_other_types = _OTHER_TYPE in misfits
         otherwise = _VARIANT if list(misfits) == [_OTHER_SHAPE] else _OTHER_STATE
         given = weights.tensors
         way = _usable(given, fit) if has_other_types else _other_model(given, otherwise)
         raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")
-    model = build(n_classes)
+    model = build_fitting()
     if misfits := _load(model, weights, fit):
         way = "give weights of a finished training"
         raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")
-    remarks = tuple(_remarks(architecture, weights, fit))
+    remarks = tuple(_remarks(architecture, weights, fit, image_channels))
     if fit.classifier is not None:
-        return FittedModel(model, n_classes, (), remarks)
+        return FittedModel(model, n_classes, (), remarks, image_channels)
     absent = tuple(dict.fromkeys(name.rpartition(".")[0] for name in fit.absent))
-    return FittedModel(model, None, absent, remarks)
+    return FittedModel(model, None, absent, remarks, image_channels)
 
 
 def _find_fit(architecture: Architecture, weights: Weights, title: str, state_key: str) -> Fit:
@@ -122,6 +135,23 @@ def _n_classes(fit: Fit, weights: Weights) -> int | None:
         f"{weights.path} has {n_classes:,} classes (the rows of {_named([fit.classifier])}); "
         f"give a network of 1 to {MAX_CLASSES:,} classes"
     )
+
+
+def _first_kernels(architecture: Architecture) -> str:
+    """Name of the first weights of a convolution; empty if there are none."""
+    return next((name for name, tensor in architecture.tensors.items() if tensor.ndim == 4), "")
+
+
+def _image_channels(architecture: Architecture, fit: Fit, given: Given) -> int | None:
+    """The image channels of a file's first convolution, if it is as expected but for these."""
+    name = _first_kernels(architecture)
+    if name not in fit.paths:
+        return None
+    expected, stored = architecture.tensors[name].shape, given[fit.paths[name]].shape
+    if len(stored) != len(expected):  # of sparse tensors no shape is known
+        return None
+    is_alike = (stored[0], *stored[2:]) == (expected[0], *expected[2:])
+    return stored[1] if is_alike and 0 < stored[1] != expected[1] == COLOURS else None
 
 
 def _misfits(architecture: Architecture, given: Given, fit: Fit) -> dict[str, Sequence[str]]:
@@ -197,7 +227,9 @@ def _load(model: nn.Module, weights: Weights, fit: Fit) -> dict[str, Sequence[st
     return {what: names for what, names in misfits.items() if names}
 
 
-def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str]:
+def _remarks(
+    architecture: Architecture, weights: Weights, fit: Fit, image_channels: int | None
+) -> list[str]:
     """What is said of a file that fits."""
     name = displayable(weights.path.name)
     remarks = []
@@ -212,6 +244,12 @@ def _remarks(architecture: Architecture, weights: Weights, fit: Fit) -> list[str
         remarks.append(f"{name}: in parts in the file, and put together: {_named(made)}")
     if fit.is_renamed:
         remarks.append(f"{name}: the tensors have other names and are taken in their order")
+    if image_channels:
+        channels = f"{image_channels} channel{'s' if image_channels != 1 else ''}"
+        remarks.append(
+            f"{name}: it takes images of {channels}; --mean and --std say how they are prepared, "
+            "0.5 if not given"
+        )
     if architecture.classifier and fit.classifier is None:
         remarks.append(f"{name} has no classifier that fits: an atlas without classes")
     elif fit.classifier and fit.classifier != fit.place + architecture.classifier:

@@ -29,6 +29,7 @@ from atlas.network.source import (
     weights_name,
     weights_path,
     weights_sha256,
+    with_channels,
 )
 from atlas.network.tracing import LAYERS
 from atlas.network.walk import walk
@@ -50,6 +51,7 @@ class _Loaded:
     sha256: str  # of their file, or of the tensors where there is none
     absent: tuple[str, ...] = ()  # layers that a file has no weights for
     remarks: tuple[str, ...] = ()  # what there is to know of a file, each in one line
+    image_channels: int | None = None  # of a file, where its images are not of three
 
 
 def load_network(
@@ -79,6 +81,8 @@ def load_network(
     else:
         loaded, published = _in_memory(asked, family, state), None
     base = family.weights[published or family.default_weights].preprocessing()
+    if loaded.image_channels:
+        base = with_channels(base, loaded.image_channels)
     preprocessing = prepared(base, asked.preparation)
     layers = _layers(loaded, family, preprocessing)
     n_classes = sum(layer.n_units for layer in layers if layer.is_classifier)
@@ -93,7 +97,9 @@ def load_network(
         preprocessing=preprocessing,
         layers=layers,
         label_ids=labels.wordnet_ids,
-        preprocessing_source=preprocessing_source(asked, family, published),
+        preprocessing_source=preprocessing_source(
+            asked, family, published, loaded.image_channels is not None
+        ),
         variant=_variant(asked, family, loaded.model, preprocessing),
         remarks=(*loaded.remarks, *_about_layers(loaded, family, layers)),
     )
@@ -135,13 +141,16 @@ def _of_file(asked: AtlasSpec, family: Family, path: Path) -> _Loaded:
         weights_sha256(asked, path),
         found.absent,
         found.remarks if is_own else (),
+        found.image_channels,
     )
 
 
 def _in_memory(asked: AtlasSpec, family: Family, state: Mapping[str, Any]) -> _Loaded:
     found = _fitted(asked, family, weights_in_memory(state))
     digest = state_sha256(found.model)
-    return _Loaded(found.model, WEIGHTS_IN_MEMORY, digest, found.absent, found.remarks)
+    return _Loaded(
+        found.model, WEIGHTS_IN_MEMORY, digest, found.absent, found.remarks, found.image_channels
+    )
 
 
 def _fitted(asked: AtlasSpec, family: Family, weights: Weights) -> FittedModel:

@@ -18,6 +18,8 @@ from atlas.network.foreign import about_name
 from atlas.text import displayable
 from atlas.units import Preprocessing
 
+MIDDLE = 0.5  # mean and standard deviation that take 0..1 to -1..1
+
 
 def weights_source(asked: AtlasSpec, origin: Family | Finder) -> str | None:
     """A text that identifies network and weights: their names, and the digest of a local file.
@@ -104,6 +106,12 @@ def published_name(asked: AtlasSpec, family: Family) -> str | None:
     return name if name in family.weights else known.get(name.lower())
 
 
+def with_channels(published: Preprocessing, n_channels: int) -> Preprocessing:
+    """The same for images of other channels, which are taken to -1..1."""
+    middle = (MIDDLE,) * n_channels
+    return dataclasses.replace(published, mean=middle, std=middle)
+
+
 def prepared(published: Preprocessing, preparation: Preparation) -> Preprocessing:
     """The preprocessing that comes with weights, with what was given instead of it.
 
@@ -130,11 +138,15 @@ def prepared(published: Preprocessing, preparation: Preparation) -> Preprocessin
     )
 
 
-def preprocessing_source(asked: AtlasSpec, family: Family, published: str | None) -> str:
+def preprocessing_source(
+    asked: AtlasSpec, family: Family, published: str | None, has_other_channels: bool = False
+) -> str:
     """Where the preprocessing comes from; empty if it comes from published weights as it is."""
     assumed = family.assumed_preprocessing
     if published is None and not assumed:
         assumed = f"that of {family.title} {family.default_weights}".strip()
+    if has_other_channels and not (asked.preparation.mean and asked.preparation.std):
+        assumed += f", but for a mean and standard deviation of {MIDDLE}"
     given = asked.preparation.given
     words = [f"{_joined(given)} as given"] if given else []
     if assumed and len(given) < len(dataclasses.fields(Preparation)):
