@@ -175,7 +175,7 @@ def test_image_channels_come_from_the_first_convolution_of_the_file(tmp_path, n_
     assert facts.preprocessing_source.endswith(", but for a mean and standard deviation of 0.5")
     (remark,) = facts.remarks
     channels = {1: "1 channel", 4: "4 channels"}[n_channels]
-    assert remark.startswith(f"a.pth: it takes images of {channels}, ")
+    assert remark.startswith(f"a.pth: it takes images of {channels}; ")
     given = Preparation(mean=(0.4,) * n_channels, std=(0.2,) * n_channels)
     asked = AtlasSpec(family="resnet18", weights=str(tmp_path / "a.pth"), preparation=given)
     assert load_network(asked, find_family("resnet18")).facts.preprocessing.mean == given.mean
