@@ -18,8 +18,9 @@ LAYER_PAGE = "{layer}/index.html"
 LAYER_COMPARED = "{layer}/compared.js"
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
+MAP_TILE = "map/{cell}-{column}-{row}.webp"  # side of a cell in pixels, and the tile's place
 
-INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST = (
+INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP = (
     "index.html",
     "about.html",
     "classes.html",
@@ -28,12 +29,14 @@ INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST = (
     "embed.html",
     "find.html",
     "404.html",
+    "map.html",
 )
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
-FIND_INDEX = "find-index.js"
+FIND_INDEX, MAP_DATA = "find-index.js", "map-data.js"
 MANIFEST_SCHEMA, UNITS_SCHEMA = "manifest.schema.json", "units.schema.json"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
+MAP_DIR = "map"  # of the tiles of the map
 FAVICON = "favicon.svg"
 COVER = "cover.webp"
 LIKE_DIR, CARICATURE_DIR, MIX_DIR, VARIANTS_DIR = "like", "caricature", "mix", "variants"
@@ -44,8 +47,8 @@ LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
     (
-        *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST),
-        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX),
+        *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP),
+        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX, MAP_DATA),
         *(ATLASES, FAVICON, NO_JEKYLL),
     )
 )
@@ -61,8 +64,10 @@ _IN_LAYER = re.compile(
     r"index\.html|units\.json|compared\.js|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-TAKEN_NAMES = (STATIC_DIR, *ON_DEMAND_DIRS, *sorted(ROOT_FILES))  # no atlas can be called so
+_FOLDERS = (STATIC_DIR, *ON_DEMAND_DIRS, MAP_DIR)
+TAKEN_NAMES = (*_FOLDERS, *sorted(ROOT_FILES))  # no atlas can be called so
 _ON_DEMAND = re.compile(r"[a-z0-9-]+\.(html|webp)")
+_MAP_TILE = re.compile(r"\d+-\d+-\d+\.webp")
 
 
 def is_safe(path: str) -> bool:
@@ -104,6 +109,8 @@ def is_ours(path: str) -> bool:
     if folder == STATIC_DIR or folder.startswith(f"{STATIC_DIR}/"):
         return True
     if folder in ON_DEMAND_DIRS and _ON_DEMAND.fullmatch(name):
+        return True
+    if folder == MAP_DIR and _MAP_TILE.fullmatch(name):
         return True
     return "/" not in folder and bool(_IN_LAYER.fullmatch(name))
 
@@ -158,6 +165,11 @@ def sheet_name(stem: str, number: int) -> str:
     return SHEET.format(stem=stem, number=f"{number:0{SHEET_DIGITS}d}")
 
 
+def map_tile(cell_px: int, column: int, row: int) -> str:
+    """Path of a tile of the map."""
+    return MAP_TILE.format(cell=cell_px, column=column, row=row)
+
+
 def on_demand_page(folder: str, slug: str) -> str:
     """Path of a page that somebody asked for, from the page's name."""
     return f"{folder}/{slug}.html"
@@ -210,9 +222,12 @@ def part_of(path: str) -> str:
         return "pages"
     if folder in ON_DEMAND_DIRS and re.fullmatch(r"(.*-)?[0-9a-f]{8}(-\d{4,})?\.webp", name):
         return "on demand"
+    if folder == MAP_DIR and _MAP_TILE.fullmatch(name):
+        return MAP_DIR
     if sheet := re.fullmatch(r"([a-z][a-z-]*)-\d+\.webp", name):
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    is_data = name.endswith(".json") or name in (SEARCH_INDEX, FIND_INDEX, ATLASES, _COMPARED)
+    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, ATLASES, _COMPARED)
+    is_data = name.endswith(".json") or name in scripts
     return "data" if is_data else "other"

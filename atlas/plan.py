@@ -18,7 +18,7 @@ from atlas.costs import NO_COST, Cost
 from atlas.cutting import Cut
 from atlas.errors import SpecError
 from atlas.kinds import KINDS, find_kinds
-from atlas.kinds.kind import Kind, Source, WholeLayer
+from atlas.kinds.kind import Kind, Source, WholeLayer, WholeNetwork
 from atlas.selection import select_units
 from atlas.units import SIGMAS_VERSION, Layer, NetworkFacts, Unit
 
@@ -229,7 +229,7 @@ class _Planner:
     def jobs(self, kind: Kind[Any], chosen: Mapping[str, tuple[Unit, ...]]) -> Iterator[Job]:
         """The jobs of one kind: in the chosen layers, or in all that a network source has.
 
-        A layer that lacks one of the kind's sources has no job.
+        A layer that lacks one of the kind's sources has no job, unless it stands for the network.
         """
         from_network = any(source.of == "network" for source in kind.sources_of(self._asked))
         for layer in self._facts.layers:
@@ -241,7 +241,7 @@ class _Planner:
         if not kind.is_possible(self._asked, layer, self._facts):
             return None
         sources = kind.sources_of(self._asked)
-        if not all(self._available_in(self._kinds[source.kind], layer) for source in sources):
+        if not all(self._is_there(source, kind, layer) for source in sources):
             return None
         spec = kind.spec(self._asked, layer, self._facts)
         units = kind.scope.units(layer, chosen)
@@ -257,6 +257,12 @@ class _Planner:
             keys,
             self._slots(kind, layer, units) if any(map(self._can_grow, sources)) else (),
         )
+
+    def _is_there(self, source: Source, kind: Kind[Any], layer: Layer) -> bool:
+        """Whether a layer has any of a source; for an artifact of the network, any layer has."""
+        if isinstance(kind.scope, WholeNetwork):
+            return next(self._source_keys(source, layer), None) is not None
+        return bool(self._available_in(self._kinds[source.kind], layer))
 
     def _source_keys(self, source: Source, layer: Layer) -> Iterator[str]:
         """Keys of the artifacts that a layer's artifact is made from, as far as they exist."""

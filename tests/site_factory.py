@@ -1,10 +1,11 @@
 """A small fake network with generated pictures, for the tests of the site."""
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +16,7 @@ from atlas.cache import Entry
 from atlas.canonical import canonical_json
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind, WholeLayer
+from atlas.kinds.map.pyramid import Pyramid, columns_for, draw
 from atlas.on_demand.like import KIND as LIKE
 from atlas.site.contents import Contents, SpecSummary
 from atlas.units import WHOLE_LAYER, Layer, NetworkFacts, Preprocessing, Unit
@@ -27,7 +29,8 @@ EVIL = '<script>alert(1)</script> & "x"'
 LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
 KIND_NAMES = tuple(kind.name for kind in KINDS)
 PER_LAYER = frozenset(kind.name for kind in KINDS if isinstance(kind.scope, WholeLayer))
-PANELS = PER_LAYER - {"dream"}
+PANELS = PER_LAYER - {"dream", "map"}
+EMBEDDING = "ADwAOA=="  # of every picture: 1 and 0.5 in half precision
 FOLDER_SHA256 = "fedcba9876543210" * 4
 ASKED = AtlasSpec(images_sha256=FOLDER_SHA256)
 FOURIER = {
@@ -422,7 +425,7 @@ def numbers_of(kind: str, layer: Layer, unit: Unit, facts: NetworkFacts) -> Numb
         "circuit": lambda: circuit_numbers(layer, facts),
         "filter": lambda: filter_numbers(layer),
         "dream": lambda: {"rms": 2.5, "rms_start": 0.75},
-        "excitatory": lambda: response(layer, unit),
+        "excitatory": lambda: {**response(layer, unit), "embedding": EMBEDDING},
         "inhibitory": lambda: response(layer, unit, -1),
         "field": lambda: field_numbers(layer, unit),
         "twin": lambda: twin_numbers(layer, unit),
@@ -462,15 +465,43 @@ def contents(
     pictures = Pictures()
     entries: dict[str, dict[str, Entry]] = {}
     for one in facts.layers:
-        for kind in KINDS:
+        for kind in (kind for kind in KINDS if kind.name != "map"):
             for unit in units_with(kind, one, facts):
                 if wanted(unit, kind.name):
                     data = data_of(kind.name, one, unit, size_px)
                     numbers = numbers_of(kind.name, one, unit, facts)
                     entry = pictures.add(unit, kind.name, data, numbers)
                     entries.setdefault(unit.id, {})[kind.name] = entry
+    if wanted(facts.layers[0].whole, "map"):
+        entries.setdefault(facts.layers[0].name, {})["map"] = map_of(facts, entries, pictures)
     spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
     return Contents(facts, spec, entries, pictures.read), pictures
+
+
+def map_of(
+    facts: NetworkFacts, entries: Mapping[str, Mapping[str, Entry]], pictures: Pictures
+) -> Entry:
+    """The map of all units with a picture, in their own order."""
+    shown = [
+        (unit, entry)
+        for one in facts.layers
+        for unit in one.units
+        if (entry := entries.get(unit.id, {}).get("excitatory"))
+    ]
+    n_columns = columns_for(len(shown))
+    read = [functools.partial(pictures.data.__getitem__, entry.key) for _, entry in shown]
+    tiles = [*draw(Pyramid.of(len(shown), n_columns), read)] if shown else []
+    index_of = {one.name: one.index for one in facts.layers}
+    numbers = {
+        "n_columns": n_columns,
+        "n_dead": 0,
+        "places": [[index_of[unit.layer], unit.index] for unit, _ in shown],
+        "tile_bytes": [len(tile) for tile in tiles],
+    }
+    entry = pictures.add(facts.layers[0].whole, "map", b"", numbers)
+    data = b"".join(tiles)
+    pictures.data[entry.key] = data
+    return dataclasses.replace(entry, sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data))
 
 
 @contextmanager

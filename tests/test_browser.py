@@ -26,6 +26,7 @@ PAGES = {
     "class": "fc/0003.html",
     "classes": "classes.html",
     "about": "about.html",
+    "map": "map.html",
     "like": f"like/cat-{DIGEST}.html",
     "caricature": f"caricature/cat-{DIGEST}.html",
     "mix": f"mix/pair-{DIGEST}.html",
@@ -505,3 +506,67 @@ def test_where_pictures_are_blocked_words_say_what_they_are(visit: Visit):
 def test_dead_units_can_be_found_in_their_layer(visit: Visit):
     page = visit.open(f"{PAGES['layer']}#by=dead&from=1")
     assert shown(page) == ["1"]
+
+
+def look_at_map(visit: Visit, path: str) -> Any:
+    """The map, as soon as its pictures are there."""
+    page = visit.open(path)
+    page.wait_for_selector(".atlas-map.viewed")
+    return page
+
+
+def test_a_click_on_the_map_opens_the_unit_whose_name_it_shows(browser: Any, base: str):
+    with Visit(browser, base) as visit:
+        page = look_at_map(visit, f"map.html#unit={LAYER}:3")
+        marked = page.locator(".atlas-map .marked").bounding_box()
+        assert marked["width"] > 80  # it was zoomed to
+        x, y = marked["x"] + marked["width"] / 2, marked["y"] + marked["height"] / 2
+        page.mouse.move(x + marked["width"], y)
+        assert page.inner_text(".atlas-map .label").startswith(f"{LAYER}:4")
+        page.mouse.move(x, y)
+        page.wait_for_selector(f".atlas-map .label:has-text('{LAYER}:3')")
+        page.mouse.click(x, y)
+        page.wait_for_url("**/0003.html")
+        assert visit.path == f"{LAYER}/0003.html"
+        page.click("text=Show on the map")
+        page.wait_for_selector(".atlas-map.viewed .marked")
+        assert page.inner_text(".atlas-map .label").startswith(f"{LAYER}:3")
+
+
+def test_keys_move_the_map_and_open_the_unit_in_the_middle(visit: Visit):
+    page = look_at_map(visit, f"map.html#unit={LAYER}:3")
+    page.focus(".atlas-map .openseadragon-canvas")
+    page.keyboard.press("+")
+    status = page.locator(".mapped > [role=status]")
+    status.filter(has_text=f"In the middle: {LAYER}:3").wait_for(state="attached")
+    assert "px=" in visit.path  # what is seen is in the address
+    page.keyboard.press("r")  # turns nothing
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/0003.html")
+    assert visit.path == f"{LAYER}/0003.html"
+
+
+PAINTED = """() => {
+    const { width, height } = document.querySelector("canvas.colours");
+    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(document.querySelector("canvas.colours"), 0, 0);
+    const cells = new Uint32Array(copy.getImageData(0, 0, width, height).data.buffer);
+    return new Set(cells.filter((cell) => cell)).size;
+}"""  # how many colours there are
+
+
+def test_colours_of_the_map_are_in_its_address(visit: Visit):
+    page = look_at_map(visit, "map.html")
+    page.select_option("[name=colour]", "layer")
+    n_layers = page.locator("[name=only] option").count() - 1
+    assert page.evaluate(PAINTED) == n_layers > 5  # a colour for each
+    page.select_option("[name=only]", LAYER)
+    assert page.evaluate(PAINTED) == 1  # that of what covers the others
+    assert "5 units" in page.inner_text(".key-of-map")
+    assert visit.path == f"map.html#colour=layer&only={LAYER}"
+    page.reload()
+    page.wait_for_selector(".atlas-map.viewed")
+    assert page.input_value("[name=only]") == LAYER
+    assert violations(page) == []
+    page.select_option("[name=colour]", "class")
+    assert "layer" not in visit.path and page.input_value("[name=only]") == ""

@@ -20,6 +20,7 @@ from atlas.units import NetworkFacts
 SPEC = AtlasSpec(preset="preview")
 WITH_IMAGES = dataclasses.replace(SPEC, images_sha256="0" * 64)
 PER_UNIT = ("filter", "excitatory", "inhibitory")
+MADE_OF_PICTURES = ("excitatory", "twin", "inhibitory", "similar", "map")
 
 
 def keys_of(plan: Plan) -> list[str]:
@@ -41,7 +42,8 @@ def test_nothing_done_everything_missing(planted: Network):
     n_fields = sum(job.layer.n_units for job in plan.asked if job.kind.name == "field")
     n_layers = len(planted.facts.layers)
     per_layer = 5 * n_layers  # circuit, noise, tuning, dream, similar
-    assert plan.n_asked == 3 * planted.facts.n_units + n_twins + n_fields + per_layer
+    n_maps = 1  # of the whole network
+    assert plan.n_asked == 3 * planted.facts.n_units + n_twins + n_fields + per_layer + n_maps
     assert plan.n_missing == plan.n_asked
     assert len(set(keys_of(plan))) == plan.n_asked
 
@@ -70,6 +72,18 @@ def test_units_are_compared_again_as_soon_as_there_are_more(planted: Network):
     assert len(compared) == len(planted.facts.layers)
     assert len(compared[0].sources) == planted.facts.n_units
     assert not {key for job in compared for key in job.keys} & set(done)
+
+
+def test_there_is_one_map_of_the_network_whichever_layers_have_pictures(planted: Network):
+    last = planted.facts.layers[-1].name
+    some = dataclasses.replace(SPEC, selection=Selection((last,)), kinds=("excitatory", "map"))
+    plan = make_plan(some, planted.facts, ())
+    (job,) = (each for each in plan.asked if each.kind.name == "map")
+    pictured = [key for each in plan.asked if each.kind.name == "excitatory" for key in each.keys]
+    assert job.units == (planted.facts.layers[0].whole,) and list(job.sources) == pictured
+    whole = make_plan(SPEC, planted.facts, keys_of(plan))
+    (wider,) = (each for each in whole.missing if each.kind.name == "map")
+    assert wider.slot == job.slot and wider.keys != job.keys  # takes its place
 
 
 def test_what_cannot_be_made_is_planned_no_more_and_others_are_made_without_it(planted: Network):
@@ -120,12 +134,12 @@ def test_everything_done_nothing_missing(planted: Network):
 @pytest.mark.parametrize(
     ("change", "remade"),
     [
-        ({"seed": 1}, {"dream", "excitatory", "field", "twin", "inhibitory", "similar"}),
+        ({"seed": 1}, {"dream", "field", *MADE_OF_PICTURES}),
         (
             {"preset": "standard"},
-            {"noise", "dream", "excitatory", "field", "twin", "inhibitory", "similar"},
+            {"noise", "dream", "field", *MADE_OF_PICTURES},
         ),
-        ({"recipe": "progressive"}, {"noise", "excitatory", "twin", "inhibitory", "similar"}),
+        ({"recipe": "progressive"}, {"noise", *MADE_OF_PICTURES}),
         ({"labels": "names.txt"}, set()),
     ],
 )
@@ -293,7 +307,7 @@ def test_a_new_comparison_has_the_slot_of_the_old_one_and_another_key(planted: N
 
 def test_only_what_is_made_from_the_whole_network_supersedes_itself(planted: Network):
     plan = make_plan(WITH_IMAGES, planted.facts, ())
-    assert {job.kind.name for job in plan.asked if job.slot} == {"similar", "names"}
+    assert {job.kind.name for job in plan.asked if job.slot} == {"similar", "names", "map"}
 
 
 def test_another_version_of_the_answers_makes_examples_anew(planted: Network, monkeypatch):

@@ -117,3 +117,16 @@ def test_the_first_view_of_a_unit_is_below_150_kb_and_only_its_own(visits: tuple
         see_everything(page)
         page.wait_for_load_state("networkidle")
         assert "conv1/0000.webp" in visit.sizes
+
+
+@pytest.mark.parametrize("screen", [(390, 844, 3), (1280, 800, 1), (1920, 1080, 2)])
+def test_the_first_view_of_the_map_is_below_1_mb_and_15_requests(
+    visits: tuple[Any, str], screen: tuple[int, int, int]
+):
+    width_px, height_px, density = screen
+    viewport = {"width": width_px, "height": height_px}
+    with Visit(*visits, viewport=viewport, device_scale_factor=density) as visit:
+        visit.open("map.html").wait_for_selector(".atlas-map.viewed")
+        visit.page.wait_for_load_state("networkidle")
+        assert "map/16-0-0.webp" in visit.sizes and len(visit.finished) <= 15
+        assert sum(visit.sizes.values()) <= 1_000_000

@@ -14,6 +14,7 @@ from atlas.kinds import (
     field,
     filter,
     inhibitory,
+    map,
     names,
     natural,
     noise,
@@ -39,6 +40,7 @@ KINDS: tuple[Kind[Any], ...] = (
     twin.KIND,
     inhibitory.KIND,
     similar.KIND,
+    map.KIND,
 )
 
 

@@ -22,7 +22,7 @@ PagePart = Literal["lead", "picture", "companions", "gallery", "notes", "below",
 
 
 class Scope(Protocol):
-    """What one artifact is made for: a unit, a sample, several units together, a whole layer."""
+    """What one artifact is made for: a unit, a sample, several units, a layer, the network."""
 
     def units(self, layer: Layer, chosen: Sequence[Unit]) -> tuple[Unit, ...]:
         """The units that artifacts are made for when these units of a layer are chosen."""
@@ -95,6 +95,15 @@ class WholeLayer:
     def position(self, layer: Layer, index: int) -> int:
         """The index of the unit."""
         return index
+
+
+@dataclass(frozen=True)
+class WholeNetwork(WholeLayer):
+    """One artifact for all units of the network, kept under its first layer."""
+
+    def units(self, layer: Layer, chosen: Sequence[Unit]) -> tuple[Unit, ...]:
+        """The first layer; nothing for any other."""
+        return (layer.whole,) if layer.index == 0 else ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.kind import Evidence, Kind, SheetOf
+from atlas.kinds.map import KIND as MAP
 from atlas.on_demand import ON_DEMAND, Page, pages_of
 from atlas.records import RecordType
 from atlas.sheets import SheetKind, SheetPlace, Size, Sprite
@@ -81,6 +82,17 @@ class Contents:
         """Whether there is a picture that represents a layer."""
         return self.cover_kind is not None and self.entry(layer.whole, self.cover_kind) is not None
 
+    @property
+    def map_entry(self) -> Entry | None:
+        """The entry of the map of all units, None if there is none or nothing is on it."""
+        entry = self.entry(self.facts.layers[0].whole, MAP)
+        return entry if entry and entry.n_bytes else None
+
+    @property
+    def has_map(self) -> bool:
+        """Whether there is a map of all units."""
+        return self.map_entry is not None
+
     def excitatory(self, unit: Unit) -> ExcitatoryRecord | None:
         """The record of a unit's excitatory picture, None if it was not made."""
         return self.record(unit, EXCITATORY)
@@ -115,7 +127,8 @@ class Contents:
     def digests(self) -> Mapping[str, str]:
         """By layer, a digest of everything that its pages show.
 
-        Of other layers, pages only show which of their units have a page or an excitatory picture.
+        Of other layers, pages only show which of their units have a page or an excitatory picture,
+        and whether there is a map.
         """
         spec = canonical_json(dataclasses.asdict(self.spec))
         availability = [
@@ -123,7 +136,8 @@ class Contents:
             for unit_id, made in sorted(self.entries.items())
         ]
         names = canonical_json(dict(self.given_names))
-        shared = _digest("".join([self.facts.to_json(), spec, names, *availability]))
+        parts = [self.facts.to_json(), spec, names, str(self.has_map), *availability]
+        shared = _digest("".join(parts))
         return {
             layer.name: _digest(shared + "".join(self._shown_of(layer)))
             for layer in self.facts.layers

@@ -28,6 +28,7 @@ from atlas.site.find_index import find_index, found_by
 from atlas.site.find_page import find_view
 from atlas.site.layer_pages import layer_view
 from atlas.site.layer_pages import sections_of as sections_of_layers
+from atlas.site.map_page import map_data, map_record, map_view, pyramid_of
 from atlas.site.network_pages import (
     about_view,
     classes_view,
@@ -73,6 +74,7 @@ def plan_outputs(
     outputs = list(static_files(static_dir))
     outputs += _front_pages(contents, front)
     outputs += _covers(contents)
+    outputs += _map(contents, front)
     outputs += _on_demand(contents, front)
     sections = sections_of(contents), sections_of_layers(contents)
     for layer in contents.facts.layers:
@@ -141,6 +143,26 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     found = cache(partial(found_by, contents))  # for the page and its index
     yield pages.page(paths.FIND, paths.FIND, lambda: find_view(contents, found()))
     yield pages.data(paths.FIND_INDEX, lambda: find_index(contents, found()))
+
+
+def _map(contents: Contents, pages: Pages) -> Iterator[Output]:
+    """The map of all units, its data and its tiles, which are cut out of one artifact."""
+    entry = contents.map_entry
+    if entry is None:
+        return
+    yield pages.page(paths.MAP, paths.MAP, partial(map_view, contents))
+    yield pages.data(paths.MAP_DATA, partial(map_data, contents))
+    record = map_record(contents)
+    begin = 0
+    for tile, n_bytes in zip(pyramid_of(record).tiles(), record.tile_bytes, strict=True):
+        part = slice(begin, begin + n_bytes)
+        digest = digest_of(entry.sha256, begin, n_bytes)
+        yield Output(paths.map_tile(*tile), digest, (entry.key,), partial(_part_of, part))
+        begin += n_bytes
+
+
+def _part_of(part: slice, data: Sequence[bytes]) -> bytes:
+    return data[0][part]
 
 
 def _on_demand(contents: Contents, pages: Pages) -> Iterator[Output]:

@@ -37,6 +37,7 @@ class Site(NamedTuple):
     sheet_settings: Markup  # how sprite sheets are called
     landing: str = ""  # path from the atlas's root to the landing page, in a site of several
     has_about: bool = True
+    has_map: bool = False
 
 
 class LandingSite(NamedTuple):
@@ -153,6 +154,7 @@ def site_of(contents: Contents, base_url: str = "", landing: str = "") -> Site:
         path_settings=data_attributes(**page_settings()),
         sheet_settings=data_attributes(sheet=paths.SHEET, digits=paths.SHEET_DIGITS),
         landing=landing,
+        has_map=contents.has_map,
     )
 
 

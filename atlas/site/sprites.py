@@ -15,6 +15,7 @@ from PIL import Image
 
 from atlas.pixels import Pixels
 from atlas.sheets import SheetKind, Size
+from atlas.thumbnails import decode, resize, thumbnail
 
 LAYOUT_VERSION = 1  # raised when the same pictures give other bytes
 THUMB_PX = 64
@@ -36,13 +37,13 @@ def compose(kind: SheetKind, pictures: Mapping[int, bytes]) -> bytes:
     Raises:
         OSError: bytes that are not a picture.
     """
-    decoded = {cell: _decode(data) for cell, data in pictures.items()}
+    decoded = {cell: decode(data) for cell, data in pictures.items()}
     if kind.cell_px is None:
         return _compose_own_sizes(kind, decoded)
     cell_px = kind.cell_px
     sheet = np.full((kind.columns * cell_px, kind.columns * cell_px, 3), 128, np.uint8)
     for cell, picture in decoded.items():
-        _paste(sheet, _thumbnail(picture, cell_px), kind, cell, (cell_px, cell_px))
+        _paste(sheet, thumbnail(picture, cell_px), kind, cell, (cell_px, cell_px))
     return _encode_lossy(sheet, kind)
 
 
@@ -52,9 +53,9 @@ def _compose_own_sizes(kind: SheetKind, pictures: Mapping[int, Pixels]) -> bytes
     sheet = np.zeros((kind.columns * height, kind.columns * width, 3), np.uint8)
     lossless = kind.is_lossless(sizes_px)
     for cell, whole in pictures.items():
-        picture = _resize(whole, kind.fitted_px(_size_px(whole)))
+        picture = resize(whole, kind.fitted_px(_size_px(whole)))
         if not lossless:  # fill the cell, because lossy blocks mix a picture with what surrounds it
-            _paste(sheet, _resize(picture, cell_px), kind, cell, cell_px)
+            _paste(sheet, resize(picture, cell_px), kind, cell, cell_px)
         _paste(sheet, picture, kind, cell, cell_px)
     if lossless:
         # A slower method makes these sheets with few colours hardly smaller.
@@ -69,32 +70,8 @@ def _paste(sheet: Pixels, picture: Pixels, kind: SheetKind, cell: int, cell_px: 
     sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
 
 
-def _thumbnail(picture: Pixels, size_px: int) -> Pixels:
-    """The middle square of a picture, resized to (size_px, size_px, 3)."""
-    height, width, _ = picture.shape
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return _resize(picture[top : top + side, left : left + side], (size_px, size_px))
-
-
-def _resize(picture: Pixels, size_px: Size) -> Pixels:
-    if _size_px(picture) == size_px:
-        return picture
-    smaller = size_px[0] <= picture.shape[1] and size_px[1] <= picture.shape[0]
-    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, size_px, interpolation=method), dtype=np.uint8)
-
-
 def _size_px(picture: Pixels) -> Size:
     return picture.shape[1], picture.shape[0]
-
-
-def _decode(data: bytes) -> Pixels:
-    """Pixels (H, W, 3) in BGR, from OpenCV, which decodes WebP in half of Pillow's time."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if picture is None:
-        raise OSError("not an image")
-    return np.asarray(picture, dtype=np.uint8)
 
 
 def _encode_lossy(sheet: Pixels, kind: SheetKind) -> bytes:
