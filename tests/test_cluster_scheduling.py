@@ -86,7 +86,9 @@ class Simulation:
 
 def jobs_of(facts: NetworkFacts, **asked) -> list[Job]:
     jobs = make_plan(AtlasSpec(**asked), facts, ()).asked
-    return [job for job in jobs if job.kind.name != "similar"]  # which the driver makes
+    return [
+        job for job in jobs if job.kind.name not in ("similar", "map")
+    ]  # which the driver makes
 
 
 def simulate(
