@@ -13,7 +13,7 @@ from atlas.kinds.kind import Kind, Section, Source, WholeNetwork
 from atlas.records import internal, value
 from atlas.units import Layer, NetworkFacts
 
-PLACING_MACS = 3e8  # for a unit, with its part of the pictures: as long as 2 ms of an ascent
+PLACING_MACS = 3.5e8  # for a unit, with its part of the tiles: as long as 2 ms of an ascent
 
 Place = Sequence[int]  # index of a layer, channel
 

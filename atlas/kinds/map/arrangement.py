@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-N_DIMS = 24  # principal components that are compared: 98 % of the variance of the demo's pictures
+N_DIMS = 64  # principal components that are compared
 EXCHANGES = 40  # rounds at each radius
 SHRINKAGE = 0.8  # of the radius, from one series of rounds to the next
 
