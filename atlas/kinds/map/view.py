@@ -13,4 +13,4 @@ def link_view(contents: Contents, layer: Layer, unit: Unit) -> Link | None:
     record = contents.excitatory(unit)
     if not contents.has_map or record is None or record.dead or not record.embedding:
         return None
-    return Link("Show on the map of all units", f"../{paths.MAP}#unit={unit.id}")
+    return Link("Show on the map", f"../{paths.MAP}#unit={unit.id}")
