@@ -162,7 +162,7 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "similar": "Similar units",
         "tuning": "Tuning",
         "dream": "Layer dream",
-        "names": "named by machine",
+        "names": "Named by machine",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
     gone = {"natural", "examples"} if kind == "natural" else {kind}

@@ -309,7 +309,7 @@ def test_every_link_of_a_network_without_sums_resolves(plain_site: Path) -> None
 def test_a_hidden_linear_layer_has_units_and_no_classes(plain_site: Path) -> None:
     pages = read_pages(plain_site)
     unit, layer = pages["classifier.0/0003.html"], pages["classifier.0/index.html"]
-    assert "Unit 3\nunit 3 of 12, hidden linear layer" in unit.text
+    assert "unit 3 of 12, hidden linear layer" in unit.text
     assert "Hidden linear layer in classifier: 12 units" in layer.text
     for page in (unit, layer):  # nothing but the link to the list of classes
         words = page.text + descriptions_of(page)

@@ -13,11 +13,13 @@ from atlas.site.evidence import evidence_view
 from atlas.site.on_demand import links_from_unit
 from atlas.site.parts import Card, Head, Link, own_name, unit_card_picture
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
+from atlas.site.verdict import verdict_view
 from atlas.units import Layer, Unit
 from atlas.vocabulary import words_of
 
 # Sections of the page itself, in addition to those of the kinds.
 OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
+    "lead": (Placed(0, "verdict.html", verdict_view),),
     "notes": (Placed(20, "evidence.html", evidence_view),),
     "below": (Placed(1000, "on-demand.html", links_from_unit),),
 }
