@@ -142,17 +142,20 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
     score, start = score_of(layer), record.start
     if record.score is None:
         return None
-    reached = wording.response(score, record.score)
     if score.name == "z":
-        before = (
-            ""
-            if start is None
-            else f", and was {wording.response(score, start)} on the first noise"
-        )
-        return f"The mean over the picture is {reached}{before}."
+        return _mean_words(layer, wording.response(score, record.score), start)
     if start is None:
         return None
-    change = f"from {wording.signed(start)} on noise to {wording.signed(record.score)}"
+    change = f"from {wording.signed(start)} on the first noise to {wording.signed(record.score)}"
     if record.score <= start:
         return f"The ascent did not raise the {score.noun}: {change}. The picture shows nothing."
     return f"The ascent raised the {score.noun} {change}."
+
+
+def _mean_words(layer: Layer, mean: str, start: float | None) -> str:
+    """The average response over the picture, after the ascent and before it."""
+    before = "" if start is None else f", and was {wording.response(score_of(layer), start)}"
+    noise = f"{before} on the noise that it began with" if before else ""
+    if layer.has_maps:
+        return f"The picture was made for all positions together; their average is {mean}{noise}."
+    return f"The response is {mean}{noise}."
