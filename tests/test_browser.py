@@ -220,7 +220,8 @@ def test_a_mouse_leads_from_the_network_to_a_unit_and_on(visit: Visit):
     page = visit.open("index.html")
     page.click(f"a.tile[href='{LAYER}/index.html']")
     page.click(".grid a >> nth=1")
-    assert page.inner_text("h1") == "Unit 1" and "A dead unit." in page.inner_text("main")
+    assert page.inner_text("h1") == f"{LAYER}, unit 1"
+    assert "A dead unit." in page.inner_text("main")
     page.click("a[rel=next]")
     page.click("a[rel=prev]")
     page.click("a[rel=up]")

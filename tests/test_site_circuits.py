@@ -39,9 +39,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_partners_are_named_pictured_linked_and_signed(site: Path) -> None:
     found = shown(site, UNIT)
     text = " ".join(found.text.split())
-    assert "Excited by, in layer1.0.conv1 0+0.50 1+0.40 2+0.30 Inhibited by" in text
-    assert "Inhibited by, in layer1.0.conv1 4−0.25 3−0.025 2−0.013 Excites" in text
-    assert "Excites, in layer1.0.conv3 0+0.50" in text
+    layer = "layer1.0.conv1"
+    assert f"Excited by {layer}:0+0.50 {layer}:1+0.40 {layer}:2+0.30 Inhibited by" in text
+    assert f"Inhibited by {layer}:4−0.25 {layer}:3−0.025 {layer}:2−0.013 Excites" in text
+    assert "Excites layer1.0.conv3:0+0.50" in text
     thumbnails = [image["src"] for image in found.all("img") if image["alt"] == ""]
     inputs = [f"../layer1.0.conv1/{index:04d}" for index in (0, 1, 2, 4, 3, 2)]
     outputs = [f"../layer1.0.conv3/{index:04d}" for index in (0, 1, 2, 19, 18, 17)]
@@ -134,8 +135,8 @@ def test_classes_have_channels_and_channels_have_classes(tmp_path: Path) -> None
     assert "in σ per σ, of classes in logits per σ" in text
     assert "../fc/0003.html" in channel.targets
     of_class = " ".join(shown(tmp_path, Unit("fc", 3)).text.split())
-    assert f"For it, in {last.name} 0+0.50" in of_class
-    assert f"Against it, in {last.name} {last.n_units - 1}−0.25" in of_class
+    assert f"For it {last.name}:0+0.50" in of_class
+    assert f"Against it {last.name}:{last.n_units - 1}−0.25" in of_class
     assert "in logits per σ" in of_class
 
 
@@ -188,7 +189,7 @@ def test_connections_that_are_not_known_are_said_to_be_on_both_ends() -> None:
     end = "are not known: what lies between is not followed."
     assert of_reader.unknown == f"Its connections from {writer} {end}"
     assert of_writer.unknown == f"Its connections to {reader} {end}"
-    assert {each.title.split(",")[0] for each in of_reader.lists} == {"Excites", "Inhibits"}
+    assert {each.title for each in of_reader.lists} == {"Excites", "Inhibits"}
 
 
 def test_a_network_that_cannot_be_followed_says_so_instead_of_showing_nothing(

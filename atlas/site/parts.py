@@ -7,7 +7,7 @@ three times as long to create.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -173,6 +173,12 @@ def data_attributes(**settings: str | int) -> Markup:
     return Markup(" ").join(
         Markup('data-{}="{}"').format(name, setting) for name, setting in settings.items()
     )
+
+
+def stage_anchor(layers: Sequence[Layer], layer: Layer) -> str:
+    """The id of the section of the front page that shows a layer's stage."""
+    stages = list(dict.fromkeys(each.stage for each in layers))
+    return f"stage-{stages.index(layer.stage) + 1}"
 
 
 def layer_link(layer: str, root: str) -> Link:

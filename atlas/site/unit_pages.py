@@ -11,7 +11,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
 from atlas.site.on_demand import links_from_unit
-from atlas.site.parts import Card, Head, Link, own_name, unit_card_picture
+from atlas.site.parts import Card, Head, Link, own_name, stage_anchor, unit_card_picture
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
 from atlas.site.verdict import verdict_view
 from atlas.units import Layer, Unit
@@ -34,6 +34,7 @@ class UnitPage(NamedTuple):
     heading: str
     subtitle: str
     failures: tuple[str, ...]  # what could not be made of it
+    places: tuple[Link, ...]  # that the layer is in, from large to small
     layer: Link
     lead: tuple[SectionView, ...]
     picture: tuple[SectionView, ...]
@@ -63,9 +64,10 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         head=_head(contents, layer, unit),
         id=unit.id,
         name=_name(_what(contents, layer, unit)),
-        heading=contents.title(layer, unit.index),
+        heading=_heading(contents, layer, unit),
         subtitle=_subtitle(layer, unit),
         failures=contents.failures.get(unit.id, ()),
+        places=_places(contents, layer),
         layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),
         lead=views("lead"),
         picture=views("picture"),
@@ -77,6 +79,18 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         previous=_neighbour(contents, layer, position - 1),
         next=_neighbour(contents, layer, position + 1),
     )
+
+
+def _heading(contents: Contents, layer: Layer, unit: Unit) -> str:
+    """The name of a class, or `layer3.2.conv2, unit 17`."""
+    label = contents.label(layer, unit.index)
+    return label or f"{layer.name}, {words_of(layer).noun} {unit.index}"
+
+
+def _places(contents: Contents, layer: Layer) -> tuple[Link, ...]:
+    front = f"../{paths.INDEX}"
+    anchor = stage_anchor(contents.facts.layers, layer)
+    return (Link("The network", front), Link(layer.stage, f"{front}#{anchor}"))
 
 
 def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:

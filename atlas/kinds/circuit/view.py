@@ -138,25 +138,17 @@ def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:
 
 
 def _partner_list(contents: Contents, side: _Side, slices: Slices) -> PartnerList:
-    """A list of partners; if all are of one layer, only the title names it."""
-    is_one_layer = len({index for index, _, _ in side.connections}) == 1
-    layer = contents.facts.layers[int(side.connections[0][0])]
-    title = side.title
-    if is_one_layer and not layer.is_classifier:
-        title = f"{title}, in {layer.name}"
     return PartnerList(
-        title,
-        tuple(
-            _partner(contents, each, slices, named=not is_one_layer) for each in side.connections
-        ),
+        side.title, tuple(_partner(contents, each, slices) for each in side.connections)
     )
 
 
-def _partner(contents: Contents, connection: Connection, slices: Slices, *, named: bool) -> Partner:
+def _partner(contents: Contents, connection: Connection, slices: Slices) -> Partner:
     index, channel, strength = connection
     layer = contents.facts.layers[int(index)]
     spelled = wording.strength(strength)
     slice_box = slices.get((int(index), int(channel)), slices.get(int(channel)))
+    named = contents.label(layer, int(channel)) is None
     return partner_of(contents, layer, int(channel), spelled, slice_box, named=named)
 
 
