@@ -241,6 +241,8 @@ class Kind(Generic[RecordType]):
     evidence: Evidence | None = None
     unit_sections: tuple[Section, ...] = ()
     layer_sections: tuple[Section, ...] = ()
+    # (contents) -> what its sections show besides records; read once, before pages are made
+    prepare: str = ""
     front_facts: str = ""  # (contents) -> facts for the front page
     glossary: str = ""  # template with its entries
 

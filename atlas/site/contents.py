@@ -17,6 +17,7 @@ from atlas.kinds import KINDS
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.kind import Evidence, Kind, SheetOf
+from atlas.lazily import load
 from atlas.on_demand import ON_DEMAND, Page, pages_of
 from atlas.records import RecordType
 from atlas.sheets import SheetKind, SheetPlace, Size, Sprite
@@ -153,7 +154,12 @@ class Contents:
 
     def prepare(self) -> None:
         """Compute the cached properties that all pages use, before several threads read them."""
-        _ = self.pages, self._cells_px, self.pages_about
+        _ = self.pages, self._cells_px, self.pages_about, self.prepared
+
+    @functools.cached_property
+    def prepared(self) -> Mapping[str, Any]:
+        """By kind, what its sections show besides its records."""
+        return {kind.name: load(kind.prepare)(self) for kind in self.kinds if kind.prepare}
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:

@@ -58,9 +58,9 @@ function addThemeSwitch() {
 
 /* Pictures of other units ------------------------------------------------------------------- */
 
-// Browsers fetch lazy pictures from far below the screen. The pictures of other units would be half
-// of what a page loads, so they are fetched only near the screen, or when the page is printed.
-const OTHERS = ".unit section a img";
+// Browsers fetch lazy pictures from far below the screen. Those of other units and of photographs
+// would be most of what a page loads, so they are fetched near the screen, or when it is printed.
+const OTHERS = ".unit section :is(a, .strip, foreignObject) img";
 
 const near = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => fetchPicture(target)),
