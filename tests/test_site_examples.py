@@ -40,8 +40,8 @@ def unit_page(site: Path, unit: Unit) -> Page:
 
 def test_each_example_has_its_number_and_its_class(site: Path) -> None:
     text = " ".join(unit_page(site, UNIT).text.split())
-    assert f"+5.5 {EVIL} +4.5 {EVIL} +3.5 birds strong +2.5 birds" in text
-    assert f"+3.0 middle +1.5 {EVIL} weak +0.5 Examples: the nine strongest" in text
+    assert f"+5.5 {EVIL} +4.5 {EVIL} +3.5 birds +2.5 birds" in text
+    assert f"+3.0 +1.5 {EVIL} +0.5 Examples: the nine strongest" in text
 
 
 def test_the_rows_have_twelve_places_whatever_there_is_to_show() -> None:
@@ -73,7 +73,7 @@ def test_the_histogram_counts_the_responses_of_each_unit() -> None:
     known = responses_of(contents(), UNIT.layer, responses)
     found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
     assert found and found.histogram
-    assert found.histogram.outline == f"M0 20v-20h1v20{'h1' * 22}v-7h1V20z"
+    assert found.histogram.outline == "M0 20v-20h1v20h22v-7h1V20z"
     assert (found.histogram.low, found.histogram.zero) == ("−4.5", "10.8")
     assert found.histogram.words.replace("\N{NO-BREAK SPACE}", " ") == (
         "Of 40 photographs, half drive it further than +1.5 σ, one in ten past +2.5 σ."

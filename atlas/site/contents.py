@@ -116,11 +116,14 @@ class Contents:
     def digests(self) -> Mapping[str, str]:
         """By layer, a digest of everything that its pages show.
 
-        Of other layers, pages only show which of their units have a page or an excitatory picture.
+        Of other layers, pages only show which of their units have a page or an excitatory picture,
+        and records of some kinds.
         """
+        elsewhere = [kind.name for kind in self.kinds if kind.is_shown_elsewhere]
         spec = canonical_json(dataclasses.asdict(self.spec))
         availability = [
             f"{unit_id}{EXCITATORY.name in made}{made.keys() <= self._sheet_kinds}"
+            + "".join(_shown_by(made[name]) for name in elsewhere if name in made)
             for unit_id, made in sorted(self.entries.items())
         ]
         names = canonical_json(dict(self.given_names))

@@ -248,14 +248,22 @@ def partner_of(
     slice_box: str | None = None,
     *,
     named: bool,
+    home: str = "",
 ) -> Partner:
-    """A unit with its picture and link, and with the name of its layer if it is `named`."""
-    unit = layer.units[index]
+    """A unit with its picture and link, and with the name of its layer if it is `named`.
+
+    Paths of units in the layer `home`, whose folder the page is in, are short.
+    """
+    unit, page = layer.units[index], contents.pages[layer.name].get(index)
     text = contents.label(layer, index) or str(index)
+
+    def near(path: str) -> str:
+        return own_name(unit, path) if home == layer.name else f"../{path}"
+
     return Partner(
         layer.name if named else None,
-        unit_link(contents, layer.name, index, text, "../"),
-        f"../{paths.unit_picture(unit)}" if contents.has_picture(unit) else None,
+        Link(text, near(page) if page else None),
+        near(paths.unit_picture(unit)) if contents.has_picture(unit) else None,
         slice_box,
         strength,
     )

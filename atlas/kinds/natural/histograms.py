@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,11 +52,10 @@ def outline(counts: Counts, height: int) -> str:
     Bins with any photograph are at least one high.
     """
     tallest = max(int(counts.max()), 1)
-    tops = [-(-int(count) * height // tallest) for count in counts]
-    steps = [f"M0 {height}"]
-    before = 0
-    for top in tops:
-        steps.append(f"v{before - top}h1" if top != before else "h1")
+    tops = (-(-int(count) * height // tallest) for count in counts)
+    steps, before = [f"M0 {height}"], 0
+    for top, bins in itertools.groupby(tops):
+        steps.append(f"v{before - top}" * (top != before) + f"h{len(list(bins))}")
         before = top
     return f"{''.join(steps)}V{height}z"
 

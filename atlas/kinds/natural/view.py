@@ -26,7 +26,6 @@ HISTOGRAM_HEIGHT = 20  # in its own units; a bin is one wide
 class Example(NamedTuple):
     """What is said under one example."""
 
-    rank: str  # "strong", "middle" or "weak"; empty among the strongest
     response: str
     label: str  # class of the photograph, empty if it has none
 
@@ -103,14 +102,14 @@ def _rows(
 ) -> Iterator[ExampleRow]:
     """The rows of a strip, as it was drawn."""
 
-    def example(sighting: Sequence[float], rank: str = "") -> Example:
+    def example(sighting: Sequence[float]) -> Example:
         number = record.file_classes[int(sighting[0])]
         label = classes[number] if number >= 0 else ""
-        return Example(rank, wording.signed(sighting[-1], 1), label)
+        return Example(wording.signed(sighting[-1], 1), label)
 
     assert record.top and record.spread
     top = [example(each) for each in record.top[index]]
-    spread = [example(*each) for each in zip(record.spread[index], RANKS, strict=False)]
+    spread = [example(each) for each in record.spread[index]]
     n_top = StripLayout.top_columns
     for nth, rank in enumerate(RANKS):
         strongest = [*top[n_top * nth : n_top * (nth + 1)], *[None] * n_top][:n_top]
