@@ -32,6 +32,7 @@ INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST = (
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
 FIND_INDEX = "find-index.js"
 MANIFEST_SCHEMA, UNITS_SCHEMA = "manifest.schema.json", "units.schema.json"
+GLOSSARY = "glossary.js"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 FAVICON = "favicon.svg"
@@ -45,7 +46,7 @@ NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
     (
         *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST),
-        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX),
+        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX, GLOSSARY),
         *(ATLASES, FAVICON, NO_JEKYLL),
     )
 )
@@ -214,5 +215,11 @@ def part_of(path: str) -> str:
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    is_data = name.endswith(".json") or name in (SEARCH_INDEX, FIND_INDEX, ATLASES, _COMPARED)
+    is_data = name.endswith(".json") or name in (
+        SEARCH_INDEX,
+        FIND_INDEX,
+        GLOSSARY,
+        ATLASES,
+        _COMPARED,
+    )
     return "data" if is_data else "other"

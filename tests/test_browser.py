@@ -262,6 +262,51 @@ def test_search_finds_classes_units_and_layers_by_keyboard_alone(
         page.wait_for_url(f"**/{path}")
 
 
+def test_a_term_is_explained_where_it_stands(browser: Any, base: str):
+    """By a click, by Enter, or where a mouse rests; Escape ends it, and focus is where it was."""
+    with Visit(browser, base) as visit:
+        page = visit.open(PAGES["unit"])
+        note, term = (
+            page.locator(".term"),
+            page.locator(".notes dt > a[href^='..'][href$='#noise']"),
+        )
+        term.click()
+        assert "Pictures of random pixels." in note.inner_text() and visit.path == PAGES["unit"]
+        assert term.get_attribute("aria-expanded") == "true"
+        page.keyboard.press("Escape")
+        note.wait_for(state="detached")
+        assert term.get_attribute("aria-expanded") is None
+        term.focus()
+        page.keyboard.press("Enter")
+        assert note.evaluate("(note) => document.activeElement === note")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "In the glossary"
+        page.keyboard.press("Escape")
+        note.wait_for(state="detached")
+        assert term.evaluate("(term) => document.activeElement === term")
+        page.hover(".notes a[href$='#sigma']")
+        assert "σ (sigma) is how far" in note.inner_text()
+        page.mouse.move(5, 5)
+        note.wait_for(state="detached")
+        term.click()
+        page.click(".term a")
+        assert visit.path == "about.html#noise"
+
+
+def test_a_term_fits_on_a_phone_and_leads_to_the_glossary_without_scripts(
+    visit: Visit, plain: Visit
+):
+    page = visit.open(PAGES["layer"])
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.click(".facts a[href$='#padding'], .opening a[href$='#padding']")
+    box = page.locator(".term").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 360
+    assert violations(page) == []
+    page = plain.open(PAGES["unit"])
+    page.click(".notes a[href$='#noise']")
+    assert plain.path == "about.html#noise"
+
+
 def test_escape_leaves_the_search_and_nothing_found_is_said(visit: Visit):
     page = visit.open("about.html")
     page.keyboard.press("/")

@@ -152,7 +152,7 @@ def test_the_slice_of_an_input_is_cut_out_of_the_units_own_picture(tmp_path: Pat
 def test_the_spread_is_a_sentence_with_its_explanation(site: Path) -> None:
     found = shown(site, Unit("layer1.1.conv1", 0))
     text = " ".join(found.text.split())
-    assert "Effectively 4 of 20 inputs; the five strongest carry 31 %." in text
+    assert "About 4 of its 20 inputs count; the five strongest have 31 % of the sum." in text
     about = Page((site / "about.html").read_text(encoding="utf-8"))
     for name in ("strength", "effective", "residual"):
         assert name in about.ids
@@ -160,7 +160,7 @@ def test_the_spread_is_a_sentence_with_its_explanation(site: Path) -> None:
 
 
 def test_few_inputs_have_no_five_strongest(site: Path) -> None:
-    assert "Effectively 4 of 5 inputs.\n" in shown(site, UNIT).text
+    assert "About 4 of its 5 inputs count.\n" in shown(site, UNIT).text
 
 
 def test_those_that_write_the_same_channel_are_linked(site: Path) -> None:
@@ -200,12 +200,12 @@ def test_classes_have_channels_and_channels_have_classes(tmp_path: Path) -> None
     channel = shown(tmp_path, last.unit(0))
     text = " ".join(channel.text.split())
     assert f"Speaks for +0.31great grey owl +0.20{site_factory.EVIL}" in text
-    assert "in σ per σ, of classes in logits per σ" in text
+    assert "in σ of the reader for each σ of the writer, of classes in logits for each σ" in text
     assert "../fc/0003.html" in channel.targets
     of_class = " ".join(shown(tmp_path, Unit("fc", 3)).text.split())
     assert f"{last.name}:0+0.50" in of_class
     assert f"{last.name}:{last.n_units - 1}−0.25" in of_class
-    assert "in logits per σ" in of_class
+    assert "in logits for each σ of the writer" in of_class
 
 
 def test_a_partner_without_page_or_picture_is_bare_words(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_without_pictures_there_are_links_and_without_weights_no_slices(tmp_path
 
 def test_the_first_layer_reads_the_image_and_nobody(site: Path) -> None:
     text = shown(site, Unit("conv1", 0)).text
-    assert "Excited by" not in text and "Effectively" not in text and "Excites" in text
+    assert "Excited by" not in text and "inputs count" not in text and "Excites" in text
 
 
 def test_what_was_not_built_leaves_no_trace(tmp_path: Path) -> None:

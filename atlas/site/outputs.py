@@ -26,6 +26,7 @@ from atlas.site.contents import Contents
 from atlas.site.data_page import data_view
 from atlas.site.find_index import find_index, found_by
 from atlas.site.find_page import find_view
+from atlas.site.glossary import glossary_script
 from atlas.site.layer_pages import layer_view
 from atlas.site.layer_pages import sections_of as sections_of_layers
 from atlas.site.network_pages import (
@@ -141,6 +142,7 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     found = cache(partial(found_by, contents))  # for the page and its index
     yield pages.page(paths.FIND, paths.FIND, lambda: find_view(contents, found()))
     yield pages.data(paths.FIND_INDEX, lambda: find_index(contents, found()))
+    yield pages.data(paths.GLOSSARY, partial(glossary_script, pages.templates, contents))
 
 
 def _on_demand(contents: Contents, pages: Pages) -> Iterator[Output]:

@@ -165,6 +165,8 @@ def page_settings() -> dict[str, str | int]:
         "digits": paths.UNIT_DIGITS,
         "compare": paths.COMPARE,
         "index": paths.SEARCH_INDEX,
+        "about": paths.ABOUT,
+        "glossary": paths.GLOSSARY,
     }
 
 

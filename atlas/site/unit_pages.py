@@ -33,6 +33,8 @@ class UnitPage(NamedTuple):
     name: str  # in citations and frames: "Channel 2 of layer1.0.conv2 in ResNet-50"
     heading: str
     subtitle: str
+    term: str  # at the end of the subtitle, which the glossary explains; may be empty
+    term_about: str  # its entry
     failures: tuple[str, ...]  # what could not be made of it
     places: tuple[Link, ...]  # that the layer is in, from large to small
     layer: Link
@@ -66,6 +68,8 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         name=_name(_what(contents, layer, unit)),
         heading=_heading(contents, layer, unit),
         subtitle=_subtitle(layer, unit),
+        term="" if layer.is_classifier else words_of(layer).layer,
+        term_about="convolution" if layer.is_conv else "layer",
         failures=contents.failures.get(unit.id, ()),
         places=_places(contents, layer),
         layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),

@@ -202,6 +202,36 @@ function addSearch() {
   return input;
 }
 
+/* Terms ------------------------------------------------------------------------------------- */
+
+// A link to the glossary shows its sentences where it stands; terms.js, which does so, is loaded
+// with the glossary when somebody points at such a link. Without scripts it leads to the glossary.
+const TERMS = `main a[href*="${pathSettings.about}#"]:not(.term a)`;
+const termsScript = new URL("terms.js", document.currentScript.src);
+let terms = null;
+const loadTerms = () => (terms ??= loadScript(new URL(pathSettings.glossary, root)).then(() => loadScript(termsScript)));
+
+async function pointAt(link, isAsked, byKey) {
+  try {
+    await loadTerms(); // and with it showTerm
+    showTerm(link, isAsked, byKey);
+  } catch {
+    if (isAsked) location.href = link.href;
+  }
+}
+
+addEventListener("pointerover", (event) => {
+  const link = event.pointerType === "mouse" && event.target.closest?.(TERMS);
+  if (link) pointAt(link, false, false);
+});
+
+addEventListener("click", (event) => {
+  const link = event.target.closest?.(TERMS);
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  pointAt(link, true, event.detail === 0);
+});
+
 /* Keys -------------------------------------------------------------------------------------- */
 
 function addKeys(search) {

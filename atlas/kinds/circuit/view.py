@@ -311,7 +311,9 @@ def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
     if n_inputs == 1:  # there is nothing to choose among
         return None
     effective = wording.count(round(record.n_effective[index]))
-    words = f"{effective} of {wording.count(n_inputs, 'input')}"
+    words = f"{effective} of its {wording.count(n_inputs, 'input')}"
     if n_inputs <= N_STRONGEST:
-        return f"{words}."
-    return f"{words}; the five strongest carry {100 * record.top_share[index]:.0f} %."
+        return f"{words} count."
+    return (
+        f"{words} count; the five strongest have {100 * record.top_share[index]:.0f} % of the sum."
+    )

@@ -106,7 +106,7 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
         pixelated=entry.width_px < SMALL_PX,
-        caption=f"Excitatory picture: synthesised from noise to excite this unit; {size}",
+        caption=f"synthesised from noise to excite this unit; {size}",
         scale=_scale(layer, seen_px) if layer.has_maps and layer.is_traced else None,
     )
 
@@ -133,7 +133,7 @@ def _facts(layer: Layer, record: ExcitatoryRecord) -> tuple[Fact, ...]:
         facts.append(Fact("Probability", wording.percent(record.p), about="probability"))
     if record.rank is not None:
         rank = f"{record.rank + 1} of {wording.count(layer.n_units)}"
-        facts.append(Fact("Rank of this class", rank))
+        facts.append(Fact("Rank of this class", rank, about="probability"))
     return tuple(facts)
 
 

@@ -51,8 +51,8 @@ def agreement(record: TwinRecord) -> str | None:
     comparison = ""
     if record.similarity_other is not None:
         other = wording.plain(record.similarity_other)
-        comparison = f", against {other} with another unit’s picture"
-    return f"similarity {wording.plain(record.similarity)}{comparison}"
+        comparison = f", and this one and another unit’s picture to {other}"
+    return f"the two pictures are alike to {wording.plain(record.similarity)} of 1{comparison}"
 
 
 def _words(contents: Contents, layer: Layer, unit: Unit, record: TwinRecord) -> str:
@@ -62,7 +62,7 @@ def _words(contents: Contents, layer: Layer, unit: Unit, record: TwinRecord) -> 
         for each in (record, first)
         if each and each.peak is not None
     ]
-    parts = (" where the first gave ".join(peaks), agreement(record))
+    parts = ("reaches " + ", the first one ".join(peaks) if peaks else "", agreement(record))
     return "; ".join(part for part in parts if part)
 
 
