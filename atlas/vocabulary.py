@@ -68,7 +68,7 @@ _UNITS = {
     "inhibited_by": "Inhibited by",
     "excites": "Excites",
     "inhibits": "Inhibits",
-    "strength": "in {step} of the reader for each {step} of the writer",
+    "strength": "in {step} of the reader per {step} of the writer",
     "fires": "Fires in",
 }
 VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
@@ -118,7 +118,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         inhibited_by="Against it",
         excites="Speaks for",
         inhibits="Speaks against",
-        strength="in logits for each {step} of the writer",
+        strength="in logits per {step} of the writer",
         silenced="silences the class: logit {response}{rank}",
         fires="Is the answer for",
         fires_in="{share}",

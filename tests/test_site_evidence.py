@@ -54,6 +54,7 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
         "twins-00.webp",
         *["examples-00.webp"] * 3,
         "filters-00.webp",
+        "0002.webp",  # once more, in the middle of its circuit
     ]
     assert "silences the unit: −9.50 σ at its weakest position" in found.text
     assert "made for a single position, which it drives to +14.25 σ; 11 × 11 px" in found.text
@@ -146,7 +147,7 @@ def test_a_layer_without_batchnorm_says_that_its_sigmas_are_measured(tmp_path: P
     assert "Strongest position of the picture+10.50 σ" in text and f"σ is {said}." in text
     layer = page(tmp_path, f"{UNIT.layer}/index.html").text
     assert "Median peak of the units: +10.5 σ on" in layer and said in layer
-    assert "64 dead leaves" in page(tmp_path, "about.html").text
+    assert "64 generated images: dead leaves" in page(tmp_path, "about.html").text
     assert said not in unit_page(tmp_path, CLASS).text
 
 

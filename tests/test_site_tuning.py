@@ -42,8 +42,7 @@ def test_curves_share_one_scale_and_angles_close_their_circle() -> None:
     assert {point.split(",")[1] for point in hue.split()} == {"38"} == {tuning.blank}
     assert ring == "0,38 120,20"
     assert tuning.words == (
-        "all four go from +1.0 to +5.0\N{NO-BREAK SPACE}σ; the dotted line is the response to the "
-        "bare background."
+        "each goes from +1.0 to +5.0\N{NO-BREAK SPACE}σ; the dotted line is the bare background."
     )
 
 

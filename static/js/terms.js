@@ -37,7 +37,7 @@ function openNote(link, term, words, isAsked, byKey) {
   note = { link, made, isAsked };
   made.addEventListener("toggle", (event) => event.newState === "closed" && note?.made === made && closeNote());
   made.showPopover();
-  place(made, link.getBoundingClientRect());
+  place();
 }
 
 function closeNote() {
@@ -49,7 +49,10 @@ function closeNote() {
 }
 
 /* Below the term, or above it where there is no room, and inside the window. */
-function place(made, { left, top, bottom }) {
+function place() {
+  if (!note) return;
+  const { link, made } = note;
+  const { left, top, bottom } = link.getBoundingClientRect();
   const { width, height } = made.getBoundingClientRect();
   const below = bottom + 8, above = top - height - 8;
   made.style.left = `${Math.max(16, Math.min(left, innerWidth - width - 16))}px`;
@@ -63,4 +66,5 @@ addEventListener("pointermove", () => {
   else note.leaving ??= setTimeout(() => note && !note.isAsked && closeNote(), LEAVE_MS);
 });
 
-addEventListener("scroll", closeNote, { passive: true });
+addEventListener("scroll", place, { passive: true });
+addEventListener("resize", place);

@@ -34,7 +34,7 @@ class Kernel(NamedTuple):
 class Step(NamedTuple):
     """A connection one step further away: the unit at its far end, and its weights."""
 
-    href: str | None
+    href: str
     picture: str
     name: str
     strength: str
@@ -49,19 +49,12 @@ class Row(NamedTuple):
     beyond: Step | None
 
 
-class More(NamedTuple):
-    """A partner that is only named."""
-
-    link: Link
-    strength: str
-
-
 class PartnerList(NamedTuple):
     """Partners of one sign on one side, strongest first."""
 
     title: str
     rows: tuple[Row, ...]  # with pictures
-    more: tuple[More, ...]
+    more: tuple[Link, ...]  # only named, each with its strength
 
 
 class CircuitView(NamedTuple):
@@ -214,11 +207,12 @@ def _row(
     return Row(partner, kernel, _beyond(contents, layer.unit(nth), are_inputs=side.are_inputs))
 
 
-def _more(contents: Contents, connection: Connection) -> More:
+def _more(contents: Contents, connection: Connection) -> Link:
     index, channel, strength = connection
     layer, nth = contents.facts.layers[int(index)], int(channel)
-    text = contents.label(layer, nth) or f"{layer.name}:{nth}"
-    return More(unit_link(contents, layer.name, nth, text, "../"), wording.strength(strength))
+    name = contents.label(layer, nth) or f"{layer.name}:{nth}"
+    text = f"{name} {wording.strength(strength)}"
+    return unit_link(contents, layer.name, nth, text, "../")
 
 
 def _beyond(contents: Contents, partner: Unit, *, are_inputs: bool) -> Step | None:
@@ -236,11 +230,12 @@ def _beyond(contents: Contents, partner: Unit, *, are_inputs: bool) -> Step | No
         return None
     index, channel, strength = max(strongest, key=lambda each: abs(each[2]))
     far = contents.facts.layers[int(index)].unit(int(channel))
-    if not contents.has_picture(far):
+    href = unit_link(contents, far.layer, far.index, "", "../").href
+    if href is None or not contents.has_picture(far):
         return None
     reader, writer = (partner, far) if are_inputs else (far, partner)
     return Step(
-        unit_link(contents, far.layer, far.index, "", "../").href,
+        href,
         f"../{paths.unit_picture(far)}",
         contents.label(contents.facts.layer(far.layer), far.index) or far.id,
         wording.strength(strength),

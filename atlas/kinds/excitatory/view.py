@@ -106,9 +106,13 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
         pixelated=entry.width_px < SMALL_PX,
-        caption=f"synthesised from noise to excite this unit; {size}",
+        caption=f"synthesised from noise to excite {_all_of(layer)}; {size}",
         scale=_scale(layer, seen_px) if layer.has_maps and layer.is_traced else None,
     )
+
+
+def _all_of(layer: Layer) -> str:
+    return "all positions of this unit" if layer.has_maps else "this unit"
 
 
 def _shown_px(width_px: int) -> int:
@@ -155,7 +159,7 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
 def _mean_words(layer: Layer, mean: str, start: float | None) -> str:
     """The average response over the picture, after the ascent and before it."""
     before = "" if start is None else f", and was {wording.response(score_of(layer), start)}"
-    noise = f"{before} on the noise that it began with" if before else ""
+    noise = f"{before} on the first noise" if before else ""
     if layer.has_maps:
-        return f"The picture was made for all positions together; their average is {mean}{noise}."
+        return f"The average of all positions is {mean}{noise}."
     return f"The response is {mean}{noise}."

@@ -188,7 +188,7 @@ KIND = Kind(
         order=20,
         rows=(
             EvidenceRow("Best photograph", "high", 20, about="natural"),
-            EvidenceRow("Lowest photograph", "low", 40, about="natural"),
+            EvidenceRow("Lowest photograph", "low", 40),
         ),
         median="atlas.kinds.natural.view:median_words",
         median_order=30,

@@ -23,18 +23,11 @@ RANKS = ("strong", "middle", "weak")  # of the examples beside the strongest, fr
 HISTOGRAM_HEIGHT = 20  # in its own units; a bin is one wide
 
 
-class Example(NamedTuple):
-    """What is said under one example."""
-
-    response: str
-    label: str  # class of the photograph, empty if it has none
-
-
 class ExampleRow(NamedTuple):
     """A row of examples: three of the strongest, and beside them one that is less strong."""
 
     strip: Cell  # the picture that the row is cut from
-    examples: tuple[Example | None, ...]
+    examples: tuple[str, ...]  # the response to each and its class; empty where there is none
 
 
 class Histogram(NamedTuple):
@@ -102,17 +95,17 @@ def _rows(
 ) -> Iterator[ExampleRow]:
     """The rows of a strip, as it was drawn."""
 
-    def example(sighting: Sequence[float]) -> Example:
+    def example(sighting: Sequence[float]) -> str:
         number = record.file_classes[int(sighting[0])]
-        label = classes[number] if number >= 0 else ""
-        return Example(wording.signed(sighting[-1], 1), label)
+        label = f" {classes[number]}" if number >= 0 else ""
+        return f"{wording.signed(sighting[-1], 1)}{label}"
 
     assert record.top and record.spread
     top = [example(each) for each in record.top[index]]
     spread = [example(each) for each in record.spread[index]]
     n_top = StripLayout.top_columns
     for nth, rank in enumerate(RANKS):
-        strongest = [*top[n_top * nth : n_top * (nth + 1)], *[None] * n_top][:n_top]
+        strongest = [*top[n_top * nth : n_top * (nth + 1)], *[""] * n_top][:n_top]
         alt = f"Photographs {n_top * nth + 1} to {n_top * (nth + 1)}, and a {rank} one"
         yield ExampleRow(cell_of(sprite, alt), (*strongest, *spread[nth : nth + 1]))
 

@@ -83,7 +83,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
         ),
         blank=heights.of(blank),
         range=span,
-        words=f"all from {span}; dotted: the bare background.",
+        words=f"each goes from {span}; the dotted line is the bare background.",
     )
 
 
