@@ -523,16 +523,16 @@ def test_focus_is_visible_and_the_first_stop_skips_to_the_content(visit: Visit):
     assert outline == "solid"
 
 
-def test_pictures_of_other_units_wait_until_they_are_near(visit: Visit):
+def test_pictures_of_other_units_and_photographs_wait_until_they_are_near(visit: Visit):
     visit.page.set_viewport_size({"width": 1280, "height": 400})
     page = visit.open(f"{LAYER}/0002.html")
     page.wait_for_load_state("networkidle")
-    others = page.locator(".circuit img, .alike img")
+    others = page.locator(".circuit :is(a, foreignObject) img, .alike img, .examples img")
     assert others.count() > 4
     assert [image.get_attribute("src") for image in others.all()] == [None] * others.count()
     others.first.scroll_into_view_if_needed()
-    page.wait_for_selector(".circuit img[src]")
-    page.evaluate("document.querySelector('.circuit img').decode()")
+    page.wait_for_selector(".examples img[src]")
+    page.evaluate("document.querySelector('.examples img').decode()")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert None not in [image.get_attribute("src") for image in others.all()]
 
