@@ -78,9 +78,7 @@ def test_small_pictures_are_enlarged_with_their_pixels_kept_apart(site: Path) ->
 def test_a_twin_says_how_alike_it_is_and_against_what(site: Path) -> None:
     text = unit_page(site, UNIT).text
     assert "reaches +10.50 σ, the first one +10.50 σ" in text
-    assert (
-        "the two pictures are alike to 0.91 of 1, and this one and another unit’s picture" in text
-    )
+    assert "the two pictures are 91 % alike, this one and another unit’s −12 %" in text
     assert "Second seed" not in unit_page(site, Unit("layer1.0.conv2", 4)).text
 
 
@@ -91,9 +89,9 @@ def test_a_twin_without_similarity_says_no_more_than_it_knows(tmp_path: Path) ->
     with site_factory.changed_numbers(known, "layer1.0.conv2:1", "twin") as numbers:
         numbers["similarity_other"] = None  # as older caches have it
     write_site(known, tmp_path)
-    assert "alike to" not in unit_page(tmp_path, UNIT).text
+    assert "alike" not in unit_page(tmp_path, UNIT).text.partition("Second seed")[2]
     text = unit_page(tmp_path, Unit("layer1.0.conv2", 1)).text
-    assert "alike to 0.91 of 1" in text and "this one and another" not in text
+    assert "are 91 % alike" in text and "this one and another" not in text
 
 
 def test_the_evidence_is_a_list_with_true_minus_signs_and_links(site: Path) -> None:
@@ -213,10 +211,7 @@ def test_a_layer_shows_its_dream_its_seeds_and_its_medians(site: Path) -> None:
         "Median peak of the units: +10.5 σ on their own pictures, +1.8 σ on plain noise, "
         "+5.5 σ on the best of 1,200 photographs." in found.text
     )
-    assert (
-        found.text.count("alike to 0.91 of 1, and this one and another unit’s picture to −0.12")
-        == 4
-    )
+    assert found.text.count("are 91 % alike, this one and another unit’s −12 %") == 4
     assert [image["href"] for image in found.all("image")] == ["twins-00.webp"] * 4
     assert "dead" not in found.text
     classes = page(site, "fc/index.html").text

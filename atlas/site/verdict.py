@@ -126,7 +126,7 @@ def _found(known: Known) -> Iterator[str]:
         yield "A name given by hand."
     if known.name:
         what = f"“{known.name}”" if known.given else "it"
-        verb = "raise its score" if known.is_class else "drive the unit"
+        verb = "raise the score" if known.is_class else "drive the unit"
         yield f"Photographs of {what} {verb} further than others do, in {_share(known.auc)}."
     if known.preferred:
         yield f"Of drawn stimuli, it prefers {enumerated(known.preferred)}."

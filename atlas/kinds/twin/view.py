@@ -50,9 +50,14 @@ def agreement(record: TwinRecord) -> str | None:
         return None
     comparison = ""
     if record.similarity_other is not None:
-        other = wording.plain(record.similarity_other)
-        comparison = f", and this one and another unit’s picture to {other}"
-    return f"the two pictures are alike to {wording.plain(record.similarity)} of 1{comparison}"
+        other = _alike(record.similarity_other)
+        comparison = f", this one and another unit’s {other}"
+    return f"the two pictures are {_alike(record.similarity)} alike{comparison}"
+
+
+def _alike(similarity: float) -> str:
+    """A similarity, which is a correlation, in percent."""
+    return f"{round(100 * similarity)} %".replace("-", wording.MINUS)
 
 
 def _words(contents: Contents, layer: Layer, unit: Unit, record: TwinRecord) -> str:
