@@ -291,6 +291,12 @@ def test_the_skip_path_is_told_by_the_wiring_whatever_runs_first() -> None:
     assert [layer.name[-5:] for layer in block.branch] == ["conv1", "conv2", "conv3"]
 
 
+def test_scripts_are_told_how_pages_are_called(site: Path) -> None:
+    script = (site / "static/js/atlas.js").read_text(encoding="utf-8")
+    told = json.loads(script.partition("const PATHS = ")[2].partition("; //")[0])
+    assert (told["page"], told["index"]) == (paths.UNIT_PAGE, paths.SEARCH_INDEX)
+
+
 def test_a_unit_page_is_small(site: Path) -> None:
     facts = site_factory.network()
     sizes = [

@@ -33,7 +33,6 @@ class Site(NamedTuple):
     classifier: str | None  # path of the page of the classes
     has_labels: bool
     base_url: str  # of the published site, with a final slash; empty if unknown
-    path_settings: Markup  # how pages and pictures are called, as data attributes for the scripts
     sheet_settings: Markup  # how sprite sheets are called
     landing: str = ""  # path from the atlas's root to the landing page, in a site of several
     has_about: bool = True
@@ -44,7 +43,7 @@ class LandingSite(NamedTuple):
 
     title: str
     base_url: str  # of the published site, with a final slash; empty if unknown
-    path_settings: Markup  # as in `Site`, and the folders of the atlases
+    path_settings: Markup  # the folders of the atlases, as a data attribute for the scripts
     classifier: str | None = None
     landing: str = ""
     has_about: bool = False
@@ -150,7 +149,6 @@ def site_of(contents: Contents, base_url: str = "", landing: str = "") -> Site:
         classifier=paths.layer_page(classifier.name) if classifier else None,
         has_labels=bool(facts.labels),
         base_url=f"{base_url.rstrip('/')}/" if base_url else "",
-        path_settings=data_attributes(**page_settings()),
         sheet_settings=data_attributes(sheet=paths.SHEET, digits=paths.SHEET_DIGITS),
         landing=landing,
     )

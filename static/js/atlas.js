@@ -2,7 +2,8 @@
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
-const pathSettings = document.currentScript.dataset; // path patterns of pages and pictures
+const PATHS = {}; // a build fills in the path patterns of pages and pictures
+const pathSettings = { ...PATHS, ...document.currentScript.dataset };
 
 /* The path of a page or picture, from a pattern such as "{layer}/{unit}.html". */
 function pathOf(pattern, layer, index = 0) {
