@@ -304,7 +304,7 @@ def test_a_unit_page_is_small(site: Path) -> None:
         for layer in facts.layers
         for unit in layer.units
     ]
-    assert sum(sizes) / len(sizes) <= 12000 and max(sizes) <= 13500
+    assert sum(sizes) / len(sizes) <= 12300 and max(sizes) <= 13900
 
 
 def test_a_unit_page_with_everything_on_it_travels_in_four_kilobytes(site: Path):
