@@ -34,6 +34,7 @@ INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP = (
 MANIFEST, SEARCH_INDEX = "manifest.json", "search-index.js"
 FIND_INDEX, MAP_DATA = "find-index.js", "map-data.js"
 MANIFEST_SCHEMA, UNITS_SCHEMA = "manifest.schema.json", "units.schema.json"
+GLOSSARY = "glossary.js"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 MAP_DIR = "map"  # of the tiles of the map
@@ -48,7 +49,7 @@ NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
     (
         *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP),
-        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX, MAP_DATA),
+        *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY),
         *(ATLASES, FAVICON, NO_JEKYLL),
     )
 )
@@ -228,6 +229,6 @@ def part_of(path: str) -> str:
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, ATLASES, _COMPARED)
+    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY, ATLASES, _COMPARED)
     is_data = name.endswith(".json") or name in scripts
     return "data" if is_data else "other"

@@ -28,14 +28,14 @@ SCORES: Mapping[ScoreName, Score] = {
         "σ",
         "\N{NO-BREAK SPACE}σ",  # keeps σ on the line of its number
         "peak",
-        "Peak activation",
+        "Strongest position of the picture",
         "sigma",
         "σ from the unit’s average, at the strongest or weakest position.",
     ),
     "logit": Score("logit", "logits", "", "logit", "Logit", "logit", "Logits of this class."),
 }
 
-
+HIDDEN_WORDS = "σ from the unit’s average."  # of units without positions
 MEASURED = f"measured on {N_REFERENCE_IMAGES} generated images, as no BatchNorm follows this layer"
 
 
@@ -68,7 +68,7 @@ _UNITS = {
     "inhibited_by": "Inhibited by",
     "excites": "Excites",
     "inhibits": "Inhibits",
-    "strength": "in {step} per {step}",
+    "strength": "in {step} of the reader per {step} of the writer",
     "fires": "Fires in",
 }
 VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
@@ -118,7 +118,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         inhibited_by="Against it",
         excites="Speaks for",
         inhibits="Speaks against",
-        strength="in logits per {step}",
+        strength="in logits per {step} of the writer",
         silenced="silences the class: logit {response}{rank}",
         fires="Is the answer for",
         fires_in="{share}",
@@ -134,6 +134,8 @@ def words_of(layer: Layer) -> Vocabulary:
 def score_of(layer: Layer) -> Score:
     """The scale of a layer's responses; its words say where they are not a BatchNorm's."""
     score = SCORES[layer.score_name]
+    if layer.kind == "hidden":
+        score = dataclasses.replace(score, term="Response", words=HIDDEN_WORDS)
     if layer.is_classifier or layer.sigma == "batch_norm":
         return score
     return dataclasses.replace(score, words=f"{score.words} σ is {MEASURED}.")

@@ -195,9 +195,11 @@ def links(page: Any) -> list[tuple[str, str, bool]]:
 def test_scripts_add_no_content_that_is_missing_without_them(
     glance: Visit, plain: Visit, kind: str
 ):
-    page = glance.open(PAGES[kind])
+    page, bare = glance.open(PAGES[kind]), plain.open(PAGES[kind])
     page.evaluate("document.querySelector('.tools')?.remove()")  # of no use without scripts
-    assert links(plain.open(PAGES[kind])) == links(page) != []
+    for each in (page, bare):
+        each.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert links(bare) == links(page) != []
     assert all(visible for *_, visible in links(plain.page))
     assert plain.page.locator(".controls, .search, .theme").count() == 0
 
@@ -221,7 +223,8 @@ def test_a_mouse_leads_from_the_network_to_a_unit_and_on(visit: Visit):
     page = visit.open("index.html")
     page.click(f"a.tile[href='{LAYER}/index.html']")
     page.click(".grid a >> nth=1")
-    assert page.inner_text("h1") == "Unit 1" and "A dead unit." in page.inner_text("main")
+    assert page.inner_text("h1") == f"{LAYER}, unit 1"
+    assert "A dead unit." in page.inner_text("main")
     page.click("a[rel=next]")
     page.click("a[rel=prev]")
     page.click("a[rel=up]")
@@ -260,6 +263,51 @@ def test_search_finds_classes_units_and_layers_by_keyboard_alone(
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/{path}")
+
+
+def test_a_term_is_explained_where_it_stands(browser: Any, base: str):
+    """By a click, by Enter, or where a mouse rests; Escape ends it, and focus is where it was."""
+    with Visit(browser, base) as visit:
+        page = visit.open(PAGES["unit"])
+        note, term = (
+            page.locator(".term"),
+            page.locator(".notes dt > a[href^='..'][href$='#noise']"),
+        )
+        term.click()
+        assert "Pictures of random pixels." in note.inner_text() and visit.path == PAGES["unit"]
+        assert term.get_attribute("aria-expanded") == "true"
+        page.keyboard.press("Escape")
+        note.wait_for(state="detached")
+        assert term.get_attribute("aria-expanded") is None
+        term.focus()
+        page.keyboard.press("Enter")
+        assert note.evaluate("(note) => document.activeElement === note")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "In the glossary"
+        page.keyboard.press("Escape")
+        note.wait_for(state="detached")
+        assert term.evaluate("(term) => document.activeElement === term")
+        page.hover(".notes a[href$='#sigma']")
+        assert "σ (sigma) is how far" in note.inner_text()
+        page.mouse.move(5, 5)
+        note.wait_for(state="detached")
+        term.click()
+        page.click(".term a")
+        assert visit.path == "about.html#noise"
+
+
+def test_a_term_fits_on_a_phone_and_leads_to_the_glossary_without_scripts(
+    visit: Visit, plain: Visit
+):
+    page = visit.open(PAGES["layer"])
+    page.set_viewport_size({"width": 360, "height": 640})
+    page.click(".facts a[href$='#padding'], .opening a[href$='#padding']")
+    box = page.locator(".term").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 360
+    assert violations(page) == []
+    page = plain.open(PAGES["unit"])
+    page.click(".notes a[href$='#noise']")
+    assert plain.path == "about.html#noise"
 
 
 def test_escape_leaves_the_search_and_nothing_found_is_said(visit: Visit):
@@ -476,16 +524,16 @@ def test_focus_is_visible_and_the_first_stop_skips_to_the_content(visit: Visit):
     assert outline == "solid"
 
 
-def test_pictures_of_other_units_wait_until_they_are_near(visit: Visit):
+def test_pictures_of_other_units_and_photographs_wait_until_they_are_near(visit: Visit):
     visit.page.set_viewport_size({"width": 1280, "height": 400})
     page = visit.open(f"{LAYER}/0002.html")
     page.wait_for_load_state("networkidle")
-    others = page.locator(".circuit img, .alike img")
+    others = page.locator(".circuit :is(a, foreignObject) img, .alike img, .examples img")
     assert others.count() > 4
     assert [image.get_attribute("src") for image in others.all()] == [None] * others.count()
     others.first.scroll_into_view_if_needed()
-    page.wait_for_selector(".circuit img[src]")
-    page.evaluate("document.querySelector('.circuit img').decode()")
+    page.wait_for_selector(".examples img[src]")
+    page.evaluate("document.querySelector('.examples img').decode()")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert None not in [image.get_attribute("src") for image in others.all()]
 

@@ -52,11 +52,12 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
         "inhibitory-00.webp",
         "fields-00.webp",
         "twins-00.webp",
-        "examples-00.webp",
+        *["examples-00.webp"] * 3,
         "filters-00.webp",
+        "0002.webp",  # once more, in the middle of its circuit
     ]
     assert "silences the unit: −9.50 σ at its weakest position" in found.text
-    assert "drives a single position up, to +14.25 σ; 11 × 11 px" in found.text
+    assert "made for a single position, which it drives to +14.25 σ; 11 × 11 px" in found.text
 
 
 def test_the_scale_bar_is_as_wide_as_the_picture_that_it_measures(site: Path) -> None:
@@ -76,8 +77,8 @@ def test_small_pictures_are_enlarged_with_their_pixels_kept_apart(site: Path) ->
 
 def test_a_twin_says_how_alike_it_is_and_against_what(site: Path) -> None:
     text = unit_page(site, UNIT).text
-    assert "+10.50 σ where the first gave +10.50 σ" in text
-    assert "similarity 0.91, against −0.12 with another unit’s picture" in text
+    assert "reaches +10.50 σ, the first one +10.50 σ" in text
+    assert "the two pictures are 91 % alike, this one and another unit’s −12 %" in text
     assert "Second seed" not in unit_page(site, Unit("layer1.0.conv2", 4)).text
 
 
@@ -88,14 +89,15 @@ def test_a_twin_without_similarity_says_no_more_than_it_knows(tmp_path: Path) ->
     with site_factory.changed_numbers(known, "layer1.0.conv2:1", "twin") as numbers:
         numbers["similarity_other"] = None  # as older caches have it
     write_site(known, tmp_path)
-    assert "similarity" not in unit_page(tmp_path, UNIT).text
+    assert "alike" not in unit_page(tmp_path, UNIT).text.partition("Second seed")[2]
     text = unit_page(tmp_path, Unit("layer1.0.conv2", 1)).text
-    assert "similarity 0.91" in text and "against" not in text
+    assert "are 91 % alike" in text and "this one and another" not in text
 
 
 def test_the_evidence_is_a_list_with_true_minus_signs_and_links(site: Path) -> None:
     found = unit_page(site, UNIT)
     for line in (
+        "Picture of one receptive field+14.25 σ",
         "Excitatory picture+10.50 σ",
         "Best photograph+5.50 σ",
         "Plain noise−1.25 to +1.75 σ",
@@ -112,16 +114,17 @@ def test_the_axis_has_every_source_in_its_place(site: Path) -> None:
     evidence = evidence_view(contents(), contents().facts.layer(UNIT.layer), UNIT)
     assert evidence
     marks = {mark.style: mark for mark in evidence.marks}
-    assert set(marks) == {"up", "down", "noise", "photos"}
-    ends = {"down": -9.5, "up": 10.5}
-    assert (marks["down"].left, marks["up"].left) == ("3.0", "97.0")
+    assert set(marks) == {"single", "up", "down", "noise", "photos"}
+    ends = {"down": -9.5, "single": 14.25}
+    assert (marks["down"].left, marks["single"].left) == ("3.0", "97.0")
     for style, low, high in (("noise", -1.25, 1.75), ("photos", -4.5, 5.5)):
-        span = (ends["up"] - ends["down"]) / 94
+        span = (ends["single"] - ends["down"]) / 94
         assert float(marks[style].left) == pytest.approx(3 + (low + 9.5) / span, abs=0.06)
         assert float(str(marks[style].width)) == pytest.approx((high - low) / span, abs=0.06)
     assert [tick.text for tick in evidence.ticks] == ["−5", "0", "+5", "+10\N{NO-BREAK SPACE}σ"]
+    assert 3 < float(marks["up"].left) < 97
     drawn = unit_page(site, UNIT).all("circle")
-    assert [circle["cx"] for circle in drawn] == ["3.0%", "97.0%"]
+    assert [circle["cx"] for circle in drawn] == ["3.0%", f"{marks['up'].left}%", "97.0%"]
 
 
 def test_a_class_is_measured_in_logits(site: Path) -> None:
@@ -139,10 +142,10 @@ def test_a_layer_without_batchnorm_says_that_its_sigmas_are_measured(tmp_path: P
     write_site(contents(facts=dataclasses.replace(facts, layers=layers)), tmp_path)
     text = unit_page(tmp_path, UNIT).text
     said = "measured on 64 generated images, as no BatchNorm follows this layer"
-    assert "Peak activation+10.50 σ" in text and f"σ is {said}." in text
+    assert "Strongest position of the picture+10.50 σ" in text and f"σ is {said}." in text
     layer = page(tmp_path, f"{UNIT.layer}/index.html").text
     assert "Median peak of the units: +10.5 σ on" in layer and said in layer
-    assert "64 dead leaves" in page(tmp_path, "about.html").text
+    assert "64 generated images: dead leaves" in page(tmp_path, "about.html").text
     assert said not in unit_page(tmp_path, CLASS).text
 
 
@@ -158,11 +161,11 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "excitatory": "Excitatory picture",
         "filter": "slices of the kernel",
         "circuit": "Circuit",
-        "examples": "Left: the strongest",
+        "examples": "the nine strongest",
         "similar": "Similar units",
         "tuning": "Tuning",
         "dream": "Layer dream",
-        "names": "named by machine",
+        "names": "Named by machine",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
     gone = {"natural", "examples"} if kind == "natural" else {kind}
@@ -172,7 +175,9 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
 def test_a_picture_alone_has_nothing_to_be_held_against(tmp_path: Path) -> None:
     write_site(contents(without=set(KIND_NAMES) - {"excitatory"}), tmp_path)
     found = unit_page(tmp_path, UNIT)
-    assert "Evidence" not in found.text and "Peak activation+10.50 σ" in found.text
+    assert (
+        "Evidence" not in found.text and "Strongest position of the picture+10.50 σ" in found.text
+    )
     layer = page(tmp_path, f"{UNIT.layer}/index.html").text
     assert "Median" not in layer and "Two seeds" not in layer
 
@@ -201,12 +206,12 @@ def test_the_front_page_says_how_many_photographs_there_were(site: Path) -> None
 def test_a_layer_shows_its_dream_its_seeds_and_its_medians(site: Path) -> None:
     found = page(site, f"{UNIT.layer}/index.html")
     assert found.all("img")[0]["src"] == "cover.webp"
-    assert "from 0.75 σ on noise to 2.50 σ, root mean square" in found.text
+    assert "average strength rose from 0.75 σ on plain noise to 2.50 σ" in found.text
     assert (
         "Median peak of the units: +10.5 σ on their own pictures, +1.8 σ on plain noise, "
         "+5.5 σ on the best of 1,200 photographs." in found.text
     )
-    assert found.text.count("similarity 0.91, against −0.12") == 4
+    assert found.text.count("are 91 % alike, this one and another unit’s −12 %") == 4
     assert [image["href"] for image in found.all("image")] == ["twins-00.webp"] * 4
     assert "dead" not in found.text
     classes = page(site, "fc/index.html").text
@@ -243,8 +248,8 @@ def test_an_inhibitory_picture_that_nothing_moved_says_so(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("reached", "words"),
     [
-        (4.0, "The ascent raised the logit from 0.00 on noise to +4.00."),
-        (0.0, "The ascent did not raise the logit: from 0.00 on noise to 0.00. The picture shows"),
+        (4.0, "The ascent raised the logit from 0.00 on the first noise to +4.00."),
+        (0.0, "The ascent did not raise the logit: from 0.00 on the first noise to 0.00. The"),
     ],
 )
 def test_a_class_that_was_not_raised_says_so(tmp_path: Path, reached: float, words: str) -> None:

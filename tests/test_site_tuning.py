@@ -41,7 +41,9 @@ def test_curves_share_one_scale_and_angles_close_their_circle() -> None:
     assert period == "0,38 60,2 120,29"
     assert {point.split(",")[1] for point in hue.split()} == {"38"} == {tuning.blank}
     assert ring == "0,38 120,20"
-    assert tuning.words == "all from +1.0 to +5.0\N{NO-BREAK SPACE}σ; dotted: the bare background."
+    assert tuning.words == (
+        "each goes from +1.0 to +5.0\N{NO-BREAK SPACE}σ; the dotted line is the bare background."
+    )
 
 
 def test_what_a_unit_prefers_is_said_beside_its_curves(site: Path) -> None:
@@ -49,11 +51,11 @@ def test_what_a_unit_prefers_is_said_beside_its_curves(site: Path) -> None:
     for words in (
         "Orientation: 30°, selectivity 0.71",
         "Period: 6 px",
-        "Hue: no answer",
+        "Hue: no response to any",
         "Ring radius: 9 px",
     ):
         assert words in text
-    assert "Orientation: no answer" in page(site, f"{UNIT.layer}/0001.html").text
+    assert "Orientation: no response to any" in page(site, f"{UNIT.layer}/0001.html").text
 
 
 def test_a_flat_unit_has_flat_curves(site: Path) -> None:

@@ -243,6 +243,7 @@ class Kind(Generic[RecordType]):
     layer_alt: str = ""  # text for those who do not see it, with {layer}
     file_title: str = ""  # of pictures that are files of their own, with {unit} and {network}
     encoding: Encoding = Encoding()
+    is_shown_elsewhere: bool = False  # whether pages of other layers show its records
     sheet: SheetKind | None = None  # for pictures that the site shows on sprite sheets
     sheet_words: str = ""  # their name in a layer's grid; empty: the grid cannot show them
     columns: tuple[Column, ...] = ()
@@ -250,6 +251,8 @@ class Kind(Generic[RecordType]):
     evidence: Evidence | None = None
     unit_sections: tuple[Section, ...] = ()
     layer_sections: tuple[Section, ...] = ()
+    # (contents) -> what its sections show besides records; read once, before pages are made
+    prepare: str = ""
     front_facts: str = ""  # (contents) -> facts for the front page
     glossary: str = ""  # template with its entries
 

@@ -18,6 +18,7 @@ from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.kind import Evidence, Kind, SheetOf
 from atlas.kinds.map import KIND as MAP
+from atlas.lazily import load
 from atlas.on_demand import ON_DEMAND, Page, pages_of
 from atlas.records import RecordType
 from atlas.sheets import SheetKind, SheetPlace, Size, Sprite
@@ -128,11 +129,13 @@ class Contents:
         """By layer, a digest of everything that its pages show.
 
         Of other layers, pages only show which of their units have a page or an excitatory picture,
-        and whether there is a map.
+        records of some kinds, and whether there is a map.
         """
+        elsewhere = [kind.name for kind in self.kinds if kind.is_shown_elsewhere]
         spec = canonical_json(dataclasses.asdict(self.spec))
         availability = [
             f"{unit_id}{EXCITATORY.name in made}{made.keys() <= self._sheet_kinds}"
+            + "".join(_shown_by(made[name]) for name in elsewhere if name in made)
             for unit_id, made in sorted(self.entries.items())
         ]
         names = canonical_json(dict(self.given_names))
@@ -167,7 +170,12 @@ class Contents:
 
     def prepare(self) -> None:
         """Compute the cached properties that all pages use, before several threads read them."""
-        _ = self.pages, self._cells_px, self.pages_about
+        _ = self.pages, self._cells_px, self.pages_about, self.prepared
+
+    @functools.cached_property
+    def prepared(self) -> Mapping[str, Any]:
+        """By kind, what its sections show besides its records."""
+        return {kind.name: load(kind.prepare)(self) for kind in self.kinds if kind.prepare}
 
     @functools.cached_property
     def paged(self) -> Mapping[str, tuple[int, ...]]:

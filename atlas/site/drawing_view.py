@@ -10,7 +10,7 @@ from atlas import paths
 from atlas.site import wording
 from atlas.site.branches import Fork, Mark, Path
 from atlas.site.drawing import Fold, Row, Stage, draw, is_single, residual
-from atlas.site.parts import Cell, counted_units
+from atlas.site.parts import Cell, counted_units, stage_anchor
 from atlas.units import Layer
 from atlas.vocabulary import VOCABULARIES, words_of
 
@@ -82,6 +82,7 @@ class StageView:
     """A stage in the drawing."""
 
     name: str
+    anchor: str | None  # id of its section; only the first of several that have one name has one
     words: str
     parts: tuple[RowView | FoldView, ...]
 
@@ -99,13 +100,15 @@ class DrawingView:
 def drawing_view(layers: Sequence[Layer], covers: Covers) -> DrawingView:
     """The drawing of a network's layers."""
     drawing = draw(layers)
+    names = [stage.name for stage in drawing.stages]
     stages = (
         StageView(
             stage.name,
+            stage_anchor(layers, stage.layers[0]) if stage.name not in names[:nth] else None,
             _stage_words(stage),
             tuple(_part_view(part, drawing.is_large, covers) for part in stage.parts),
         )
-        for stage in drawing.stages
+        for nth, stage in enumerate(drawing.stages)
     )
     explained = drawing.marks if drawing.marks != {"sum"} else ()
     signs = tuple(sign for mark, sign in SIGNS.items() if mark in explained)

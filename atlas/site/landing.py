@@ -23,7 +23,6 @@ from atlas.site.parts import (
     LandingSite,
     Link,
     data_attributes,
-    page_settings,
 )
 from atlas.site.resources import STATIC_DIR, TEMPLATES_DIR
 from atlas.site.templates import Templates
@@ -83,7 +82,7 @@ def write_landing(site_dir: Path, base_url: str = "") -> None:
             remove_alone(site_dir)
             return
         names = " ".join(atlas.card.name for atlas in atlases)
-        settings = data_attributes(**page_settings(), atlases=names)
+        settings = data_attributes(atlases=names)
         site = LandingSite(TITLE, f"{base_url.rstrip('/')}/" if base_url else "", settings)
         templates = Templates(TEMPLATES_DIR, STATIC_DIR, site)
         digest = _digest(program_digest(templates, STATIC_DIR), repr(atlases))

@@ -131,20 +131,20 @@ def layer_facts(contents: Contents, layer: Layer) -> tuple[Fact, ...]:
     per_group = layer.in_channels // layer.groups
     if not layer.is_conv:
         return (
-            Fact("Weights", wording.pair((layer.n_units, per_group))),
+            Fact("Weights", wording.pair((layer.n_units, per_group)), about="weights"),
             *_place_facts(contents, layer),
         )
     rows = [
-        Fact("Weights", wording.pair((layer.n_units, per_group, *layer.kernel))),
-        Fact("Kernel", wording.pair(layer.kernel)),
+        Fact("Weights", wording.pair((layer.n_units, per_group, *layer.kernel)), about="weights"),
+        Fact("Kernel", wording.pair(layer.kernel), about="kernel"),
         Fact("Stride", wording.pair(layer.stride), about="stride"),
-        Fact("Padding", wording.pair(layer.padding)),
+        Fact("Padding", wording.pair(layer.padding), about="padding"),
     ]
     if layer.groups > 1:
         one_each = ", one for each channel" if layer.is_depthwise else ""
-        rows.append(Fact("Groups", f"{wording.count(layer.groups)}{one_each}"))
+        rows.append(Fact("Groups", f"{wording.count(layer.groups)}{one_each}", about="groups"))
     if layer.dilation != (1, 1):
-        rows.append(Fact("Dilation", wording.pair(layer.dilation)))
+        rows.append(Fact("Dilation", wording.pair(layer.dilation), about="dilation"))
     return (*rows, *_place_facts(contents, layer))
 
 
@@ -183,16 +183,16 @@ def _place_facts(contents: Contents, layer: Layer) -> Iterator[Fact]:
         yield Fact("Gated by", ", ".join(layer.gates), about="gate")
     if layer.has_maps:
         field = f"{wording.count(layer.receptive_field_px)} px" if layer.is_traced else "not known"
-        yield Fact("Map", wording.positions(layer.output_px))
+        yield Fact("Map", wording.positions(layer.output_px), about="map")
         yield Fact("Receptive field", field, about="field")
         yield Fact("Total stride", f"{layer.total_stride_px} px", about="stride")
     if layer.n_calls > 1:
-        yield Fact("Used", f"{layer.n_calls} times for an image; shown is the first time")
+        yield Fact("Used", f"{layer.n_calls} times for an image; what is shown is the first time")
     if layer.batch_norm:
-        yield Fact("BatchNorm", layer.batch_norm, about="sigma")
+        yield Fact("BatchNorm", layer.batch_norm, about="batchnorm")
     elif not layer.is_classifier:
         yield Fact("σ", MEASURED, about="sigma")
-    yield Fact("Work up to here", f"{wording.large(layer.macs)} multiply-adds")
+    yield Fact("Computation up to this layer", f"{wording.large(layer.macs)} multiply-adds")
 
 
 def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from atlas import paths
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory.view import PictureView
+from atlas.kinds.natural import KIND as NATURAL
+from atlas.kinds.noise import KIND as NOISE
 from atlas.lazily import load
 from atlas.on_demand import ON_DEMAND
 from atlas.sheets import SMALL_PX, SheetKind
@@ -29,10 +31,12 @@ from atlas.site.parts import (
     unit_link,
 )
 from atlas.site.sprites import COVERS, MOSAICS
+from atlas.site.verdict import Known, known_of
 from atlas.units import N_REFERENCE_IMAGES, Layer, Preprocessing, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 PICTURES_PER_MOSAIC = 4
+N_SPECIMENS = 4  # pictures on the page about the atlas
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,17 @@ class RecipeUse:
 
 
 @dataclass(frozen=True)
+class Specimen:
+    """A picture on the page about the atlas."""
+
+    href: str | None
+    src: str
+    alt: str
+    pixelated: bool
+    name: str
+
+
+@dataclass(frozen=True)
 class AboutPage:
     """View of `about.html`."""
 
@@ -100,6 +115,10 @@ class AboutPage:
     varies_branches: bool  # whether classes' pictures were made with varying residual branches
     holds_others_down: bool  # whether a class's picture was made against the other classes
     has_gates: bool
+    has_batch_norms: bool
+    has_measured_sigmas: bool  # whether a layer has sigmas that are no BatchNorm's
+    specimens: tuple[Specimen, ...]
+    held_against: str  # what the specimens go furthest beyond
     n_reference_images: int  # that sigmas are measured on where no BatchNorm follows
     labels_source: str
     preprocessing: str
@@ -356,6 +375,12 @@ def about_view(contents: Contents) -> AboutPage:
         and any(recipe.get("branch_noise") for recipe in contents.spec.layers.values()),
         holds_others_down=any(recipe.get("rivals") for recipe in contents.spec.layers.values()),
         has_gates=any(layer.gates for layer in facts.layers),
+        has_batch_norms=any(layer.batch_norm for layer in facts.layers),
+        has_measured_sigmas=any(
+            not layer.is_classifier and layer.sigma != "batch_norm" for layer in facts.layers
+        ),
+        specimens=tuple(_specimens(contents)),
+        held_against=_held_against(contents),
         n_reference_images=N_REFERENCE_IMAGES,
         labels_source=facts.labels_source,
         preprocessing_source=facts.preprocessing_source,
@@ -364,6 +389,38 @@ def about_view(contents: Contents) -> AboutPage:
         recipes=tuple(_recipes(contents)),
         glossaries=tuple(_glossaries(contents)),
     )
+
+
+def _specimens(contents: Contents) -> Iterator[Specimen]:
+    """Pictures from evenly spaced layers, the first and the last with pictures among them."""
+    layers = [layer for layer in contents.facts.layers if cover_units(contents, layer, 1)]
+    n_steps = N_SPECIMENS - 1
+    places = dict.fromkeys(round(nth * (len(layers) - 1) / n_steps) for nth in range(N_SPECIMENS))
+    for layer in [layers[place] for place in places if layers]:
+        alive = [unit for unit in contents.pictured(layer) if not contents.is_dead(unit)]
+        unit = max(alive, key=lambda unit: _lead(known_of(contents, layer, unit)))
+        entry, label = contents.entry(unit, EXCITATORY), contents.label(layer, unit.index)
+        yield Specimen(
+            contents.pages[layer.name].get(unit.index),
+            paths.unit_picture(unit),
+            picture_alt(contents, layer, unit.index),
+            entry is not None and entry.width_px < SMALL_PX,
+            label or unit.id,
+        )
+
+
+def _lead(known: Known) -> float:
+    """How much further a unit's picture drives it than photographs do, or noise, if known."""
+    other = known.noise if known.photograph is None else known.photograph
+    return (known.reached or 0.0) - (other or 0.0)
+
+
+def _held_against(contents: Contents) -> str:
+    """What the pictures of units are compared with."""
+    measured = {kind.name for kind in (NATURAL, NOISE) if contents.n_made(kind)}
+    if NATURAL.name in measured:
+        return "the best photograph reaches"
+    return "plain noise reaches" if measured else "an ordinary image reaches"
 
 
 def _spelled_preprocessing(preprocessing: Preprocessing) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from atlas import paths
 from atlas.cache import Entry
+from atlas.canonical import canonical_json
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf
 from atlas.lazily import load
@@ -26,6 +27,7 @@ from atlas.site.contents import Contents
 from atlas.site.data_page import data_view
 from atlas.site.find_index import find_index, found_by
 from atlas.site.find_page import find_view
+from atlas.site.glossary import glossary_script
 from atlas.site.layer_pages import layer_view
 from atlas.site.layer_pages import sections_of as sections_of_layers
 from atlas.site.map_page import map_data, map_record, map_view, pyramid_of
@@ -39,6 +41,7 @@ from atlas.site.network_pages import (
     lost_view,
     mosaic_picks,
 )
+from atlas.site.parts import page_settings
 from atlas.site.schema import manifest_schema, spelled, units_schema
 from atlas.site.search_index import search_index
 from atlas.site.sections import SectionTable
@@ -46,6 +49,8 @@ from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
 from atlas.site.unit_pages import sections_of, unit_view
 from atlas.units import Layer
+
+NO_PATHS = b"PATHS = {}"  # in a script; on every page, the paths would take much room
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,16 @@ def _from_bytes(path: str, data: bytes) -> Output:
 
 
 def static_files(static_dir: Path) -> Iterator[Output]:
-    """Style sheets, scripts and the favicon, copied unchanged."""
+    """Style sheets, scripts and the favicon; one script is told how pages are called."""
     for path in sorted(static_dir.rglob("*")):
         if path.is_file():
-            name = path.relative_to(static_dir).as_posix()
-            yield _from_bytes(paths.static_file(name), path.read_bytes())
+            name, data = path.relative_to(static_dir).as_posix(), path.read_bytes()
+            yield _from_bytes(paths.static_file(name), data.replace(NO_PATHS, _paths_of_pages()))
     yield _from_bytes(".nojekyll", b"")
+
+
+def _paths_of_pages() -> bytes:
+    return b"PATHS = " + canonical_json(page_settings()).encode()
 
 
 def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
@@ -143,6 +152,7 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     found = cache(partial(found_by, contents))  # for the page and its index
     yield pages.page(paths.FIND, paths.FIND, lambda: find_view(contents, found()))
     yield pages.data(paths.FIND_INDEX, lambda: find_index(contents, found()))
+    yield pages.data(paths.GLOSSARY, partial(glossary_script, pages.templates, contents))
 
 
 def _map(contents: Contents, pages: Pages) -> Iterator[Output]:

@@ -7,7 +7,7 @@ three times as long to create.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -33,7 +33,6 @@ class Site(NamedTuple):
     classifier: str | None  # path of the page of the classes
     has_labels: bool
     base_url: str  # of the published site, with a final slash; empty if unknown
-    path_settings: Markup  # how pages and pictures are called, as data attributes for the scripts
     sheet_settings: Markup  # how sprite sheets are called
     landing: str = ""  # path from the atlas's root to the landing page, in a site of several
     has_about: bool = True
@@ -45,7 +44,7 @@ class LandingSite(NamedTuple):
 
     title: str
     base_url: str  # of the published site, with a final slash; empty if unknown
-    path_settings: Markup  # as in `Site`, and the folders of the atlases
+    path_settings: Markup  # the folders of the atlases, as a data attribute for the scripts
     classifier: str | None = None
     landing: str = ""
     has_about: bool = False
@@ -151,7 +150,6 @@ def site_of(contents: Contents, base_url: str = "", landing: str = "") -> Site:
         classifier=paths.layer_page(classifier.name) if classifier else None,
         has_labels=bool(facts.labels),
         base_url=f"{base_url.rstrip('/')}/" if base_url else "",
-        path_settings=data_attributes(**page_settings()),
         sheet_settings=data_attributes(sheet=paths.SHEET, digits=paths.SHEET_DIGITS),
         landing=landing,
         has_map=contents.has_map,
@@ -167,6 +165,8 @@ def page_settings() -> dict[str, str | int]:
         "digits": paths.UNIT_DIGITS,
         "compare": paths.COMPARE,
         "index": paths.SEARCH_INDEX,
+        "about": paths.ABOUT,
+        "glossary": paths.GLOSSARY,
     }
 
 
@@ -175,6 +175,12 @@ def data_attributes(**settings: str | int) -> Markup:
     return Markup(" ").join(
         Markup('data-{}="{}"').format(name, setting) for name, setting in settings.items()
     )
+
+
+def stage_anchor(layers: Sequence[Layer], layer: Layer) -> str:
+    """The id of the section of the front page that shows a layer's stage."""
+    stages = list(dict.fromkeys(each.stage for each in layers))
+    return f"stage-{stages.index(layer.stage) + 1}"
 
 
 def layer_link(layer: str, root: str) -> Link:
@@ -244,14 +250,22 @@ def partner_of(
     slice_box: str | None = None,
     *,
     named: bool,
+    home: str = "",
 ) -> Partner:
-    """A unit with its picture and link, and with the name of its layer if it is `named`."""
-    unit = layer.units[index]
+    """A unit with its picture and link, and with the name of its layer if it is `named`.
+
+    Paths of units in the layer `home`, whose folder the page is in, are short.
+    """
+    unit, page = layer.units[index], contents.pages[layer.name].get(index)
     text = contents.label(layer, index) or str(index)
+
+    def near(path: str) -> str:
+        return own_name(unit, path) if home == layer.name else f"../{path}"
+
     return Partner(
         layer.name if named else None,
-        unit_link(contents, layer.name, index, text, "../"),
-        f"../{paths.unit_picture(unit)}" if contents.has_picture(unit) else None,
+        Link(text, near(page) if page else None),
+        near(paths.unit_picture(unit)) if contents.has_picture(unit) else None,
         slice_box,
         strength,
     )

@@ -11,13 +11,15 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
 from atlas.site.on_demand import links_from_unit
-from atlas.site.parts import Card, Head, Link, own_name, unit_card_picture
+from atlas.site.parts import Card, Head, Link, own_name, stage_anchor, unit_card_picture
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
+from atlas.site.verdict import verdict_view
 from atlas.units import Layer, Unit
 from atlas.vocabulary import words_of
 
 # Sections of the page itself, in addition to those of the kinds.
 OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
+    "lead": (Placed(0, "verdict.html", verdict_view),),
     "notes": (Placed(20, "evidence.html", evidence_view),),
     "below": (Placed(1000, "on-demand.html", links_from_unit),),
 }
@@ -31,7 +33,10 @@ class UnitPage(NamedTuple):
     name: str  # in citations and frames: "Channel 2 of layer1.0.conv2 in ResNet-50"
     heading: str
     subtitle: str
+    term: str  # at the end of the subtitle, which the glossary explains; may be empty
+    term_about: str  # its entry
     failures: tuple[str, ...]  # what could not be made of it
+    places: tuple[Link, ...]  # that the layer is in, from large to small
     layer: Link
     lead: tuple[SectionView, ...]
     picture: tuple[SectionView, ...]
@@ -61,9 +66,12 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         head=_head(contents, layer, unit),
         id=unit.id,
         name=_name(_what(contents, layer, unit)),
-        heading=contents.title(layer, unit.index),
+        heading=_heading(contents, layer, unit),
         subtitle=_subtitle(layer, unit),
+        term="" if layer.is_classifier else words_of(layer).layer,
+        term_about="convolution" if layer.is_conv else "layer",
         failures=contents.failures.get(unit.id, ()),
+        places=_places(contents, layer),
         layer=Link(layer.name, own_name(unit, paths.layer_page(layer.name))),
         lead=views("lead"),
         picture=views("picture"),
@@ -75,6 +83,18 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         previous=_neighbour(contents, layer, position - 1),
         next=_neighbour(contents, layer, position + 1),
     )
+
+
+def _heading(contents: Contents, layer: Layer, unit: Unit) -> str:
+    """The name of a class, or `layer3.2.conv2, unit 17`."""
+    label = contents.label(layer, unit.index)
+    return label or f"{layer.name}, {words_of(layer).noun} {unit.index}"
+
+
+def _places(contents: Contents, layer: Layer) -> tuple[Link, ...]:
+    front = f"../{paths.INDEX}"
+    anchor = stage_anchor(contents.facts.layers, layer)
+    return (Link("The network", front), Link(layer.stage, f"{front}#{anchor}"))
 
 
 def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:

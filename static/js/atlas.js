@@ -2,7 +2,8 @@
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
-const pathSettings = document.currentScript.dataset; // path patterns of pages and pictures
+const PATHS = {}; // a build fills in the path patterns of pages and pictures
+const pathSettings = { ...PATHS, ...document.currentScript.dataset };
 
 /* The path of a page or picture, from a pattern such as "{layer}/{unit}.html". */
 function pathOf(pattern, layer, index = 0) {
@@ -58,9 +59,9 @@ function addThemeSwitch() {
 
 /* Pictures of other units ------------------------------------------------------------------- */
 
-// Browsers fetch lazy pictures from far below the screen. The pictures of other units would be half
-// of what a page loads, so they are fetched only near the screen, or when the page is printed.
-const OTHERS = ".unit section a img";
+// Browsers fetch lazy pictures from far below the screen. Those of other units and of photographs
+// would be most of what a page loads, so they are fetched near the screen, or when it is printed.
+const OTHERS = ".unit section :is(a, .strip, foreignObject) img";
 
 const near = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => fetchPicture(target)),
@@ -201,6 +202,36 @@ function addSearch() {
   document.querySelector(".top").append(form);
   return input;
 }
+
+/* Terms ------------------------------------------------------------------------------------- */
+
+// A link to the glossary shows its sentences where it stands; terms.js, which does so, is loaded
+// with the glossary when somebody points at such a link. Without scripts it leads to the glossary.
+const TERMS = `main a[href*="${pathSettings.about}#"]:not(.term a)`;
+const termsScript = new URL("terms.js", document.currentScript.src);
+let terms = null;
+const loadTerms = () => (terms ??= loadScript(new URL(pathSettings.glossary, root)).then(() => loadScript(termsScript)));
+
+async function pointAt(link, isAsked, byKey) {
+  try {
+    await loadTerms(); // and with it showTerm
+    showTerm(link, isAsked, byKey);
+  } catch {
+    if (isAsked) location.href = link.href;
+  }
+}
+
+addEventListener("pointerover", (event) => {
+  const link = event.pointerType === "mouse" && event.target.closest?.(TERMS);
+  if (link) pointAt(link, false, false);
+});
+
+addEventListener("click", (event) => {
+  const link = event.target.closest?.(TERMS);
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  pointAt(link, true, event.detail === 0);
+});
 
 /* Keys -------------------------------------------------------------------------------------- */
 

@@ -92,6 +92,7 @@ KIND = Kind(
     make="atlas.kinds.circuit.make:make",
     cost=cost,
     folder=Path(__file__).parent,
+    is_shown_elsewhere=True,
     order=60,
     columns=(
         Column(

@@ -5,33 +5,65 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from atlas import paths
 from atlas.kinds.circuit import KIND, N_STRONGEST, CircuitRecord, Connection
 from atlas.kinds.filter import KIND as FILTER
 from atlas.kinds.filter.montage import Montage
+from atlas.sheets import Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.parts import Link, Partner, layer_link, partner_of, unit_link
+from atlas.site.parts import Link, Partner, layer_link, own_name, partner_of, unit_link
 from atlas.units import Layer, Unit
 from atlas.vocabulary import SCORES, VOCABULARIES, words_of
 
-N_SHOWN = 3
+N_SHOWN = 2  # with their pictures; the others are only named
+N_LAYERS = 3  # that are named where connections are not known
 
 # An input channel: the layer and the unit that write it, or the unit alone if it has its number.
 Input = tuple[int, int] | int
 Slices = Mapping[Input, str]
 
 
+class Kernel(NamedTuple):
+    """Where a picture has the weights of one connection."""
+
+    view_box: str
+    src: str
+
+
+class Step(NamedTuple):
+    """A connection one step further away: the unit at its far end, and its weights."""
+
+    href: str
+    picture: str
+    name: str
+    strength: str
+    kernel: Kernel | None  # None where one weight is all
+
+
+class Row(NamedTuple):
+    """A partner, and beyond it the unit that it is connected with most strongly."""
+
+    partner: Partner
+    kernel: Kernel | None  # of a partner that reads the unit
+    beyond: Step | None
+
+
 class PartnerList(NamedTuple):
     """Partners of one sign on one side, strongest first."""
 
     title: str
-    partners: tuple[Partner, ...]
+    rows: tuple[Row, ...]  # with pictures
+    more: tuple[Link, ...]  # only named, each with its strength
 
 
 class CircuitView(NamedTuple):
     """The strongest connections of a unit."""
 
-    lists: tuple[PartnerList, ...]
+    inputs: tuple[PartnerList, ...]
+    outputs: tuple[PartnerList, ...]
+    picture: str | None  # of the unit, between its inputs and outputs
+    alt: str
     unit: str  # of measurement of the strengths
     spread: str | None  # effective number of inputs, in a sentence
     sum: str | None  # the channel of the residual sum that the unit is added to
@@ -66,18 +98,24 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | 
     if record is None:
         return None
     slices = _slices(contents, layer, unit, record)
-    lists = tuple(
-        _partner_list(contents, side, slices if side.are_inputs else {})
-        for side in _sides(layer, record, unit.index)
-        if side.connections
+    inputs, outputs = (
+        tuple(
+            _partner_list(contents, side, slices if are_inputs else {}, unit)
+            for side in _sides(layer, record, unit.index)
+            if side.connections and side.are_inputs == are_inputs
+        )
+        for are_inputs in (True, False)
     )
     gated = [each.name for each in contents.facts.layers if layer.name in each.gates]
     unknown = _unknown(contents, layer, record)
-    if not (lists or gated or unknown):
+    if not (inputs or outputs or gated or unknown):
         return None
     others = contents.facts.summed_with.get(layer.name, ())
     return CircuitView(
-        lists=lists,
+        inputs=inputs,
+        outputs=outputs,
+        picture=own_name(unit, paths.unit_picture(unit)) if contents.has_picture(unit) else None,
+        alt=contents.title(layer, unit.index),
         unit=_strength_unit(layer, record),
         spread=_spread(layer, record, unit.index),
         sum=f"channel {unit.index}" if others else None,
@@ -117,7 +155,7 @@ def _has_unknown_inputs(contents: Contents, layer: Layer) -> bool:
 
 
 def _enumerated(names: Sequence[str]) -> str:
-    shown, n_more = list(names[:N_SHOWN]), len(names) - N_SHOWN
+    shown, n_more = list(names[:N_LAYERS]), len(names) - N_LAYERS
     if n_more > 0:
         shown.append(f"{wording.count(n_more)} more")
     *first, last = shown
@@ -134,30 +172,100 @@ def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:
         (classes.excites, record.speaks_for, False),
         (classes.inhibits, record.speaks_against, False),
     ):
-        yield _Side(title, partners[index][:N_SHOWN] if partners else (), are_inputs)
+        yield _Side(title, partners[index] if partners else (), are_inputs)
 
 
-def _partner_list(contents: Contents, side: _Side, slices: Slices) -> PartnerList:
-    """A list of partners; if all are of one layer, only the title names it."""
-    is_one_layer = len({index for index, _, _ in side.connections}) == 1
-    layer = contents.facts.layers[int(side.connections[0][0])]
-    title = side.title
-    if is_one_layer and not layer.is_classifier:
-        title = f"{title}, in {layer.name}"
+def _partner_list(contents: Contents, side: _Side, slices: Slices, unit: Unit) -> PartnerList:
+    """A list of partners; what is beyond the strongest of them is shown as well."""
     return PartnerList(
-        title,
+        side.title,
         tuple(
-            _partner(contents, each, slices, named=not is_one_layer) for each in side.connections
+            _row(contents, side, each, slices, unit, is_drawn=nth == 0)
+            for nth, each in enumerate(side.connections[:N_SHOWN])
         ),
+        tuple(_more(contents, each) for each in side.connections[N_SHOWN:]),
     )
 
 
-def _partner(contents: Contents, connection: Connection, slices: Slices, *, named: bool) -> Partner:
+def _row(
+    contents: Contents,
+    side: _Side,
+    connection: Connection,
+    slices: Slices,
+    unit: Unit,
+    *,
+    is_drawn: bool,
+) -> Row:
     index, channel, strength = connection
-    layer = contents.facts.layers[int(index)]
-    spelled = wording.strength(strength)
-    slice_box = slices.get((int(index), int(channel)), slices.get(int(channel)))
-    return partner_of(contents, layer, int(channel), spelled, slice_box, named=named)
+    layer, nth = contents.facts.layers[int(index)], int(channel)
+    named = contents.label(layer, nth) is None
+    slice_box = slices.get((int(index), nth), slices.get(nth))
+    partner = partner_of(contents, layer, nth, wording.strength(strength), slice_box, named=named)
+    if not is_drawn:
+        return Row(partner, None, None)
+    kernel = None if side.are_inputs else kernel_of(contents, layer, nth, unit)
+    return Row(partner, kernel, _beyond(contents, layer.unit(nth), are_inputs=side.are_inputs))
+
+
+def _more(contents: Contents, connection: Connection) -> Link:
+    index, channel, strength = connection
+    layer, nth = contents.facts.layers[int(index)], int(channel)
+    name = contents.label(layer, nth) or f"{layer.name}:{nth}"
+    text = f"{name} {wording.strength(strength)}"
+    return unit_link(contents, layer.name, nth, text, "../")
+
+
+def _beyond(contents: Contents, partner: Unit, *, are_inputs: bool) -> Step | None:
+    """The connection of a partner that goes on in the same direction and is strongest."""
+    layer = contents.facts.layer(partner.layer)
+    record = contents.layer_record(layer, KIND)
+    if record is None:
+        return None
+    strongest = [
+        side.connections[0]
+        for side in _sides(layer, record, partner.index)
+        if side.connections and side.are_inputs == are_inputs
+    ]
+    if not strongest:
+        return None
+    index, channel, strength = max(strongest, key=lambda each: abs(each[2]))
+    far = contents.facts.layers[int(index)].unit(int(channel))
+    href = unit_link(contents, far.layer, far.index, "", "../").href
+    if href is None or not contents.has_picture(far):
+        return None
+    reader, writer = (partner, far) if are_inputs else (far, partner)
+    return Step(
+        href,
+        f"../{paths.unit_picture(far)}",
+        contents.label(contents.facts.layer(far.layer), far.index) or far.id,
+        wording.strength(strength),
+        kernel_of(contents, contents.facts.layer(reader.layer), reader.index, writer),
+    )
+
+
+def kernel_of(contents: Contents, reader: Layer, index: int, writer: Unit) -> Kernel | None:
+    """Where the kernel of a unit for what another one writes is on a sheet of filters.
+
+    None where one weight is all there is, or where it is not among those that are drawn.
+    """
+    circuit = contents.layer_record(reader, KIND)
+    record = contents.record(reader.unit(index), FILTER)
+    sprite = contents.sprite(reader, index, FILTER)
+    if not circuit or not record or not sprite or not record.factor or circuit.n_inputs:
+        return None
+    own = [contents.facts.layer(writer.layer).index, writer.index]
+    units = circuit.input_units
+    channel = (
+        next((nth for nth, each in enumerate(units) if list(each) == own), None)
+        if units
+        else writer.index
+    )
+    if channel not in record.inputs:
+        return None
+    box = _box(
+        Montage(reader.kernel, record.columns, record.factor), sprite, record.inputs.index(channel)
+    )
+    return Kernel(box, f"../{paths.layer_sheet(reader.name, sprite.place.sheet)}")
 
 
 def _slices(contents: Contents, layer: Layer, unit: Unit, circuit: CircuitRecord) -> Slices:
@@ -167,13 +275,19 @@ def _slices(contents: Contents, layer: Layer, unit: Unit, circuit: CircuitRecord
     if record is None or sprite is None or not record.factor or circuit.n_inputs:
         return {}
     montage = Montage(layer.kernel, record.columns, record.factor)
-    (left, top), (width, height) = sprite.corner_px, montage.slice_px
     boxes: dict[Input, str] = {}
     for position, channel in enumerate(record.inputs):
-        x, y = montage.corner_px(position)
         writer, own = circuit.input_units[channel] if circuit.input_units else (None, channel)
-        boxes[own if writer is None else (writer, own)] = f"{left + x} {top + y} {width} {height}"
+        box = _box(montage, sprite, position)
+        boxes[own if writer is None else (writer, own)] = box
     return boxes
+
+
+def _box(montage: Montage, sprite: Sprite, position: int) -> str:
+    """A slice of a montage on its sheet, as text for SVG."""
+    (left, top), (width, height) = sprite.corner_px, montage.slice_px
+    x, y = montage.corner_px(position)
+    return f"{left + x} {top + y} {width} {height}"
 
 
 def _strength_unit(layer: Layer, record: CircuitRecord) -> str:
@@ -192,7 +306,9 @@ def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
     if n_inputs == 1:  # there is nothing to choose among
         return None
     effective = wording.count(round(record.n_effective[index]))
-    words = f"{effective} of {wording.count(n_inputs, 'input')}"
+    words = f"{effective} of its {wording.count(n_inputs, 'input')}"
     if n_inputs <= N_STRONGEST:
-        return f"{words}."
-    return f"{words}; the five strongest carry {100 * record.top_share[index]:.0f} %."
+        return f"{words} count."
+    return (
+        f"{words} count; the five strongest have {100 * record.top_share[index]:.0f} % of the sum."
+    )

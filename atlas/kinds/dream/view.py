@@ -44,4 +44,4 @@ def _words(layer: Layer, record: DreamRecord) -> str:
         return words
     suffix = score_of(layer).suffix
     start, end = (f"{wording.plain(each)}{suffix}" for each in (record.rms_start, record.rms))
-    return f"{words}: from {start} on noise to {end}, root mean square"
+    return f"{words}; their average strength rose from {start} on plain noise to {end}"

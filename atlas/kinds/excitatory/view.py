@@ -106,9 +106,13 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
         pixelated=entry.width_px < SMALL_PX,
-        caption=f"Excitatory picture: synthesised from noise to excite this unit; {size}",
+        caption=f"synthesised from noise to excite {_all_of(layer)}; {size}",
         scale=_scale(layer, seen_px) if layer.has_maps and layer.is_traced else None,
     )
+
+
+def _all_of(layer: Layer) -> str:
+    return "all positions of this unit" if layer.has_maps else "this unit"
 
 
 def _shown_px(width_px: int) -> int:
@@ -133,7 +137,7 @@ def _facts(layer: Layer, record: ExcitatoryRecord) -> tuple[Fact, ...]:
         facts.append(Fact("Probability", wording.percent(record.p), about="probability"))
     if record.rank is not None:
         rank = f"{record.rank + 1} of {wording.count(layer.n_units)}"
-        facts.append(Fact("Rank of this class", rank))
+        facts.append(Fact("Rank of this class", rank, about="probability"))
     return tuple(facts)
 
 
@@ -142,17 +146,20 @@ def _finding(layer: Layer, record: ExcitatoryRecord) -> str | None:
     score, start = score_of(layer), record.start
     if record.score is None:
         return None
-    reached = wording.response(score, record.score)
     if score.name == "z":
-        before = (
-            ""
-            if start is None
-            else f", and was {wording.response(score, start)} on the first noise"
-        )
-        return f"The mean over the picture is {reached}{before}."
+        return _mean_words(layer, wording.response(score, record.score), start)
     if start is None:
         return None
-    change = f"from {wording.signed(start)} on noise to {wording.signed(record.score)}"
+    change = f"from {wording.signed(start)} on the first noise to {wording.signed(record.score)}"
     if record.score <= start:
         return f"The ascent did not raise the {score.noun}: {change}. The picture shows nothing."
     return f"The ascent raised the {score.noun} {change}."
+
+
+def _mean_words(layer: Layer, mean: str, start: float | None) -> str:
+    """The average response over the picture, after the ascent and before it."""
+    before = "" if start is None else f", and was {wording.response(score_of(layer), start)}"
+    noise = f"{before} on the first noise" if before else ""
+    if layer.has_maps:
+        return f"The average of all positions is {mean}{noise}."
+    return f"The response is {mean}{noise}."

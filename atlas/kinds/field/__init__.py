@@ -7,7 +7,7 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec
 from atlas.costs import ascent_cost
-from atlas.kinds.kind import EachUnit, Kind, Section
+from atlas.kinds.kind import EachUnit, Evidence, EvidenceRow, Kind, Section
 from atlas.recipes import (
     LAST_JITTER,
     MOMENTUM,
@@ -31,6 +31,10 @@ class FieldRecord:
         "response to the noise that the ascent began with", "{score}_start", default=None
     )
     dead: bool = value("whether the gradient was zero at every step of the ascent", default=False)
+
+    def ends(self, index: int) -> tuple[float | None, float | None]:
+        """The response at the middle position, as both ends of a point on the axis of evidence."""
+        return self.score, self.score
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
@@ -75,6 +79,12 @@ KIND = Kind(
     steps=full_size_steps,
     cost=ascent_cost,
     sheet=SheetKind("fields", columns=3, cell_px=None, quality=56, lossless_below_px=TINY_PX),
+    evidence=Evidence(
+        "single",
+        is_point=True,
+        order=50,
+        rows=(EvidenceRow("Picture of one receptive field", "high", 5, about="one-field"),),
+    ),
     unit_sections=(
         Section("companions", "companion.html", "atlas.kinds.field.view:companion_view"),
     ),

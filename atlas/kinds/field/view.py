@@ -18,8 +18,8 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
         return None
     reached = ""
     if record.score is not None:
-        reached = f", to {wording.response(score_of(layer), record.score)}"
+        reached = f", which it drives to {wording.response(score_of(layer), record.score)}"
     size = wording.pair((entry.width_px, entry.width_px))
-    words = f"drives a single position up{reached}; {size} px"
+    words = f"made for a single position{reached}; {size} px"
     alt = f"Synthetic picture that excites one position of {contents.title(layer, unit.index)}"
     return Companion(crop_of(sprite, alt), "One receptive field", "one-field", words)

@@ -62,6 +62,7 @@ KIND = Kind(
     make="atlas.kinds.filter.make:make",
     cost=cost,
     folder=Path(__file__).parent,
+    is_shown_elsewhere=True,
     order=40,
     is_made_on_host=True,
     encoding=LOSSLESS,  # because lossy WebP blurs flat colours and edges

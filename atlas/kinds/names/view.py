@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from atlas.kinds.circuit import KIND as CIRCUIT
@@ -29,12 +29,11 @@ class Name(NamedTuple):
 
 
 class DescriptionView(NamedTuple):
-    """The sentences under a unit's title."""
+    """How a unit's name was found, and what follows from its weights."""
 
-    given: str | None  # the name that was given by hand
     name: str | None  # the name that was found
     fit: str  # how well photographs fit it, or why there is none; empty if there were none
-    others: str  # what else was measured, in sentences
+    others: str  # what its weights say, in a sentence
 
 
 def name_of(contents: Contents, layer: Layer, index: int) -> Name | None:
@@ -65,30 +64,33 @@ def description_of(contents: Contents, layer: Layer, index: int) -> str:
     """What was measured of a unit, in sentences; empty if nothing was."""
     view = _view(contents, layer, index)
     told = f"Tells “{view.name}” from other photographs: " if view.name else ""
-    return f"{told}{view.fit} {view.others}".strip()
+    preferred = _preferred(preferences_of(contents, layer, index))
+    parts = (f"{told}{view.fit}", preferred, view.others)
+    return " ".join(part for part in parts if part)
 
 
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> DescriptionView | None:
-    """The name of a unit and what was measured of it, None if there is nothing to say."""
+    """How a unit was named and what its weights say, None if there is nothing to say."""
     view = _view(contents, layer, unit.index)
     return view if any(view) else None
 
 
 def _view(contents: Contents, layer: Layer, index: int) -> DescriptionView:
-    given = contents.given_names.get(layer.unit(index).id)
-    others = " ".join(_others(contents, layer, index))
+    others = _speaks_for(_classes(contents, layer, index))
     record = contents.layer_record(layer, KIND)
     if record is None or (fit := record.fit(index)) is None:
-        return DescriptionView(given, None, "", others)
-    return DescriptionView(given, fit.concept if fit.is_name else None, _words(record, fit), others)
+        return DescriptionView(None, "", others)
+    return DescriptionView(fit.concept if fit.is_name else None, _words(record, fit), others)
 
 
-def _others(contents: Contents, layer: Layer, index: int) -> Iterator[str]:
-    """What was measured of a unit besides its responses to photographs, in sentences."""
-    if preferred := preferences_of(contents, layer, index):
-        yield f"Of drawn stimuli, it prefers {enumerated([each.phrase for each in preferred])}."
-    if classes := _classes(contents, layer, index):
-        yield f"By its weights, it speaks for {enumerated(classes)}."
+def _preferred(preferred: Sequence[Preference]) -> str:
+    if not preferred:
+        return ""
+    return f"Of drawn stimuli, it prefers {enumerated([each.phrase for each in preferred])}."
+
+
+def _speaks_for(classes: Sequence[str]) -> str:
+    return f"By its weights, it speaks for {enumerated(classes)}." if classes else ""
 
 
 def _words(record: NamesRecord, fit: ConceptFit) -> str:

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from atlas.kinds.examples import KIND as EXAMPLES
+from atlas.kinds.examples import StripLayout
 from atlas.kinds.natural import KIND, NaturalRecord
+from atlas.kinds.natural.histograms import N_BINS, outline
 from atlas.labels import class_names
-from atlas.sheets import SMALL_PX
+from atlas.sheets import SMALL_PX, Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Cell, Fact, cell_of
 from atlas.text import displayable_name
 from atlas.units import Layer, NetworkFacts, Unit
-from atlas.vocabulary import Score, score_of, words_of
+from atlas.vocabulary import score_of, words_of
 
-N_NAMED = 3  # classes named for the strongest examples
+RANKS = ("strong", "middle", "weak")  # of the examples beside the strongest, from top to bottom
+HISTOGRAM_HEIGHT = 20  # in its own units; a bin is one wide
+
+
+class ExampleRow(NamedTuple):
+    """A row of examples: three of the strongest, and beside them one that is less strong."""
+
+    strip: Cell  # the picture that the row is cut from
+    examples: tuple[str, ...]  # the response to each and its class; empty where there is none
+
+
+class Histogram(NamedTuple):
+    """How the responses to photographs are spread."""
+
+    outline: str  # as text for SVG
+    zero: str | None  # position of 0, None if it is not among the responses
+    low: str
+    high: str
+    words: str
 
 
 class PhotographsView(NamedTuple):
-    """A strip of examples with its caption and numbers."""
+    """Examples with their numbers, and what was counted over all photographs."""
 
-    strip: Cell | None  # None if no examples were cut from the photographs
-    pixelated: bool  # whether it is small and enlarged without smoothing
-    strongest: str
-    others: str
+    rows: tuple[ExampleRow, ...]  # none if no examples were cut from the photographs
+    pixelated: bool  # whether they are small and enlarged without smoothing
+    histogram: Histogram | None
     facts: tuple[Fact, ...]
 
 
@@ -55,13 +73,10 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
         return None
     classes = _class_names(record, contents.facts)
     sprite = contents.sprite(layer, unit.index, EXAMPLES)
-    alt = f"Parts of photographs that drive {contents.title(layer, unit.index)}, strongest first"
-    top, score = record.top[unit.index], score_of(layer)
     return PhotographsView(
-        strip=cell_of(sprite, alt) if sprite else None,
+        rows=tuple(_rows(sprite, record, unit.index, classes)) if sprite else (),
         pixelated=sprite is not None and sprite.size_px[0] < 3 * SMALL_PX,
-        strongest=_strongest(score, top, record.file_classes, classes),
-        others=_others(score, record.spread[unit.index]),
+        histogram=_histogram(contents, layer, record, unit.index),
         facts=tuple(_facts(layer, record, unit.index, classes)),
     )
 
@@ -73,6 +88,45 @@ def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
         return ()
     classes = _class_names(record, contents.facts)
     return [None if nth is None else classes[nth] for nth in record.favourite]
+
+
+def _rows(
+    sprite: Sprite, record: NaturalRecord, index: int, classes: Sequence[str]
+) -> Iterator[ExampleRow]:
+    """The rows of a strip, as it was drawn."""
+
+    def example(sighting: Sequence[float]) -> str:
+        number = record.file_classes[int(sighting[0])]
+        label = f" {classes[number]}" if number >= 0 else ""
+        return f"{wording.signed(sighting[-1], 1)}{label}"
+
+    assert record.top and record.spread
+    top = [example(each) for each in record.top[index]]
+    spread = [example(each) for each in record.spread[index]]
+    n_top = StripLayout.top_columns
+    for nth, rank in enumerate(RANKS):
+        strongest = [*top[n_top * nth : n_top * (nth + 1)], *[""] * n_top][:n_top]
+        alt = f"Photographs {n_top * nth + 1} to {n_top * (nth + 1)}, and a {rank} one"
+        yield ExampleRow(cell_of(sprite, alt), (*strongest, *spread[nth : nth + 1]))
+
+
+def _histogram(
+    contents: Contents, layer: Layer, record: NaturalRecord, index: int
+) -> Histogram | None:
+    counts = contents.prepared.get(KIND.name, {}).get(layer.name)
+    if counts is None or not record.lowest or not record.highest or not record.spread:
+        return None
+    score, low, high = score_of(layer), record.lowest[index], record.highest[index]
+    zero = f"{N_BINS * -low / (high - low):.1f}" if low < 0 < high else None
+    strong, middle, _ = (wording.response(score, each[-1], 1) for each in record.spread[index])
+    n_images = wording.count(int(counts[index].sum()), "photograph")
+    return Histogram(
+        outline=outline(counts[index], HISTOGRAM_HEIGHT),
+        zero=zero,
+        low=wording.signed(low, 1),
+        high=wording.response(score, high, 1),
+        words=f"Of {n_images}, half drive it further than {middle}, one in ten past {strong}.",
+    )
 
 
 def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
@@ -90,26 +144,6 @@ def _cached_class_names(
 def _n_photographs(record: NaturalRecord) -> str:
     """`1,000 photographs`."""
     return wording.count(record.n_images, "photograph")
-
-
-def _strongest(
-    score: Score,
-    top: Sequence[Sequence[float]],
-    file_classes: Sequence[int],
-    classes: Sequence[str],
-) -> str:
-    """`Left: the strongest, +15.7 to +12.1 σ; 5 goldfish, 2 tench`."""
-    first, last = (wording.signed(response, 1) for response in (top[0][-1], top[-1][-1]))
-    values = first if first == last else f"{first} to {last}"
-    seen = Counter(classes[number] for file, *_ in top if (number := file_classes[int(file)]) >= 0)
-    named = ", ".join(f"{count} {label}" for label, count in seen.most_common(N_NAMED))
-    return f"Left: the strongest, {values}{score.suffix}{f'; {named}' if named else ''}"
-
-
-def _others(score: Score, spread: Sequence[Sequence[float]]) -> str:
-    """The caption of the three examples on the right, from top to bottom."""
-    values = [wording.signed(example[-1], 1) for example in spread]
-    return f"Right: a strong, a middle and a weak one, {', '.join(values)}{score.suffix}"
 
 
 def _facts(

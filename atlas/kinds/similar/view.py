@@ -44,4 +44,5 @@ def _neighbour(contents: Contents, home: Layer, neighbour: Sequence[float]) -> P
     index, channel, similarity = neighbour
     layer = contents.facts.layers[int(index)]
     spelled = wording.plain(similarity)
-    return partner_of(contents, layer, int(channel), spelled, named=layer.name != home.name)
+    named = layer.name != home.name
+    return partner_of(contents, layer, int(channel), spelled, named=named, home=home.name)

@@ -12,6 +12,7 @@ from atlas.site.contents import Contents
 from atlas.units import Layer, Unit
 from atlas.vocabulary import Score, score_of
 
+NO_RESPONSE = "no response to any"
 WIDTH, HEIGHT = 120, 40  # of a plot, in its own units
 
 
@@ -82,7 +83,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> TuningView | N
         ),
         blank=heights.of(blank),
         range=span,
-        words=f"all from {span}; dotted: the bare background.",
+        words=f"each goes from {span}; the dotted line is the bare background.",
     )
 
 
@@ -103,13 +104,13 @@ class _Heights:
 def _angle(angle_deg: float | None, selectivity: float | None) -> str:
     """`32°, selectivity 0.71`."""
     if angle_deg is None or selectivity is None:
-        return "no answer"
-    angle = f"{angle_deg:.0f}°" if selectivity >= SELECTIVE else "any"
+        return NO_RESPONSE
+    angle = f"{angle_deg:.0f}°" if selectivity >= SELECTIVE else "no preference"
     return f"{angle}, selectivity {wording.plain(selectivity)}"
 
 
 def _length(size_px: float | None) -> str:
-    return "no answer" if size_px is None else f"{size_px:g} px"
+    return NO_RESPONSE if size_px is None else f"{size_px:g} px"
 
 
 def _ends(sizes_px: Sequence[float]) -> tuple[str, str]:

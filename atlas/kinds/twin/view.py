@@ -50,9 +50,14 @@ def agreement(record: TwinRecord) -> str | None:
         return None
     comparison = ""
     if record.similarity_other is not None:
-        other = wording.plain(record.similarity_other)
-        comparison = f", against {other} with another unit’s picture"
-    return f"similarity {wording.plain(record.similarity)}{comparison}"
+        other = _alike(record.similarity_other)
+        comparison = f", this one and another unit’s {other}"
+    return f"the two pictures are {_alike(record.similarity)} alike{comparison}"
+
+
+def _alike(similarity: float) -> str:
+    """A similarity, which is a correlation, in percent."""
+    return f"{round(100 * similarity)} %".replace("-", wording.MINUS)
 
 
 def _words(contents: Contents, layer: Layer, unit: Unit, record: TwinRecord) -> str:
@@ -62,7 +67,7 @@ def _words(contents: Contents, layer: Layer, unit: Unit, record: TwinRecord) -> 
         for each in (record, first)
         if each and each.peak is not None
     ]
-    parts = (" where the first gave ".join(peaks), agreement(record))
+    parts = ("reaches " + ", the first one ".join(peaks) if peaks else "", agreement(record))
     return "; ".join(part for part in parts if part)
 
 
