@@ -125,7 +125,7 @@ def _found(known: Known) -> Iterator[str]:
     if known.given:
         yield "A name given by hand."
     if known.name:
-        what = f"“{known.name}”" if known.given else "it"
+        what = f"“{known.name}”" if known.given else "this kind"
         verb = "raise the score" if known.is_class else "drive the unit"
         yield f"Photographs of {what} {verb} further than others do, in {_share(known.auc)}."
     if known.preferred:
