@@ -16,6 +16,7 @@ UNIT_PAGE = "{layer}/{unit}.html"
 UNIT_PICTURE = "{layer}/{unit}.webp"
 LAYER_PAGE = "{layer}/index.html"
 LAYER_COMPARED = "{layer}/compared.js"
+LAYER_VALUES = "{layer}/values.js"  # numbers to sort a layer's units by
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
 MAP_TILE = "map/{cell}-{column}-{row}.webp"  # side of a cell in pixels, and the tile's place
@@ -60,9 +61,10 @@ _MAX_DIGITS = 10  # of the number of a picture
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]|[\ud800-\udfff]|[. ]$|^\.(?!nojekyll$)|^$')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)  # on Windows
 _IN_ROOT = re.compile(r"[a-z][a-z-]*-\d{2,}\.webp")
-_COMPARED = LAYER_COMPARED.rpartition("/")[2]
+_COMPARED, _VALUES = (path.rpartition("/")[2] for path in (LAYER_COMPARED, LAYER_VALUES))
 _IN_LAYER = re.compile(
-    r"index\.html|units\.json|compared\.js|cover\.webp|\d{4,}\.(html|webp)|[a-z][a-z_-]*-\d{2,}\.webp"
+    r"index\.html|units\.json|(compared|values)\.js|cover\.webp|\d{4,}\.(html|webp)"
+    r"|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FOLDERS = (STATIC_DIR, *ON_DEMAND_DIRS, MAP_DIR)
@@ -144,6 +146,11 @@ def layer_data(layer: str) -> str:
 def layer_compared(layer: str) -> str:
     """Path of what the page of comparisons shows of a layer's units."""
     return LAYER_COMPARED.format(layer=layer)
+
+
+def layer_values(layer: str) -> str:
+    """Path of the numbers that a layer's units are sorted by, for the scripts of its pages."""
+    return LAYER_VALUES.format(layer=layer)
 
 
 def layer_picture(layer: str, name: str) -> str:
@@ -229,6 +236,6 @@ def part_of(path: str) -> str:
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY, ATLASES, _COMPARED)
+    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY, ATLASES, _COMPARED, _VALUES)
     is_data = name.endswith(".json") or name in scripts
     return "data" if is_data else "other"

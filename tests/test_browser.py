@@ -14,6 +14,7 @@ from host import serve
 from site_factory import DIGEST, EVIL
 from visits import Visit, launch, see_everything, violations
 
+from atlas.site import layer_pages
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -160,6 +161,7 @@ def test_a_phone_has_room_for_what_scripts_add(visit: Visit):
     page.click("button:text-is('Compare')")
     page = visit.open(f"{PAGES['layer']}#size=L&sort=peak&by=peak&from=10&to=20")
     page.set_viewport_size({"width": 360, "height": 800})
+    unfold(page)
     page.keyboard.press("/")
     page.keyboard.type("layer")
     for part in (".tray", ".search ul", "[name=to]"):
@@ -184,11 +186,16 @@ def test_axe_finds_no_violation_in_what_scripts_add(visit: Visit):
 
 
 def links(page: Any) -> list[tuple[str, str, bool]]:
-    """Where the links of a page's content lead, what they say, and whether they can be seen."""
+    """Where links lead, what they say, and whether they can be seen once nothing is folded."""
+    unfold(page)
     return page.evaluate(
         """[...document.querySelectorAll("main a")].map((link) =>
             [link.getAttribute("href"), link.textContent, link.checkVisibility()])"""
     )
+
+
+def unfold(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
 
 
 @pytest.mark.parametrize("kind", sorted(PAGES.keys() - MADE_BY_SCRIPTS))
@@ -209,6 +216,8 @@ def test_without_scripts_all_content_and_links_are_there(browser: Any, served: s
         page = visit.open("index.html")
         page.click(f"a.tile[href='{LAYER}/index.html']")
         assert page.locator(".grid li").count() == 5
+        page.click("summary:text-is('About this layer')")
+        assert page.locator("dt:text-is('Kernel')").is_visible()
         page.click(".grid a >> nth=2")
         assert visit.path == f"{LAYER}/0002.html"
         for heading in ("Evidence", "In photographs", "Circuit", "Tuning", "Similar units"):
@@ -320,7 +329,13 @@ def test_escape_leaves_the_search_and_nothing_found_is_said(visit: Visit):
 
 
 def shown(page: Any) -> list[str]:
-    return page.locator(".grid li:visible b").all_text_contents()
+    settle(page)
+    return page.locator(".grid li b").all_text_contents()
+
+
+def settle(page: Any) -> None:
+    """Wait until a layer's view is as it was asked for: its numbers are loaded on demand."""
+    page.wait_for_selector(".units:not([aria-busy])")
 
 
 def test_a_layer_is_sorted_by_its_numbers(visit: Visit):
@@ -343,6 +358,7 @@ def test_units_tell_the_number_that_they_are_sorted_by(visit: Visit):
     told = page.locator(".grid i")
     scores = told.all_text_contents()
     page.select_option("[name=sort]", "orientation")
+    settle(page)
     assert told.all_text_contents() == ["30°", "30°", "30°", "30°", "–"]
     page.select_option("[name=sort]", "period")
     assert told.all_text_contents() == ["6 px", "6 px", "6 px", "6 px", "–"]
@@ -618,3 +634,112 @@ def test_colours_of_the_map_are_in_its_address(visit: Visit):
     assert violations(page) == []
     page.select_option("[name=colour]", "class")
     assert "layer" not in visit.path and page.input_value("[name=only]") == ""
+@pytest.mark.parametrize("screen", [(360, 740), (1280, 720), (1920, 1080)])
+def test_a_layer_begins_with_its_units(glance: Visit, screen: tuple[int, int]):
+    width, height = screen
+    glance.page.set_viewport_size({"width": width, "height": height})
+    page = glance.open(PAGES["layer"])
+    assert page.locator(".cell").first.bounding_box()["y"] < 0.75 * height
+    assert page.locator("dt:text-is('Kernel')").is_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 1280, 1920])
+def test_controls_stay_inside_the_margins(glance: Visit, width: int):
+    page = glance.open(f"{PAGES['layer']}#by=orientation+selectivity&from=0.1&to=1")
+    page.set_viewport_size({"width": width, "height": 800})
+    unfold(page)
+    sides = page.evaluate(
+        """() => [...document.querySelectorAll(".cells, .presets, .controls :is(select, input)")]
+            .map((each) => each.getBoundingClientRect()).filter(({ width }) => width)
+            .map(({ left, right }) => [left, right])"""
+    )
+    assert len(sides) > 8
+    box = page.locator("h1").bounding_box()
+    left, right = box["x"], box["x"] + box["width"]
+    assert all(left - 2.5 <= each[0] and each[1] <= right + 2.5 for each in sides)
+
+
+def test_controls_stay_in_sight_while_units_are_scrolled(visit: Visit):
+    visit.page.set_viewport_size({"width": 1280, "height": 300})
+    page = visit.open(f"{PAGES['layer']}#size=L")
+    page.evaluate("scrollTo({ top: document.body.scrollHeight, behavior: 'instant' })")
+    assert page.evaluate("scrollY") > 200
+    assert page.locator(".controls").bounding_box()["y"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "unit"),
+    [("layer", "3", "0003.html"), ("classifier", "Great g", "0003.html")],
+)
+def test_a_unit_is_gone_to_by_its_number_or_name(glance: Visit, kind: str, typed: str, unit: str):
+    page = glance.open(PAGES[kind])
+    page.fill("[name=unit]", typed)
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == unit
+
+
+def test_a_unit_that_is_not_there_is_not_gone_to(visit: Visit):
+    page = visit.open(f"{PAGES['layer']}#by=dead&from=1")
+    for typed, words in (("99", "There is no 99 here"), ("3", "3 is filtered out")):
+        page.fill("[name=unit]", typed)
+        page.keyboard.press("Enter")
+        assert page.inner_text("output") == words
+
+
+def test_a_press_shows_units_of_one_sort_and_another_all_of_them(visit: Visit):
+    page = visit.open(PAGES["layer"])
+    sorts = page.locator(".presets button")
+    assert sorts.all_text_contents() == ["diagonal, rising", "dead"]
+    sorts.first.click()
+    assert shown(page) == ["0", "2", "3", "4"]
+    assert sorts.first.get_attribute("aria-pressed") == "true"
+    assert "by=orientation" in page.url
+    sorts.first.click()
+    assert shown(page) == ["0", "1", "2", "3", "4"]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A site whose layers have more units than are laid out at once."""
+    out_dir = tmp_path_factory.mktemp("large")
+    facts = site_factory.network(n_blocks=(1,), width=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer_pages, "N_AT_ONCE", 6)
+        write_site(site_factory.contents(facts)[0], out_dir)
+    with serve(out_dir) as address:
+        yield address
+
+
+def test_units_that_come_later_are_all_there_with_scripts_and_without(browser: Any, large: str):
+    numbers = [str(nth) for nth in range(16)]
+    path = "layer1.0.conv3/index.html"
+    with Visit(browser, large) as visit, Visit(browser, large, java_script_enabled=False) as plain:
+        page, bare = visit.open(path), plain.open(path)
+        page.wait_for_selector(".grid li >> nth=15")
+        assert shown(page) == numbers
+        assert bare.locator(".grid li b").all_text_contents() == numbers
+        tops, others = (
+            [each.bounding_box()["y"] for each in one.locator(".grid li").all()]
+            for one in (bare, page)
+        )
+        assert {top - tops[0] for top in tops} == {top - others[0] for top in others}  # one grid
+        assert page.locator(".grid img").count() == bare.locator(".grid img").count() == 16
+        page.goto("about:blank")
+        visit.open(f"{path}#sort=peak")
+        assert shown(page) == numbers[::-1]
+
+
+@pytest.mark.parametrize("kind", ["network", "layer", "unit", "class"])
+def test_nothing_moves_while_a_page_opens(browser: Any, served: str, kind: str):
+    for width in (390, 1280):
+        with Visit(browser, served, viewport={"width": width, "height": 844}) as visit:
+            page = visit.open(PAGES[kind])
+            moved = page.evaluate(
+                """() => new Promise((done) => {
+                    let sum = 0;
+                    const add = (list) => list.getEntries().forEach(({ value }) => (sum += value));
+                    new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+                    setTimeout(() => done(sum), 300);
+                })"""
+            )
+            assert moved <= 0.02

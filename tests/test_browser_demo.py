@@ -52,6 +52,7 @@ def test_a_layer_is_sorted_by_what_was_measured(visits: tuple[Any, str]):
     with Visit(*visits) as visit:
         page = visit.open("layer2.1.conv2/index.html")
         page.select_option("[name=sort]", "peak")
+        page.wait_for_selector(".units:not([aria-busy])")
         shown = page.locator(".grid i").all_text_contents()
         peaks = [float(text.replace("−", "-")) for text in shown]
         assert len(peaks) == 6

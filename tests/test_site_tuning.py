@@ -1,6 +1,8 @@
 """Tuning curves are drawn to scale, and layers can be sorted by what they say."""
 
+import json
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 import site_factory
@@ -8,7 +10,7 @@ from site_reader import Page
 
 from atlas.kinds.tuning.view import section_view
 from atlas.site.contents import Contents
-from atlas.site.sortable import columns_of
+from atlas.site.sortable import columns_of, presets_of
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -68,24 +70,53 @@ def test_a_flat_unit_has_flat_curves(site: Path) -> None:
     assert tuning and "nan" not in repr(tuning)
 
 
-def test_layers_name_their_numbers_once_and_units_give_them_in_order(site: Path) -> None:
-    found = page(site, f"{UNIT.layer}/index.html")
-    grid = next(each for each in found.all("ul") if "grid" in str(each.get("class")))
-    columns = str(grid["data-columns"]).split(";")
+def shown_by(site: Path, layer: str) -> dict[str, str]:
+    """What the page of a layer tells its script."""
+    parts = page(site, f"{layer}/index.html").all("div")
+    found = next(each for each in parts if each.get("class") == "units")
+    return {name: str(value) for name, value in found.items()}
+
+
+def test_layers_name_their_numbers_and_give_those_of_each_unit(site: Path) -> None:
+    columns = shown_by(site, UNIT.layer)["data-columns"].split(";")
     assert columns[:3] == ["peak|σ", "orientation|°", "orientation selectivity"]
     assert "hue|°" not in columns  # no unit has one
-    values = [str(item["data-n"]).split(" ") for item in found.all("li") if "data-n" in item]
-    assert all(len(each) == len(columns) for each in values)
-    assert values[2][:3] == ["10.5", "30", "0.71"]
-    assert values[1][1] == "-"
-    assert values[0][columns.index("class selectivity")] == "0.75"
-    assert values[0][columns.index("effective inputs")] == "3.6"
+    script = (site / UNIT.layer / "values.js").read_text(encoding="utf-8")
+    told = json.loads(script.removeprefix("self.atlasValues = ").removesuffix(";\n"))
+    assert told["columns"] == columns and told["units"] == [0, 1, 2, 3, 4]
+    values = dict(zip(columns, told["values"], strict=True))
+    assert values["peak|σ"][2] == 10.5
+    assert values["orientation|°"] == [30, None, 30, 30, 30]
+    assert values["class selectivity"][0] == 0.75 and values["effective inputs"][0] == 3.6
+
+
+def test_sorts_of_units_can_be_picked_where_there_are_such_units() -> None:
+    known = contents()
+    layer = known.facts.layer(UNIT.layer)
+    with site_factory.changed_numbers(known, layer.name, "tuning") as numbers:
+        numbers["orientation_deg"] = [170.0, 10.0, None, 90.0, 45.0]
+        numbers["orientation_selectivity"] = [0.5, 0.05, None, 0.9, 0.7]  # one answers to no angle
+        numbers["hue_deg"] = [350.0, 300.0, None, None, None]
+        numbers["hue_selectivity"] = [0.4, 0.6, None, None, None]
+    with site_factory.changed_numbers(known, layer.name, "natural") as numbers:
+        numbers["fires"] = [0.005, 0.9, 0.5, 0.5, 0.5]
+    picked = dict(
+        preset.split("|") for preset in presets_of(known, layer, columns_of(known, layer))
+    )
+    assert list(picked) == ["horizontal", "diagonal, rising", "vertical", "red", "rarely fires"]
+    red = {"by": "hue", "from": "340", "to": "20", "sort": "hue selectivity"}
+    assert dict(parse_qsl(picked["red"])) == red
+    rare = {
+        "by": "share of photographs",
+        "to": "0.01",
+        "sort": "share of photographs",
+        "order": "up",
+    }
+    assert dict(parse_qsl(picked["rarely fires"])) == rare
 
 
 def test_grids_say_what_else_they_can_show(site: Path) -> None:
-    grid = page(site, f"{UNIT.layer}/index.html").all("ul")
-    sheets = next(str(each["data-sheets"]) for each in grid if "data-sheets" in each)
-    assert sheets.split(";") == [
+    assert shown_by(site, UNIT.layer)["data-sheets"].split(";") == [
         "thumbs:6:1:excitatory pictures",
         "inhibitory:3:1:inhibitory pictures",
         "filters:5:1:weights",
@@ -96,5 +127,4 @@ def test_grids_say_what_else_they_can_show(site: Path) -> None:
 def test_without_numbers_there_is_nothing_to_sort_by() -> None:
     known = contents(wanted=lambda unit, kind: kind == "filter")
     layer = known.facts.layer(UNIT.layer)
-    columns, values = columns_of(known, layer)
-    assert columns == () and values(UNIT) == ""
+    assert columns_of(known, layer) == ()

@@ -122,6 +122,7 @@ def test_one_changed_picture_rewrites_only_what_shows_it(tmp_path: Path) -> None
         paths.FIND_INDEX,
         f"{UNIT.layer}/units.json",
         paths.layer_compared(UNIT.layer),
+        f"{UNIT.layer}/values.js",
         record.FILE_NAME,
     }
 

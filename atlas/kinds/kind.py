@@ -135,7 +135,10 @@ LOSSLESS = Encoding(lossless_below_px=math.inf)
 
 @dataclass(frozen=True)
 class Preset:
-    """A range of a column's numbers that has a name: units in it are found by one click."""
+    """A range of a column's numbers that has a name: units in it are found by one click.
+
+    Of an angle, `low` may be higher than `high`: the range runs through the full turn.
+    """
 
     name: str  # "rarely fires"
     low: float | None = None

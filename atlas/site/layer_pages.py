@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from atlas import paths
@@ -27,7 +27,7 @@ from atlas.site.parts import (
     unit_card_picture,
 )
 from atlas.site.sections import Placed, SectionTable, SectionView, layer_sections
-from atlas.site.sortable import columns_of
+from atlas.site.sortable import columns_of, presets_of
 from atlas.site.sprites import THUMBS
 from atlas.units import Layer, Unit
 from atlas.vocabulary import MEASURED, words_of
@@ -37,6 +37,7 @@ OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
     "below": (Placed(1000, "on-demand.html", links_from_layer),)
 }
 THUMB_WORDS = "excitatory pictures"
+N_AT_ONCE = 192  # units that a browser lays out before anything else; more than a screen shows
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class GridUnit:
     index: int
     label: str | None
     cell: Cell | None  # None: no excitatory picture yet
-    values: str  # numbers to sort by, as text from sortable.columns_of
     shown: str | None  # the peak response, as the page shows it
     dead: bool
 
@@ -64,9 +64,11 @@ class LayerPage:
     comparison: str | None  # median responses of the units, in a sentence
     dead: str | None  # "3 dead units: 4, 17–18"
     below: tuple[SectionView, ...]
-    units: tuple[GridUnit, ...]
+    units: tuple[GridUnit, ...]  # the first ones
+    more: tuple[GridUnit, ...]  # the others, which a script adds little by little
     absent: tuple[str, ...]  # "48 units not rendered yet: 16–63", and what could not be made
     columns: str  # names of the numbers that the grid can be sorted by
+    presets: str  # views of the grid that one press shows
     sheets: str  # the sheets that the grid can show, as `_sheets` lists them
     thumbs: str  # stem of the thumbnail sheets, whose pictures are in the page itself
     has_labels: bool
@@ -82,8 +84,8 @@ def sections_of(contents: Contents) -> SectionTable:
 def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> LayerPage:
     """The page of one layer."""
     layers, paged = contents.facts.layers, contents.paged[layer.name]
-    columns, values = columns_of(contents, layer)
-    units = tuple(_grid_unit(contents, layer.unit(index), layer, values) for index in paged)
+    columns = columns_of(contents, layer)
+    units = tuple(_grid_unit(contents, layer.unit(index), layer) for index in paged)
 
     def views(place: PagePart) -> tuple[SectionView, ...]:
         return sections.views(place, contents, layer)
@@ -97,9 +99,11 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
         comparison=comparison(contents, layer),
         dead=_dead(units),
         below=views("below"),
-        units=units,
+        units=units[:N_AT_ONCE],
+        more=units[N_AT_ONCE:],
         absent=(*_absent(units, layer), *contents.failures_in(layer)),
-        columns=";".join(columns),
+        columns=";".join(column.label for column in columns),
+        presets=";".join(presets_of(contents, layer, columns)),
         sheets=_sheets(contents, layer),
         thumbs=THUMBS.stem,
         has_labels=layer.is_classifier and bool(contents.facts.labels),
@@ -265,9 +269,7 @@ def _sheet(stem: str, words: str, sprite: Sprite) -> str:
     return f"{stem}:{sprite.columns}:{width / height:.4g}:{words}"
 
 
-def _grid_unit(
-    contents: Contents, unit: Unit, layer: Layer, values: Callable[[Unit], str]
-) -> GridUnit:
+def _grid_unit(contents: Contents, unit: Unit, layer: Layer) -> GridUnit:
     record = contents.excitatory(unit)
     peak = record.peak if record else None
     return GridUnit(
@@ -275,7 +277,6 @@ def _grid_unit(
         index=unit.index,
         label=contents.label(layer, unit.index),
         cell=_thumbnail(contents, layer, unit.index) if record else None,
-        values=values(unit),
         shown=None if peak is None else wording.signed(peak, 1),
         dead=contents.is_dead(unit),
     )

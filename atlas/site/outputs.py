@@ -45,6 +45,7 @@ from atlas.site.parts import page_settings
 from atlas.site.schema import manifest_schema, spelled, units_schema
 from atlas.site.search_index import search_index
 from atlas.site.sections import SectionTable
+from atlas.site.sortable import values_script
 from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
 from atlas.site.unit_pages import sections_of, unit_view
@@ -196,6 +197,7 @@ def _layer_files(
     yield pages.data(paths.layer_data(layer.name), partial(data_files.units, contents, layer))
     compared = partial(compared_units, contents, layer)
     yield pages.data(paths.layer_compared(layer.name), compared)
+    yield pages.data(paths.layer_values(layer.name), partial(values_script, contents, layer))
     for kind in contents.kinds:
         if kind.layer_file and (entry := contents.entry(layer.whole, kind)):
             yield from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)

@@ -162,6 +162,7 @@ def page_settings() -> dict[str, str | int]:
         "layer": paths.LAYER_PAGE,
         "page": paths.UNIT_PAGE,
         "picture": paths.UNIT_PICTURE,
+        "values": paths.LAYER_VALUES,
         "digits": paths.UNIT_DIGITS,
         "compare": paths.COMPARE,
         "index": paths.SEARCH_INDEX,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-from atlas.kinds.kind import SELECTIVE, Column, Kind
+from atlas.canonical import canonical_json
+from atlas.kinds.kind import SELECTIVE, Column, Kind, Preset
 from atlas.records import has_units
 from atlas.site.contents import Contents
-from atlas.units import Layer, Unit
+from atlas.units import Layer
 from atlas.vocabulary import score_of
+
+DIGITS = 4  # of numbers to sort by
+VALUES_VARIABLE = b"self.atlasValues = "
 
 
 class FilledColumn(NamedTuple):
@@ -27,20 +32,61 @@ class FilledColumn(NamedTuple):
         return f"{self.name}|{self.unit}".rstrip("|")
 
 
-def columns_of(contents: Contents, layer: Layer) -> tuple[tuple[str, ...], Callable[[Unit], str]]:
-    """What a layer's units can be sorted by, and each unit's values.
+def columns_of(contents: Contents, layer: Layer) -> tuple[FilledColumn, ...]:
+    """What a layer's units can be sorted by."""
+    return tuple(filled_columns(contents, layer))
 
-    Returns:
-        The columns' names, each followed by `|` and its unit of measurement if it has one; and a
-        function from a unit to its values in that order, separated by spaces, `-` if missing.
+
+def values_script(contents: Contents, layer: Layer) -> bytes:
+    """The numbers of a layer's units: per column one of each unit that has a page, or null.
+
+    A script, because pages opened from disk may not fetch JSON.
     """
-    columns = list(filled_columns(contents, layer))
+    columns, paged = columns_of(contents, layer), contents.paged[layer.name]
+    labels = [contents.label(layer, index) for index in paged]
+    values = {
+        "columns": [column.label for column in columns],
+        "turns": [column.column.full_turn for column in columns],
+        "units": paged,
+        "values": [[_rounded(column.values[index]) for index in paged] for column in columns],
+        "names": labels if any(labels) else [],
+    }
+    return VALUES_VARIABLE + canonical_json(values).encode() + b";\n"
 
-    def values(unit: Unit) -> str:
-        row = (column.values[unit.index] for column in columns)
-        return " ".join("-" if value is None else f"{value:.4g}" for value in row)
 
-    return tuple(column.label for column in columns), values
+def presets_of(contents: Contents, layer: Layer, columns: Sequence[FilledColumn]) -> Iterator[str]:
+    """`red|by=hue&from=340&to=20&sort=hue+selectivity`, for each that some unit is within.
+
+    After the name is the view in the form in which addresses have it. The clearest units are first.
+    """
+    paged, fields = contents.paged[layer.name], {each.column.field: each.name for each in columns}
+    for column in columns:
+        for preset in column.column.presets:
+            if any(_is_within(column.column, preset, column.values[index]) for index in paged):
+                state = _state(column.name, preset, fields.get(column.column.selective))
+                yield f"{preset.name}|{urlencode(state)}"
+
+
+def _state(name: str, preset: Preset, clearness: str | None) -> dict[str, str]:
+    """The view of a preset: of the column, its limits, and the column that units are sorted by."""
+    limits = {"from": preset.low, "to": preset.high}
+    state = {"by": name} | {end: f"{at:g}" for end, at in limits.items() if at is not None}
+    if clearness:
+        return {**state, "sort": clearness}
+    return {**state, "sort": name, "order": "up"} if preset.low is None else state
+
+
+def _is_within(column: Column, preset: Preset, value: float | None) -> bool:
+    low, high = preset.low, preset.high
+    if value is None:
+        return False
+    above, below = low is None or value >= low, high is None or value <= high
+    goes_round = column.full_turn and low is not None and high is not None and low > high
+    return above or below if goes_round else above and below
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
 def ordered_columns(contents: Contents) -> list[Column]:

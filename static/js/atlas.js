@@ -82,12 +82,21 @@ function holdPictures() {
   }
 }
 
-// Runs while the page is parsed, because the browser fetches the pictures once it is laid out.
-const arriving = new MutationObserver(holdPictures);
+/* While the page is parsed ------------------------------------------------------------------ */
+
+// Pictures are held before the browser fetches them, which it does once they are laid out. The
+// header is finished as soon as it is there, so that it does not move what is below it.
+function receive() {
+  holdPictures();
+  if (document.querySelector("main")) addToHeader();
+}
+
+const arriving = new MutationObserver(receive);
 arriving.observe(document, { childList: true, subtree: true });
 addEventListener("DOMContentLoaded", () => {
   arriving.disconnect();
-  holdPictures();
+  receive();
+  keepView();
 });
 
 /* Print ------------------------------------------------------------------------------------- */
@@ -122,7 +131,7 @@ addEventListener("afterprint", () => {
 
 // The folders that are searched: this atlas, or on the landing page each of several.
 const folders = pathSettings.atlases?.split(" ").map((name) => `${name}/`) ?? [""];
-const searchScript = new URL("search.js", document.currentScript.src);
+const [searchScript, orderScript] = ["search.js", "order.js"].map((name) => new URL(name, document.currentScript.src));
 let loading = null;
 
 // An index is loaded as a script, because pages opened from disk may not fetch files.
@@ -233,6 +242,16 @@ addEventListener("click", (event) => {
   pointAt(link, true, event.detail === 0);
 });
 
+/* View of a layer --------------------------------------------------------------------------- */
+
+// A unit that was reached from a sorted or filtered layer keeps that view in its address.
+async function keepView() {
+  const main = document.querySelector("main[data-unit]");
+  if (!main || location.hash.length < 2) return;
+  await loadScript(orderScript);
+  keepOrder(main);
+}
+
 /* Keys -------------------------------------------------------------------------------------- */
 
 function addKeys(search) {
@@ -255,8 +274,11 @@ function addKeys(search) {
   });
 }
 
-addEventListener("DOMContentLoaded", () => {
-  if (!document.querySelector(".top")) return; // a page for frames has no header
+let isHeaderDone = false;
+
+function addToHeader() {
+  if (isHeaderDone || !document.querySelector(".top")) return; // a page for frames has no header
+  isHeaderDone = true;
   addKeys(addSearch());
   addThemeSwitch();
-});
+}

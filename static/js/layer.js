@@ -1,54 +1,74 @@
-// The grid of a layer's page: which pictures it shows, their size, and how units are sorted and
-// filtered. These choices are in the address, so a view can be linked.
+// The grid of a layer's page: which pictures it shows, their size, how units are sorted and filtered,
+// and the way to one of them. The view is in the address, so it can be linked. The script stands
+// before the grid, so that its controls are there when the grid is drawn and nothing moves.
 "use strict";
 
 const SIZES = { S: "4rem", M: "", L: "11rem" };
-const { sheet: SHEET, digits: SHEET_DIGITS, thumbs: THUMBS } = document.currentScript.dataset; // thumbnails are in the page itself
-const DEFAULTS = { size: "M", sort: "", order: "down", by: "", from: "", to: "" };
+const PER_SLICE = 96; // units that are added at once: few enough that the page goes on answering
+const layerScript = document.currentScript;
+const { sheet: SHEET, digits: SHEET_DIGITS, thumbs: THUMBS } = layerScript.dataset; // thumbnails are in the page itself
+const isWide = matchMedia("(min-width: 40rem)");
 
+const listOf = (text) => (text ?? "").split(";").filter(Boolean);
+
+function sheetsOf(section) {
+  return new Map(
+    listOf(section.dataset.sheets).map((text) => {
+      const [stem, columns, ratio, words] = text.split(":");
+      return [stem, { columns: Number(columns), ratio, words }];
+    }),
+  );
+}
+
+/* The units that the page has without scripts as well; here they are added little by little. */
 class Grid {
-  constructor(list) {
-    this.list = list;
-    this.columns = (list.dataset.columns ?? "").split(";").filter(Boolean).map((text) => {
-      const [name, unit = ""] = text.split("|");
-      return { name, unit };
-    });
-    this.sheets = new Map(
-      (list.dataset.sheets ?? "").split(";").filter(Boolean).map((text) => {
-        const [stem, columns, ratio, words] = text.split(":");
-        return [stem, { columns: Number(columns), ratio, words }];
-      }),
-    );
-    const [first = THUMBS] = this.sheets.keys(); // other sheets, if there are no excitatory pictures
-    this.defaults = { show: first, ...DEFAULTS };
-    this.labelled = list.classList.contains("labelled");
+  constructor(section) {
+    this.cells = section.querySelector(".cells");
+    this.list = section.querySelector(".grid");
+    this.sheets = sheetsOf(section);
+    this.waiting = (section.querySelector("noscript")?.textContent ?? "").split(/(?=<li>)/).filter((html) => html.startsWith("<li>"));
+  }
+
+  addWaiting(n) {
+    const template = element("template", { innerHTML: this.waiting.splice(0, n).join("") });
+    this.list.append(template.content);
+  }
+
+  addInTurn() {
+    if (!this.waiting.length) return;
+    this.addWaiting(PER_SLICE);
+    setTimeout(() => this.addInTurn());
   }
 
   // Made on first use, because most readers do not sort or filter, and there may be thousands.
   get units() {
+    if (this.waiting.length) this.addWaiting(this.waiting.length);
     this.cachedUnits ??= [...this.list.children].map((item) => this.unit(item));
     return this.cachedUnits;
   }
 
   unit(item) {
-    const values = (item.dataset.n ?? "").split(" ").map((text) => (text === "-" || text === "" ? null : Number(text)));
     const link = item.querySelector("a");
-    const index = Number.parseInt(link.getAttribute("href"), 10);
     const note = link.querySelector("i") ?? link.appendChild(document.createElement("i"));
-    return { item, index, values, name: item.querySelector("b").textContent, cell: item.querySelector(".cell"), own: item.querySelector(".cell img"), note, pageText: note.textContent };
-  }
-
-  column(name) {
-    return this.columns.findIndex((column) => column.name === name);
+    const page = link.getAttribute("href");
+    return {
+      item, link, page, note,
+      index: Number.parseInt(page, 10),
+      name: item.querySelector("b").textContent,
+      cell: item.querySelector(".cell"),
+      own: item.querySelector(".cell img"),
+      pageText: note.textContent,
+    };
   }
 
   /* Pictures */
 
   show(stem) {
     const sheet = this.sheets.get(stem);
-    if (!sheet) return;
-    this.list.style.setProperty("--columns", sheet.columns);
-    this.list.style.setProperty("--ratio", sheet.ratio);
+    if (!sheet || stem === (this.shown ?? THUMBS)) return;
+    this.shown = stem;
+    this.cells.style.setProperty("--columns", sheet.columns);
+    this.cells.style.setProperty("--ratio", sheet.ratio);
     for (const unit of this.units) {
       if (stem === THUMBS) unit.cell.replaceChildren(...(unit.own ? [unit.own] : []));
       else unit.cell.replaceChildren(this.picture(stem, sheet, unit));
@@ -58,7 +78,7 @@ class Grid {
   picture(stem, { columns, words }, unit) {
     const cell = unit.index % (columns * columns);
     const number = String(Math.floor(unit.index / (columns * columns))).padStart(Number(SHEET_DIGITS), "0");
-    const image = Object.assign(document.createElement("img"), {
+    const image = element("img", {
       loading: "lazy",
       alt: `${words} of ${unit.name}`,
       className: `x${cell % columns} y${Math.floor(cell / columns)}`,
@@ -70,106 +90,160 @@ class Grid {
 
   /* Filter and order */
 
-  arrange({ sort, order, by, from, to }) {
-    const filter = this.column(by);
-    let n_shown = 0;
-    for (const { item, values } of this.units) {
-      const value = values[filter];
-      const isHidden = filter >= 0 && (value === null || (from !== "" && value < Number(from)) || (to !== "" && value > Number(to)));
-      item.hidden = isHidden;
-      if (!isHidden) n_shown += 1;
-    }
-    this.list.replaceChildren(...this.ordered(sort, order).map(({ item }) => item));
-    this.showNumbers(this.column(sort));
-    return n_shown;
-  }
-
   // Beside each unit, show the number that units are sorted by, or else the text of the page.
-  showNumbers(column) {
-    const unit = this.columns[column]?.unit ?? "";
-    for (const { note, pageText, values } of this.units) {
-      const isFromPage = column < 0 || (column === 0 && pageText);
-      note.textContent = isFromPage ? pageText : numberText(values[column], unit);
-    }
+  arrange(places, column, isFirst, hash) {
+    this.list.replaceChildren(
+      ...places.map((place) => {
+        const unit = this.units[place];
+        const isFromPage = !column || (isFirst && unit.pageText);
+        unit.note.textContent = isFromPage ? unit.pageText : numberText(column.values[place], column.unit);
+        unit.link.href = unit.page + hash;
+        return unit.item;
+      }),
+    );
   }
 
-  ordered(sort, order) {
-    const sign = order === "up" ? 1 : -1;
-    if (sort === "name") return [...this.units].sort((a, b) => -sign * a.name.localeCompare(b.name));
-    const column = this.column(sort);
-    if (column < 0) return order === "up" ? [...this.units].reverse() : this.units;
-    return [...this.units].sort((a, b) => {
-      const [first, second] = [a.values[column], b.values[column]];
-      if (first === null || second === null) return (first === null) - (second === null); // missing values come last in both directions
-      return sign * (first - second); // equal values stay in order, because sorting is stable
-    });
+  /* The unit with a number, or whose name begins so. */
+  find(text) {
+    const typed = text.trim().toLowerCase();
+    if (/^\d+$/.test(typed)) return this.units.find(({ index }) => index === Number(typed));
+    return typed && this.units.find(({ name }) => name.toLowerCase().startsWith(typed));
   }
 }
 
 const numberText = (value, unit) => (value === null ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim());
 
-function readState(defaults) {
-  return { ...defaults, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
+/* Controls ---------------------------------------------------------------------------------- */
+
+const option = ([value, text]) => element("option", { value, textContent: text });
+const select = (name, options) => element("select", { name }, ...options.map(option));
+const labelled = (text, ...controls) => element("label", {}, text, " ", ...controls);
+
+function limit(name) {
+  const made = element("input", { name, type: "number", step: "any", placeholder: name, hidden: true });
+  made.setAttribute("aria-label", `Filter ${name}`);
+  return made;
 }
 
-const agree = (state, other) => Object.entries(other).every(([name, value]) => state[name] === value);
-
-function writeState(state, defaults) {
-  const kept = Object.entries(state).filter(([name, value]) => name in defaults && value !== defaults[name]);
-  const hash = new URLSearchParams(kept).toString();
-  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
-}
-
-function addControls(grid) {
-  const option = ([value, text]) => Object.assign(document.createElement("option"), { value, textContent: text });
-  const select = (name, options) => {
-    const made = Object.assign(document.createElement("select"), { name });
-    made.append(...options.map(option));
-    return made;
-  };
-  const number = (name, label) => {
-    const made = Object.assign(document.createElement("input"), { name, type: "number", step: "any", placeholder: label });
-    made.setAttribute("aria-label", `Filter ${label}`);
-    return made;
-  };
-  const labelled = (text, ...controls) => {
-    const made = document.createElement("label");
-    made.append(text, " ", ...controls);
-    return made;
-  };
-  const columns = grid.columns.map(({ name, unit }) => [name, unit ? `${name}, ${unit}` : name]);
-  const orders = [["", "number"], ...(grid.labelled ? [["name", "name"]] : []), ...columns];
-  const form = Object.assign(document.createElement("form"), { className: "controls" });
-  form.setAttribute("aria-label", "View of the units");
-  if (grid.sheets.size > 1) form.append(labelled("Show", select("show", [...grid.sheets].map(([stem, { words }]) => [stem, words]))));
-  form.append(labelled("Size", select("size", Object.keys(SIZES).map((size) => [size, size]))));
-  form.append(labelled("Sort by", select("sort", orders), select("order", [["down", "↓"], ["up", "↑"]])));
-  form.elements.order.setAttribute("aria-label", "Direction");
-  if (columns.length) form.append(labelled("Only", select("by", [["", "all units"], ...columns])), number("from", "from"), number("to", "to"));
-  const status = Object.assign(document.createElement("output"), {});
-  form.append(status);
-
-  const apply = (state) => {
-    for (const [name, value] of Object.entries(state)) if (form.elements[name]) form.elements[name].value = value;
-    for (const name of ["from", "to"]) if (form.elements[name]) form.elements[name].hidden = !form.elements.by?.value;
-    grid.list.style.setProperty("--cell", SIZES[state.size] || "");
-    const pageState = { ...grid.defaults, show: THUMBS, size: state.size };
-    if (!grid.cachedUnits && agree(state, pageState)) return;
-    grid.show(state.show);
-    const n_shown = grid.arrange(state);
-    status.textContent = n_shown === grid.units.length ? "" : `${n_shown} of ${grid.units.length}`;
-  };
-  const current = () => ({ ...grid.defaults, ...Object.fromEntries(new FormData(form)) });
-  form.addEventListener("input", () => {
-    writeState(current(), grid.defaults);
-    apply(current());
+function viewControls(section, sheets) {
+  const columns = listOf(section.dataset.columns).map((label) => {
+    const [name, unit] = label.split("|");
+    return [name, unit ? `${name}, ${unit}` : name];
   });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => apply(readState(grid.defaults)));
-  grid.list.before(form);
-  apply(readState(grid.defaults));
+  const orders = [["", "number"], ...("named" in section.dataset ? [["name", "name"]] : []), ...columns];
+  const direction = select("order", [["down", "↓"], ["up", "↑"]]);
+  direction.setAttribute("aria-label", "Direction");
+  const shown = [...sheets].map(([stem, { words }]) => [stem, words]);
+  return [
+    ...(shown.length > 1 ? [labelled("Show", select("show", shown))] : []),
+    labelled("Size", select("size", Object.keys(SIZES).map((size) => [size, size]))),
+    element("span", {}, labelled("Sort by", select("sort", orders)), " ", direction),
+    ...(columns.length ? [element("span", {}, labelled("Filter by", select("by", [["", "nothing"], ...columns])), " ", limit("from"), " ", limit("to"))] : []),
+  ];
 }
 
-addEventListener("DOMContentLoaded", () => {
-  for (const list of document.querySelectorAll(".grid")) addControls(new Grid(list));
-});
+function presetButtons(section, press) {
+  return listOf(section.dataset.presets).map((text) => {
+    const [name, view] = text.split("|");
+    const button = element("button", { type: "button", textContent: name });
+    button.preset = { ...ORDER, ...Object.fromEntries(new URLSearchParams(view)) };
+    button.addEventListener("click", () => press(button));
+    return button;
+  });
+}
+
+class Controls {
+  constructor(section) {
+    this.section = section;
+    const sheets = sheetsOf(section);
+    const [first = THUMBS] = sheets.keys(); // other sheets, if there are no excitatory pictures
+    this.defaults = { show: first, size: "M", ...ORDER };
+    this.presets = presetButtons(section, (button) => this.press(button));
+    this.status = element("output");
+    const goal = element("input", { name: "unit", type: "text", placeholder: "named" in section.dataset ? "number or name" : "number", autocomplete: "off" });
+    this.view = element("details", {}, element("summary", { textContent: "View" }), element("div", {}, ...viewControls(section, sheets)));
+    const row = element("div", { className: "presets" }, ...this.presets);
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", "Only units of one sort");
+    const way = element("span", {}, labelled("Go to", goal), element("button", { textContent: "Go" }));
+    this.form = element("form", { className: "controls" }, way, ...(this.presets.length ? [row] : []), this.view, this.status);
+    this.form.setAttribute("aria-label", "View of the units");
+    this.open();
+  }
+
+  // On a narrow screen they are folded, because they stay in sight while the grid is scrolled.
+  open() {
+    const fit = () => (this.view.open = isWide.matches);
+    isWide.addEventListener("change", fit);
+    fit();
+  }
+
+  start() {
+    this.grid = new Grid(this.section);
+    this.form.addEventListener("input", (event) => event.target.name !== "unit" && this.change(this.current()));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.go(this.form.elements.unit.value);
+    });
+    addEventListener("hashchange", () => this.apply(readView(this.defaults)));
+    addEventListener("beforeprint", () => this.grid.units);
+    if (document.readyState === "complete") this.grid.addInTurn();
+    else addEventListener("load", () => this.grid.addInTurn());
+    this.apply(readView(this.defaults));
+  }
+
+  current() {
+    const typed = new FormData(this.form);
+    return Object.fromEntries(Object.entries(this.defaults).map(([name, value]) => [name, typed.get(name) ?? value]));
+  }
+
+  press(button) {
+    const isPressed = button.getAttribute("aria-pressed") === "true";
+    this.change({ ...this.current(), ...(isPressed ? ORDER : button.preset) });
+  }
+
+  change(view) {
+    history.replaceState(null, "", hashOf(view, this.defaults) || location.pathname + location.search);
+    this.apply(view);
+  }
+
+  async apply(view) {
+    this.fill(view);
+    const { grid } = this;
+    grid.cells.style.setProperty("--cell", SIZES[view.size] || "");
+    if (!this.applied && !isOrdered(view) && view.show === THUMBS && view.size === "M") return; // the page as it is
+    this.applied = view;
+    this.section.setAttribute("aria-busy", "true");
+    grid.show(view.show);
+    const values = isOrdered(view) ? await loadValues(this.section.dataset.layer) : null;
+    if (this.applied !== view) return; // it has changed meanwhile
+    const places = values?.places(view) ?? [...grid.units.keys()];
+    const column = values?.column(view.sort);
+    grid.arrange(places, column, column && column === values.columns[0], hashOf(view, this.defaults));
+    this.status.textContent = places.length === grid.units.length ? "" : `${places.length} of ${grid.units.length}`;
+    this.section.removeAttribute("aria-busy");
+  }
+
+  fill(view) {
+    const { elements } = this.form;
+    for (const [name, value] of Object.entries(view)) if (elements[name]) elements[name].value = value;
+    for (const name of ["from", "to"]) if (elements[name]) elements[name].hidden = !elements.by.value;
+    for (const button of this.presets) {
+      const isShown = ["by", "from", "to"].every((name) => button.preset[name] === view[name]);
+      button.setAttribute("aria-pressed", isShown);
+    }
+  }
+
+  go(text) {
+    const unit = this.grid.find(text);
+    if (unit?.item.isConnected) {
+      unit.item.scrollIntoView({ block: "center", behavior: "instant" });
+      unit.link.focus();
+      this.status.textContent = "";
+    } else if (text.trim()) this.status.textContent = unit ? `${text} is filtered out` : `There is no ${text} here`;
+  }
+}
+
+const controls = new Controls(layerScript.parentElement);
+layerScript.after(controls.form);
+addEventListener("DOMContentLoaded", () => controls.start());

@@ -9,12 +9,25 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost, pass_cost
-from atlas.kinds.kind import Column, Kind, Section, WholeLayer
+from atlas.kinds.kind import Column, Kind, Preset, Section, WholeLayer
 from atlas.records import axis, per_unit
 from atlas.units import Layer, NetworkFacts
 
 Curves = Sequence[Sequence[float]]  # per unit of a layer, the response to each stimulus
 Preferences = Sequence[float | None]  # None where a unit responds to none of the stimuli
+
+DIRECTIONS = (
+    Preset("horizontal", 165, 15),
+    Preset("diagonal, rising", 30, 60),
+    Preset("vertical", 75, 105),
+    Preset("diagonal, falling", 120, 150),
+)
+COLOURS = (
+    Preset("red", 340, 20),
+    Preset("yellow", 40, 80),
+    Preset("green", 90, 150),
+    Preset("blue", 210, 270),
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,7 @@ KIND = Kind(
             "°",
             "orientation_selectivity",
             full_turn=180,
+            presets=DIRECTIONS,
             words="of its stripes: 0 horizontal, 45 rising, 90 vertical",
             about="tuning",
         ),
@@ -152,6 +166,7 @@ KIND = Kind(
             "°",
             "hue_selectivity",
             full_turn=360,
+            presets=COLOURS,
             words="of its colour: 0 red, 120 green, 240 blue",
             about="tuning",
         ),
