@@ -21,8 +21,9 @@ SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
 MAP_TILE = "map/{cell}-{column}-{row}.webp"  # side of a cell in pixels, and the tile's place
 
-INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP = (
+INDEX, TOUR, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP = (
     "index.html",
+    "tour.html",
     "about.html",
     "classes.html",
     "compare.html",
@@ -49,7 +50,7 @@ LOCK = ".atlas-lock"  # while a build writes
 NO_JEKYLL = ".nojekyll"
 ROOT_FILES = frozenset(
     (
-        *(INDEX, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP),
+        *(INDEX, TOUR, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP),
         *(MANIFEST, MANIFEST_SCHEMA, UNITS_SCHEMA, SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY),
         *(ATLASES, FAVICON, NO_JEKYLL),
     )

@@ -25,6 +25,7 @@ PAGES = {
     "classifier": "fc/index.html",
     "unit": f"{LAYER}/0002.html",
     "class": "fc/0003.html",
+    "tour": "tour.html",
     "classes": "classes.html",
     "about": "about.html",
     "map": "map.html",
@@ -634,6 +635,8 @@ def test_colours_of_the_map_are_in_its_address(visit: Visit):
     assert violations(page) == []
     page.select_option("[name=colour]", "class")
     assert "layer" not in visit.path and page.input_value("[name=only]") == ""
+
+
 @pytest.mark.parametrize("screen", [(360, 740), (1280, 720), (1920, 1080)])
 def test_a_layer_begins_with_its_units(glance: Visit, screen: tuple[int, int]):
     width, height = screen

@@ -260,18 +260,22 @@ def test_a_class_that_was_not_raised_says_so(tmp_path: Path, reached: float, wor
     assert words in unit_page(tmp_path, CLASS).text
 
 
-def test_tiles_show_dreams_and_fall_back_to_a_few_units(site: Path, tmp_path: Path) -> None:
+def test_tiles_show_a_few_units_and_fall_back_to_dreams(site: Path, tmp_path: Path) -> None:
     facts = contents().facts
-    covers = [image["src"] for image in page(site, "index.html").all("img")][1:]
-    assert covers == ["covers-00.webp"] * len(facts.layers)
-    write_site(
-        site_factory.contents(
-            facts, wanted=lambda unit, kind: kind != "dream" or unit.layer != "conv1"
-        )[0],
-        tmp_path,
-    )
-    tiles = [image["src"] for image in page(tmp_path, "index.html").all("img")][1:]
-    assert tiles == ["mosaics-00.webp"] * 4 + ["covers-00.webp"] * (len(facts.layers) - 1)
+    assert tiles(site) == ["mosaics-00.webp"] * 4 * len(facts.layers)
+
+    def wanted(unit: Unit, kind: str) -> bool:
+        return kind != "excitatory" or unit.layer != "conv1"
+
+    write_site(site_factory.contents(facts, wanted=wanted)[0], tmp_path)
+    assert tiles(tmp_path)[:2] == ["covers-00.webp", "mosaics-00.webp"]
+    assert tiles(tmp_path).count("covers-00.webp") == 1
+
+
+def tiles(site: Path) -> list[str]:
+    """The sheets of the pictures in the drawing of the network."""
+    sources = [str(image["src"]) for image in page(site, "index.html").all("img")]
+    return [each for each in sources if each.startswith(("covers", "mosaics"))]
 
 
 def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:

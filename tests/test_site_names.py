@@ -51,7 +51,10 @@ def index_of(known: Contents) -> dict[str, Any]:
 
 def test_a_name_stands_with_its_evidence_and_says_who_gave_it(site: Path):
     words = text(site, f"{LAYER}/0000.html")
-    assert "hound. Photographs of this kind drive the unit further than others do, in 97 of 100" in words
+    assert (
+        "hound. Photographs of this kind drive the unit further than others do, in 97 of 100"
+        in words
+    )
     assert "Named by machine: AUC 0.97 over 19 of 1,200 photographs, p < 0.001." in words
     assert "Of drawn stimuli, it prefers stripes near 30°, period 6 px." in words
 

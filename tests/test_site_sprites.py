@@ -113,14 +113,16 @@ def test_the_crop_on_a_page_is_the_picture_of_that_unit(
         assert abs(low - value) <= tolerance and abs(high - value) <= tolerance
 
 
-def test_a_layer_has_its_dream_as_it_is_and_on_the_cover(site: Path) -> None:
-    layer = site_factory.network().layer("layer1.0.conv2")
+def test_a_layer_has_its_dream_as_it_is_and_without_units_on_the_cover(tmp_path: Path) -> None:
+    facts = site_factory.network(n_blocks=(1,))
+    write_site(site_factory.contents(facts, lambda _, kind: kind == "dream")[0], tmp_path)
+    layer = facts.layer("layer1.0.conv2")
     expected = site_factory.colour(layer.whole, "dream")
-    whole = Image.open(site / layer.name / "cover.webp").convert("RGB")
+    whole = Image.open(tmp_path / layer.name / "cover.webp").convert("RGB")
     assert whole.size == (64, 64)
     assert distance(whole.getpixel((32, 32)), expected) <= 14
     place = COVERS.place(layer.index)
-    covers = Image.open(site / place.sheet).convert("RGB")
+    covers = Image.open(tmp_path / place.sheet).convert("RGB")
     cell_px = COVERS.cell_px or 0
     middle = (place.column * cell_px + cell_px // 2, place.row * cell_px + cell_px // 2)
     assert distance(covers.getpixel(middle), expected) <= 14

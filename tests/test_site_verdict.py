@@ -35,7 +35,10 @@ def said(**changes: object) -> str:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "Photographs of this kind drive the unit further than others do, in 97 of 100 comparisons."),
+        (
+            {},
+            "Photographs of this kind drive the unit further than others do, in 97 of 100 comparisons.",
+        ),
         ({"auc": 0.9996}, "in 99 of 100 comparisons."),
         ({"auc": 1.0}, "in every comparison."),
         ({"is_class": True}, "Photographs of this kind raise the score further than others do"),

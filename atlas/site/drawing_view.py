@@ -14,7 +14,16 @@ from atlas.site.parts import Cell, counted_units, stage_anchor
 from atlas.units import Layer
 from atlas.vocabulary import VOCABULARIES, words_of
 
-Covers: TypeAlias = Mapping[str, tuple[Cell, ...]]  # by layer
+
+@dataclass(frozen=True)
+class Cover:
+    """What represents a layer: its dream, or a few of its units."""
+
+    cells: tuple[Cell, ...] = ()
+    words: tuple[str, ...] = ()  # what these units are, in a word or two each
+
+
+Covers: TypeAlias = Mapping[str, Cover]  # by layer
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Tile:
     name: str  # short: without its block's name
     href: str
     size: str
-    covers: tuple[Cell, ...]  # the layer's cover, or a few of its units
+    cover: Cover
 
 
 @dataclass(frozen=True)
@@ -190,5 +199,5 @@ def _tile(row: Row, layer: Layer, covers: Covers) -> Tile:
         name=row.short(layer),
         href=paths.layer_page(layer.name),
         size=words_of(layer).size.format(count=count, units=units, kernel=kernel),
-        covers=covers[layer.name],
+        cover=covers[layer.name],
     )

@@ -95,6 +95,20 @@ def comparison(contents: Contents, layer: Layer) -> str | None:
     return f"Median {score.noun} of the {words_of(layer).plural}: {', '.join(parts)}."
 
 
+def margin(contents: Contents, unit: Unit) -> float | None:
+    """How far a unit's picture drives it beyond all photographs and noise.
+
+    None if it has no picture, or neither of them was measured.
+    """
+    record = contents.excitatory(unit)
+    measured = (kind for kind, _ in contents.evidence if isinstance(kind.scope, WholeLayer))
+    ends = [_ends(contents, unit, kind) for kind in measured]
+    highest = max((each[1] for each in ends if each), default=None)
+    if record is None or record.peak is None or highest is None:
+        return None
+    return record.peak - highest
+
+
 def _ends(contents: Contents, unit: Unit, kind: Kind[Any]) -> Interval | None:
     """A unit's lowest and highest response to a kind of artifact, None if not measured."""
     record = _record(contents, unit, kind)

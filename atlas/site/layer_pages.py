@@ -23,7 +23,6 @@ from atlas.site.parts import (
     layer_link,
     own_name,
     picture_alt,
-    spread,
     unit_card_picture,
 )
 from atlas.site.sections import Placed, SectionTable, SectionView, layer_sections
@@ -197,12 +196,6 @@ def _place_facts(contents: Contents, layer: Layer) -> Iterator[Fact]:
     elif not layer.is_classifier:
         yield Fact("σ", MEASURED, about="sigma")
     yield Fact("Computation up to this layer", f"{wording.large(layer.macs)} multiply-adds")
-
-
-def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:
-    """At most `n` evenly spaced units that are not dead, whose pictures represent a layer."""
-    alive = (unit.index for unit in contents.pictured(layer) if not contents.is_dead(unit))
-    return spread(alive, n)
 
 
 def _dead(units: Sequence[GridUnit]) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from atlas import paths
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.excitatory.view import PictureView
+from atlas.kinds.names.view import brief
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.kinds.noise import KIND as NOISE
 from atlas.lazily import load
@@ -16,27 +17,30 @@ from atlas.on_demand import ON_DEMAND
 from atlas.sheets import SMALL_PX, SheetKind
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.drawing_view import Covers, DrawingView, drawing_view
-from atlas.site.layer_pages import cover_units
+from atlas.site.drawing_view import Cover, Covers, DrawingView, drawing_view
 from atlas.site.parts import (
     Card,
-    CardPicture,
     Cell,
     Fact,
     Head,
     Link,
     LinkList,
     picture_alt,
+    spread,
     unit_card_picture,
     unit_link,
 )
 from atlas.site.sprites import COVERS, MOSAICS
+from atlas.site.tour import StepView, steps_of, tour_title
 from atlas.site.verdict import Known, known_of
-from atlas.units import N_REFERENCE_IMAGES, Layer, Preprocessing, Unit
+from atlas.units import N_REFERENCE_IMAGES, Layer, NetworkFacts, Preprocessing, Unit
 from atlas.vocabulary import VOCABULARIES, words_of
 
 PICTURES_PER_MOSAIC = 4
 N_SPECIMENS = 4  # pictures on the page about the atlas
+N_CONSIDERED = 64  # units of a layer, evenly spaced, among which its mosaic is chosen
+RGB = 3
+MOST_PLANES = 4  # that fit into the picture of an image
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,15 @@ class Frontispiece:
 
     picture: PictureView
     link: Link
-    card: CardPicture | None  # the picture in the card of the whole atlas
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """What the network is given, as the drawing shows it."""
+
+    size: str  # "224 × 224 px"
+    channels: str  # "3 colours"
+    planes: tuple[int, ...]  # numbers of its channels
 
 
 @dataclass(frozen=True)
@@ -53,9 +65,13 @@ class IndexPage:
     """View of `index.html`."""
 
     head: Head
+    sentence: str  # what this is
     counts: tuple[Fact, ...]
     progress: str | None  # what is rendered so far, in a sentence; None if the atlas is complete
     frontispiece: Frontispiece | None
+    tour: str  # title of the tour; empty if there are no pictures yet
+    steps: tuple[StepView, ...]  # the units of the tour
+    image: ImageView
     drawing: DrawingView
     made: tuple[Fact, ...]
     on_demand: tuple[LinkList, ...]  # the pages that somebody asked for, by their kinds
@@ -153,26 +169,39 @@ class LostPage:
 
 
 def cover_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """The layers that have a cover, each with its position on the sheets of covers."""
+    """The layers that only a cover can represent, with their positions on the sheets of covers."""
     return tuple(
-        (layer.index, layer.whole) for layer in contents.facts.layers if contents.has_cover(layer)
+        (layer.index, layer.whole)
+        for layer in contents.facts.layers
+        if contents.has_cover(layer) and not contents.pictured(layer)
     )
 
 
 def mosaic_picks(contents: Contents) -> tuple[tuple[int, Unit], ...]:
-    """The units whose pictures represent the layers without a cover, with their positions."""
+    """The units whose pictures represent their layers, with their positions on the sheets."""
     return tuple(
         (layer.index * PICTURES_PER_MOSAIC + nth, layer.unit(index))
         for layer in contents.facts.layers
-        if not contents.has_cover(layer)
         for nth, index in enumerate(cover_units(contents, layer, PICTURES_PER_MOSAIC))
     )
 
 
-def index_view(contents: Contents) -> IndexPage:
-    """The front page."""
+def cover_units(contents: Contents, layer: Layer, n: int) -> tuple[int, ...]:
+    """At most `n` living units that represent a layer: if possible, each with another word."""
+    pictured = contents.pictured(layer)
+    considered = (pictured[nth] for nth in spread(range(len(pictured)), N_CONSIDERED))
+    alive = [unit.index for unit in considered if not contents.is_dead(unit)]
+    by_word = {brief(contents, layer, index): index for index in reversed(alive)}
+    by_word.pop("", None)
+    told = spread(sorted(by_word.values()), n)
+    others = spread((index for index in alive if index not in told), n - len(told))
+    return tuple(sorted((*told, *others)))
+
+
+def index_view(contents: Contents, tour: Sequence[Unit] = ()) -> IndexPage:
+    """The front page, with the units of the tour."""
     facts = contents.facts
-    covers, frontispiece = _covers(contents), _frontispiece(contents)
+    covers, frontispiece = _covers(contents), _frontispiece(contents, tour)
     return IndexPage(
         head=Head(
             title=f"Atlas of {facts.name}",
@@ -182,9 +211,13 @@ def index_view(contents: Contents) -> IndexPage:
             section="network",
             card=atlas_card(contents, paths.INDEX),
         ),
+        sentence=_sentence(facts),
         counts=_counts(contents),
         progress=_progress(contents),
         frontispiece=frontispiece,
+        tour=tour_title(contents, tour) if tour else "",
+        steps=steps_of(contents, tour),
+        image=_image(facts),
         drawing=drawing_view(facts.layers, covers),
         made=(
             Fact("Network", facts.name),
@@ -198,6 +231,23 @@ def index_view(contents: Contents) -> IndexPage:
     )
 
 
+def _sentence(facts: NetworkFacts) -> str:
+    """What the network does and what the atlas shows of it."""
+    n_units = wording.count(facts.n_units, "unit")
+    shown = f"for each of its {n_units}, what drives it and how far the picture can be trusted"
+    if facts.classifier is None:
+        return f"{facts.name} is a network that looks at images. This atlas shows, {shown}."
+    classes = wording.count(facts.classifier.n_units, "class", "classes")
+    return f"{facts.name} sorts images into {classes}. This atlas shows, {shown}."
+
+
+def _image(facts: NetworkFacts) -> ImageView:
+    n_channels = len(facts.preprocessing.mean)
+    size = wording.pair((facts.input_size_px, facts.input_size_px))
+    words = "3 colours" if n_channels == RGB else wording.count(n_channels, "channel")
+    return ImageView(f"{size} px", words, tuple(range(min(n_channels, MOST_PLANES))))
+
+
 def _on_demand(contents: Contents) -> Iterator[LinkList]:
     for kind in ON_DEMAND:
         pages = [page for page in contents.on_demand_pages if page.kind is kind]
@@ -207,14 +257,23 @@ def _on_demand(contents: Contents) -> Iterator[LinkList]:
 
 
 def _covers(contents: Contents) -> Covers:
-    cells: dict[str, list[Cell]] = {layer.name: [] for layer in contents.facts.layers}
+    covers = {layer.name: Cover() for layer in contents.facts.layers}
     for position, unit in cover_picks(contents):
         alt = contents.cover_kind.layer_alt.format(layer=unit.layer) if contents.cover_kind else ""
-        cells[unit.layer].append(_cover(COVERS, position, alt))
-    for position, unit in mosaic_picks(contents):
-        alt = contents.title(contents.facts.layer(unit.layer), unit.index)
-        cells[unit.layer].append(_cover(MOSAICS, position, alt))
-    return {name: tuple(each) for name, each in cells.items()}
+        covers[unit.layer] = Cover((_cover(COVERS, position, alt),))
+    for layer, picks in itertools.groupby(mosaic_picks(contents), lambda pick: pick[1].layer):
+        covers[layer] = _mosaic(contents, contents.facts.layer(layer), tuple(picks))
+    return covers
+
+
+def _mosaic(contents: Contents, layer: Layer, picks: Sequence[tuple[int, Unit]]) -> Cover:
+    words = [brief(contents, layer, unit.index) for _, unit in picks]
+    titles = [contents.title(layer, unit.index) for _, unit in picks]
+    alts = [
+        ": ".join(dict.fromkeys(filter(None, each))) for each in zip(titles, words, strict=True)
+    ]
+    cells = (_cover(MOSAICS, pick[0], alt) for pick, alt in zip(picks, alts, strict=True))
+    return Cover(tuple(cells), tuple(dict.fromkeys(filter(None, words))))
 
 
 def _cover(kind: SheetKind, position: int, alt: str) -> Cell:
@@ -278,32 +337,38 @@ def _kind_facts(contents: Contents) -> Iterator[Fact]:
             yield from load(kind.front_facts)(contents)
 
 
-def _frontispiece(contents: Contents) -> Frontispiece | None:
-    """The best picture of the deepest layer that has pictures of live units."""
-    for layer in reversed(contents.facts.layers):
-        alive = [unit for unit in contents.pictured(layer) if not contents.is_dead(unit)]
-        if alive:
-            unit = max(alive, key=lambda unit: _rank_key(contents, unit))
-            entry = contents.entry(unit, EXCITATORY)
-            width_px = entry.width_px if entry else 0
-            picture = PictureView(
-                src=paths.unit_picture(unit),
-                alt=picture_alt(contents, layer, unit.index),
-                shown_px=max(384, min(512, width_px)),
-                pixelated=width_px < SMALL_PX,
-                caption="",
-                scale=None,
-            )
-            words = f"{contents.title(layer, unit.index)} ({unit.id})"
-            link = unit_link(contents, unit.layer, unit.index, words, "")
-            return Frontispiece(picture, link, unit_card_picture(contents, unit))
-    return None
+def _frontispiece(contents: Contents, units: Sequence[Unit]) -> Frontispiece | None:
+    """The picture of the last unit of the tour, which is the deepest."""
+    if not units:
+        return None
+    unit = units[-1]
+    layer, entry = contents.facts.layer(unit.layer), contents.entry(unit, EXCITATORY)
+    width_px = entry.width_px if entry else 0
+    picture = PictureView(
+        src=paths.unit_picture(unit),
+        alt=picture_alt(contents, layer, unit.index),
+        shown_px=max(384, min(512, width_px)),
+        pixelated=width_px < SMALL_PX,
+        caption="",
+        scale=None,
+    )
+    words = f"{contents.title(layer, unit.index)} ({unit.id})"
+    return Frontispiece(picture, unit_link(contents, unit.layer, unit.index, words, ""))
 
 
 def atlas_card(contents: Contents, page: str) -> Card:
     """The card of a page about the whole network."""
-    frontispiece = _frontispiece(contents)
-    return Card(page, frontispiece.card if frontispiece else None)
+    unit = _card_unit(contents)
+    return Card(page, unit_card_picture(contents, unit) if unit else None)
+
+
+def _card_unit(contents: Contents) -> Unit | None:
+    """The best unit, by its record, of the deepest layer that has pictures of live units."""
+    for layer in reversed(contents.facts.layers):
+        alive = [unit for unit in contents.pictured(layer) if not contents.is_dead(unit)]
+        if alive:
+            return max(alive, key=lambda unit: _rank_key(contents, unit))
+    return None
 
 
 def _rank_key(contents: Contents, unit: Unit) -> tuple[float, float, int]:

@@ -21,7 +21,7 @@ from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf
 from atlas.lazily import load
 from atlas.sheets import SheetKind, SheetPlace
-from atlas.site import data_files, sprites
+from atlas.site import data_files, sprites, tour
 from atlas.site.compared import compared_units
 from atlas.site.contents import Contents
 from atlas.site.data_page import data_view
@@ -48,8 +48,9 @@ from atlas.site.sections import SectionTable
 from atlas.site.sortable import values_script
 from atlas.site.sprites import COVERS, MOSAICS, THUMBS
 from atlas.site.templates import Templates
+from atlas.site.tour import STEPS
 from atlas.site.unit_pages import sections_of, unit_view
-from atlas.units import Layer
+from atlas.units import Layer, Unit
 
 NO_PATHS = b"PATHS = {}"  # in a script; on every page, the paths would take much room
 
@@ -86,6 +87,7 @@ def plan_outputs(
     for layer in contents.facts.layers:
         pages = Pages(templates, digest_of(program, contents.digests[layer.name]))
         outputs += _layer_files(contents, pages, layer, *sections)
+    outputs += _tour(contents, front)
     return outputs
 
 
@@ -134,7 +136,6 @@ def _paths_of_pages() -> bytes:
 
 def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
     views = {
-        paths.INDEX: index_view,
         paths.CLASSES: classes_view,
         paths.ABOUT: about_view,
         paths.COMPARE: compare_view,
@@ -174,6 +175,41 @@ def _map(contents: Contents, pages: Pages) -> Iterator[Output]:
 
 def _part_of(part: slice, data: Sequence[bytes]) -> bytes:
     return data[0][part]
+
+
+def _tour(contents: Contents, pages: Pages) -> Iterator[Output]:
+    """The pages that show the units of the tour, which are chosen by their pictures."""
+    choices = tour.nominees(contents)
+    keys = tuple(entry.key for entry in tour.entries_of(contents, choices))
+
+    def page(name: str, view: Callable[[Contents, Sequence[Unit]], object]) -> Output:
+        def produce(pictures: Sequence[bytes]) -> bytes:
+            return pages.templates.render(name, view(contents, tour.chosen(choices, pictures)))
+
+        return Output(name, pages.digest, keys, produce)
+
+    yield page(paths.INDEX, index_view)
+    if choices:
+        yield page(paths.TOUR, tour.tour_view)
+        yield tour_sheet(contents, choices)
+
+
+def tour_sheet(contents: Contents, choices: Sequence[Sequence[Unit]]) -> Output:
+    """The sheet of the pictures of the tour's units."""
+    entries = tour.entries_of(contents, choices)
+    units = [unit for each in choices for unit in each]
+
+    def produce(pictures: Sequence[bytes]) -> bytes:
+        by_unit = dict(zip(units, pictures, strict=True))
+        chosen = tour.chosen(choices, pictures)
+        return sprites.compose(STEPS, {nth: by_unit[unit] for nth, unit in enumerate(chosen)})
+
+    return Output(
+        STEPS.place(0).sheet,
+        digest_of(sprites.LAYOUT_VERSION, STEPS, [entry.sha256 for entry in entries]),
+        tuple(entry.key for entry in entries),
+        produce,
+    )
 
 
 def _on_demand(contents: Contents, pages: Pages) -> Iterator[Output]:

@@ -69,6 +69,31 @@ def description_of(contents: Contents, layer: Layer, index: int) -> str:
     return " ".join(part for part in parts if part)
 
 
+def brief(contents: Contents, layer: Layer, index: int) -> str:
+    """What a unit is, in a word or two: its class, its name or what it prefers; else empty."""
+    if label := contents.label(layer, index):
+        return label
+    if name := name_of(contents, layer, index):
+        return name.text
+    preferred = preferences_of(contents, layer, index)
+    return preferred[0].words[0] if preferred else ""
+
+
+def story(contents: Contents, layer: Layer, index: int) -> str:
+    """What a unit was found to do, in a plain sentence for somebody who knows no term."""
+    if label := contents.label(layer, index):
+        record = contents.excitatory(layer.unit(index))
+        sure = f", with {wording.percent(record.p)}" if record and record.p is not None else ""
+        return f"Shown this picture, the network answers “{label}”{sure}."
+    preferred = [each.phrase for each in preferences_of(contents, layer, index)]
+    liked = f"Of drawn patterns, it prefers {enumerated(preferred)}." if preferred else ""
+    if name := name_of(contents, layer, index):
+        called = f"Photographs of “{name.text}” drive it harder than others do."
+        given = f"People call it “{name.text}”."
+        return f"{given if name.by == 'hand' else called} {liked}".strip()
+    return liked or "No simple pattern and no name fits it: look at the picture."
+
+
 def section_view(contents: Contents, layer: Layer, unit: Unit) -> DescriptionView | None:
     """How a unit was named and what its weights say, None if there is nothing to say."""
     view = _view(contents, layer, unit.index)
