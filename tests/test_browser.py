@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -746,3 +747,79 @@ def test_nothing_moves_while_a_page_opens(browser: Any, served: str, kind: str):
                 })"""
             )
             assert moved <= 0.02
+
+
+def test_a_key_that_is_held_down_turns_one_page_only(visit: Visit):
+    page = visit.open(f"{LAYER}/0001.html")
+    page.keyboard.down("ArrowRight")
+    page.wait_for_url(f"**/{LAYER}/0002.html")
+    page.keyboard.down("ArrowRight")  # what a held key says again and again
+    page.wait_for_timeout(200)
+    assert visit.path == f"{LAYER}/0002.html"
+
+
+def test_the_up_arrow_only_scrolls(visit: Visit):
+    page = visit.open(f"{LAYER}/0001.html")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_timeout(200)
+    assert visit.path == f"{LAYER}/0001.html"
+
+
+def test_keys_are_listed_and_can_be_switched_off_for_good(visit: Visit):
+    page = visit.open(f"{LAYER}/0002.html")
+    page.keyboard.press("?")
+    assert "from a unit to its layer" in page.inner_text("dialog")
+    assert violations(page) == []
+    page.uncheck("dialog input")
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").is_hidden()
+    for key in ("u", "?", "/", "ArrowRight"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(200)
+    assert visit.path == f"{LAYER}/0002.html" and page.locator("dialog").is_hidden()
+    page.reload()
+    page.click("button:text-is('Keys')")
+    assert not page.is_checked("dialog input")
+    page.check("dialog input")
+    page.click("dialog button:text-is('Close')")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("u")
+    page.wait_for_url(f"**/{LAYER}/index.html")
+
+
+def test_arrows_move_inside_the_grid(glance: Visit):
+    glance.page.set_viewport_size({"width": 320, "height": 800})  # three units a row
+    page = glance.open(PAGES["layer"])
+    page.locator(".grid a").first.focus()
+    reached = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "ArrowUp", "End"):
+        page.keyboard.press(key)
+        reached.append(page.evaluate("document.activeElement.querySelector('b').textContent"))
+    assert reached == ["1", "2", "1", "4", "1", "1", "4"]
+
+
+@pytest.mark.parametrize(
+    ("view", "order"), [("sort=peak", "43210"), ("sort=peak&order=up&by=peak&from=10", "234")]
+)
+def test_next_is_the_next_in_the_order_of_the_layer(browser: Any, base: str, view: str, order: str):
+    with Visit(browser, base) as visit:
+        page = visit.open(f"{PAGES['layer']}#{view}")
+        settle(page)
+        page.click(".grid a >> nth=0")
+        for number, following in itertools.pairwise(order):
+            assert page.inner_text("h1").endswith(number)
+            page.wait_for_selector(f"main a[rel=next]:text-is('{following}')")
+            page.keyboard.press("ArrowRight")
+            page.wait_for_url(f"**/000{following}.html*")
+        page.wait_for_selector("main a[rel=next]", state="detached")
+        page.keyboard.press("u")
+        page.wait_for_url(f"**/{PAGES['layer']}#{view}")
+        assert shown(page) == list(order)
+
+
+def test_skipping_to_the_content_keeps_the_view(visit: Visit):
+    page = visit.open(f"{PAGES['layer']}#sort=peak")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.localName") == "main"
+    assert page.url.endswith("#sort=peak") and shown(page) == ["4", "3", "2", "1", "0"]

@@ -225,8 +225,9 @@ def _card_picture(contents: Contents, layer: Layer) -> CardPicture | None:
         size_px = cover.width_px, cover.height_px
         alt = kind.layer_alt.format(layer=layer.name)
         return CardPicture(paths.layer_cover(layer.name), size_px, alt)
-    first = cover_units(contents, layer, 1)
-    return unit_card_picture(contents, layer.unit(first[0])) if first else None
+    alive = (unit for unit in contents.pictured(layer) if not contents.is_dead(unit))
+    first = next(alive, None)
+    return unit_card_picture(contents, first) if first else None
 
 
 def _subtitle(layer: Layer) -> str:

@@ -1,4 +1,4 @@
-// Search, keys and theme. The pages can be read without this script.
+// Search, keys, theme and what other scripts share. The pages can be read without this script.
 "use strict";
 
 const root = new URL("../..", document.currentScript.src);
@@ -131,7 +131,7 @@ addEventListener("afterprint", () => {
 
 // The folders that are searched: this atlas, or on the landing page each of several.
 const folders = pathSettings.atlases?.split(" ").map((name) => `${name}/`) ?? [""];
-const [searchScript, orderScript] = ["search.js", "order.js"].map((name) => new URL(name, document.currentScript.src));
+const [searchScript, orderScript, keysScript] = ["search.js", "order.js", "keys.js"].map((name) => new URL(name, document.currentScript.src));
 let loading = null;
 
 // An index is loaded as a script, because pages opened from disk may not fetch files.
@@ -254,23 +254,52 @@ async function keepView() {
 
 /* Keys -------------------------------------------------------------------------------------- */
 
+const KEYS_OFF = "atlas-keys-off"; // in storage: single keys disturb those who speak to their computer
+
+function areKeysOn() {
+  try {
+    return localStorage.getItem(KEYS_OFF) === null;
+  } catch {
+    return true; // storage may be switched off
+  }
+}
+
+async function openKeys() {
+  await loadScript(keysScript);
+  showKeys();
+}
+
 function addKeys(search) {
   const follow = (rel) => document.querySelector(`main a[rel="${rel}"]`)?.click();
   const keys = {
     ArrowLeft: () => follow("prev"),
     ArrowRight: () => follow("next"),
-    ArrowUp: () => follow("up"),
     u: () => follow("up"),
     "/": () => search.focus(),
+    "?": openKeys,
   };
   addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input, select, textarea, button");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    // The up arrow scrolls the page; only at the top of the page does it follow the link up.
-    if (event.key === "ArrowUp" && scrollY > 0) return;
-    if (!Object.hasOwn(keys, event.key)) return;
+    const isElsewhere = event.target.closest?.("input, select, textarea, button, dialog") || event.defaultPrevented;
+    if (isElsewhere || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!Object.hasOwn(keys, event.key) || !areKeysOn()) return;
     event.preventDefault();
     keys[event.key]();
+  });
+  const button = element("button", { type: "button", className: "keys", textContent: "Keys" });
+  button.setAttribute("aria-haspopup", "dialog");
+  button.addEventListener("click", openKeys);
+  document.querySelector(".top").append(button);
+}
+
+/* Header ------------------------------------------------------------------------------------ */
+
+// Following the link would replace the view that is in the address.
+function keepViewOnSkip() {
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    const main = document.querySelector("main");
+    main.tabIndex = -1;
+    main.focus();
+    event.preventDefault();
   });
 }
 
@@ -279,6 +308,8 @@ let isHeaderDone = false;
 function addToHeader() {
   if (isHeaderDone || !document.querySelector(".top")) return; // a page for frames has no header
   isHeaderDone = true;
-  addKeys(addSearch());
+  const search = addSearch();
   addThemeSwitch();
+  addKeys(search);
+  keepViewOnSkip();
 }

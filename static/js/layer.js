@@ -103,6 +103,21 @@ class Grid {
     );
   }
 
+  /* The unit that a key leads to from another one, by where they are on the screen. */
+  neighbour(item, key) {
+    const nColumns = getComputedStyle(this.cells).gridTemplateColumns.split(" ").length;
+    const items = [...this.list.children], at = items.indexOf(item), last = items.length - 1;
+    const place = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - nColumns, ArrowDown: at + nColumns, Home: 0, End: last }[key];
+    return items[place];
+  }
+
+  move(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (!/^(Arrow.*|Home|End)$/.test(event.key)) return;
+    event.preventDefault();
+    this.neighbour(event.target.closest("li"), event.key)?.querySelector("a").focus();
+  }
+
   /* The unit with a number, or whose name begins so. */
   find(text) {
     const typed = text.trim().toLowerCase();
@@ -185,6 +200,7 @@ class Controls {
       event.preventDefault();
       this.go(this.form.elements.unit.value);
     });
+    this.grid.cells.addEventListener("keydown", (event) => this.grid.move(event));
     addEventListener("hashchange", () => this.apply(readView(this.defaults)));
     addEventListener("beforeprint", () => this.grid.units);
     if (document.readyState === "complete") this.grid.addInTurn();

@@ -75,6 +75,7 @@ function loadValues(layer) {
 async function keepOrder(main) {
   const view = readView(ORDER);
   if (!isOrdered(view)) return;
+  for (const link of main.querySelectorAll("a:is([rel='up'], [rel='prev'], [rel='next'])")) link.hash = location.hash;
   const [layer, index] = main.dataset.unit.split(":");
   const values = await loadValues(layer);
   const places = values.places(view);
@@ -88,5 +89,4 @@ async function keepOrder(main) {
     return [element("a", { rel, href, textContent: values.names[place] ?? unit })];
   };
   pager.replaceChildren(...neighbour("prev", places[at - 1]), ...neighbour("next", places[at + 1]));
-  for (const link of main.querySelectorAll("a[rel='up']")) link.hash = location.hash;
 }
