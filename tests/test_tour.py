@@ -45,7 +45,11 @@ def test_of_each_step_the_picture_with_most_contrast_is_chosen_and_the_first_of_
     one, other = ([Unit(layer, nth) for nth in range(3)] for layer in ("a", "b"))
     faint, clear = halves(100, 140), halves(0, 255)
     pictures = [faint, faint, clear, faint, clear, clear]
-    assert chosen([one, other], pictures) == (one[2], other[1])
+    words = {unit: unit.id for unit in (*one, *other)}
+    assert chosen([one, other], pictures, words) == (one[2], other[1])
+    words[other[1]] = words[one[2]]  # what is said once already is not said again
+    assert chosen([one, other], pictures, words) == (one[2], other[2])
+    assert chosen([one, other], pictures, dict.fromkeys(words, "")) == (one[2], other[1])
 
 
 def test_steps_go_from_the_first_layer_to_the_classes():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -180,33 +180,42 @@ def _part_of(part: slice, data: Sequence[bytes]) -> bytes:
 def _tour(contents: Contents, pages: Pages) -> Iterator[Output]:
     """The pages that show the units of the tour, which are chosen by their pictures."""
     choices = tour.nominees(contents)
+    words = tour.words_for(contents, choices)
     keys = tuple(entry.key for entry in tour.entries_of(contents, choices))
 
     def page(name: str, view: Callable[[Contents, Sequence[Unit]], object]) -> Output:
         def produce(pictures: Sequence[bytes]) -> bytes:
-            return pages.templates.render(name, view(contents, tour.chosen(choices, pictures)))
+            units = tour.chosen(choices, pictures, words)
+            return pages.templates.render(name, view(contents, units))
 
         return Output(name, pages.digest, keys, produce)
 
     yield page(paths.INDEX, index_view)
     if choices:
         yield page(paths.TOUR, tour.tour_view)
-        yield tour_sheet(contents, choices)
+        yield _tour_sheet(contents, choices, words)
 
 
-def tour_sheet(contents: Contents, choices: Sequence[Sequence[Unit]]) -> Output:
+def _tour_sheet(
+    contents: Contents, choices: Sequence[Sequence[Unit]], words: Mapping[Unit, str]
+) -> Output:
     """The sheet of the pictures of the tour's units."""
     entries = tour.entries_of(contents, choices)
     units = [unit for each in choices for unit in each]
 
     def produce(pictures: Sequence[bytes]) -> bytes:
         by_unit = dict(zip(units, pictures, strict=True))
-        chosen = tour.chosen(choices, pictures)
+        chosen = tour.chosen(choices, pictures, words)
         return sprites.compose(STEPS, {nth: by_unit[unit] for nth, unit in enumerate(chosen)})
 
     return Output(
         STEPS.place(0).sheet,
-        digest_of(sprites.LAYOUT_VERSION, STEPS, [entry.sha256 for entry in entries]),
+        digest_of(
+            sprites.LAYOUT_VERSION,
+            STEPS,
+            [entry.sha256 for entry in entries],
+            [[(unit.id, words[unit]) for unit in each] for each in choices],
+        ),
         tuple(entry.key for entry in entries),
         produce,
     )

@@ -9,7 +9,7 @@ is chosen.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,16 +67,35 @@ def nominees(contents: Contents) -> tuple[tuple[Unit, ...], ...]:
     return tuple(units for units in each if units)
 
 
-def chosen(choices: Sequence[Sequence[Unit]], pictures: Sequence[bytes]) -> tuple[Unit, ...]:
+def chosen(
+    choices: Sequence[Sequence[Unit]], pictures: Sequence[bytes], words: Mapping[Unit, str]
+) -> tuple[Unit, ...]:
     """The unit of each step whose picture has the most contrast; the first of equals.
+
+    Units with a word that no step before has go first.
 
     Args:
         choices: what `nominees` gives.
         pictures: the encoded pictures of all of them, in order.
+        words: what `words_for` gives.
     """
-    contrasts = iter([contrast(picture) for picture in pictures])
-    ranked = ([(next(contrasts), -nth) for nth, _ in enumerate(units)] for units in choices)
-    return tuple(units[-max(each)[1]] for units, each in zip(choices, ranked, strict=True))
+    every = [unit for units in choices for unit in units]
+    contrasts = dict(zip(every, map(contrast, pictures), strict=True))
+    steps: list[Unit] = []
+    for units in choices:
+        told = {words[unit] for unit in steps}
+        new = [unit for unit in units if words[unit] not in told]
+        steps.append(max(new or units, key=contrasts.__getitem__))
+    return tuple(steps)
+
+
+def words_for(contents: Contents, choices: Sequence[Sequence[Unit]]) -> Mapping[Unit, str]:
+    """What each nominee is, in a word or two."""
+    return {
+        unit: brief(contents, contents.facts.layer(unit.layer), unit.index)
+        for units in choices
+        for unit in units
+    }
 
 
 def contrast(picture: bytes) -> float:
@@ -94,7 +113,6 @@ def tour_view(contents: Contents, units: Sequence[Unit]) -> TourPage:
             title=f"{title} · {network}",
             description=f"Units of {network}, chosen by rule from the first layer to the last.",
             root="",
-            section="tour",
         ),
         title=title,
         steps=steps_of(contents, units),

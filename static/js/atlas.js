@@ -131,7 +131,7 @@ addEventListener("afterprint", () => {
 
 // The folders that are searched: this atlas, or on the landing page each of several.
 const folders = pathSettings.atlases?.split(" ").map((name) => `${name}/`) ?? [""];
-const [searchScript, orderScript, keysScript] = ["search.js", "order.js", "keys.js"].map((name) => new URL(name, document.currentScript.src));
+const [searchScript, orderScript, keysScript, randomScript] = ["search.js", "order.js", "keys.js", "random.js"].map((name) => new URL(name, document.currentScript.src));
 let loading = null;
 
 // An index is loaded as a script, because pages opened from disk may not fetch files.
@@ -291,6 +291,16 @@ function addKeys(search) {
   document.querySelector(".top").append(button);
 }
 
+/* Random unit ------------------------------------------------------------------------------- */
+
+async function openRandom() {
+  const [indices] = await Promise.all([loadIndices(), loadScript(randomScript)]);
+  const path = randomUnit(indices);
+  if (path) location.href = new URL(path, root).href;
+}
+
+addEventListener("click", ({ target }) => target.closest?.("button.random") && openRandom());
+
 /* Header ------------------------------------------------------------------------------------ */
 
 // Following the link would replace the view that is in the address.
@@ -309,6 +319,7 @@ function addToHeader() {
   if (isHeaderDone || !document.querySelector(".top")) return; // a page for frames has no header
   isHeaderDone = true;
   const search = addSearch();
+  document.querySelector(".top").append(element("button", { type: "button", className: "random", textContent: "Random unit" }));
   addThemeSwitch();
   addKeys(search);
   keepViewOnSkip();

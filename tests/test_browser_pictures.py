@@ -1,0 +1,122 @@
+"""Pictures that fill the screen, the tour, and units at random, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import site_factory
+from host import serve
+from visits import Visit, launch, violations
+
+from atlas.site.writer import write_site
+
+UNIT = "layer1.0.conv2/0002.html"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out_dir = tmp_path_factory.mktemp("pictures")
+    write_site(site_factory.contents(site_factory.network(n_blocks=(1, 1)))[0], out_dir)
+    return out_dir
+
+
+@pytest.fixture(scope="module")
+def shared(site: Path) -> Iterator[Visit]:
+    with serve(site) as address, launch() as browser, Visit(browser, address) as made:
+        yield made
+
+
+@pytest.fixture
+def visit(shared: Visit) -> Iterator[Visit]:
+    yield shared
+    shared.complain()
+
+
+SOURCE = """(each) => {
+    const picture = each.querySelector("img, image") ?? each;
+    return picture.getAttribute("src") ?? picture.getAttribute("href");
+}"""
+
+
+def test_every_picture_of_a_unit_fills_the_screen_one_after_the_other(visit: Visit):
+    page = visit.open(UNIT)
+    shown = [each.evaluate(SOURCE) for each in page.locator("main [aria-haspopup]").all()]
+    assert len(shown) >= 4 and shown[0] == "0002.webp"
+    page.locator("main [aria-haspopup]").first.click()
+    seen = []
+    for _ in shown:
+        picture = page.locator("dialog.lightbox figure > :first-child")
+        box = picture.bounding_box()
+        assert max(box["width"] / 1280, box["height"] / 720) > 0.7
+        seen.append(picture.evaluate(SOURCE))
+        page.keyboard.press("ArrowRight")
+    assert seen == shown
+    assert page.inner_text("dialog p span") == f"1 of {len(shown)}"  # round to the first
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("dialog p span") == f"{len(shown)} of {len(shown)}"
+    assert visit.path == UNIT  # and not the neighbours' pages
+
+
+def test_a_picture_is_enlarged_by_keys_and_the_focus_comes_back(visit: Visit):
+    page = visit.open(UNIT)
+    page.locator("main [aria-haspopup]").nth(1).focus()
+    page.keyboard.press("Enter")
+    assert page.inner_text("dialog p span").startswith("2 of")
+    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").is_hidden()
+    assert page.evaluate(
+        "document.activeElement === document.querySelectorAll('main [aria-haspopup]')[1]"
+    )
+
+
+def test_a_lecture_has_the_full_screen(visit: Visit):
+    page = visit.open(UNIT)
+    page.locator("main [aria-haspopup]").first.click()
+    page.click("dialog button:text-is('Full screen')")
+    page.wait_for_selector(":fullscreen")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.fullscreenElement.innerText").startswith("Inhib")
+    page.click("dialog button:text-is('Close')")
+    page.wait_for_selector(":fullscreen", state="detached")
+    assert page.locator("dialog").is_hidden()
+
+
+def test_an_enlarged_picture_has_no_barrier_and_no_double_ids(visit: Visit):
+    page = visit.open(UNIT)
+    page.locator("main [aria-haspopup]").last.click()
+    assert violations(page) == []
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert len(ids) == len({*ids})
+
+
+def test_links_to_other_units_stay_links(visit: Visit):
+    page = visit.open(UNIT)
+    assert page.locator("main a [aria-haspopup]").count() == 0
+
+
+def test_arrows_go_through_the_tour_and_stop_at_its_ends(visit: Visit):
+    page = visit.open("tour.html")
+    steps = page.locator(".steps > li")
+    assert steps.count() == 7
+    assert page.inner_text(".slides span") == "1 of 7"
+    for number in (2, 3, 4):
+        page.keyboard.press("ArrowRight")
+        assert page.inner_text(".slides span") == f"{number} of 7"
+        assert abs(steps.nth(number - 1).bounding_box()["y"]) < 5
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert page.inner_text(".slides span") == "7 of 7"
+    for _ in range(7):
+        page.click("button[aria-label='Previous step']")
+    assert page.evaluate("scrollY") == 0 and page.inner_text(".slides span") == "1 of 7"
+
+
+@pytest.mark.parametrize(("chance", "path"), [(0, "conv1/0000.html"), (0.999999, "fc/0007.html")])
+def test_a_random_unit_is_any_from_the_first_to_the_last(visit: Visit, chance: float, path: str):
+    page = visit.open("index.html")
+    page.evaluate("(chance) => { Math.random = () => chance; }", chance)
+    page.click(".ways button:text-is('Random unit')")
+    page.wait_for_url(f"**/{path}")
