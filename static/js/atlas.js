@@ -59,9 +59,9 @@ function addThemeSwitch() {
 
 /* Pictures of other units ------------------------------------------------------------------- */
 
-// Browsers fetch lazy pictures from far below the screen. Those of other units and of photographs
-// would be most of what a page loads, so they are fetched near the screen, or when it is printed.
-const OTHERS = ".unit section :is(a, .strip, foreignObject) img";
+// Browsers fetch lazy pictures from far below the screen. Those of other units, of photographs and of
+// grids would be most of what a page loads, so they are fetched near the screen, or when it is printed.
+const OTHERS = ".unit section :is(a, .strip, foreignObject) img, .cell img[loading]";
 
 const near = new IntersectionObserver(
   (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => fetchPicture(target)),
@@ -73,8 +73,8 @@ function fetchPicture(image) {
   image.src = image.dataset.src;
 }
 
-function holdPictures() {
-  for (const image of document.querySelectorAll(OTHERS)) {
+function holdPictures(part = document) {
+  for (const image of part.querySelectorAll(OTHERS)) {
     if (image.dataset.src) continue;
     image.dataset.src = image.getAttribute("src");
     image.removeAttribute("src");

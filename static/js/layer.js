@@ -31,6 +31,7 @@ class Grid {
 
   addWaiting(n) {
     const template = element("template", { innerHTML: this.waiting.splice(0, n).join("") });
+    holdPictures(template.content);
     this.list.append(template.content);
   }
 
