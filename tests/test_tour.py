@@ -50,6 +50,7 @@ def test_of_each_step_the_picture_with_most_contrast_is_chosen_and_the_first_of_
     words[other[1]] = words[one[2]]  # what is said once already is not said again
     assert chosen([one, other], pictures, words) == (one[2], other[2])
     assert chosen([one, other], pictures, dict.fromkeys(words, "")) == (one[2], other[1])
+    assert chosen([one], pictures[:3], {**words, one[2]: ""}) == (one[0],)
 
 
 def test_steps_go_from_the_first_layer_to_the_classes():

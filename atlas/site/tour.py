@@ -72,7 +72,7 @@ def chosen(
 ) -> tuple[Unit, ...]:
     """The unit of each step whose picture has the most contrast; the first of equals.
 
-    Units with a word that no step before has go first.
+    Units with a word go first, and of these those with one that no step before has.
 
     Args:
         choices: what `nominees` gives.
@@ -84,8 +84,9 @@ def chosen(
     steps: list[Unit] = []
     for units in choices:
         told = {words[unit] for unit in steps}
-        new = [unit for unit in units if words[unit] not in told]
-        steps.append(max(new or units, key=contrasts.__getitem__))
+        named = [unit for unit in units if words[unit]]
+        new = [unit for unit in named if words[unit] not in told]
+        steps.append(max(new or named or units, key=contrasts.__getitem__))
     return tuple(steps)
 
 
