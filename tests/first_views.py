@@ -21,7 +21,14 @@ from tqdm import tqdm
 from visits import Visit, launch
 
 SCREENS = ((390, 844), (1280, 800), (1920, 1080))
-BUDGETS_KB = {"network": 300, "layer": 300, "find": 600, "unit": 150, "HTML of a unit": 4}
+BUDGETS_KB = {
+    "network": 300,
+    "tour": 300,
+    "layer": 300,
+    "find": 600,
+    "unit": 150,
+    "HTML of a unit": 4,
+}
 
 
 def pages_of(site: Path, n_units: int) -> dict[str, list[str]]:
@@ -33,7 +40,12 @@ def pages_of(site: Path, n_units: int) -> dict[str, list[str]]:
     heaviest = sorted(units, key=own_bytes)[len(units) - half :]
     spread = [units[nth * len(units) // half] for nth in range(half)]
     chosen = [path.relative_to(site).as_posix() for path in (*heaviest, *spread)]
-    one_of_each = {"network": "index.html", "layer": f"{largest}/index.html", "find": "find.html"}
+    one_of_each = {
+        "network": "index.html",
+        "tour": "tour.html",
+        "layer": f"{largest}/index.html",
+        "find": "find.html",
+    }
     return {**{kind: [path] for kind, path in one_of_each.items()}, "unit": chosen}
 
 

@@ -531,6 +531,11 @@ def test_print_and_reduced_motion_are_respected(visit: Visit):
     page.emulate_media(media="screen", reduced_motion="reduce")
     behaviour = page.evaluate("getComputedStyle(document.documentElement).scrollBehavior")
     assert behaviour == "auto"
+    page = visit.open(PAGES["layer"])
+    assert page.locator("dt:text-is('Kernel')").is_hidden()
+    page.emulate_media(media="print")  # on paper, nothing stays folded
+    assert page.locator("dt:text-is('Kernel')").is_visible()
+    assert page.locator(".controls").is_hidden()
 
 
 def test_focus_is_visible_and_the_first_stop_skips_to_the_content(visit: Visit):
@@ -799,7 +804,8 @@ def test_arrows_move_inside_the_grid(glance: Visit):
 
 
 @pytest.mark.parametrize(
-    ("view", "order"), [("sort=peak", "43210"), ("sort=peak&order=up&by=peak&from=10", "234")]
+    ("view", "order"),
+    [("size=L", "01234"), ("sort=peak", "43210"), ("sort=peak&order=up&by=peak&from=10", "234")],
 )
 def test_next_is_the_next_in_the_order_of_the_layer(browser: Any, base: str, view: str, order: str):
     with Visit(browser, base) as visit:

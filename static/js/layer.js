@@ -176,7 +176,8 @@ class Controls {
     this.defaults = { show: first, size: "M", ...ORDER };
     this.presets = presetButtons(section, (button) => this.press(button));
     this.status = element("output");
-    const goal = element("input", { name: "unit", type: "text", placeholder: "named" in section.dataset ? "number or name" : "number", autocomplete: "off" });
+    const isNamed = "named" in section.dataset;
+    const goal = element("input", { name: "unit", type: "text", placeholder: isNamed ? "number or name" : "number", inputMode: isNamed ? "text" : "numeric", autocomplete: "off" });
     this.view = element("details", {}, element("summary", { textContent: "View" }), element("div", {}, ...viewControls(section, sheets)));
     const row = element("div", { className: "presets" }, ...this.presets);
     row.setAttribute("role", "group");

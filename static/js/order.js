@@ -73,9 +73,10 @@ function loadValues(layer) {
 
 /* On a unit's page: the links to the layer and to the neighbours keep the view. */
 async function keepOrder(main) {
+  if (!location.hash.includes("=")) return; // the name of a place on the page, not a view
+  for (const link of main.querySelectorAll("a:is([rel='up'], [rel='prev'], [rel='next'])")) link.hash = location.hash;
   const view = readView(ORDER);
   if (!isOrdered(view)) return;
-  for (const link of main.querySelectorAll("a:is([rel='up'], [rel='prev'], [rel='next'])")) link.hash = location.hash;
   const [layer, index] = main.dataset.unit.split(":");
   const values = await loadValues(layer);
   const places = values.places(view);
