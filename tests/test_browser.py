@@ -778,6 +778,9 @@ def test_keys_are_listed_and_can_be_switched_off_for_good(visit: Visit):
     page.uncheck("dialog input")
     page.keyboard.press("Escape")
     assert page.locator("dialog").is_hidden()
+    page.click("button:text-is('Keys')")  # a second time
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
     for key in ("u", "?", "/", "ArrowRight"):
         page.keyboard.press(key)
     page.wait_for_timeout(200)

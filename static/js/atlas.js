@@ -97,6 +97,7 @@ addEventListener("DOMContentLoaded", () => {
   arriving.disconnect();
   receive();
   keepView();
+  addLightbox();
 });
 
 /* Print ------------------------------------------------------------------------------------- */
@@ -131,17 +132,22 @@ addEventListener("afterprint", () => {
 
 // The folders that are searched: this atlas, or on the landing page each of several.
 const folders = pathSettings.atlases?.split(" ").map((name) => `${name}/`) ?? [""];
-const [searchScript, orderScript, keysScript, randomScript] = ["search.js", "order.js", "keys.js", "random.js"].map((name) => new URL(name, document.currentScript.src));
+const [searchScript, orderScript, keysScript, randomScript, lightboxScript] = ["search.js", "order.js", "keys.js", "random.js", "lightbox.js"].map((name) => new URL(name, document.currentScript.src));
 let loading = null;
 
 // An index is loaded as a script, because pages opened from disk may not fetch files.
+const loads = new Map(); // by address: each script is loaded once
+
 function loadScript(address) {
-  return new Promise((resolve, reject) => {
+  if (loads.has(address.href)) return loads.get(address.href);
+  const load = new Promise((resolve, reject) => {
     const script = element("script", { src: address.href });
     script.onload = resolve;
     script.onerror = reject;
     document.head.append(script);
   });
+  loads.set(address.href, load);
+  return load;
 }
 
 async function loadInTurn() {
@@ -289,6 +295,35 @@ function addKeys(search) {
   button.setAttribute("aria-haspopup", "dialog");
   button.addEventListener("click", openKeys);
   document.querySelector(".top").append(button);
+}
+
+/* Pictures that fill the screen ------------------------------------------------------------- */
+
+const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip)";
+
+const nameOf = (picture) => picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt;
+
+function makePressable(picture, press) {
+  picture.setAttribute("aria-label", `Enlarge: ${nameOf(picture)}`);
+  picture.setAttribute("role", "button");
+  picture.setAttribute("aria-haspopup", "dialog");
+  picture.tabIndex = 0;
+  picture.addEventListener("click", press);
+  picture.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    press();
+  });
+}
+
+function addLightbox() {
+  const pictures = [...document.querySelectorAll(PICTURES)].filter((picture) => !picture.closest("a, button") && !picture.parentElement.matches(".strip"));
+  for (const picture of pictures) {
+    makePressable(picture, async () => {
+      await loadScript(lightboxScript);
+      enlarge(pictures, picture);
+    });
+  }
 }
 
 /* Random unit ------------------------------------------------------------------------------- */

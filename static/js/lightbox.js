@@ -1,8 +1,7 @@
 // Any picture of a unit's page, or of the tour, fills the screen when it is pressed; left and right
 // go on to the page's other pictures. Escape closes it, and the focus is where it was.
+// Loaded when a picture is pressed.
 "use strict";
-
-const PICTURES = "figure :is(img, svg[role='img'], .strip)";
 
 class Lightbox {
   constructor(pictures) {
@@ -64,8 +63,6 @@ class Lightbox {
   }
 }
 
-const nameOf = (picture) => picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt ?? "";
-
 /* A copy of a picture that is as large as the screen allows. */
 function enlarged(picture) {
   const { width, height } = picture.getBoundingClientRect();
@@ -81,27 +78,9 @@ function enlarged(picture) {
   return copy;
 }
 
-function makePressable(picture, press) {
-  picture.setAttribute("aria-label", `Enlarge: ${nameOf(picture)}`);
-  picture.setAttribute("role", "button");
-  picture.setAttribute("aria-haspopup", "dialog");
-  picture.tabIndex = 0;
-  picture.addEventListener("click", press);
-  picture.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    press();
-  });
-}
+let lightbox = null;
 
-addEventListener("DOMContentLoaded", () => {
-  const pictures = [...document.querySelectorAll(`main ${PICTURES}`)].filter((picture) => !picture.closest("a, button") && !picture.parentElement.matches(".strip"));
-  if (!pictures.length) return;
-  let lightbox = null;
-  pictures.forEach((picture, at) => {
-    makePressable(picture, () => {
-      lightbox ??= new Lightbox(pictures);
-      lightbox.open(at);
-    });
-  });
-});
+function enlarge(pictures, picture) {
+  lightbox ??= new Lightbox(pictures);
+  lightbox.open(pictures.indexOf(picture));
+}
