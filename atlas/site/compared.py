@@ -14,7 +14,7 @@ from atlas.kinds.filter.view import section_view as weights_view
 from atlas.kinds.tuning.view import TuningView
 from atlas.kinds.tuning.view import section_view as tuning_view
 from atlas.site.contents import Contents
-from atlas.site.sortable import columns_of
+from atlas.site.sortable import columns_of, numbers_of
 from atlas.units import Layer
 
 COMPARED_VARIABLE = "self.atlasUnits"  # by layer, as `static/js/compare.js` reads it
@@ -22,7 +22,7 @@ COMPARED_VARIABLE = "self.atlasUnits"  # by layer, as `static/js/compare.js` rea
 
 def compared_units(contents: Contents, layer: Layer) -> bytes:
     """The script of one layer; it has the units that have a page."""
-    columns, numbers = columns_of(contents, layer)
+    columns = columns_of(contents, layer)
     units: dict[str, Any] = {}
     axes: list[dict[str, str]] = []
     for index in contents.paged[layer.name]:
@@ -31,11 +31,12 @@ def compared_units(contents: Contents, layer: Layer) -> bytes:
         weights = weights_view(contents, layer, unit)
         axes = axes or _axes(tuning)
         units[str(index)] = {
-            "numbers": numbers(unit),
+            "numbers": numbers_of(columns, index),
             "tuning": _curves(tuning),
             "weights": _weights(weights),
         }
-    data = canonical_json({"columns": columns, "curves": axes, "units": units})
+    labels = [column.label for column in columns]
+    data = canonical_json({"columns": labels, "curves": axes, "units": units})
     name = canonical_json(layer.name)
     return f"({COMPARED_VARIABLE} ??= {{}})[{name}] = {data};\n".encode()
 

@@ -37,6 +37,12 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[FilledColumn, ...]:
     return tuple(filled_columns(contents, layer))
 
 
+def numbers_of(columns: Sequence[FilledColumn], index: int) -> str:
+    """A unit's numbers in the order of the columns, separated by spaces, `-` if missing."""
+    row = (column.values[index] for column in columns)
+    return " ".join("-" if value is None else f"{value:.{DIGITS}g}" for value in row)
+
+
 def values_script(contents: Contents, layer: Layer) -> bytes:
     """The numbers of a layer's units: per column one of each unit that has a page, or null.
 
