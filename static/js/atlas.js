@@ -253,7 +253,8 @@ addEventListener("click", (event) => {
 // A unit that was reached from a sorted or filtered layer keeps that view in its address.
 async function keepView() {
   const main = document.querySelector("main[data-unit]");
-  if (!main || location.hash.length < 2) return;
+  if (!main || !location.hash.includes("=")) return; // else it names a place on the page
+  for (const link of main.querySelectorAll("a:is([rel='up'], [rel='prev'], [rel='next'])")) link.hash = location.hash;
   await loadScript(orderScript);
   keepOrder(main);
 }
@@ -301,10 +302,10 @@ function addKeys(search) {
 
 const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip)";
 
-const nameOf = (picture) => picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt;
+const pictureName = (picture) => picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt;
 
 function makePressable(picture, press) {
-  picture.setAttribute("aria-label", `Enlarge: ${nameOf(picture)}`);
+  picture.setAttribute("aria-label", `Enlarge: ${pictureName(picture)}`);
   picture.setAttribute("role", "button");
   picture.setAttribute("aria-haspopup", "dialog");
   picture.tabIndex = 0;

@@ -221,7 +221,7 @@ class Controls {
   }
 
   change(view) {
-    history.replaceState(null, "", hashOf(view, this.defaults) || location.pathname + location.search);
+    history.replaceState(null, "", viewHash(view, this.defaults) || location.pathname + location.search);
     this.apply(view);
   }
 
@@ -237,7 +237,7 @@ class Controls {
     if (this.applied !== view) return; // it has changed meanwhile
     const places = values?.places(view) ?? [...grid.units.keys()];
     const column = values?.column(view.sort);
-    grid.arrange(places, column, column && column === values.columns[0], hashOf(view, this.defaults));
+    grid.arrange(places, column, column && column === values.columns[0], viewHash(view, this.defaults));
     this.status.textContent = places.length === grid.units.length ? "" : `${places.length} of ${grid.units.length}`;
     this.section.removeAttribute("aria-busy");
   }

@@ -71,7 +71,7 @@ function enlarged(picture) {
   for (const name of ["tabindex", "role", "aria-haspopup", "loading", "width", "height"]) copy.removeAttribute(name);
   copy.classList.remove("frame");
   if (copy.localName === "svg") copy.setAttribute("role", "img");
-  copy.setAttribute("aria-label", nameOf(picture).replace(/^Enlarge: /, ""));
+  copy.setAttribute("aria-label", pictureName(picture).replace(/^Enlarge: /, ""));
   if (copy.localName === "span") copy.removeAttribute("aria-label"); // the picture inside has a name
   copy.style.setProperty("--shape", width / height);
   copy.style.imageRendering = getComputedStyle(picture).imageRendering;

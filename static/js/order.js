@@ -11,7 +11,7 @@ function readView(defaults) {
 }
 
 /* What of a view differs from the defaults, as addresses have it: "#..." or "". */
-function hashOf(view, defaults) {
+function viewHash(view, defaults) {
   const changed = Object.entries(view).filter(([name, value]) => name in defaults && value !== defaults[name]);
   const hash = new URLSearchParams(changed).toString();
   return hash && `#${hash}`;
@@ -73,8 +73,6 @@ function loadValues(layer) {
 
 /* On a unit's page: the links to the layer and to the neighbours keep the view. */
 async function keepOrder(main) {
-  if (!location.hash.includes("=")) return; // the name of a place on the page, not a view
-  for (const link of main.querySelectorAll("a:is([rel='up'], [rel='prev'], [rel='next'])")) link.hash = location.hash;
   const view = readView(ORDER);
   if (!isOrdered(view)) return;
   const [layer, index] = main.dataset.unit.split(":");
