@@ -36,7 +36,7 @@ def visit(shared: Visit) -> Iterator[Visit]:
 
 SOURCE = """(each) => {
     const picture = each.querySelector("img, image") ?? each;
-    return picture.getAttribute("src") ?? picture.getAttribute("href");
+    return picture.getAttribute("src") ?? picture.dataset.src ?? picture.getAttribute("href");
 }"""
 
 

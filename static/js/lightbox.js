@@ -52,6 +52,7 @@ class Lightbox {
     const n = this.pictures.length;
     this.at = (at + n) % n;
     const picture = this.pictures[this.at];
+    for (const image of picture.parentElement.querySelectorAll("img[data-src]:not([src])")) fetchPicture(image);
     const caption = picture.closest("figure").querySelector("figcaption")?.innerText ?? picture.alt;
     this.figure.replaceChildren(enlarged(picture), element("figcaption", { textContent: caption.trim().replace(/\s*\n\s*/g, " · ") }));
     this.place.textContent = `${this.at + 1} of ${n}`;
