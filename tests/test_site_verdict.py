@@ -37,7 +37,7 @@ def said(**changes: object) -> str:
     [
         (
             {},
-            "Photographs of this kind drive the unit further than others do, in 97 of 100 comparisons.",
+            "Photographs of this kind drive the unit further than others do, in 97 of 100",
         ),
         ({"auc": 0.9996}, "in 99 of 100 comparisons."),
         ({"auc": 1.0}, "in every comparison."),
