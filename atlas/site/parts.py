@@ -189,6 +189,12 @@ def layer_link(layer: str, root: str) -> Link:
     return Link(layer, root + paths.layer_page(layer))
 
 
+def unit_heading(contents: Contents, layer: Layer, index: int) -> str:
+    """The name of a class, or `layer3.2.conv2, unit 17`."""
+    label = contents.label(layer, index)
+    return label or f"{layer.name}, {words_of(layer).noun} {index}"
+
+
 def unit_link(contents: Contents, layer: str, index: int, text: str, root: str) -> Link:
     """A link to a unit's page, or only text if the unit has none."""
     page = contents.pages[layer].get(index)

@@ -24,7 +24,16 @@ from atlas.sheets import SheetKind
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import margin
-from atlas.site.parts import Cell, Head, Link, layer_link, picture_alt, spread, unit_link
+from atlas.site.parts import (
+    Cell,
+    Head,
+    Link,
+    layer_link,
+    picture_alt,
+    spread,
+    unit_heading,
+    unit_link,
+)
 from atlas.units import Layer, Unit
 
 N_STEPS = 7
@@ -134,12 +143,12 @@ def steps_of(contents: Contents, units: Sequence[Unit]) -> tuple[StepView, ...]:
 
 def _step(contents: Contents, number: int, unit: Unit) -> StepView:
     layer, place = contents.facts.layer(unit.layer), STEPS.place(number - 1)
-    title, alt = contents.title(layer, unit.index), picture_alt(contents, layer, unit.index)
+    heading, alt = (words(contents, layer, unit.index) for words in (unit_heading, picture_alt))
     return StepView(
         number=number,
-        unit=unit_link(contents, layer.name, unit.index, title, ""),
+        unit=unit_link(contents, layer.name, unit.index, heading, ""),
         layer=layer_link(layer.name, ""),
-        words=brief(contents, layer, unit.index) or title,
+        words=brief(contents, layer, unit.index) or contents.title(layer, unit.index),
         story=" ".join((_sight(contents, layer), story(contents, layer, unit.index))),
         picture=paths.unit_picture(unit),
         alt=alt,

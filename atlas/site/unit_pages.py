@@ -11,7 +11,15 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.evidence import evidence_view
 from atlas.site.on_demand import links_from_unit
-from atlas.site.parts import Card, Head, Link, own_name, stage_anchor, unit_card_picture
+from atlas.site.parts import (
+    Card,
+    Head,
+    Link,
+    own_name,
+    stage_anchor,
+    unit_card_picture,
+    unit_heading,
+)
 from atlas.site.sections import Placed, SectionTable, SectionView, unit_sections
 from atlas.site.verdict import verdict_view
 from atlas.units import Layer, Unit
@@ -66,7 +74,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         head=_head(contents, layer, unit),
         id=unit.id,
         name=_name(_what(contents, layer, unit)),
-        heading=_heading(contents, layer, unit),
+        heading=unit_heading(contents, layer, unit.index),
         subtitle=_subtitle(layer, unit),
         term="" if layer.is_classifier else words_of(layer).layer,
         term_about="convolution" if layer.is_conv else "layer",
@@ -83,12 +91,6 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         previous=_neighbour(contents, layer, position - 1),
         next=_neighbour(contents, layer, position + 1),
     )
-
-
-def _heading(contents: Contents, layer: Layer, unit: Unit) -> str:
-    """The name of a class, or `layer3.2.conv2, unit 17`."""
-    label = contents.label(layer, unit.index)
-    return label or f"{layer.name}, {words_of(layer).noun} {unit.index}"
 
 
 def _places(contents: Contents, layer: Layer) -> tuple[Link, ...]:
