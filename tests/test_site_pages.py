@@ -141,7 +141,8 @@ def test_a_unit_says_what_it_is_in_and_leads_up_from_step_to_step(site: Path) ->
     up = [link for link in unit.targets if link in ("index.html", "../index.html#stage-3")]
     assert up == ["../index.html#stage-3", "index.html"]
     ids = [each.get("id") or "" for each in pages["index.html"].all("section")]
-    assert [each for each in ids if each.startswith("stage-")][:4] == ["stage-1", "stage-2", "stage-3", "stage-4"]
+    stages = [each for each in ids if each.startswith("stage-")]
+    assert stages[:4] == ["stage-1", "stage-2", "stage-3", "stage-4"]
     named = " ".join(pages["fc/0003.html"].text.split())
     assert "classifier fc cranecrane great grey owl " in named and "fc, " not in named
 
