@@ -219,7 +219,7 @@ def test_without_scripts_all_content_and_links_are_there(browser: Any, served: s
         page.click(f"a.tile[href='{LAYER}/index.html']")
         assert page.locator(".grid li").count() == 5
         page.click("summary:text-is('About this layer')")
-        assert page.locator("dt:text-is('Kernel')").is_visible()
+        assert page.locator("dt:has-text('Kernel')").is_visible()
         page.click(".grid a >> nth=2")
         assert visit.path == f"{LAYER}/0002.html"
         for heading in ("Evidence", "In photographs", "Circuit", "Tuning", "Similar units"):
@@ -312,6 +312,7 @@ def test_a_term_fits_on_a_phone_and_leads_to_the_glossary_without_scripts(
 ):
     page = visit.open(PAGES["layer"])
     page.set_viewport_size({"width": 360, "height": 640})
+    page.click("summary:text-is('About this layer')")
     page.click(".facts a[href$='#padding'], .opening a[href$='#padding']")
     box = page.locator(".term").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 360
@@ -532,9 +533,9 @@ def test_print_and_reduced_motion_are_respected(visit: Visit):
     behaviour = page.evaluate("getComputedStyle(document.documentElement).scrollBehavior")
     assert behaviour == "auto"
     page = visit.open(PAGES["layer"])
-    assert page.locator("dt:text-is('Kernel')").is_hidden()
+    assert page.locator("dt:has-text('Kernel')").is_hidden()
     page.emulate_media(media="print")  # on paper, nothing stays folded
-    assert page.locator("dt:text-is('Kernel')").is_visible()
+    assert page.locator("dt:has-text('Kernel')").is_visible()
     assert page.locator(".controls").is_hidden()
 
 
@@ -649,7 +650,7 @@ def test_a_layer_begins_with_its_units(glance: Visit, screen: tuple[int, int]):
     glance.page.set_viewport_size({"width": width, "height": height})
     page = glance.open(PAGES["layer"])
     assert page.locator(".cell").first.bounding_box()["y"] < 0.75 * height
-    assert page.locator("dt:text-is('Kernel')").is_hidden()
+    assert page.locator("dt:has-text('Kernel')").is_hidden()
 
 
 @pytest.mark.parametrize("width", [360, 1280, 1920])

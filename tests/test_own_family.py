@@ -7,7 +7,7 @@ import json
 
 import pytest
 from own_family import Toy, own_family
-from site_reader import broken_links, read_pages
+from site_reader import Page, broken_links, read_pages
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import Catalogue
@@ -81,7 +81,7 @@ def test_hidden_layers_are_not_called_classes(built, name):
     layer = facts.layer(name)
     page = (site / name / "index.html").read_text()
     assert f"Hidden linear layer in brain: {layer.n_units} units" in page
-    unit = (site / name / "0001.html").read_text()
+    unit = Page((site / name / "0001.html").read_text()).text
     assert f"unit 1 of {layer.n_units}, hidden linear layer" in unit
     assert "silences the unit" in unit
     assert "numbered from 0" not in unit

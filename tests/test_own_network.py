@@ -494,5 +494,5 @@ def test_a_page_says_that_its_layer_is_used_twice(folder, name):
     options = ["--input-size", "16", "--kinds", "filter", "--out", "site"]
     assert run("--model", f"net.py:{name}", *options).code == 0
     once, twice = (folder / "site" / layer / "index.html" for layer in ("conv", "again"))
-    assert "2 times for an image; shown is the first time" in twice.read_text()
+    assert "2 times for an image; what is shown is the first time" in twice.read_text()
     assert "times for an image" not in once.read_text()

@@ -166,9 +166,10 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "tuning": "Tuning",
         "dream": "Layer dream",
         "names": "Named by machine",
+        "map": "Show on the map",
     }
     shown = unit_page(tmp_path, UNIT).text + page(tmp_path, f"{UNIT.layer}/index.html").text
-    gone = {"natural", "examples"} if kind == "natural" else {kind}
+    gone = {kind} | {"natural": {"examples"}, "excitatory": {"map"}}.get(kind, set())
     assert {name for name, text in words.items() if text not in shown} == gone
 
 
@@ -297,11 +298,12 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
         **dict.fromkeys(("filter", "excitatory", "inhibitory"), n_units),
         "examples": sum(-(-layer["n_units"] // 9) for layer in manifest["layers"]),
         **dict.fromkeys(PER_LAYER, n_layers),
+        "map": 1,
         "field": n_units - 8,
         "twin": 4 * n_layers,
     }
     unit = json.loads((site / layer["units"]).read_bytes())["units"][UNIT.index]
-    assert set(unit["numbers"]) == set(KIND_NAMES) - {"dream", "examples"}
+    assert set(unit["numbers"]) == set(KIND_NAMES) - {"dream", "examples", "map"}
     assert unit["numbers"]["noise"] == {"z": 0.25, "z_max": 1.75, "z_min": -1.25}
     assert unit["numbers"]["natural"]["highest"] == f"birds/{EVIL} 2.jpg"
     assert unit["numbers"]["twin"]["similarity"] == 0.91

@@ -112,7 +112,7 @@ def test_the_first_view_of_a_unit_is_below_150_kb_and_only_its_own(visits: tuple
         page = visit.open(f"{LARGE}/0000.html")
         page.wait_for_load_state("networkidle")
         pictures = {Path(path).stem for path in visit.sizes if path.endswith(".webp")}
-        assert pictures == {"0000", "inhibitory-00", "twins-00", "filters-00", "examples-00"}
+        assert pictures == {"0000", "inhibitory-00", "twins-00", "filters-00"}
         assert sum(visit.sizes.values()) <= 150_000
         see_everything(page)
         page.wait_for_load_state("networkidle")
