@@ -49,6 +49,12 @@ def test_every_term_of_every_page_has_its_sentence(site: Path):
                 assert name in known or name in SECTIONS, (path, name)
 
 
+def test_a_term_has_an_id_of_its_own(site: Path):
+    html = (site / paths.ABOUT).read_text(encoding="utf-8")
+    ids = re.findall(r'<\w+[^>]* id="([^"]+)"', html)
+    assert sorted(set(ids)) == sorted(ids)
+
+
 def test_what_students_ask_for_is_explained(site: Path):
     asked = {"convolution", "kernel", "padding", "map", "relu", "batchnorm", "channel", "field"}
     assert asked <= set(glossary(site))

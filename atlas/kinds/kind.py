@@ -16,7 +16,7 @@ from atlas.sheets import SMALL_PX, SheetKind
 from atlas.units import Layer, NetworkFacts, Unit
 
 # On a unit's page, `lead` is under the title. The large picture is on the left, with its companions
-# and the gallery under it; the notes are on the right, and `below` is under both. A layer's page
+# under it; the notes are on the right. Under both are the gallery and then `below`. A layer's page
 # has `figure` and `below`.
 PagePart = Literal["lead", "picture", "companions", "gallery", "notes", "below", "figure"]
 
