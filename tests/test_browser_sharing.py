@@ -247,6 +247,7 @@ def test_a_list_is_made_named_passed_on_and_opened_by_anybody(browser: Any, base
         page.goto(address)
         page.wait_for_selector(".compared h2 >> nth=1")
         assert page.inner_text("h1") == page.input_value("[name=name]") == NAME
+        assert page.title().startswith(f"{NAME} · ")
         assert cards(page) == [f"{LAYER}:2", "fc:1"]
         page.click("button[aria-label='Remove fc:1']")  # of the opened list, not of an own one
         page.wait_for_selector("text=fc:1 is removed.")

@@ -53,7 +53,7 @@ def data_of(site: Path) -> dict:
 def test_the_page_says_what_it_shows_and_what_nearness_means(site: Path) -> None:
     shown = page(site, paths.MAP)
     n_shown = FACTS.n_units - 1
-    assert f"{n_shown} units by their pictures" in shown.text
+    assert f"The pictures of {n_shown} units" in shown.text
     assert "1 dead unit is left out." in shown.text
     assert "left, right, up and down mean nothing" in shown.text
     assert {paths.layer_page(layer.name) for layer in FACTS.layers} <= set(shown.targets)

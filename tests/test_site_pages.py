@@ -425,6 +425,15 @@ def test_the_about_page_says_that_residual_branches_vary_where_they_do(
     assert view.varies_branches == is_said
 
 
+def test_the_about_page_gives_settings_without_the_noise_of_binary_numbers():
+    contents, _ = site_factory.contents()
+    classes = contents.facts.layers[-1].name
+    recipes = {**contents.spec.layers, classes: {"lr": 0.1 + 0.2, "momentum": 1.0, "tiny": 1e-7}}
+    spec = dataclasses.replace(contents.spec, layers=recipes)
+    *_, use = about_view(dataclasses.replace(contents, spec=spec)).recipes
+    assert [fact.value for fact in use.settings] == ["0.3", "1.0", "1e-07"]
+
+
 @pytest.mark.parametrize("rivals", [0.3, 0.0])
 def test_the_about_page_says_that_other_classes_are_held_down_where_they_are(rivals):
     contents, _ = site_factory.contents()

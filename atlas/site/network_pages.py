@@ -535,6 +535,8 @@ def _spell(value: object) -> str:
         return " ".join(f"{name} {_spell(inner)}" for name, inner in sorted(value.items()))
     if isinstance(value, list | tuple):
         return "; ".join(_spell(inner) for inner in value)
+    if isinstance(value, float):
+        return str(float(f"{value:.6g}"))  # 0.322, not 0.32199999999999995
     return str(value)
 
 

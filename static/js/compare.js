@@ -170,6 +170,7 @@ async function show() {
 function showHead(list) {
   const n = list.units.length;
   document.querySelector("h1").textContent = list.name || "Compare";
+  document.title = document.title.replace(/^.*(?= · )/, () => list.name || "Compare");
   document.querySelector(".empty").hidden = n > 0;
   field("name").value = list.name;
   field("clear").hidden = field("link").hidden = !n;

@@ -65,11 +65,18 @@ class CircuitView(NamedTuple):
     picture: str | None  # of the unit, between its inputs and outputs
     alt: str
     unit: str  # of measurement of the strengths
-    spread: str | None  # effective number of inputs, in a sentence
+    spread: Spread | None  # how many of its inputs count
     sum: str | None  # the channel of the residual sum that the unit is added to
     summed: tuple[Link, ...]  # units of other layers that are added to the same channel
     gate_of: tuple[Link, ...]  # layers whose input the unit's output multiplies
     unknown: str | None  # which of its connections are not known, in a sentence
+
+
+class Spread(NamedTuple):
+    """Effective number of inputs, in two parts of a sentence."""
+
+    inputs: str  # how many count
+    strongest: str  # how strong the strongest are; empty where there are no more than these
 
 
 class _Side(NamedTuple):
@@ -299,16 +306,13 @@ def _strength_unit(layer: Layer, record: CircuitRecord) -> str:
     return words
 
 
-def _spread(layer: Layer, record: CircuitRecord, index: int) -> str | None:
+def _spread(layer: Layer, record: CircuitRecord, index: int) -> Spread | None:
     if not record.n_effective or not record.top_share or not record.n_effective[index]:
         return None
     n_inputs = record.n_inputs or layer.in_channels // layer.groups
     if n_inputs == 1:  # there is nothing to choose among
         return None
     effective = wording.count(round(record.n_effective[index]))
-    words = f"{effective} of its {wording.count(n_inputs, 'input')}"
-    if n_inputs <= N_STRONGEST:
-        return f"{words} count."
-    return (
-        f"{words} count; the five strongest have {100 * record.top_share[index]:.0f} % of the sum."
-    )
+    inputs = f"{effective} of its {wording.count(n_inputs, 'input')} count"
+    share = f"; the five strongest have {100 * record.top_share[index]:.0f} % of the sum"
+    return Spread(inputs, share if n_inputs > N_STRONGEST else "")
