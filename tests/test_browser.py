@@ -608,6 +608,9 @@ def test_a_click_on_the_map_opens_the_unit_whose_name_it_shows(browser: Any, bas
 def test_keys_move_the_map_and_open_the_unit_in_the_middle(visit: Visit):
     page = look_at_map(visit, f"map.html#unit={LAYER}:3")
     page.focus(".atlas-map .openseadragon-canvas")
+    page.keyboard.press("?")
+    assert "open the unit in the middle" in page.inner_text("dialog")
+    page.keyboard.press("Escape")
     page.keyboard.press("+")
     status = page.locator(".mapped > [role=status]")
     status.filter(has_text=f"In the middle: {LAYER}:3").wait_for(state="attached")
@@ -767,6 +770,17 @@ def test_a_key_that_is_held_down_turns_one_page_only(visit: Visit):
 def test_the_up_arrow_only_scrolls(visit: Visit):
     page = visit.open(f"{LAYER}/0001.html")
     page.keyboard.press("ArrowUp")
+    page.wait_for_timeout(200)
+    assert visit.path == f"{LAYER}/0001.html"
+
+
+def test_arrows_in_the_list_of_hits_leave_the_page_as_it_is(visit: Visit):
+    page = visit.open(f"{LAYER}/0001.html")
+    page.fill(".search input", f"{LAYER} 2")
+    page.wait_for_selector(".search li a")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.matches('.search li a')")
+    page.keyboard.press("ArrowRight")
     page.wait_for_timeout(200)
     assert visit.path == f"{LAYER}/0001.html"
 

@@ -286,7 +286,7 @@ function addKeys(search) {
     "?": openKeys,
   };
   addEventListener("keydown", (event) => {
-    const isElsewhere = event.target.closest?.("input, select, textarea, button, dialog") || event.defaultPrevented;
+    const isElsewhere = event.target.closest?.("input, select, textarea, button, dialog, form") || event.defaultPrevented;
     if (isElsewhere || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
     if (!Object.hasOwn(keys, event.key) || !areKeysOn()) return;
     event.preventDefault();

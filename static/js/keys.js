@@ -9,6 +9,11 @@ const KEY_LIST = [
   [["←", "→", "↑", "↓"], "on a unit of a layer: the units beside it"],
   [["←", "→", "Esc"], "in a picture that fills the screen, and in the tour"],
 ];
+const MAP_KEYS = [
+  [["←", "→", "↑", "↓"], "on the map: move it"],
+  [["+", "−", "0"], "on the map: closer, back, all of it"],
+  [["Enter"], "on the map: open the unit in the middle"],
+];
 
 function keySwitch() {
   const box = element("input", { type: "checkbox", checked: areKeysOn() });
@@ -25,7 +30,8 @@ function keySwitch() {
 
 function showKeys() {
   document.querySelector("dialog.keys")?.remove();
-  const rows = KEY_LIST.map(([keys, words]) => {
+  const list = document.querySelector(".atlas-map") ? [...KEY_LIST, ...MAP_KEYS] : KEY_LIST;
+  const rows = list.map(([keys, words]) => {
     const shown = keys.flatMap((key) => [element("kbd", { textContent: key }), " "]);
     return element("div", {}, element("dt", {}, ...shown), element("dd", { textContent: words }));
   });
