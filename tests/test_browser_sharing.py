@@ -276,6 +276,12 @@ def test_numbers_curves_and_weights_stand_side_by_side(visit: Visit):
     assert second.locator("dd").all_inner_texts()[names.index("logit")] == "23"
     tops = [part.bounding_box()["y"] for part in page.locator(".compared .weights").all()]
     assert tops[0] == tops[1]
+    page.set_viewport_size({"width": 390, "height": 844})  # names of numbers wrap
+    rows = [
+        [row.bounding_box()["y"] for row in part.locator(".facts dd").all()]
+        for part in (first, second)
+    ]
+    assert rows[0] == rows[1]
     assert violations(page) == []
 
 

@@ -164,6 +164,7 @@ async function show() {
   await Promise.all(layers.map(loadLayer));
   if (hash !== location.hash) return undefined; // another list has been asked for meanwhile
   const columns = columnsOf(layers);
+  document.querySelector(".compared").style.setProperty("--numbers", columns.length || 1);
   return document.querySelector(".compared").replaceChildren(...ids.map((id, nth) => card(id, units[nth], columns)));
 }
 
