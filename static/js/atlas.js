@@ -102,16 +102,19 @@ addEventListener("DOMContentLoaded", () => {
 
 /* Print ------------------------------------------------------------------------------------- */
 
+const ROUNDS_OF_WAITING = 20; // for pictures that count as complete without having come, 50 ms each
+
 /* Fetch every picture of the page; resolves when each has come or cannot be had. */
-function fetchAll() {
+async function fetchAll() {
   const images = [...document.images];
   for (const image of images) {
     image.loading = "eager";
     if (image.dataset.src && !image.hasAttribute("src")) fetchPicture(image);
   }
-  const arrival = (image) => new Promise((resolve) => (image.onload = image.onerror = resolve));
-  const isHere = (image) => image.complete && image.currentSrc;
-  return Promise.all(images.filter((image) => !isHere(image)).map(arrival));
+  // A picture may count as complete before it has come. What cannot be had never has a width.
+  for (let nth = 0; nth < ROUNDS_OF_WAITING && !images.every((image) => image.naturalWidth); nth += images.every((image) => image.complete)) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 addEventListener("beforeprint", () => {
