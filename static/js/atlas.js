@@ -70,7 +70,7 @@ const near = new IntersectionObserver(
 
 function fetchPicture(image) {
   near.unobserve(image);
-  image.src = image.dataset.src;
+  if (!image.hasAttribute("src")) image.src = image.dataset.src; // set again, it would come again
 }
 
 function holdPictures(part = document) {
@@ -102,19 +102,16 @@ addEventListener("DOMContentLoaded", () => {
 
 /* Print ------------------------------------------------------------------------------------- */
 
-const ROUNDS_OF_WAITING = 20; // for pictures that count as complete without having come, 50 ms each
-
 /* Fetch every picture of the page; resolves when each has come or cannot be had. */
 async function fetchAll() {
   const images = [...document.images];
   for (const image of images) {
     image.loading = "eager";
-    if (image.dataset.src && !image.hasAttribute("src")) fetchPicture(image);
+    if (image.dataset.src) fetchPicture(image);
   }
-  // A picture may count as complete before it has come. What cannot be had never has a width.
-  for (let nth = 0; nth < ROUNDS_OF_WAITING && !images.every((image) => image.naturalWidth); nth += images.every((image) => image.complete)) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  // A picture counts as complete until the browser has taken note of its new address.
+  do await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!images.every((image) => image.complete));
 }
 
 addEventListener("beforeprint", () => {
