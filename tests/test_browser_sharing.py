@@ -342,11 +342,15 @@ def test_prints_are_light_and_complete(visit: Visit):
     waiting = (
         "[...document.images].filter((image) => !image.complete || !image.naturalWidth).length"
     )
-    page.evaluate(f"void (window.print = () => (window.waiting = {waiting}))")  # not called here
     assert page.evaluate(waiting) > 0
-    page.click("button:text-is('Print')")
-    page.wait_for_function("window.waiting !== undefined")
-    assert page.evaluate("window.waiting") == 0
+    printed = page.evaluate(
+        f"""() => new Promise((resolve) => {{
+            window.print = () => resolve({waiting});
+            const buttons = [...document.querySelectorAll(".tools button")];
+            buttons.find((button) => button.textContent === "Print").click();
+        }})"""
+    )
+    assert printed == 0
     page.emulate_media(media="print")
     assert style(page, "body", "background-color") == "rgb(255, 255, 255)"
     assert style(page, ".ramp i", "print-color-adjust") == "exact"
