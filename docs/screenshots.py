@@ -25,7 +25,7 @@ from playwright.sync_api import sync_playwright
 FOLDER = Path(__file__).with_name("screenshots")
 SHOTS = {  # page, scroll position and window height in pixels, theme
     "network": ("index.html", 2740, 900, "light"),
-    "layer": ("_blocks.7._project_conv/index.html#sort=orientation", 720, 800, "dark"),
+    "layer": ("_blocks.7._project_conv/index.html#sort=orientation", 0, 800, "dark"),
     "unit": ("_blocks.7._project_conv/0060.html", 0, 2165, "light"),
     "class": ("_fc/0001.html", 0, 1000, "light"),
 }
