@@ -52,8 +52,8 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
         "inhibitory-00.webp",
         "fields-00.webp",
         "twins-00.webp",
-        *["examples-00.webp"] * 3,
         "filters-00.webp",
+        *["examples-00.webp"] * 3,
         "0002.webp",  # once more, in the middle of its circuit
     ]
     assert "silences the unit: −9.50 σ at its weakest position" in found.text

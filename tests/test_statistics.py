@@ -11,7 +11,6 @@ import torch
 from conftest import HiddenLinear, Planted, make_network, randomise
 from torch import Tensor, nn
 
-from atlas import generated_images
 from atlas.asked import AtlasSpec
 from atlas.generated_images import dead_leaves, reference_images
 from atlas.network.network import Network
@@ -112,7 +111,7 @@ def test_nothing_is_measured_for_layers_with_batchnorm(monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:
         raise AssertionError("measured")
 
-    monkeypatch.setattr(generated_images, "dead_leaves", refuse)
+    monkeypatch.setattr("atlas.network.network.reference_images", refuse)
     network = make_network(randomise(Planted()))
     for layer in network.layers:
         network.reader(layer)
