@@ -96,6 +96,27 @@ class ImageSet(ABC):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+class ImagesOf(ImageSet):
+    """The images of another set, for sets that differ from it in one way."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.files, self.sha256 = images.files, images.sha256
+        self._images = images
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes of the other set."""
+        return self._images.labels
+
+    def label(self, file: str) -> str | None:
+        """The class of an image."""
+        return self._images.label(file)
+
+    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
+        """One image, or why it is skipped."""
+        return self._images.load(file, preprocessing)
+
+
 @dataclass(frozen=True)
 class ImageFolder(ImageSet):
     """The image files below a folder, in order of their paths.

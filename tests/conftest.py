@@ -1,4 +1,4 @@
-"""Tiny networks whose best pictures are known beforehand."""
+"""Tiny networks whose best pictures are known beforehand, and sites in a browser."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pytest
 import torch
+from host import serve
 from torch import Tensor, nn
 
 from atlas.generated_images import N_REFERENCE_IMAGES, Images, reference_image
@@ -224,3 +225,37 @@ def cache(tmp_path: Path) -> Iterator[Cache]:
 
     with Cache(tmp_path / "cache") as opened:
         yield opened
+
+
+# The site of a module, its fixture `site`, in a browser. Playwright is imported where it is used.
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, with one window for each visit."""
+    from visits import launch
+
+    with launch() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def served(site: Path) -> Iterator[str]:
+    """The address of the module's site on a host, below a path."""
+    with serve(site) as address:
+        yield address
+
+
+@pytest.fixture(params=["http", "file"])
+def base(request: pytest.FixtureRequest, served: str, site: Path) -> str:
+    """Where the site is: on a host below a path, or in a folder."""
+    return served if request.param == "http" else site.as_uri()
+
+
+@pytest.fixture
+def visit(browser: Any, served: str) -> Iterator[Any]:
+    """A visit to the module's site, which hears what goes wrong on it."""
+    from visits import Visit
+
+    with Visit(browser, served) as made:
+        yield made

@@ -13,7 +13,7 @@ import pytest
 import site_factory
 from host import serve
 from site_factory import DIGEST, EVIL
-from visits import Visit, launch, see_everything, violations
+from visits import Visit, see_everything, violations
 
 from atlas.site import layer_pages
 from atlas.site.writer import write_site
@@ -66,24 +66,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(site: Path) -> Iterator[str]:
-    with serve(site) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launch() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser: Any, served: str) -> Iterator[Visit]:
-    with Visit(browser, served) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def shared_visit(browser: Any, served: str) -> Iterator[Visit]:
     with Visit(browser, served) as made:
         yield made
@@ -103,12 +85,6 @@ def plain(browser: Any, served: str) -> Iterator[Visit]:
     """A visit without scripts."""
     with Visit(browser, served, java_script_enabled=False) as made:
         yield made
-
-
-@pytest.fixture(params=["http", "file"])
-def base(request: pytest.FixtureRequest, served: str, site: Path) -> str:
-    """Where the site is: on a host below a path, or in a folder."""
-    return served if request.param == "http" else site.as_uri()
 
 
 def test_no_page_says_anything_wrong_or_asks_another_host(browser: Any, base: str):
@@ -702,7 +678,7 @@ def test_a_unit_that_is_not_there_is_not_gone_to(visit: Visit):
 def test_a_press_shows_units_of_one_sort_and_another_all_of_them(visit: Visit):
     page = visit.open(PAGES["layer"])
     sorts = page.locator(".presets button")
-    assert sorts.all_text_contents() == ["diagonal, rising", "dead"]
+    assert sorts.all_text_contents() == ["rising stripes", "dead"]
     sorts.first.click()
     assert shown(page) == ["0", "2", "3", "4"]
     assert sorts.first.get_attribute("aria-pressed") == "true"

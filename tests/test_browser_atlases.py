@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import site_factory
 from host import serve
-from visits import Visit, launch, see_everything, violations
+from visits import Visit, see_everything, violations
 
 from atlas.site.landing import write_landing
 from atlas.site.writer import write_site
@@ -43,12 +43,6 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(several: Path) -> Iterator[str]:
     with serve(several) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launch() as opened:
-        yield opened
 
 
 @pytest.fixture(params=["http", "file"])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fine_tuning import fine_tune
-from host import serve
 from test_command import Folders, run
 from test_comparison import DEMO, LAYER, permuted
-from visits import Visit, launch, see_everything, violations
+from visits import Visit, see_everything, violations
 
 PAGES = {
     "front": "index.html",
@@ -34,23 +32,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = ("compare", "demo", tuned, *DEMO, "--pictured", "4", *folders.options)
     assert run(*command).code == 0
     return folders.out
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launch() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def served(site: Path) -> Iterator[str]:
-    with serve(site) as address:
-        yield address
-
-
-@pytest.fixture(params=["http", "file"])
-def base(request: pytest.FixtureRequest, served: str, site: Path) -> str:
-    return served if request.param == "http" else site.as_uri()
 
 
 def test_no_page_says_anything_wrong_or_asks_another_host(browser: Any, base: str):

@@ -15,7 +15,7 @@ import site_factory
 import torch
 from host import serve
 from test_site_find import contents
-from visits import Visit, launch
+from visits import Visit
 
 from atlas.kinds.tuning import TuningSpec
 from atlas.kinds.tuning.stimuli import stimuli
@@ -49,12 +49,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, known: Contents) -> Path:
     out_dir = tmp_path_factory.mktemp("find")
     write_site(known, out_dir)
     return out_dir
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launch() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from typing import Any
 import bibtex
 import pytest
 import site_factory
-from host import serve
 from site_factory import EVIL
-from visits import Visit, launch, violations
+from visits import Visit, violations
 
 from atlas.serving import Server
 from atlas.site.writer import write_site
@@ -35,29 +34,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     contents, _ = site_factory.contents(facts, lambda unit, _: unit.id != "conv1:1")
     write_site(contents, out_dir)
     return out_dir
-
-
-@pytest.fixture(scope="module")
-def served(site: Path) -> Iterator[str]:
-    with serve(site) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launch() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser: Any, served: str) -> Iterator[Visit]:
-    with Visit(browser, served) as made:
-        yield made
-
-
-@pytest.fixture(params=["http", "file"])
-def base(request: pytest.FixtureRequest, served: str, site: Path) -> str:
-    return served if request.param == "http" else site.as_uri()
 
 
 def cited(page: Any) -> bibtex.Entry:

@@ -28,12 +28,10 @@ from atlas.cluster import Cluster
 from atlas.cluster.board import read_board
 from atlas.cluster.messages import Setup
 from atlas.cluster.ray_workers import Place, RayWorkers, _key_variables, _room
-from atlas.decoding import Skipped
-from atlas.images import ImageSet
+from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind
 from atlas.pipeline import Atlas, BuildReport, Places
-from atlas.pixels import Pixels
 from atlas.progress import SILENT
 from atlas.units import Preprocessing, Unit
 
@@ -183,22 +181,12 @@ def parts_of(folder: Path) -> list[range]:
     return [range(each["first"], each["end"]) for each in numbers]
 
 
-class Unshown(ImageSet):
+class Unshown(ImagesOf):
     """The images of another set, of which some must not be shown to the network again."""
 
     def __init__(self, images: ImageSet, shown: Iterable[range]) -> None:
-        self.files, self.sha256 = images.files, images.sha256
-        self._images, self._shown = images, tuple(shown)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self._images.labels
-
-    def label(self, file: str) -> str | None:
-        return self._images.label(file)
-
-    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
-        return self._images.load(file, preprocessing)
+        super().__init__(images)
+        self._shown = tuple(shown)
 
     def batches(self, preprocessing: Preprocessing, n_images: int, first: int = 0, end=None):
         assert not any(first in shown for shown in self._shown)

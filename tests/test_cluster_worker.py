@@ -28,7 +28,7 @@ from atlas.decoding import Skipped
 from atlas.engine import Engine
 from atlas.errors import ImagesError, NetworkError
 from atlas.families import FAMILIES, find_family
-from atlas.images import ImageSet
+from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
 from atlas.network.load import load_network
 from atlas.network.network import Network
@@ -111,24 +111,17 @@ def test_it_says_what_it_works_on_and_the_steps_add_up(network: Network, worker:
     assert len(steps) < 10 * len(jobs)
 
 
-class Unreadable(ImageSet):
+class Unreadable(ImagesOf):
     """The images of another set, of which some can be read."""
 
     def __init__(self, images: ImageSet, readable: Sequence[str]) -> None:
-        self.files, self.sha256 = images.files, images.sha256
-        self._images, self._readable = images, frozenset(readable)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self._images.labels
-
-    def label(self, file: str) -> str | None:
-        return self._images.label(file)
+        super().__init__(images)
+        self._readable = frozenset(readable)
 
     def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
         if file not in self._readable:
             raise ImagesError(f"{file} cannot be read now")
-        return self._images.load(file, preprocessing)
+        return super().load(file, preprocessing)
 
 
 def test_a_pass_over_photographs_goes_on_from_its_state(network: Network, worker: Worker):

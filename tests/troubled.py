@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost
 from atlas.decoding import Skipped
-from atlas.images import ImageSet
+from atlas.images import ImageSet, ImagesOf
 from atlas.kinds.kind import EachUnit, Kind
 from atlas.lazily import load
 from atlas.observer import Observer
@@ -119,22 +119,15 @@ def make_deadly(renderer: Any, jobs: Sequence[Any]) -> Iterator[Any]:
         renderer.observer = observer
 
 
-class DeadlyImages(ImageSet):
+class DeadlyImages(ImagesOf):
     """Images of another set; reading one in the middle kills the process, the first time."""
 
     def __init__(self, images: ImageSet, folder: str) -> None:
-        self.files, self.sha256 = images.files, images.sha256
-        self._images, self._folder = images, folder
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self._images.labels
-
-    def label(self, file: str) -> str | None:
-        return self._images.label(file)
+        super().__init__(images)
+        self._folder = folder
 
     def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
         is_middle = file == self.files[len(self.files) // 2]
         if is_middle and first_time(self._folder, "image"):
             die()
-        return self._images.load(file, preprocessing)
+        return super().load(file, preprocessing)

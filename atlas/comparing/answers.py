@@ -14,12 +14,11 @@ from atlas.comparing.classes import Pair
 from atlas.comparing.filters import matched
 from atlas.decoding import Skipped
 from atlas.errors import ImagesError, NetworkError
-from atlas.images import ImageSet
+from atlas.images import ImageSet, ImagesOf
 from atlas.kinds.natural.make import CPU_BATCH, GPU_BATCH, as_images
 from atlas.network.network import Network
 from atlas.network.taps import Reader
-from atlas.pixels import Pixels
-from atlas.units import Layer, Preprocessing
+from atlas.units import Layer
 
 DIGITS = 5
 # The variance, as a share of the squared mean, up to which a response counts as constant: rounding
@@ -213,28 +212,14 @@ def batch_size(device: torch.device) -> int:
     return GPU_BATCH if device.type == "cuda" else CPU_BATCH
 
 
-class Sampled(ImageSet):
+class Sampled(ImagesOf):
     """At most so many images of a set, evenly spaced in its order."""
 
     def __init__(self, images: ImageSet, n_images: int) -> None:
+        super().__init__(images)
         n_files = len(images.files)
         n_kept = min(n_images, n_files)
         self.files = tuple(images.files[nth * n_files // n_kept] for nth in range(n_kept))
-        self.sha256 = images.sha256
-        self._images = images
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes of the whole set."""
-        return self._images.labels
-
-    def label(self, file: str) -> str | None:
-        """The class of an image."""
-        return self._images.label(file)
-
-    def load(self, file: str, preprocessing: Preprocessing) -> Pixels | Skipped:
-        """One image, or why it is skipped."""
-        return self._images.load(file, preprocessing)
 
 
 def _of_network(layers: Sequence[Layer], network: Network) -> list[Layer]:

@@ -17,10 +17,10 @@ Curves = Sequence[Sequence[float]]  # per unit of a layer, the response to each 
 Preferences = Sequence[float | None]  # None where a unit responds to none of the stimuli
 
 DIRECTIONS = (
-    Preset("horizontal", 165, 15),
-    Preset("diagonal, rising", 30, 60),
-    Preset("vertical", 75, 105),
-    Preset("diagonal, falling", 120, 150),
+    Preset("horizontal stripes", 165, 15),
+    Preset("rising stripes", 30, 60),
+    Preset("vertical stripes", 75, 105),
+    Preset("falling stripes", 120, 150),
 )
 COLOURS = (
     Preset("red", 340, 20),
