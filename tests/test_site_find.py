@@ -230,12 +230,14 @@ def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
     assert "red" not in presets and "dead" not in presets  # no unit prefers a hue, or is dead
     with site_factory.changed_numbers(known := contents(), LAYER, "natural") as made:
         made["fires"][3] = 0.002
+    with site_factory.changed_numbers(known, LAYER, "tuning") as made:
+        made["hue_deg"][0], made["hue_selectivity"][0] = 350.0, 0.8
     with site_factory.changed_numbers(known, f"{LAYER}:2", "excitatory") as made:
         made["dead"] = True
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     rare = "#share+of+photographs=..0.01&sort=share+of+photographs&order=up"
     assert presets["rarely fires"] == rare
-    assert presets["dead"] == "#dead=1.."
+    assert presets["dead"] == "#dead=1.." and presets["red"] == "#ask-hue=0"
 
 
 def test_without_its_script_the_page_says_so_and_leads_to_the_layers(site: Path) -> None:

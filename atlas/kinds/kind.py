@@ -144,6 +144,13 @@ class Preset:
     low: float | None = None
     high: float | None = None
 
+    def holds(self, value: float) -> bool:
+        """Whether a number is in the range; NaN is in none."""
+        above = self.low is None or value >= self.low
+        below = self.high is None or value <= self.high
+        goes_round = self.low is not None and self.high is not None and self.low > self.high
+        return above or below if goes_round else above and below
+
 
 @dataclass(frozen=True)
 class Column:

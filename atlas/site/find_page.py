@@ -19,6 +19,9 @@ from atlas.site.find_index import Found, FoundNumbers
 from atlas.site.network_pages import atlas_card
 from atlas.site.parts import Head, Link, layer_link
 
+# The dials that ask for an angle, by the fields of the numbers that say which one a unit prefers.
+DIALS_OF_ANGLES = {"orientation_deg": "ask-orientation", "hue_deg": "ask-hue"}
+
 
 class NumberFilter(NamedTuple):
     """Units are found by a range of a number, or by whether they have it."""
@@ -91,7 +94,7 @@ def find_view(contents: Contents, found: Found) -> FindPage:
         ),
         words=units,
         layers=tuple(layer_link(name, "") for name in paged),
-        presets=tuple(_presets(contents, found)),
+        presets=tuple(_presets(found)),
         stimuli=tuple(_stimuli(contents)),
         size_px=contents.facts.input_size_px,
         texts=tuple(
@@ -142,38 +145,24 @@ def _dial_of_sizes(sizes_px: list[int]) -> tuple[int, int, int]:
     return sizes_px[0], sizes_px[-1], sizes_px[len(sizes_px) // 2]
 
 
-def _presets(contents: Contents, found: Found) -> Iterator[Link]:
-    """Ready questions that at least one unit answers."""
-    shown = stimuli_shown(contents)
-    if shown:
-        for key, field, step, turn, names in (
-            ("ask-orientation", "orientation_deg", shown["orientation_step"], 180, STRIPES),
-            ("ask-hue", "hue_deg", shown["hue_step"], 360, HUES[::2]),
-        ):
-            for nth, (name, *_) in enumerate(names):
-                angle = nth * turn // len(names)
-                if _is_preferred(found, field, angle, step, turn):
-                    yield Link(name, f"#{key}={angle}")
+def _presets(found: Found) -> Iterator[Link]:
+    """Ready questions that at least one unit answers.
+
+    Angles are asked for with a stimulus, which has the strongest answers first.
+    """
     for numbers in found.numbers:
+        dial = DIALS_OF_ANGLES.get(numbers.column.field)
         for preset in numbers.column.presets:
-            # Angles are asked for with a stimulus, which has the strongest answers first.
-            if not numbers.column.full_turn and _has_units(numbers, preset):
-                yield Link(preset.name, f"#{_address(numbers, preset)}")
+            if any(map(preset.holds, numbers.values.tolist())):
+                angle = f"{dial}={_middle(numbers, preset):g}" if dial else ""
+                yield Link(preset.name, f"#{angle or _address(numbers, preset)}")
 
 
-def _is_preferred(found: Found, field: str, angle: float, step: float, turn: int) -> bool:
-    """Whether any unit prefers an angle, or one at most a step away from it."""
-    for numbers in found.numbers:
-        if numbers.column.field == field:
-            apart = np.abs((numbers.values - angle + turn / 2) % turn - turn / 2)
-            return bool((apart <= step).any())
-    return False
-
-
-def _has_units(numbers: FoundNumbers, preset: Preset) -> bool:
-    low = -np.inf if preset.low is None else preset.low
-    high = np.inf if preset.high is None else preset.high
-    return bool(((numbers.values >= low) & (numbers.values <= high)).any())
+def _middle(numbers: FoundNumbers, preset: Preset) -> float:
+    """The angle in the middle of a preset's range, which may run through the full turn."""
+    assert preset.low is not None and preset.high is not None
+    turn = numbers.column.full_turn
+    return (preset.low + (preset.high - preset.low) % turn / 2) % turn
 
 
 def _address(numbers: FoundNumbers, preset: Preset) -> str:

@@ -67,8 +67,9 @@ def presets_of(contents: Contents, layer: Layer, columns: Sequence[FilledColumn]
     """
     paged, fields = contents.paged[layer.name], {each.column.field: each.name for each in columns}
     for column in columns:
+        known = [value for index in paged if (value := column.values[index]) is not None]
         for preset in column.column.presets:
-            if any(_is_within(column.column, preset, column.values[index]) for index in paged):
+            if any(preset.holds(value) for value in known):
                 state = _state(column.name, preset, fields.get(column.column.selective))
                 yield f"{preset.name}|{urlencode(state)}"
 
@@ -80,15 +81,6 @@ def _state(name: str, preset: Preset, clearness: str | None) -> dict[str, str]:
     if clearness:
         return {**state, "sort": clearness}
     return {**state, "sort": name, "order": "up"} if preset.low is None else state
-
-
-def _is_within(column: Column, preset: Preset, value: float | None) -> bool:
-    low, high = preset.low, preset.high
-    if value is None:
-        return False
-    above, below = low is None or value >= low, high is None or value <= high
-    goes_round = column.full_turn and low is not None and high is not None and low > high
-    return above or below if goes_round else above and below
 
 
 def _rounded(value: float | None) -> float | None:

@@ -14,6 +14,13 @@ function pathOf(pattern, layer, index = 0) {
 /* Whether an index is in one of several runs, each [first, last]. */
 const isIn = (runs, index) => runs.some(([first, last]) => first <= index && index <= last);
 
+/* A number with its unit of measurement, such as "−1.25 σ"; a dash for none. */
+function numberText(value, unit) {
+  if (value === null || value === undefined) return "–";
+  const text = String(Number(value.toPrecision(3))).replace("-", "−");
+  return unit === "°" ? text + unit : `${text} ${unit}`.trim();
+}
+
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);

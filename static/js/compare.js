@@ -63,18 +63,12 @@ function drawing(name, attributes, ...children) {
   return made;
 }
 
-const numberText = (value, unit) => {
-  if (value === null) return "–";
-  const text = String(Number(value.toPrecision(3))).replace("-", "−");
-  return unit === "°" ? text + unit : `${text} ${unit}`.trim();
-};
-
 /* A unit's numbers by the names of their columns: { peak: "12.3 σ" }. */
 function numbersOf({ columns }, unit) {
   const values = unit.numbers.split(" ").map((text) => (text === "-" ? null : Number(text)));
   return Object.fromEntries(columns.map((column, nth) => {
     const [name, measure = ""] = column.split("|");
-    return [name, numberText(values[nth] ?? null, measure)];
+    return [name, numberText(values[nth], measure)];
   }));
 }
 

@@ -155,7 +155,6 @@ function sortedRows(rows, valueOf, sign) {
 /* Results ----------------------------------------------------------------------------------- */
 
 const countedUnits = (n) => `${n.toLocaleString("en")} ${n === 1 ? "unit" : "units"}`;
-const spelledNumber = (value, unit) => (value === undefined ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim().replace("-", "−"));
 
 /* Text that may be broken after dots and colons. */
 const breakableText = (text) => text.split(/(?<=[.:])/).flatMap((part) => [element("wbr"), part]).slice(1);
@@ -209,7 +208,7 @@ class FoundUnits {
     this.status.textContent = rows.length === nAll ? countedUnits(nAll) : `${rows.length.toLocaleString("en")} of ${countedUnits(nAll)}`;
     this.notes.replaceChildren(...this.left(index, lacking));
     this.list.start = first + 1;
-    this.list.replaceChildren(...shown.map((row) => unitCard(index, row, valueOf && spelledNumber(valueOf(row), unit))));
+    this.list.replaceChildren(...shown.map((row) => unitCard(index, row, valueOf && numberText(valueOf(row), unit))));
     const counted = element("span", { textContent: `${(first + 1).toLocaleString("en")}–${(first + shown.length).toLocaleString("en")}` });
     const links = [page > 1 && pageLink(asked, page - 1, "prev", "before"), counted, page < nPages && pageLink(asked, page + 1, "next", "after")];
     this.pager.replaceChildren(...(nPages > 1 ? links.filter(Boolean) : []));

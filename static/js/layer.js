@@ -127,8 +127,6 @@ class Grid {
   }
 }
 
-const numberText = (value, unit) => (value === null ? "–" : `${Number(value.toPrecision(3))}${unit === "°" ? unit : ` ${unit}`}`.trim());
-
 /* Controls ---------------------------------------------------------------------------------- */
 
 const option = ([value, text]) => element("option", { value, textContent: text });

@@ -25,8 +25,10 @@ DIRECTIONS = (
 COLOURS = (
     Preset("red", 340, 20),
     Preset("yellow", 40, 80),
-    Preset("green", 90, 150),
-    Preset("blue", 210, 270),
+    Preset("green", 100, 140),
+    Preset("cyan", 160, 200),
+    Preset("blue", 220, 260),
+    Preset("magenta", 280, 320),
 )
 
 
