@@ -49,7 +49,7 @@ def test_pages_fit_every_screen_and_axe_finds_no_violation(browser: Any, served:
         assert violations(page) == []
         see_everything(page)
         for width_px in (360, 1600):
-            page.set_viewport_size({"width": width_px, "height": 800})
+            visit.resize(width_px, 800)
             assert page.evaluate("document.documentElement.scrollWidth") <= width_px
 
 

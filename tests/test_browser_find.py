@@ -266,7 +266,7 @@ def test_nothing_moves_while_the_page_comes(browser: Any, site: Path):
 
 
 def test_cards_lead_to_units_and_pictures_wait_until_they_are_near(visit: Visit):
-    visit.page.set_viewport_size({"width": 1280, "height": 500})
+    visit.resize(1280, 500)
     page = asked(visit, "")
     page.wait_for_load_state("networkidle")
     pictures = page.locator(".units img")

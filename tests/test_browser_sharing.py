@@ -252,7 +252,7 @@ def test_numbers_curves_and_weights_stand_side_by_side(visit: Visit):
     assert second.locator("dd").all_inner_texts()[names.index("logit")] == "23"
     tops = [part.bounding_box()["y"] for part in page.locator(".compared .weights").all()]
     assert tops[0] == tops[1]
-    page.set_viewport_size({"width": 390, "height": 844})  # names of numbers wrap
+    visit.resize(390, 844)  # names of numbers wrap
     rows = [
         [row.bounding_box()["y"] for row in part.locator(".facts dd").all()]
         for part in (first, second)
@@ -276,7 +276,7 @@ def test_a_full_list_says_so_everywhere_and_takes_no_more(visit: Visit):
     assert "Not added: the list is full" in page.inner_text(".tray [role=alert]")
     assert page.get_attribute(".tools button", "aria-pressed") == "false"
     assert violations(page) == []
-    page.set_viewport_size({"width": 360, "height": 800})
+    visit.resize(360, 800)
     assert page.locator(".tray").bounding_box()["height"] < 130
     page = visit.open(f"compare.html#{','.join([*units, 'fc:0'])}")
     page.wait_for_selector(".compared h2 >> nth=23")
@@ -311,7 +311,7 @@ def style(page: Any, selector: str, name: str, part: str = "") -> str:
 
 
 def test_prints_are_light_and_complete(visit: Visit):
-    visit.page.set_viewport_size({"width": 1280, "height": 400})
+    visit.resize(1280, 400)
     page = visit.open(UNIT)
     page.evaluate("localStorage.setItem('atlas-theme', 'dark')")
     page.reload()

@@ -93,6 +93,20 @@ class Visit:
         self.page.goto(f"{self.base}/{path}")
         return self.page
 
+    def resize(self, width_px: int, height_px: int) -> None:
+        """Show the page in a window of another size, and wait until it has it."""
+        self.page.set_viewport_size({"width": width_px, "height": height_px})
+        self.page.evaluate(
+            """([width, height]) => new Promise((done) => {
+                let frames = 0;
+                const resized = () => innerWidth === width && innerHeight === height;
+                const look = () =>
+                    requestAnimationFrame(resized() || frames++ > 200 ? done : look);
+                look();
+            })""",
+            [width_px, height_px],
+        )
+
     @property
     def path(self) -> str:
         """Where in the site the reader is."""
