@@ -978,7 +978,8 @@ def _refuse_idle_images(images: Path | None, spec: AtlasSpec) -> None:
     """Refuse photographs where only kinds are asked for that do not look at any."""
     wanted = with_sources(find_kinds(spec.kinds), spec)
     if images and not any(kind.needs_images for kind in wanted):
-        known = " or ".join(kind.name for kind in KINDS if kind.needs_images)
+        *others, last = (kind.name for kind in KINDS if kind.needs_images)
+        known = f"{', '.join(others)} and {last}"
         raise SpecError(f"--images is for {known}, which --kinds leaves out; add them, or drop it")
 
 

@@ -17,8 +17,10 @@ UNIT_PICTURE = "{layer}/{unit}.webp"
 LAYER_PAGE = "{layer}/index.html"
 LAYER_COMPARED = "{layer}/compared.js"
 LAYER_VALUES = "{layer}/values.js"  # numbers to sort a layer's units by
+LAYER_PHOTOGRAPHS = "{layer}/photographs.js"  # which parts of which drive its units most
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
+PHOTOGRAPH = "photographs/{unit}.webp"  # numbered as units are
 MAP_TILE = "map/{cell}-{column}-{row}.webp"  # side of a cell in pixels, and the tile's place
 
 INDEX, TOUR, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP = (
@@ -40,6 +42,7 @@ GLOSSARY = "glossary.js"
 ATLASES = "atlases.js"  # of a site of several atlases, each in a folder of its own
 STATIC_DIR = "static"
 MAP_DIR = "map"  # of the tiles of the map
+PHOTOGRAPHS_DIR = "photographs"  # of whole photographs
 FAVICON = "favicon.svg"
 COVER = "cover.webp"
 LIKE_DIR, CARICATURE_DIR, MIX_DIR, VARIANTS_DIR = "like", "caricature", "mix", "variants"
@@ -62,16 +65,21 @@ _MAX_DIGITS = 10  # of the number of a picture
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]|[\ud800-\udfff]|[. ]$|^\.(?!nojekyll$)|^$')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)  # on Windows
 _IN_ROOT = re.compile(r"[a-z][a-z-]*-\d{2,}\.webp")
-_COMPARED, _VALUES = (path.rpartition("/")[2] for path in (LAYER_COMPARED, LAYER_VALUES))
+_IN_LAYER_SCRIPTS = tuple(
+    path.rpartition("/")[2] for path in (LAYER_COMPARED, LAYER_VALUES, LAYER_PHOTOGRAPHS)
+)
 _IN_LAYER = re.compile(
-    r"index\.html|units\.json|(compared|values)\.js|cover\.webp|\d{4,}\.(html|webp)"
+    r"index\.html|units\.json|(compared|values|photographs)\.js|cover\.webp|\d{4,}\.(html|webp)"
     r"|[a-z][a-z_-]*-\d{2,}\.webp"
 )
 _ATLAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_FOLDERS = (STATIC_DIR, *ON_DEMAND_DIRS, MAP_DIR)
+_FOLDERS = (STATIC_DIR, *ON_DEMAND_DIRS, MAP_DIR, PHOTOGRAPHS_DIR)
 TAKEN_NAMES = (*_FOLDERS, *sorted(ROOT_FILES))  # no atlas can be called so
-_ON_DEMAND = re.compile(r"[a-z0-9-]+\.(html|webp)")
-_MAP_TILE = re.compile(r"\d+-\d+-\d+\.webp")
+_NAMES_IN = {  # names of the files in folders that are not those of layers
+    MAP_DIR: re.compile(r"\d+-\d+-\d+\.webp"),
+    PHOTOGRAPHS_DIR: re.compile(r"\d{4,}\.webp"),
+    **dict.fromkeys(ON_DEMAND_DIRS, re.compile(r"[a-z0-9-]+\.(html|webp)")),
+}
 
 
 def is_safe(path: str) -> bool:
@@ -112,9 +120,7 @@ def is_ours(path: str) -> bool:
         return name in ROOT_FILES or bool(_IN_ROOT.fullmatch(name))
     if folder == STATIC_DIR or folder.startswith(f"{STATIC_DIR}/"):
         return True
-    if folder in ON_DEMAND_DIRS and _ON_DEMAND.fullmatch(name):
-        return True
-    if folder == MAP_DIR and _MAP_TILE.fullmatch(name):
+    if folder in _NAMES_IN and _NAMES_IN[folder].fullmatch(name):
         return True
     return "/" not in folder and bool(_IN_LAYER.fullmatch(name))
 
@@ -174,6 +180,16 @@ def sheet_name(stem: str, number: int) -> str:
     return SHEET.format(stem=stem, number=f"{number:0{SHEET_DIGITS}d}")
 
 
+def layer_photographs(layer: str) -> str:
+    """Path of what the grid of a layer shows of photographs."""
+    return LAYER_PHOTOGRAPHS.format(layer=layer)
+
+
+def photograph(number: int) -> str:
+    """Path of a whole photograph."""
+    return PHOTOGRAPH.format(unit=str(number).zfill(UNIT_DIGITS))
+
+
 def map_tile(cell_px: int, column: int, row: int) -> str:
     """Path of a tile of the map."""
     return MAP_TILE.format(cell=cell_px, column=column, row=row)
@@ -231,12 +247,12 @@ def part_of(path: str) -> str:
         return "pages"
     if folder in ON_DEMAND_DIRS and re.fullmatch(r"(.*-)?[0-9a-f]{8}(-\d{4,})?\.webp", name):
         return "on demand"
-    if folder == MAP_DIR and _MAP_TILE.fullmatch(name):
-        return MAP_DIR
+    if folder in (MAP_DIR, PHOTOGRAPHS_DIR) and _NAMES_IN[folder].fullmatch(name):
+        return folder
     if sheet := re.fullmatch(r"([a-z][a-z-]*)-\d+\.webp", name):
         return sheet[1]
     if name.endswith(".webp"):
         return "pictures"
-    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY, ATLASES, _COMPARED, _VALUES)
+    scripts = (SEARCH_INDEX, FIND_INDEX, MAP_DATA, GLOSSARY, ATLASES, *_IN_LAYER_SCRIPTS)
     is_data = name.endswith(".json") or name in scripts
     return "data" if is_data else "other"

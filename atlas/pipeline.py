@@ -205,8 +205,8 @@ class Atlas:
             self.given_names = read_names(names_path, self.facts) if names_path else {}
             if self._images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
-            sha256 = self._images.sha256 if self._images else self._last_images_sha256()
-            n_images = len(self._images.files) if self._images else 0
+            given = self._images
+            sha256, n_images = (given.sha256, len(given.files)) if given else self._last_images()
             self.asked = dataclasses.replace(asked, images_sha256=sha256, n_images=n_images)
         except BaseException:
             self._closing.close()
@@ -595,21 +595,22 @@ class Atlas:
                 return entry.record(NaturalRecord, layer.score_name)
         return None
 
-    def _last_images_sha256(self) -> str:
-        """The digest of the photographs that this network was shown last; empty if none."""
+    def _last_images(self) -> tuple[str, int]:
+        """The digest and number of the photographs that this network was shown last."""
         layers = {layer.name: layer for layer in self.facts.layers}
         for entry in reversed(self.cache.of_kind(NATURAL.name)):
             layer = layers.get(entry.unit)
             if layer is None:
                 continue
-            sha256 = entry.record(NATURAL.record, layer.score_name).images_sha256
+            record = entry.record(NaturalRecord, layer.score_name)
+            sha256 = record.images_sha256
             asked = dataclasses.replace(self.asked, images_sha256=sha256)
             spec = NATURAL.spec(asked, layer, self.facts)
             if (entry.key,) == artifact_keys(
                 self.facts.identity, (layer.whole,), NATURAL.name, spec
             ):
-                return sha256
-        return ""
+                return sha256, record.n_images + record.n_skipped
+        return "", 0
 
     def _site_source(self) -> SiteSource:
         return SiteSource(

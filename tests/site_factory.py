@@ -29,10 +29,12 @@ EVIL = '<script>alert(1)</script> & "x"'
 LABELS = ("tench", EVIL, "crane", "great grey owl", "crane", "hat-trick", "Éclair", "9-pin bowling")
 KIND_NAMES = tuple(kind.name for kind in KINDS)
 PER_LAYER = frozenset(kind.name for kind in KINDS if isinstance(kind.scope, WholeLayer))
-PANELS = PER_LAYER - {"dream", "map"}
+PANELS = PER_LAYER - {"dream", "map", "photographs"}
 EMBEDDING = "ADwAOA=="  # of every picture: 1 and 0.5 in half precision
 FOLDER_SHA256 = "fedcba9876543210" * 4
-ASKED = AtlasSpec(images_sha256=FOLDER_SHA256)
+ASKED = AtlasSpec(images_sha256=FOLDER_SHA256, n_images=100_000)  # of which crops are shown
+FEW = AtlasSpec(images_sha256=FOLDER_SHA256, n_images=1200)  # which are shown whole
+PHOTOGRAPHS = ("birds/a.jpg", "c.jpg", f"fish/{EVIL}.jpg")
 FOURIER = {
     "name": "fourier",
     "version": 1,
@@ -252,6 +254,13 @@ class Pictures:
             key, unit.id, kind, width_px, height_px, canonical_json(numbers), 0.1, sha256, len(data)
         )
 
+    def add_pieces(self, unit: Unit, kind: str, files: Iterable[bytes], numbers: Numbers) -> Entry:
+        """An artifact whose data are several files, one after another."""
+        entry, data = self.add(unit, kind, b"", numbers), b"".join(files)
+        self.data[entry.key] = data
+        sha256 = hashlib.sha256(data).hexdigest()
+        return dataclasses.replace(entry, sha256=sha256, n_bytes=len(data))
+
 
 def response(layer: Layer, unit: Unit, sign: int = 1) -> Numbers:
     """Numbers of a picture that drives a unit up, or down."""
@@ -448,9 +457,11 @@ def data_of(kind: str, layer: Layer, unit: Unit, size_px: int) -> bytes:
     return picture(colour(unit, kind), size, lossless)
 
 
-def units_with(kind: Kind[Any], layer: Layer, facts: NetworkFacts) -> tuple[Unit, ...]:
+def units_with(
+    kind: Kind[Any], layer: Layer, facts: NetworkFacts, asked: AtlasSpec = ASKED
+) -> tuple[Unit, ...]:
     """What a layer has artifacts of a kind for, if it can have them."""
-    if not kind.is_possible(ASKED, layer, facts):
+    if not kind.is_possible(asked, layer, facts):
         return ()
     return kind.scope.units(layer, layer.units)
 
@@ -459,14 +470,15 @@ def contents(
     facts: NetworkFacts | None = None,
     wanted: Wanted = lambda unit, kind: True,
     size_px: int = 64,
+    asked: AtlasSpec = ASKED,
 ) -> tuple[Contents, Pictures]:
     """Contents with an artifact for each unit, or layer, and kind that is wanted."""
     facts = facts or network()
     pictures = Pictures()
     entries: dict[str, dict[str, Entry]] = {}
     for one in facts.layers:
-        for kind in (kind for kind in KINDS if kind.name != "map"):
-            for unit in units_with(kind, one, facts):
+        for kind in (kind for kind in KINDS if kind.name not in ("map", "photographs")):
+            for unit in units_with(kind, one, facts, asked):
                 if wanted(unit, kind.name):
                     data = data_of(kind.name, one, unit, size_px)
                     numbers = numbers_of(kind.name, one, unit, facts)
@@ -474,6 +486,9 @@ def contents(
                     entries.setdefault(unit.id, {})[kind.name] = entry
     if wanted(facts.layers[0].whole, "map"):
         entries.setdefault(facts.layers[0].name, {})["map"] = map_of(facts, entries, pictures)
+    whole = facts.layers[0].whole
+    if wanted(whole, "photographs") and asked.n_images == FEW.n_images:
+        entries.setdefault(whole.id, {})["photographs"] = photographs_of(whole, pictures)
     spec = SpecSummary("fourier", "standard", 0, {one.name: FOURIER for one in facts.layers})
     return Contents(facts, spec, entries, pictures.read), pictures
 
@@ -498,10 +513,14 @@ def map_of(
         "places": [[index_of[unit.layer], unit.index] for unit, _ in shown],
         "tile_bytes": [len(tile) for tile in tiles],
     }
-    entry = pictures.add(facts.layers[0].whole, "map", b"", numbers)
-    data = b"".join(tiles)
-    pictures.data[entry.key] = data
-    return dataclasses.replace(entry, sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data))
+    return pictures.add_pieces(facts.layers[0].whole, "map", tiles, numbers)
+
+
+def photographs_of(whole: Unit, pictures: Pictures) -> Entry:
+    """Whole photographs, each in a colour of its own."""
+    files = [picture(colour(whole, name), (64, 64), lossless=False) for name in PHOTOGRAPHS]
+    numbers = {"photographs": PHOTOGRAPHS, "n_bytes": [len(each) for each in files]}
+    return pictures.add_pieces(whole, "photographs", files, numbers)
 
 
 @contextmanager

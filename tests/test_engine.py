@@ -31,11 +31,13 @@ from atlas.errors import DeviceError
 from atlas.images import ImageFolder
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.natural import NaturalRecord
+from atlas.kinds.photographs import PhotographsRecord
 from atlas.kinds.similar import SimilarRecord
 from atlas.network.network import Network
 from atlas.pictures.picture import Picture
 from atlas.plan import Job, Plan, make_plan, remaining
 from atlas.recipes import Fourier, Progressive, Stage
+from atlas.records import from_json
 
 GREY = np.full((8, 8, 3), 128, np.uint8)
 
@@ -321,6 +323,32 @@ def test_examples_alone_are_made_from_nothing_but_photographs(
     x, y = layout.corner_px(0, 0)
     best = sheet[y : y + layout.side_px, 2 * width + x : 2 * width + x + layout.side_px]
     np.testing.assert_allclose(best.reshape(-1, 3).mean(0), colours["red"], atol=1)
+
+
+def test_each_photograph_that_a_unit_is_shown_with_is_kept_whole_once(
+    planted: Network, cache: Cache, tmp_path: Path
+):
+    colours = {"blue": (10, 10, 250), "green": (10, 250, 10), "red": (250, 10, 10)}
+    for name, colour in colours.items():
+        Image.new("RGB", (IMAGE_PX, IMAGE_PX), colour).save(tmp_path / f"{name}.png")
+    images = ImageFolder.of(tmp_path)
+    asked = AtlasSpec(kinds=("photographs",), images_sha256=images.sha256, n_images=3)
+    (made,) = [
+        each
+        for batch in build(planted, cache, asked, images)
+        for each in batch
+        if each.kind == "photographs"
+    ]
+    record = from_json(PhotographsRecord, made.numbers_json, "z")
+    assert list(record.photographs) == [f"{name}.png" for name in colours]
+    assert sum(record.n_bytes) == len(made.data)
+    begin = 0
+    for n_bytes, colour in zip(record.n_bytes, colours.values(), strict=True):
+        with Image.open(io.BytesIO(made.data[begin : begin + n_bytes])) as image:
+            assert image.size == (IMAGE_PX, IMAGE_PX)
+            mean = np.asarray(image.convert("RGB")).reshape(-1, 3).mean(0)
+        np.testing.assert_allclose(mean, colour, atol=4)
+        begin += n_bytes
 
 
 def test_a_comparison_supersedes_the_one_of_fewer_units(seeded: Network, cache: Cache):

@@ -18,12 +18,14 @@ from atlas.decoding import DAMAGED
 from atlas.errors import CacheError, ImagesError
 from atlas.images import ImageFolder
 from atlas.kinds.examples import ExamplesSpec, StripLayout
-from atlas.kinds.examples.make import Album, example_sheets, window
+from atlas.kinds.examples.make import example_sheets
 from atlas.kinds.natural import NaturalRecord, NaturalSpec
 from atlas.kinds.natural import make as natural
+from atlas.kinds.natural.album import Album
 from atlas.kinds.natural.answers import LayerAnswers, Top
 from atlas.kinds.natural.make import natural_panels
 from atlas.kinds.natural.tally import Tally
+from atlas.kinds.natural.window import window_of
 from atlas.network.network import Network
 from atlas.records import from_json, to_json
 
@@ -273,7 +275,7 @@ def test_the_example_is_the_receptive_field_where_the_pattern_was_planted(
     record = first_layer(planted, photographs).record
     file, row, column, _ = record.top[GABOR_UNIT][0]
     assert record.files[file] == "planted.png"
-    found_top, found_left, side_px = window(layer, IMAGE_PX, row, column)
+    found_top, found_left, side_px = window_of(layer, IMAGE_PX, row, column)
     rim_px = (SIDE_PX - IMAGE_PX) / 2
     assert side_px == field_px
     assert abs(found_top + rim_px - top) <= 3 and abs(found_left + rim_px - left) <= 3
@@ -299,9 +301,9 @@ def test_a_strip_keeps_its_shape_and_holds_all_its_examples():
 
 def test_windows_stay_inside_the_image_and_cover_what_they_must(planted: Network):
     first, last = planted.facts.layers[0], planted.facts.layers[-1]
-    assert window(first, IMAGE_PX, 20, 30) == (15, 25, 11)  # around the position
-    assert window(first, IMAGE_PX, 0, 47) == (0, 37, 11)
-    assert window(last, IMAGE_PX, 0, 0) == (0, 0, IMAGE_PX)
+    assert window_of(first, IMAGE_PX, 20, 30) == (15, 25, 11)  # around the position
+    assert window_of(first, IMAGE_PX, 0, 47) == (0, 37, 11)
+    assert window_of(last, IMAGE_PX, 0, 0) == (0, 0, IMAGE_PX)
 
 
 def test_a_photograph_that_has_gone_is_named(tmp_path: Path):

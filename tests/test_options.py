@@ -107,7 +107,7 @@ def test_unknown_kinds_are_refused(folders, option):
 def test_photographs_that_nothing_looks_at_are_refused(folders, tmp_path):
     asked = ("--demo", "--images", tmp_path, *folders.options)
     result = run(*asked, "--kinds", "filter,excitatory")
-    assert_refused(result, "--images is for natural or examples", "--kinds")
+    assert_refused(result, "--images is for natural, photographs and examples", "--kinds")
 
 
 @pytest.mark.parametrize(

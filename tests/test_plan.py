@@ -18,7 +18,8 @@ from atlas.plan import Job, Plan, StageTime, make_plan, measured_speed, stage_ti
 from atlas.units import NetworkFacts
 
 SPEC = AtlasSpec(preset="preview")
-WITH_IMAGES = dataclasses.replace(SPEC, images_sha256="0" * 64)
+FEW_IMAGES = dataclasses.replace(SPEC, images_sha256="0" * 64, n_images=1000)
+WITH_IMAGES = dataclasses.replace(FEW_IMAGES, n_images=100_000)
 PER_UNIT = ("filter", "excitatory", "inhibitory")
 MADE_OF_PICTURES = ("excitatory", "twin", "inhibitory", "similar", "map")
 
@@ -52,15 +53,18 @@ def test_kind_after_kind_each_in_forward_order(planted: Network):
     jobs = make_plan(SPEC, planted.facts, ()).missing
     names = [layer.name for layer in planted.facts.layers]
     assert kinds_of(jobs) == [
-        kind.name for kind in KINDS if kind.name not in ("natural", "examples", "names")
+        kind.name
+        for kind in KINDS
+        if kind.name not in ("natural", "photographs", "examples", "names")
     ]
     for kind in (*PER_UNIT, "noise", "dream"):
         assert [job.layer.name for job in jobs if job.kind.name == kind] == names
 
 
 def test_photographs_are_shown_only_if_there_are_any(planted: Network):
-    plan = make_plan(WITH_IMAGES, planted.facts, ())
-    assert kinds_of(plan.asked) == [kind.name for kind in KINDS]
+    for asked, other in ((WITH_IMAGES, "photographs"), (FEW_IMAGES, "examples")):
+        plan = make_plan(asked, planted.facts, ())
+        assert kinds_of(plan.asked) == [kind.name for kind in KINDS if kind.name != other]
 
 
 def test_units_are_compared_again_as_soon_as_there_are_more(planted: Network):
@@ -306,8 +310,9 @@ def test_a_new_comparison_has_the_slot_of_the_old_one_and_another_key(planted: N
 
 
 def test_only_what_is_made_from_the_whole_network_supersedes_itself(planted: Network):
-    plan = make_plan(WITH_IMAGES, planted.facts, ())
-    assert {job.kind.name for job in plan.asked if job.slot} == {"similar", "names", "map"}
+    plan = make_plan(FEW_IMAGES, planted.facts, ())
+    from_network = {"photographs", "similar", "names", "map"}
+    assert {job.kind.name for job in plan.asked if job.slot} == from_network
 
 
 def test_another_version_of_the_answers_makes_examples_anew(planted: Network, monkeypatch):

@@ -263,6 +263,9 @@ class Kind(Generic[RecordType]):
     layer_sections: tuple[Section, ...] = ()
     # (contents) -> what its sections show besides records; read once, before pages are made
     prepare: str = ""
+    # (contents, layer) -> indices of the units that its sections show something of, even if they
+    # have no artifact of their own
+    units_shown: str = ""
     front_facts: str = ""  # (contents) -> facts for the front page
     glossary: str = ""  # template with its entries
 

@@ -183,12 +183,12 @@ class Contents:
         return {layer.name: self._paged(layer) for layer in self.facts.layers}
 
     def _paged(self, layer: Layer) -> tuple[int, ...]:
-        """The units with an artifact of their own, or else those on sheets.
+        """The units with an artifact of their own, or else those on sheets or in photographs.
 
         A sheet is made for several units even if only one of them was chosen.
         """
         own = [unit.index for unit in layer.units if self._has_own(unit)]
-        return tuple(own or self._on_sheets(layer))
+        return tuple(own or self._on_sheets(layer) or self._shown(layer))
 
     def _has_own(self, unit: Unit) -> bool:
         made = self.entries.get(unit.id)
@@ -202,6 +202,11 @@ class Contents:
             for index in range(layer.n_units)
             if any(self.sprite(layer, index, kind) for kind in sheets)
         ]
+
+    def _shown(self, layer: Layer) -> list[int]:
+        """The units that a kind shows something of without an artifact of their own."""
+        shown = (load(kind.units_shown)(self, layer) for kind in self.kinds if kind.units_shown)
+        return sorted({index for indices in shown for index in indices})
 
     @functools.cached_property
     def _sheet_kinds(self) -> frozenset[str]:

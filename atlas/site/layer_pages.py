@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from atlas import paths
 from atlas.kinds.kind import PagePart
+from atlas.kinds.natural.whole import units_shown
+from atlas.kinds.photographs import KIND as PHOTOGRAPHS
 from atlas.sheets import Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -253,6 +255,8 @@ def _sheets(contents: Contents, layer: Layer) -> str:
         if sprite and kind.sheet:
             sprites.append((kind.sheet.stem, kind.sheet_words, sprite))
     shown = [_sheet(stem, words, sprite) for stem, words, sprite in sprites]
+    if units_shown(contents, layer):
+        shown.append(f"{PHOTOGRAPHS.name}:1:1:photographs")  # no sheets: parts of whole ones
     if not contents.pictured(layer):
         return ";".join(reversed(shown))
     return ";".join([f"{THUMBS.stem}:{THUMBS.columns}:1:{THUMB_WORDS}", *shown])

@@ -19,6 +19,8 @@ from atlas.cache import Entry
 from atlas.canonical import canonical_json
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf
+from atlas.kinds.natural.whole import grid_script, units_shown
+from atlas.kinds.photographs import KIND as PHOTOGRAPHS
 from atlas.lazily import load
 from atlas.sheets import SheetKind, SheetPlace
 from atlas.site import data_files, sprites, tour
@@ -82,6 +84,7 @@ def plan_outputs(
     outputs += _front_pages(contents, front)
     outputs += _covers(contents)
     outputs += _map(contents, front)
+    outputs += _photographs(contents)
     outputs += _on_demand(contents, front)
     sections = sections_of(contents), sections_of_layers(contents)
     for layer in contents.facts.layers:
@@ -165,11 +168,29 @@ def _map(contents: Contents, pages: Pages) -> Iterator[Output]:
     yield pages.page(paths.MAP, paths.MAP, partial(map_view, contents))
     yield pages.data(paths.MAP_DATA, partial(map_data, contents))
     record = map_record(contents)
+    tiles = [paths.map_tile(*tile) for tile in pyramid_of(record).tiles()]
+    yield from _pieces(entry, tiles, record.tile_bytes)
+
+
+def _photographs(contents: Contents) -> Iterator[Output]:
+    """The whole photographs, which are cut out of one artifact."""
+    first = contents.facts.layers[0]
+    entry, record = (
+        contents.entry(first.whole, PHOTOGRAPHS),
+        contents.layer_record(first, PHOTOGRAPHS),
+    )
+    if entry and record:
+        files = [paths.photograph(number) for number in range(len(record.photographs))]
+        yield from _pieces(entry, files, record.n_bytes)
+
+
+def _pieces(entry: Entry, files: Sequence[str], sizes: Sequence[int]) -> Iterator[Output]:
+    """Files that an artifact's data holds one after another."""
     begin = 0
-    for tile, n_bytes in zip(pyramid_of(record).tiles(), record.tile_bytes, strict=True):
+    for path, n_bytes in zip(files, sizes, strict=True):
         part = slice(begin, begin + n_bytes)
         digest = digest_of(entry.sha256, begin, n_bytes)
-        yield Output(paths.map_tile(*tile), digest, (entry.key,), partial(_part_of, part))
+        yield Output(path, digest, (entry.key,), partial(_part_of, part))
         begin += n_bytes
 
 
@@ -243,6 +264,9 @@ def _layer_files(
     compared = partial(compared_units, contents, layer)
     yield pages.data(paths.layer_compared(layer.name), compared)
     yield pages.data(paths.layer_values(layer.name), partial(values_script, contents, layer))
+    if units_shown(contents, layer):
+        photographs = partial(grid_script, contents, layer)
+        yield pages.data(paths.layer_photographs(layer.name), photographs)
     for kind in contents.kinds:
         if kind.layer_file and (entry := contents.entry(layer.whole, kind)):
             yield from_artifact(paths.layer_picture(layer.name, kind.layer_file), entry)

@@ -163,6 +163,8 @@ def page_settings() -> dict[str, str | int]:
         "page": paths.UNIT_PAGE,
         "picture": paths.UNIT_PICTURE,
         "values": paths.LAYER_VALUES,
+        "photographs": paths.LAYER_PHOTOGRAPHS,
+        "photograph": paths.PHOTOGRAPH,
         "digits": paths.UNIT_DIGITS,
         "compare": paths.COMPARE,
         "index": paths.SEARCH_INDEX,

@@ -86,7 +86,17 @@ function holdPictures(part = document) {
     image.dataset.src = image.getAttribute("src");
     image.removeAttribute("src");
     near.observe(image);
+    if (image.dataset.part) crop(image, image.dataset.part.split(" "));
   }
+}
+
+/* Show a part of a photograph: its left, top and side are in thousandths of the photograph's side. */
+function crop(image, [left, top, side]) {
+  const frame = element("span", { className: "crop" });
+  for (const [name, value] of Object.entries({ left, top, side })) frame.style.setProperty(`--${name}`, value / 1000);
+  image.replaceWith(frame);
+  frame.append(image);
+  return frame;
 }
 
 /* While the page is parsed ------------------------------------------------------------------ */
@@ -307,9 +317,18 @@ function addKeys(search) {
 
 /* Pictures that fill the screen ------------------------------------------------------------- */
 
-const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip)";
+const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip, .photographs a)";
 
-const pictureName = (picture) => picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt;
+const pictureName = (picture) => (picture.localName === "a" ? picture.innerText : picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt);
+
+/* A photograph's link leads to its file; here it opens like other pictures. */
+function openHere(link, press) {
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    press();
+  });
+}
 
 function makePressable(picture, press) {
   picture.setAttribute("aria-label", `Enlarge: ${pictureName(picture)}`);
@@ -325,9 +344,10 @@ function makePressable(picture, press) {
 }
 
 function addLightbox() {
-  const pictures = [...document.querySelectorAll(PICTURES)].filter((picture) => !picture.closest("a, button") && !picture.parentElement.matches(".strip"));
+  const pictures = [...document.querySelectorAll(PICTURES)].filter((picture) => !picture.parentElement.closest("a, button, .strip"));
   for (const picture of pictures) {
-    makePressable(picture, async () => {
+    const open = picture.localName === "a" ? openHere : makePressable;
+    open(picture, async () => {
       await loadScript(lightboxScript);
       enlarge(pictures, picture);
     });

@@ -7,6 +7,7 @@ const SIZES = { S: "4rem", M: "", L: "11rem" };
 const PER_SLICE = 96; // units that are added at once: few enough that the page goes on answering
 const layerScript = document.currentScript;
 const { sheet: SHEET, digits: SHEET_DIGITS, thumbs: THUMBS } = layerScript.dataset; // thumbnails are in the page itself
+const PHOTOGRAPHS = "photographs"; // not on sheets: parts of whole ones
 const isWide = matchMedia("(min-width: 40rem)");
 
 const listOf = (text) => (text ?? "").split(";").filter(Boolean);
@@ -20,11 +21,17 @@ function sheetsOf(section) {
   );
 }
 
+function photographPart([number, ...part]) {
+  const image = element("img", { loading: "lazy", alt: "", src: new URL(pathOf(pathSettings.photograph, "", number), root).href });
+  return crop(image, part);
+}
+
 /* The units that the page has without scripts as well; here they are added little by little. */
 class Grid {
   constructor(section) {
     this.cells = section.querySelector(".cells");
     this.list = section.querySelector(".grid");
+    this.layer = section.dataset.layer;
     this.sheets = sheetsOf(section);
     this.waiting = (section.querySelector("noscript")?.textContent ?? "").split(/(?=<li>)/).filter((html) => html.startsWith("<li>"));
   }
@@ -70,9 +77,21 @@ class Grid {
     this.shown = stem;
     this.cells.style.setProperty("--columns", sheet.columns);
     this.cells.style.setProperty("--ratio", sheet.ratio);
+    if (stem === PHOTOGRAPHS) return this.showPhotographs();
     for (const unit of this.units) {
       if (stem === THUMBS) unit.cell.replaceChildren(...(unit.own ? [unit.own] : []));
       else unit.cell.replaceChildren(this.picture(stem, sheet, unit));
+    }
+  }
+
+  /* The parts of photographs that drive each unit most. */
+  async showPhotographs() {
+    await loadScript(new URL(pathOf(pathSettings.photographs, this.layer), root));
+    if (this.shown !== PHOTOGRAPHS) return; // it has changed meanwhile
+    for (const unit of this.units) {
+      const parts = self.atlasPhotographs[unit.index].map((part) => photographPart(part));
+      if (parts.length) parts[0].firstChild.alt = `Photographs of ${unit.name}`;
+      unit.cell.replaceChildren(element("span", { className: "parts" }, ...parts));
     }
   }
 

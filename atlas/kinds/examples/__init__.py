@@ -11,6 +11,7 @@ from atlas.asked import AtlasSpec
 from atlas.costs import Cost
 from atlas.kinds.kind import Encoding, Kind, SheetOf, Source
 from atlas.kinds.natural import has_images
+from atlas.kinds.photographs import MAX_IMAGES
 from atlas.sheets import TINY_PX, SheetKind, Size
 from atlas.units import Layer, NetworkFacts
 
@@ -100,9 +101,15 @@ def cost(spec: ExamplesSpec, layer: Layer, facts: NetworkFacts, n_photographs: i
     return Cost(each=SHEET_MACS)
 
 
+def possible(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether there are more photographs than are shown whole, or crops are asked for."""
+    is_asked = ExamplesSpec.name in asked.kinds
+    return has_images(asked, layer, facts) and (is_asked or asked.n_images > MAX_IMAGES)
+
+
 KIND = Kind(
     name="examples",
-    about="what in those photographs drives each unit, from most to least",
+    about="small crops of them, where there are more",
     scope=SheetOf(STRIPS_PER_ROW**2),
     spec=spec,
     record=ExamplesRecord,
@@ -110,7 +117,7 @@ KIND = Kind(
     cost=cost,
     folder=Path(__file__).parent,
     order=80,
-    possible=has_images,
+    possible=possible,
     needs="photographs: give a folder with --images",
     needs_images=True,
     sources=sources,

@@ -6,26 +6,22 @@ strongest photographs, on the right a strong, a middle and a weak one, from top 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
-from atlas.decoding import Skipped
-from atlas.errors import CacheError
-from atlas.images import ImageSet
 from atlas.kinds.examples import STRIPS_PER_ROW, ExamplesRecord, ExamplesSpec
 from atlas.kinds.natural import NaturalRecord, Sightings
+from atlas.kinds.natural.album import Album
+from atlas.kinds.natural.window import window_of
 from atlas.pictures.panel import Panel
 from atlas.pictures.picture import Picture
 from atlas.pixels import Pixels
 from atlas.plan import Job
 from atlas.renderer import Renderer
-from atlas.text import displayable_name
-from atlas.units import Layer, Preprocessing, Unit
+from atlas.units import Layer, Unit
 
-MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
 GREY = 128  # level between examples, and where examples are missing
 
 
@@ -45,35 +41,6 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Picture] | li
             yield example_sheets(job.layer, job.units, natural, album, job.spec)
         else:
             yield [Panel(unit, ExamplesRecord()) for unit in job.units]
-
-
-class Album:
-    """Photographs as the network takes them; those used last are kept in memory."""
-
-    def __init__(self, photographs: ImageSet, preprocessing: Preprocessing) -> None:
-        self._photographs, self._preprocessing = photographs, preprocessing
-        self._loaded: OrderedDict[str, Pixels] = OrderedDict()
-
-    def get(self, file: str) -> Pixels:
-        """One photograph, (size_px, size_px, 3).
-
-        Raises:
-            CacheError: it is no image any more, though responses to it were measured.
-            ImagesError: it cannot be read now.
-        """
-        pixels = self._loaded.pop(file, None)
-        if pixels is None:
-            loaded = self._photographs.load(file, self._preprocessing)
-            if isinstance(loaded, Skipped):
-                raise CacheError(
-                    f"{displayable_name(file)} was an image and is none any more "
-                    f"({loaded.reason}); put it back, then build again"
-                )
-            pixels = loaded
-        self._loaded[file] = pixels
-        if len(self._loaded) > MAX_LOADED:
-            self._loaded.popitem(last=False)
-        return pixels
 
 
 def example_sheets(
@@ -97,26 +64,6 @@ def example_sheets(
         ImagesError: a photograph cannot be read now.
     """
     return [_sheet(layer, first, natural, album, spec) for first in firsts]
-
-
-def window(layer: Layer, size_px: int, row: int, column: int) -> tuple[int, int, int]:
-    """The receptive field of a map position: top, left and side in pixels of the image.
-
-    A field that reaches over an edge is moved inside the image. A field that is larger than the
-    image is replaced by the whole image.
-    """
-    side_px = min(layer.receptive_field_px, size_px)
-    reach_px = (layer.receptive_field_px - 1) / 2
-    top, left = (
-        round(
-            min(
-                max(layer.field_centre_px + position * layer.total_stride_px - reach_px, 0),
-                size_px - side_px,
-            )
-        )
-        for position in (row, column)
-    )
-    return top, left, side_px
 
 
 def _sheet(
@@ -144,7 +91,7 @@ def _strip(
     )
     for sightings, first_column, n_columns in parts:
         for nth, (file, *position, _) in enumerate(sightings[unit.index] if sightings else ()):
-            top, left, side_px = window(layer, size_px, *(int(each) for each in position))
+            top, left, side_px = window_of(layer, size_px, *(int(each) for each in position))
             crop = album.get(natural.files[int(file)])[top : top + side_px, left : left + side_px]
             row, column = divmod(nth, n_columns)
             x, y = layout.corner_px(row, first_column + column)

@@ -195,6 +195,7 @@ KIND = Kind(
     ),
     unit_sections=(Section("gallery", "section.html", "atlas.kinds.natural.view:section_view"),),
     prepare="atlas.kinds.natural.histograms:histograms",
+    units_shown="atlas.kinds.natural.whole:units_shown",
     front_facts="atlas.kinds.natural.view:front_facts",
     glossary="glossary.html",
 )

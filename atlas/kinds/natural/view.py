@@ -6,10 +6,13 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from atlas import paths
 from atlas.kinds.examples import KIND as EXAMPLES
 from atlas.kinds.examples import StripLayout
 from atlas.kinds.natural import KIND, NaturalRecord
 from atlas.kinds.natural.histograms import N_BINS, outline
+from atlas.kinds.natural.whole import PARTS, part_of
+from atlas.kinds.photographs import KIND as PHOTOGRAPHS
 from atlas.labels import class_names
 from atlas.sheets import SMALL_PX, Sprite
 from atlas.site import wording
@@ -40,10 +43,20 @@ class Histogram(NamedTuple):
     words: str
 
 
+class Example(NamedTuple):
+    """A whole photograph, of which the part is shown that a unit sees."""
+
+    href: str | None  # None if it is not on the site
+    part: str  # left, top and side in thousandths of the photograph; empty if it is all of it
+    text: str  # the response and the class
+
+
 class PhotographsView(NamedTuple):
     """Examples with their numbers, and what was counted over all photographs."""
 
-    rows: tuple[ExampleRow, ...]  # none if no examples were cut from the photographs
+    strongest: tuple[Example, ...]  # none if photographs are not on the site as a whole
+    others: tuple[Example, ...]  # a strong, a middle and a weak one
+    rows: tuple[ExampleRow, ...]  # crops instead; none if there are neither
     pixelated: bool  # whether they are small and enlarged without smoothing
     histogram: Histogram | None
     facts: tuple[Fact, ...]
@@ -72,10 +85,21 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     if record is None or not record.top or not record.spread or not record.top[unit.index]:
         return None
     classes = _class_names(record, contents.facts)
-    sprite = contents.sprite(layer, unit.index, EXAMPLES)
+    has_whole = bool(contents.prepared[PHOTOGRAPHS.name])
+    sprite = None if has_whole else contents.sprite(layer, unit.index, EXAMPLES)
+    top, spread = (
+        tuple(_example(contents, layer, record, each, classes) for each in sightings[unit.index])
+        if has_whole
+        else ()
+        for sightings in (record.top, record.spread)
+    )
     return PhotographsView(
+        strongest=top,
+        others=spread,
         rows=tuple(_rows(sprite, record, unit.index, classes)) if sprite else (),
-        pixelated=sprite is not None and sprite.size_px[0] < 3 * SMALL_PX,
+        pixelated=layer.receptive_field_px < SMALL_PX
+        if has_whole
+        else sprite is not None and sprite.size_px[0] < 3 * SMALL_PX,
         histogram=_histogram(contents, layer, record, unit.index),
         facts=tuple(_facts(layer, record, unit.index, classes)),
     )
@@ -90,19 +114,34 @@ def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
     return [None if nth is None else classes[nth] for nth in record.favourite]
 
 
+def _example(
+    contents: Contents,
+    layer: Layer,
+    record: NaturalRecord,
+    sighting: Sequence[float],
+    classes: Sequence[str],
+) -> Example:
+    part, text = part_of(contents, layer, record, sighting), _words(record, sighting, classes)
+    if part is None:
+        return Example(None, "", text)
+    window = "" if part.side == PARTS else f"{part.left} {part.top} {part.side}"
+    return Example(f"../{paths.photograph(part.number)}", window, text)
+
+
+def _words(record: NaturalRecord, sighting: Sequence[float], classes: Sequence[str]) -> str:
+    """The response to a photograph, and its class."""
+    number = record.file_classes[int(sighting[0])]
+    label = f" {classes[number]}" if number >= 0 else ""
+    return f"{wording.signed(sighting[-1], 1)}{label}"
+
+
 def _rows(
     sprite: Sprite, record: NaturalRecord, index: int, classes: Sequence[str]
 ) -> Iterator[ExampleRow]:
     """The rows of a strip, as it was drawn."""
-
-    def example(sighting: Sequence[float]) -> str:
-        number = record.file_classes[int(sighting[0])]
-        label = f" {classes[number]}" if number >= 0 else ""
-        return f"{wording.signed(sighting[-1], 1)}{label}"
-
     assert record.top and record.spread
-    top = [example(each) for each in record.top[index]]
-    spread = [example(each) for each in record.spread[index]]
+    top = [_words(record, each, classes) for each in record.top[index]]
+    spread = [_words(record, each, classes) for each in record.spread[index]]
     n_top = StripLayout.top_columns
     for nth, rank in enumerate(RANKS):
         strongest = [*top[n_top * nth : n_top * (nth + 1)], *[""] * n_top][:n_top]
