@@ -46,8 +46,9 @@ SAMPLE = Selection(  # shallow pictures are cheap, and their sizes differ most
 
 def fill(spec: AtlasSpec, places: Places) -> None:
     """Make everything, with copies in place of most of what is synthesised."""
-    others = {kind.name for kind in KINDS} - {*SYNTHESISED, *COMPARED}
-    measured = tuple(kind.name for kind in KINDS if kind.name in others)
+    with Atlas(spec, places) as atlas:
+        planned = {job.kind.name for job in atlas.plan().asked}
+    measured = tuple(sorted(planned - {*SYNTHESISED, *COMPARED}))
     sample = dataclasses.replace(spec, kinds=SYNTHESISED, selection=SAMPLE)
     for part in (dataclasses.replace(spec, kinds=measured), sample):
         with Atlas(part, places) as atlas:

@@ -1,4 +1,4 @@
-"""Pictures that fill the screen, the tour, and units at random, in a real browser."""
+"""Pictures that fill the screen, photographs, the tour, and units at random, in a real browser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from visits import Visit, launch, violations
 from atlas.site.writer import write_site
 
 UNIT = "layer1.0.conv2/0002.html"
+PART = "47 0 172"  # of its third photograph: left, top and side in thousandths
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out_dir = tmp_path_factory.mktemp("pictures")
-    write_site(site_factory.contents(site_factory.network(n_blocks=(1, 1)))[0], out_dir)
+    facts = site_factory.network(n_blocks=(1, 1))
+    write_site(site_factory.contents(facts, asked=site_factory.FEW)[0], out_dir)
     return out_dir
 
 
@@ -70,6 +72,67 @@ def test_a_picture_is_enlarged_by_keys_and_the_focus_comes_back(visit: Visit):
     assert page.evaluate(
         "document.activeElement === document.querySelectorAll('main [aria-haspopup]')[1]"
     )
+
+
+PLACES = """(crop) => {
+    const frame = crop.getBoundingClientRect(), image = crop.firstChild.getBoundingClientRect();
+    const outline = getComputedStyle(crop, "::after");
+    return {
+        frame: frame.width,
+        image: [frame.left - image.left, frame.top - image.top, image.width],
+        outline: [outline.left, outline.top, outline.width].map((text) => Number.parseFloat(text)),
+    };
+}"""
+
+
+def test_a_photograph_shows_what_a_unit_sees_and_if_pointed_at_all_of_it(visit: Visit):
+    page = visit.open(UNIT)
+    link = page.locator(".photographs a").nth(2)
+    left, top, side = (int(each) / 1000 for each in PART.split())
+    assert link.locator("img").get_attribute("data-part") == PART
+    link.scroll_into_view_if_needed()
+    crop = link.locator(".crop")
+    places = crop.evaluate(PLACES)
+    width = places["frame"] / side  # of the whole photograph
+    assert places["image"] == pytest.approx([left * width, top * width, width], abs=0.6)
+    link.hover()
+    places = crop.evaluate(PLACES)
+    width = places["frame"]
+    assert places["image"] == pytest.approx([0, 0, width], abs=0.1)
+    assert places["outline"] == pytest.approx([left * width, top * width, side * width], abs=0.6)
+    link.click()
+    large = page.locator("dialog.lightbox .crop").evaluate(PLACES)
+    assert large["frame"] > 400 and large["image"][2] == pytest.approx(large["frame"], abs=0.1)
+    assert "outlined is the part that the unit sees" in page.inner_text("dialog figcaption")
+    assert violations(page) == []
+
+
+def test_without_scripts_photographs_are_whole_and_lead_to_their_files(shared: Visit):
+    browser = shared.context.browser
+    with Visit(browser, shared.base, java_script_enabled=False) as plain:
+        page = plain.open(UNIT)
+        link = page.locator(".photographs a").first
+        image, place = link.locator("img").bounding_box(), link.bounding_box()
+        assert image["width"] == image["height"] == place["width"]
+        link.locator("img").evaluate("image => image.decode()")
+        assert link.evaluate("link => link.href === link.firstChild.currentSrc")
+
+
+def test_the_grid_of_a_layer_shows_the_strongest_photographs_of_each_unit(visit: Visit):
+    page = visit.open("layer1.0.conv2/index.html#show=photographs")
+    page.wait_for_selector(".parts")
+    assert page.locator(".parts").count() == page.locator(".grid li").count() > 3
+    cell = page.locator(".cell").nth(2)
+    assert cell.locator("img").count() == 4
+    image = cell.locator("img").nth(2)
+    assert "/photographs/0000.webp" in image.get_attribute("src")
+    frame = cell.locator(".crop").nth(2)
+    left, _, side = (int(each) / 1000 for each in PART.split())
+    places = frame.evaluate(PLACES)
+    assert places["image"][0] == pytest.approx(left / side * places["frame"], abs=0.6)
+    page.select_option("[name=show]", "thumbs")
+    assert page.locator(".parts").count() == 0
+    assert violations(page) == []
 
 
 def test_a_lecture_has_the_full_screen(visit: Visit):

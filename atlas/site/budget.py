@@ -11,6 +11,7 @@ from atlas import paths
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind
 from atlas.kinds.map import KIND as MAP
+from atlas.kinds.photographs import KIND as PHOTOGRAPHS
 
 # https://docs.github.com/en/pages/getting-started-with-github-pages/github-pages-limits
 PAGES_BYTES = 1_000_000_000
@@ -51,7 +52,7 @@ def parts_together(*sites: Sequence[Part]) -> tuple[Part, ...]:
 def warnings(parts: Sequence[Part], kinds: Sequence[Kind[Any]] = KINDS) -> tuple[str, ...]:
     """Messages about a site near or above a limit of GitHub Pages, each with a remedy."""
     optional = {kind.sheet.stem: kind.name for kind in kinds if kind.sheet}
-    optional[paths.MAP_DIR] = MAP.name
+    optional |= {paths.MAP_DIR: MAP.name, paths.PHOTOGRAPHS_DIR: PHOTOGRAPHS.name}
     n_files, n_bytes = sum(part.n_files for part in parts), sum(part.n_bytes for part in parts)
     messages = []
     if n_bytes > NEAR * PAGES_BYTES:

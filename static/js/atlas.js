@@ -317,12 +317,13 @@ function addKeys(search) {
 
 /* Pictures that fill the screen ------------------------------------------------------------- */
 
-const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip, .photographs a)";
+const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip, .photographs li a)";
 
 const pictureName = (picture) => (picture.localName === "a" ? picture.innerText : picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt);
 
 /* A photograph's link leads to its file; here it opens like other pictures. */
 function openHere(link, press) {
+  link.setAttribute("aria-haspopup", "dialog");
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
