@@ -23,11 +23,12 @@ from atlas.errors import NetworkError
 from atlas.failures import does_not_run
 from atlas.families.architecture import attention_in
 from atlas.memory import is_out_of_memory
+from atlas.network.constants import Constants
 from atlas.network.operators import argument, module_of, put_module, works_in_place
 from atlas.network.outputs import main_output
+from atlas.network.products import write_products_as_layers
 
 LAYERS = (nn.Conv2d, nn.Linear)
-PARAMETRIZATIONS = ".parametrizations"  # torch keeps the original of a parametrised weight there
 
 
 class UntraceableError(NetworkError):
@@ -62,6 +63,7 @@ def trace(model: nn.Module, n_channels: int, size_px: int) -> fx.GraphModule:
         raise UntraceableError(f"torch.fx cannot trace the network: {error}") from error
     _allow_any_layout(traced)
     _let_gradients_through(traced)
+    write_products_as_layers(traced)
     _call_modules(traced)
     propagate_shapes(traced, shape)
     output = next(node for node in traced.graph.nodes if node.op == "output")
@@ -239,7 +241,7 @@ def _let_gradients_through(traced: fx.GraphModule) -> None:
 
 def _call_modules(traced: fx.GraphModule) -> None:
     """Turn functions that are called with constant weights into modules of the graph."""
-    constants = _Constants(traced)
+    constants = Constants(traced)
     names: dict[str, tuple[Any, ...]] = {}  # the weights behind each name
     for node in list(traced.graph.nodes):
         build = _BUILDERS.get(node.target) if node.op == "call_function" else None
@@ -258,44 +260,7 @@ def _call_modules(traced: fx.GraphModule) -> None:
     traced.recompile()
 
 
-class _Constants:
-    """The values of nodes that do not depend on the image."""
-
-    def __init__(self, traced: fx.GraphModule) -> None:
-        self.traced = traced
-        self._values: dict[fx.Node, Any] = {}
-        self._nodes: set[fx.Node] = set()
-        for node in traced.graph.nodes:
-            inputs = node.all_input_nodes
-            if node.op == "get_attr" or (inputs and self._nodes.issuperset(inputs)):
-                self._nodes.add(node)
-
-    def has(self, value: Any) -> bool:
-        """Whether an argument of a node is constant."""
-        return not isinstance(value, fx.Node) or value in self._nodes
-
-    @torch.no_grad()
-    def value(self, node: Any) -> Any:
-        """The value of a constant argument."""
-        if not isinstance(node, fx.Node):
-            return node
-        if node not in self._values:
-            args = fx.node.map_arg(node.args, self.value)
-            kwargs = fx.node.map_arg(node.kwargs, self.value)
-            call = getattr(fx.Interpreter(self.traced), node.op)
-            self._values[node] = call(node.target, args, kwargs)
-        return self._values[node]
-
-    def owner(self, node: fx.Node) -> str:
-        """The name of the module that owns the weight of a functional call."""
-        first = argument(node, 1, "weight" if "weight" in node.kwargs else "running_mean")
-        while first.op != "get_attr":
-            first = first.all_input_nodes[0]
-        path = str(first.target).partition(PARAMETRIZATIONS)[0]
-        return path if path != first.target else path.rpartition(".")[0] or path
-
-
-def _conv(node: fx.Node, constants: _Constants) -> nn.Module | None:
+def _conv(node: fx.Node, constants: Constants) -> nn.Module | None:
     defaults = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
     given = [
         argument(node, position, name, default)
@@ -311,7 +276,7 @@ def _conv(node: fx.Node, constants: _Constants) -> nn.Module | None:
     return _with_weights(conv, weight, bias)
 
 
-def _linear(node: fx.Node, constants: _Constants) -> nn.Module | None:
+def _linear(node: fx.Node, constants: Constants) -> nn.Module | None:
     given = [argument(node, 1, "weight"), argument(node, 2, "bias")]
     if not all(map(constants.has, given)) or given[0] is None:
         return None
@@ -321,7 +286,7 @@ def _linear(node: fx.Node, constants: _Constants) -> nn.Module | None:
     return _with_weights(linear, weight, bias)
 
 
-def _batch_norm(node: fx.Node, constants: _Constants) -> nn.Module | None:
+def _batch_norm(node: fx.Node, constants: Constants) -> nn.Module | None:
     """The BatchNorm2d of a functional call, if that is what the owner of its statistics is."""
     names = ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     given = [argument(node, position, name) for position, name in enumerate(names, 1)]
@@ -344,7 +309,7 @@ def _is_in_batch_norm(node: fx.Node) -> bool:
     )
 
 
-_BUILDERS: Mapping[Any, Callable[[fx.Node, _Constants], nn.Module | None]] = {
+_BUILDERS: Mapping[Any, Callable[[fx.Node, Constants], nn.Module | None]] = {
     functional.conv2d: _conv,
     functional.linear: _linear,
     functional.batch_norm: _batch_norm,
