@@ -20,7 +20,7 @@ LAYER_VALUES = "{layer}/values.js"  # numbers to sort a layer's units by
 LAYER_PHOTOGRAPHS = "{layer}/photographs.js"  # which parts of which drive its units most
 SHEET = "{stem}-{number}.webp"
 SHEET_DIGITS = 2
-PHOTOGRAPH = "photographs/{unit}.webp"  # numbered as units are
+PHOTOGRAPH = "photographs/p{unit}.webp"  # numbered as units are; no unit's picture is called so
 MAP_TILE = "map/{cell}-{column}-{row}.webp"  # side of a cell in pixels, and the tile's place
 
 INDEX, TOUR, ABOUT, CLASSES, COMPARE, DATA, EMBED, FIND, LOST, MAP = (
@@ -77,7 +77,7 @@ _FOLDERS = (STATIC_DIR, *ON_DEMAND_DIRS, MAP_DIR, PHOTOGRAPHS_DIR)
 TAKEN_NAMES = (*_FOLDERS, *sorted(ROOT_FILES))  # no atlas can be called so
 _NAMES_IN = {  # names of the files in folders that are not those of layers
     MAP_DIR: re.compile(r"\d+-\d+-\d+\.webp"),
-    PHOTOGRAPHS_DIR: re.compile(r"\d{4,}\.webp"),
+    PHOTOGRAPHS_DIR: re.compile(r"p\d{4,}\.webp"),
     **dict.fromkeys(ON_DEMAND_DIRS, re.compile(r"[a-z0-9-]+\.(html|webp)")),
 }
 

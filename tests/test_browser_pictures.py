@@ -125,7 +125,7 @@ def test_the_grid_of_a_layer_shows_the_strongest_photographs_of_each_unit(visit:
     cell = page.locator(".cell").nth(2)
     assert cell.locator("img").count() == 4
     image = cell.locator("img").nth(2)
-    assert "/photographs/0000.webp" in image.get_attribute("src")
+    assert "/photographs/p0000.webp" in image.get_attribute("src")
     frame = cell.locator(".crop").nth(2)
     left, _, side = (int(each) / 1000 for each in PART.split())
     places = frame.evaluate(PLACES)

@@ -87,7 +87,7 @@ def test_large_photographs_are_reduced_and_small_ones_keep_their_size() -> None:
 
 def test_every_photograph_is_a_file_of_the_site_once(site: Path) -> None:
     files = sorted(path.name for path in (site / paths.PHOTOGRAPHS_DIR).iterdir())
-    assert files == [f"{number:04d}.webp" for number in range(len(PHOTOGRAPHS))]
+    assert files == [f"p{number:04d}.webp" for number in range(len(PHOTOGRAPHS))]
     whole = site_factory.network().layers[0].whole
     for number, name in enumerate(PHOTOGRAPHS):
         with Image.open(site / paths.photograph(number)) as image:
