@@ -327,6 +327,11 @@ def test_prints_are_light_and_complete(visit: Visit):
         }})"""
     )
     assert printed == 0
+    page.reload()
+    assert page.evaluate(waiting) > 0
+    page.evaluate(f"window.print = () => (document.body.dataset.waiting = {waiting})")
+    page.keyboard.press("Control+p")
+    page.wait_for_selector("body[data-waiting='0']")
     page.emulate_media(media="print")
     assert style(page, "body", "background-color") == "rgb(255, 255, 255)"
     assert style(page, ".ramp i", "print-color-adjust") == "exact"

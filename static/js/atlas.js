@@ -131,6 +131,17 @@ async function fetchAll() {
   while (!images.every((image) => image.complete));
 }
 
+// Browsers do not wait for pictures that are not there yet, so the page does where it can: for the
+// keys and its own button. From the browser's menu, pictures may be missing that were never near.
+const printWhole = () => fetchAll().then(() => print());
+
+addEventListener("keydown", (event) => {
+  const isPrint = event.key === "p" && (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+  if (!isPrint || event.repeat) return;
+  event.preventDefault();
+  printWhole();
+});
+
 addEventListener("beforeprint", () => {
   fetchAll();
   for (const details of document.querySelectorAll("details:not([open])")) {

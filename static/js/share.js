@@ -134,7 +134,7 @@ function addTools(main) {
     button("Copy link", (pressed) => copyText(pressed, address, () => showText("Link", "The address of this page.", address))),
     button("Cite", () => showCitation(main)),
     button("Embed", () => showFrame(main)),
-    button("Print", () => fetchAll().then(() => print())), // browsers do not wait for pictures that are not there yet
+    button("Print", printWhole),
   );
   if (picture) tools.append(element("a", { href: picture.src, download: `${id.replace(":", "-")}.webp`, textContent: "Download picture" }));
   main.querySelector(".lead").after(tools);
