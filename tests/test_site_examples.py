@@ -47,9 +47,9 @@ def test_each_example_has_its_number_and_its_class(site: Path) -> None:
 def test_the_rows_have_twelve_places_whatever_there_is_to_show() -> None:
     known = contents()
     found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
-    assert found and len(found.rows) == 3
-    assert [len(row.examples) for row in found.rows] == [4, 4, 4]
-    there = [[example != "" for example in row.examples] for row in found.rows]
+    assert found and found.strips and len(found.strips.rows) == 3
+    assert [len(row.examples) for row in found.strips.rows] == [4, 4, 4]
+    there = [[example != "" for example in row.examples] for row in found.strips.rows]
     assert there == [[True] * 4, [True, False, False, True], [False, False, False, True]]
 
 
@@ -128,8 +128,8 @@ def strongest(folders: list[str], label_ids: tuple[str, ...] = ()) -> list[str]:
     with site_factory.changed_numbers(known, UNIT.layer, "natural") as numbers:
         numbers["classes"] = folders
     found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
-    assert found
-    return [example.partition(" ")[2] for example in found.rows[0].examples[:3]]
+    assert found and found.strips
+    return [example.partition(" ")[2] for example in found.strips.rows[0].examples[:3]]
 
 
 def test_folders_with_wordnet_ids_have_the_names_of_the_classes() -> None:
@@ -150,4 +150,4 @@ def test_folders_that_name_no_class_keep_their_names_also_where_there_are_as_man
 def test_without_the_cut_examples_the_counts_remain() -> None:
     known = contents(wanted=lambda unit, kind: kind != "examples")
     found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
-    assert found and not found.rows and found.facts
+    assert found and not found.strips and found.facts

@@ -11,8 +11,7 @@ from atlas.kinds.examples import KIND as EXAMPLES
 from atlas.kinds.examples import StripLayout
 from atlas.kinds.natural import KIND, NaturalRecord
 from atlas.kinds.natural.histograms import N_BINS, outline
-from atlas.kinds.natural.whole import PARTS, part_of
-from atlas.kinds.photographs import KIND as PHOTOGRAPHS
+from atlas.kinds.natural.whole import PARTS, numbers_of_wholes, part_of
 from atlas.labels import class_names
 from atlas.sheets import SMALL_PX, Sprite
 from atlas.site import wording
@@ -51,13 +50,26 @@ class Example(NamedTuple):
     text: str  # the response and the class
 
 
+class Wholes(NamedTuple):
+    """Examples where photographs are on the site as a whole."""
+
+    strongest: tuple[Example, ...]
+    others: tuple[Example, ...]  # a strong, a middle and a weak one
+    pixelated: bool  # whether their parts are small and enlarged without smoothing
+
+
+class Strips(NamedTuple):
+    """Examples where only crops of photographs are on the site."""
+
+    rows: tuple[ExampleRow, ...]
+    pixelated: bool  # whether they are small and enlarged without smoothing
+
+
 class PhotographsView(NamedTuple):
     """Examples with their numbers, and what was counted over all photographs."""
 
-    strongest: tuple[Example, ...]  # none if photographs are not on the site as a whole
-    others: tuple[Example, ...]  # a strong, a middle and a weak one
-    rows: tuple[ExampleRow, ...]  # crops instead; none if there are neither
-    pixelated: bool  # whether they are small and enlarged without smoothing
+    wholes: Wholes | None
+    strips: Strips | None  # in their place
     histogram: Histogram | None
     facts: tuple[Fact, ...]
 
@@ -85,21 +97,10 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     if record is None or not record.top or not record.spread or not record.top[unit.index]:
         return None
     classes = _class_names(record, contents.facts)
-    has_whole = bool(contents.prepared[PHOTOGRAPHS.name])
-    sprite = None if has_whole else contents.sprite(layer, unit.index, EXAMPLES)
-    top, spread = (
-        tuple(_example(contents, layer, record, each, classes) for each in sightings[unit.index])
-        if has_whole
-        else ()
-        for sightings in (record.top, record.spread)
-    )
+    wholes = _wholes(contents, layer, record, unit.index, classes)
     return PhotographsView(
-        strongest=top,
-        others=spread,
-        rows=tuple(_rows(sprite, record, unit.index, classes)) if sprite else (),
-        pixelated=layer.receptive_field_px < SMALL_PX
-        if has_whole
-        else sprite is not None and sprite.size_px[0] < 3 * SMALL_PX,
+        wholes=wholes,
+        strips=None if wholes else _strips(contents, layer, record, unit.index, classes),
         histogram=_histogram(contents, layer, record, unit.index),
         facts=tuple(_facts(layer, record, unit.index, classes)),
     )
@@ -112,6 +113,37 @@ def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
         return ()
     classes = _class_names(record, contents.facts)
     return [None if nth is None else classes[nth] for nth in record.favourite]
+
+
+def _wholes(
+    contents: Contents,
+    layer: Layer,
+    record: NaturalRecord,
+    index: int,
+    classes: Sequence[str],
+) -> Wholes | None:
+    if not numbers_of_wholes(contents):
+        return None
+    assert record.top and record.spread
+    strongest, others = (
+        tuple(_example(contents, layer, record, each, classes) for each in sightings[index])
+        for sightings in (record.top, record.spread)
+    )
+    return Wholes(strongest, others, pixelated=layer.receptive_field_px < SMALL_PX)
+
+
+def _strips(
+    contents: Contents,
+    layer: Layer,
+    record: NaturalRecord,
+    index: int,
+    classes: Sequence[str],
+) -> Strips | None:
+    sprite = contents.sprite(layer, index, EXAMPLES)
+    if sprite is None:
+        return None
+    rows = tuple(_rows(sprite, record, index, classes))
+    return Strips(rows, pixelated=sprite.size_px[0] < 3 * SMALL_PX)
 
 
 def _example(

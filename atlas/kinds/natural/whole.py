@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from atlas.canonical import canonical_json
@@ -26,12 +26,18 @@ class Part(NamedTuple):
     side: int
 
 
+def numbers_of_wholes(contents: Contents) -> Mapping[str, int]:
+    """By name, the number of each photograph that is on the site as a whole."""
+    numbers: Mapping[str, int] = contents.prepared.get(PHOTOGRAPHS.name, {})
+    return numbers
+
+
 def part_of(
     contents: Contents, layer: Layer, record: NaturalRecord, sighting: Sequence[float]
 ) -> Part | None:
     """What a unit sees in a photograph, None if that is not on the site."""
     file, row, column, _ = sighting
-    number = contents.prepared[PHOTOGRAPHS.name].get(record.files[int(file)])
+    number = numbers_of_wholes(contents).get(record.files[int(file)])
     if number is None:
         return None
     image_px = contents.facts.input_size_px
@@ -45,7 +51,7 @@ def part_of(
 def units_shown(contents: Contents, layer: Layer) -> Sequence[int]:
     """The units of a layer that whole photographs are shown for."""
     record = contents.layer_record(layer, KIND)
-    if record is None or record.top is None or not contents.prepared.get(PHOTOGRAPHS.name):
+    if record is None or record.top is None or not numbers_of_wholes(contents):
         return ()
     return [index for index, sightings in enumerate(record.top) if sightings]
 
