@@ -16,6 +16,7 @@ from PIL import Image
 from visits import Visit, launch, see_everything
 
 from atlas.site.contents import Contents
+from atlas.site.layer_pages import N_AT_ONCE
 from atlas.site.writer import write_site
 from atlas.units import NetworkFacts, Unit
 
@@ -96,6 +97,20 @@ def test_the_first_view_of_2048_units_is_below_300_kb(visits: tuple[Any, str], w
         sheets = [path for path in visit.sizes if "thumbs-" in path]
         assert 0 < len(sheets) < 15  # of 57: the others wait
         assert sum(visit.sizes.values()) <= 300_000
+
+
+COUNT = """addEventListener("DOMContentLoaded", () => {
+    self.atFirst = document.querySelectorAll(".grid li").length;
+})"""
+
+
+def test_a_page_of_2048_units_answers_long_before_all_of_them_are_there(visits: tuple[Any, str]):
+    """A browser takes longer for all of them than a reader waits; here it lays out a tenth."""
+    with Visit(*visits) as visit:
+        visit.page.add_init_script(COUNT)
+        page = visit.open(f"{LARGE}/index.html")
+        page.wait_for_selector(f".grid li >> nth={N_UNITS - 1}", state="attached")
+        assert page.evaluate("self.atFirst") == N_AT_ONCE < N_UNITS / 10
 
 
 def test_text_of_a_unit_is_below_24_kb(visits: tuple[Any, str]):
