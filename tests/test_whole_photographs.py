@@ -108,6 +108,11 @@ def test_a_page_names_the_part_of_each_photograph_that_a_unit_sees(site: Path) -
     assert shown(site, SHALLOW) == expected
 
 
+def test_a_unit_page_with_photographs_is_small(site: Path) -> None:
+    sizes = [path.stat().st_size for path in site.glob("*/[0-9]*.html")]
+    assert sum(sizes) / len(sizes) <= 12_700 and max(sizes) <= 13_800
+
+
 def test_where_the_field_covers_the_image_all_of_it_is_shown(site: Path) -> None:
     assert {part for _, part in shown(site, DEEP)} == {""}
 
