@@ -27,7 +27,7 @@ BUDGETS_KB = {
     "layer": 300,
     "find": 600,
     "unit": 150,
-    "HTML of a unit": 4,
+    "HTML of a unit": 4.5,
 }
 
 
