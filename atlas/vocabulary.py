@@ -55,7 +55,7 @@ class Vocabulary:
     inhibited_by: str
     excites: str  # headings in the circuit of a unit whose output these units read
     inhibits: str
-    strength: str  # unit of measurement of the strengths of inputs, from {step}
+    strength: str  # what the strengths of inputs say, from {step}
     silenced: str  # about the inhibitory picture, from {response} and {rank}
     fires: str  # heading of how often a unit fires
     fires_in: str  # from {share} and {positions}
@@ -68,7 +68,7 @@ _UNITS = {
     "inhibited_by": "Inhibited by",
     "excites": "Excites",
     "inhibits": "Inhibits",
-    "strength": "in {step} of the reader per {step} of the writer",
+    "strength": "how many {step} a unit moves",
     "fires": "Fires in",
 }
 VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
@@ -118,7 +118,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         inhibited_by="Against it",
         excites="Speaks for",
         inhibits="Speaks against",
-        strength="in logits per {step} of the writer",
+        strength="how far the logit of a class moves",
         silenced="silences the class: logit {response}{rank}",
         fires="Is the answer for",
         fires_in="{share}",

@@ -200,12 +200,12 @@ def test_classes_have_channels_and_channels_have_classes(tmp_path: Path) -> None
     channel = shown(tmp_path, last.unit(0))
     text = " ".join(channel.text.split())
     assert f"Speaks for +0.31great grey owl +0.20{site_factory.EVIL}" in text
-    assert "in σ of the reader per σ of the writer, of classes in logits per σ" in text
+    assert "how many σ a unit moves, or how far the logit of a class moves, when a unit" in text
     assert "../fc/0003.html" in channel.targets
     of_class = " ".join(shown(tmp_path, Unit("fc", 3)).text.split())
     assert f"{last.name}:0+0.50" in of_class
     assert f"{last.name}:{last.n_units - 1}−0.25" in of_class
-    assert "in logits per σ of the writer" in of_class
+    assert "how far the logit of a class moves when a unit that it reads moves by 1 σ" in of_class
 
 
 def test_a_partner_without_page_or_picture_is_bare_words(tmp_path: Path) -> None:

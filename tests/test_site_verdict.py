@@ -11,7 +11,7 @@ import site_factory
 from site_reader import Page
 
 from atlas.site.evidence import evidence_view
-from atlas.site.verdict import STANDINGS, Known, known_of, standing, verdict
+from atlas.site.verdict import STANDINGS, Known, known_of, standing, verdict, verdict_view
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -138,6 +138,15 @@ def test_it_is_decided_by_the_numbers_that_the_axis_shows():
                 ("Best photograph", known.photograph),
             ):
                 assert shown[term].startswith(f"{value:+.2f}"), (unit.id, term)
+
+
+def test_a_name_that_is_the_heading_is_not_said_again():
+    plain, _ = site_factory.contents(site_factory.network(n_blocks=(1,)))
+    classifier = plain.facts.layers[-1]
+    names = {"fc:3": plain.label(classifier, 3) or "", "fc:1": "an owl"}
+    named = dataclasses.replace(plain, given_names=names)
+    assert verdict_view(named, classifier, classifier.unit(3)).name == ""
+    assert verdict_view(named, classifier, classifier.unit(1)).name == "an owl"
 
 
 def test_the_sentences_stand_right_under_the_heading(tmp_path: Path):

@@ -121,11 +121,13 @@ def _name(what: str) -> str:
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:
-    return words_of(layer).unit_subtitle.format(
+    words = words_of(layer)
+    subtitle = words.unit_subtitle.format(
         index=unit.index,
         count=wording.count(layer.n_units),
         kernel=wording.kernel(layer),
     )
+    return f"{subtitle}, in the {words.layer} {layer.name}" if layer.is_classifier else subtitle
 
 
 def _recipe(contents: Contents, layer: Layer) -> str:

@@ -90,8 +90,9 @@ SHOWS_NOTHING: frozenset[Standing] = frozenset(("missing", "dead", "not raised",
 
 
 def verdict_view(contents: Contents, layer: Layer, unit: Unit) -> Verdict:
-    """What is said under the heading of a unit's page."""
-    return verdict(known_of(contents, layer, unit))
+    """What is said under the heading of a unit's page, whose name is not said again."""
+    found = verdict(known_of(contents, layer, unit))
+    return found._replace(name="") if found.name == contents.label(layer, unit.index) else found
 
 
 def verdict(known: Known) -> Verdict:

@@ -137,7 +137,7 @@ function addTools(main) {
     button("Print", printWhole),
   );
   if (picture) tools.append(element("a", { href: picture.src, download: `${id.replace(":", "-")}.webp`, textContent: "Download picture" }));
-  main.querySelector(".lead").after(tools);
+  main.querySelector(".found").after(tools);
 }
 
 addEventListener("DOMContentLoaded", () => addTools(document.querySelector("main[data-unit]")));

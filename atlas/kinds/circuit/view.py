@@ -64,7 +64,7 @@ class CircuitView(NamedTuple):
     outputs: tuple[PartnerList, ...]
     picture: str | None  # of the unit, between its inputs and outputs
     alt: str
-    unit: str  # of measurement of the strengths
+    strength: str  # what the strengths say
     spread: Spread | None  # how many of its inputs count
     sum: str | None  # the channel of the residual sum that the unit is added to
     summed: tuple[Link, ...]  # units of other layers that are added to the same channel
@@ -123,7 +123,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> CircuitView | 
         outputs=outputs,
         picture=own_name(unit, paths.unit_picture(unit)) if contents.has_picture(unit) else None,
         alt=contents.title(layer, unit.index),
-        unit=_strength_unit(layer, record),
+        strength=_strength_words(layer, record),
         spread=_spread(layer, record, unit.index),
         sum=f"channel {unit.index}" if others else None,
         summed=tuple(unit_link(contents, name, unit.index, name, "../") for name in others),
@@ -297,13 +297,13 @@ def _box(montage: Montage, sprite: Sprite, position: int) -> str:
     return f"{left + x} {top + y} {width} {height}"
 
 
-def _strength_unit(layer: Layer, record: CircuitRecord) -> str:
+def _strength_words(layer: Layer, record: CircuitRecord) -> str:
+    """What the strengths say, in a sentence."""
     step = SCORES["z"].unit
-    own, classes = words_of(layer), VOCABULARIES["classifier"]
-    words = own.strength.format(step=step)
+    moves = words_of(layer).strength.format(step=step)
     if record.speaks_for:
-        words += f", of {classes.plural} {classes.strength.format(step=step)}"
-    return words
+        moves += f", or {VOCABULARIES['classifier'].strength},"
+    return f"{moves} when a unit that it reads moves by 1\N{NO-BREAK SPACE}{step}"
 
 
 def _spread(layer: Layer, record: CircuitRecord, index: int) -> Spread | None:
@@ -314,5 +314,6 @@ def _spread(layer: Layer, record: CircuitRecord, index: int) -> Spread | None:
         return None
     effective = wording.count(round(record.n_effective[index]))
     inputs = f"{effective} of its {wording.count(n_inputs, 'input')} count"
-    share = f"; the five strongest have {100 * record.top_share[index]:.0f} % of the sum"
-    return Spread(inputs, share if n_inputs > N_STRONGEST else "")
+    share = f"{100 * record.top_share[index]:.0f}\N{NO-BREAK SPACE}%"
+    strongest = f"; the five strongest have {share} of the sum"
+    return Spread(inputs, strongest if n_inputs > N_STRONGEST else "")
