@@ -200,7 +200,7 @@ class Controls {
     row.setAttribute("role", "group");
     row.setAttribute("aria-label", "Only units of one sort");
     const way = element("span", {}, labelled("Go to", goal), element("button", { textContent: "Go" }));
-    this.form = element("form", { className: "controls" }, way, ...(this.presets.length ? [row] : []), this.view, this.status);
+    this.form = element("form", { className: "controls" }, ...(this.presets.length ? [row] : []), this.view, way, this.status);
     this.form.setAttribute("aria-label", "View of the units");
     this.open();
   }
