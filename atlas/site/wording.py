@@ -8,6 +8,7 @@ from atlas.units import Layer
 from atlas.vocabulary import Score
 
 MINUS = "−"
+SPACE = "\N{NO-BREAK SPACE}"  # keeps what belongs together on one line
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_DIGITS = 3  # after the point, in records of responses
 
@@ -52,13 +53,13 @@ def strength(value: float) -> str:
 def percent(share: float) -> str:
     """`98.2 %`; `< 0.1 %` or `> 99.9 %` at the ends, since a softmax never reaches 0 or 1."""
     if share < 0.001:
-        return "< 0.1 %"
-    return "> 99.9 %" if share >= 0.9995 else f"{100 * share:.1f} %"
+        return f"< 0.1{SPACE}%"
+    return f"> 99.9{SPACE}%" if share >= 0.9995 else f"{100 * share:.1f}{SPACE}%"
 
 
 def share(part: float) -> str:
     """`0 %`, `12.3 %`, `100 %`: a share of counted things, which can be exactly 0 or 1."""
-    return f"{part:.0%}".replace("%", " %") if part in (0, 1) else percent(part)
+    return f"{part:.0%}".replace("%", f"{SPACE}%") if part in (0, 1) else percent(part)
 
 
 def count(number: int, noun: str = "", plural: str = "") -> str:
@@ -70,14 +71,14 @@ def count(number: int, noun: str = "", plural: str = "") -> str:
 
 
 def pair(size: Sequence[int]) -> str:
-    """`3 × 3`."""
-    return " × ".join(str(side) for side in size)
+    """`3 × 3`, on one line."""
+    return f"{SPACE}×{SPACE}".join(str(side) for side in size)
 
 
 def positions(size: tuple[int, int]) -> str:
     """`7 × 7 positions`, the size of a map, on one line."""
     noun = "position" if size == (1, 1) else "positions"
-    return f"{pair(size)} {noun}".replace(" × ", "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}")
+    return f"{pair(size)} {noun}"
 
 
 def kernel(layer: Layer) -> str:

@@ -303,7 +303,7 @@ def _strength_words(layer: Layer, record: CircuitRecord) -> str:
     moves = words_of(layer).strength.format(step=step)
     if record.speaks_for:
         moves += f", or {VOCABULARIES['classifier'].strength},"
-    return f"{moves} when a unit that it reads moves by 1\N{NO-BREAK SPACE}{step}"
+    return f"{moves} when a unit that it reads moves by 1{wording.SPACE}{step}"
 
 
 def _spread(layer: Layer, record: CircuitRecord, index: int) -> Spread | None:
@@ -314,6 +314,6 @@ def _spread(layer: Layer, record: CircuitRecord, index: int) -> Spread | None:
         return None
     effective = wording.count(round(record.n_effective[index]))
     inputs = f"{effective} of its {wording.count(n_inputs, 'input')} count"
-    share = f"{100 * record.top_share[index]:.0f}\N{NO-BREAK SPACE}%"
+    share = f"{100 * record.top_share[index]:.0f}{wording.SPACE}%"
     strongest = f"; the five strongest have {share} of the sum"
     return Spread(inputs, strongest if n_inputs > N_STRONGEST else "")
