@@ -65,11 +65,16 @@ def files(site: Path) -> Files:
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory) -> Iterator[Path]:
-    """A finished build, whose checkpoint is kept; its network is loaded once for all builds."""
+    """A finished build, whose checkpoint is kept; its network is loaded once for all builds.
+
+    Two drawings of each class are as many as damage needs, and most files of a site are drawings.
+    """
     folder = tmp_path_factory.mktemp("right")
     with pytest.MonkeyPatch.context() as patch:
+        from atlas.families.demo import images
         from atlas.network import load
 
+        patch.setattr(images, "N_PER_CLASS", 2)
         patch.setattr(Checkpoint, "drop", lambda self: None)
         patch.setattr(Atlas, "_site_refresher", lambda self: contextlib.nullcontext())
         known: list[object] = []

@@ -35,7 +35,9 @@ MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take lo
 RENDERED_KINDS = tuple(
     kind.name
     for kind in KINDS
-    if kind.possible is not has_images and (kind.steps is None or kind.name == "excitatory")
+    if not kind.needs_images
+    and kind.possible is not has_images
+    and (kind.steps is None or kind.name == "excitatory")
 )
 # Tuning shows hundreds of stimuli to the same readers that noise is shown to: three networks do.
 TUNED = ("alexnet", "mobilenet_v3_small", "squeezenet1_1")
