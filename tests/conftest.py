@@ -252,10 +252,20 @@ def base(request: pytest.FixtureRequest, served: str, site: Path) -> str:
     return served if request.param == "http" else site.as_uri()
 
 
-@pytest.fixture
-def visit(browser: Any, served: str) -> Iterator[Any]:
-    """A visit to the module's site, which hears what goes wrong on it."""
+@pytest.fixture(scope="module")
+def shared_visit(browser: Any, served: str) -> Iterator[Any]:
+    """What the visits of a module have in common, which takes long to make."""
     from visits import Visit
 
     with Visit(browser, served) as made:
         yield made
+
+
+@pytest.fixture
+def visit(shared_visit: Any) -> Iterator[Any]:
+    """A visit to the module's site, which hears what goes wrong on it."""
+    yield shared_visit
+    try:
+        shared_visit.complain()
+    finally:
+        shared_visit.begin_anew()

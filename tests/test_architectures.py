@@ -1,4 +1,6 @@
-"""Every classifier of torchvision is walked, and its layers are read as the network computes them.
+"""Every convolutional classifier of torchvision is walked, and read as the network computes it.
+
+Of transformers, which are read through hooks, the smallest of each design is walked.
 
 Networks are built with weights that have a shape and no contents, where these are enough.
 """

@@ -66,21 +66,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared_visit(browser: Any, served: str) -> Iterator[Visit]:
-    with Visit(browser, served) as made:
-        yield made
-
-
-@pytest.fixture
-def glance(shared_visit: Visit) -> Iterator[Visit]:
-    """A visit for tests that only look, and so can share one, which is quicker."""
-    yield shared_visit
-    shared_visit.complain()
-    shared_visit.resize(1280, 720)
-    shared_visit.page.emulate_media(color_scheme="no-preference")
-
-
-@pytest.fixture(scope="module")
 def plain(browser: Any, served: str) -> Iterator[Visit]:
     """A visit without scripts."""
     with Visit(browser, served, java_script_enabled=False) as made:
@@ -125,11 +110,11 @@ def test_scripts_that_slip_through_do_not_run(visit: Visit, kind: str):
 
 
 @pytest.mark.parametrize("kind", PAGES)
-def test_no_page_is_wider_than_its_screen(glance: Visit, kind: str):
-    page = glance.open(PAGES[kind])
+def test_no_page_is_wider_than_its_screen(visit: Visit, kind: str):
+    page = visit.open(PAGES[kind])
     see_everything(page)
     for width_px in (360, 1600):
-        glance.resize(width_px, 800)
+        visit.resize(width_px, 800)
         assert page.evaluate("document.documentElement.scrollWidth") <= width_px
 
 
@@ -149,8 +134,8 @@ def test_a_phone_has_room_for_what_scripts_add(visit: Visit):
 
 
 @pytest.mark.parametrize("kind", PAGES)
-def test_axe_finds_no_violation(glance: Visit, kind: str):
-    assert violations(glance.open(PAGES[kind])) == []
+def test_axe_finds_no_violation(visit: Visit, kind: str):
+    assert violations(visit.open(PAGES[kind])) == []
 
 
 def test_axe_finds_no_violation_in_what_scripts_add(visit: Visit):
@@ -177,10 +162,8 @@ def unfold(page: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(PAGES.keys() - MADE_BY_SCRIPTS))
-def test_scripts_add_no_content_that_is_missing_without_them(
-    glance: Visit, plain: Visit, kind: str
-):
-    page, bare = glance.open(PAGES[kind]), plain.open(PAGES[kind])
+def test_scripts_add_no_content_that_is_missing_without_them(visit: Visit, plain: Visit, kind: str):
+    page, bare = visit.open(PAGES[kind]), plain.open(PAGES[kind])
     page.evaluate("document.querySelector('.tools')?.remove()")  # of no use without scripts
     for each in (page, bare):
         each.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
@@ -624,18 +607,18 @@ def test_colours_of_the_map_are_in_its_address(visit: Visit):
 
 
 @pytest.mark.parametrize("screen", [(360, 740), (1280, 720), (1920, 1080)])
-def test_a_layer_begins_with_its_units(glance: Visit, screen: tuple[int, int]):
+def test_a_layer_begins_with_its_units(visit: Visit, screen: tuple[int, int]):
     width, height = screen
-    glance.resize(width, height)
-    page = glance.open(PAGES["layer"])
+    visit.resize(width, height)
+    page = visit.open(PAGES["layer"])
     assert page.locator(".cell").first.bounding_box()["y"] < 0.75 * height
     assert page.locator("dt:has-text('Kernel')").is_hidden()
 
 
 @pytest.mark.parametrize("width", [360, 1280, 1920])
-def test_controls_stay_inside_the_margins(glance: Visit, width: int):
-    page = glance.open(f"{PAGES['layer']}#by=orientation+selectivity&from=0.1&to=1")
-    glance.resize(width, 800)
+def test_controls_stay_inside_the_margins(visit: Visit, width: int):
+    page = visit.open(f"{PAGES['layer']}#by=orientation+selectivity&from=0.1&to=1")
+    visit.resize(width, 800)
     unfold(page)
     heading, *controls = page.evaluate(
         """() => ["h1", ".cells", ".presets", ".controls :is(select, input)"]
@@ -664,8 +647,8 @@ def test_controls_stay_in_sight_while_units_are_scrolled(visit: Visit):
     ("kind", "typed", "unit"),
     [("layer", "3", "0003.html"), ("classifier", "Great g", "0003.html")],
 )
-def test_a_unit_is_gone_to_by_its_number_or_name(glance: Visit, kind: str, typed: str, unit: str):
-    page = glance.open(PAGES[kind])
+def test_a_unit_is_gone_to_by_its_number_or_name(visit: Visit, kind: str, typed: str, unit: str):
+    page = visit.open(PAGES[kind])
     page.fill("[name=unit]", typed)
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.getAttribute('href')") == unit
@@ -744,6 +727,7 @@ def test_a_key_that_is_held_down_turns_one_page_only(visit: Visit):
     page.wait_for_url(f"**/{LAYER}/0002.html")
     page.keyboard.down("ArrowRight")  # what a held key says again and again
     page.wait_for_timeout(200)
+    page.keyboard.up("ArrowRight")
     assert visit.path == f"{LAYER}/0002.html"
 
 
@@ -790,9 +774,9 @@ def test_keys_are_listed_and_can_be_switched_off_for_good(visit: Visit):
     page.wait_for_url(f"**/{LAYER}/index.html")
 
 
-def test_arrows_move_inside_the_grid(glance: Visit):
-    glance.resize(320, 800)  # three units a row
-    page = glance.open(PAGES["layer"])
+def test_arrows_move_inside_the_grid(visit: Visit):
+    visit.resize(320, 800)  # three units a row
+    page = visit.open(PAGES["layer"])
     page.locator(".grid a").first.focus()
     reached = []
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowDown", "ArrowUp", "ArrowUp", "End"):

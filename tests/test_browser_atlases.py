@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import site_factory
-from host import serve
 from visits import Visit, see_everything, violations
 
 from atlas.site.landing import write_landing
@@ -21,9 +19,9 @@ CLASS = "fc/0002.html"
 
 
 @pytest.fixture(scope="module")
-def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two weights of one network, the same with other classes, and another network."""
-    site = tmp_path_factory.mktemp("several") / "our atlases"
+    folder = tmp_path_factory.mktemp("several") / "our atlases"
     facts = site_factory.network(n_blocks=(1,), width=2)
     tuned = dataclasses.replace(facts, labels=tuple(f"other {nth}" for nth in range(8)))
     atlases = {
@@ -34,39 +32,27 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, each in atlases.items():
         contents = site_factory.contents(each, lambda _, kind: kind in ("dream", "excitatory"))[0]
-        write_site(contents, site / name, landing="../")
-        write_landing(site)
-    return site
-
-
-@pytest.fixture(scope="module")
-def served(several: Path) -> Iterator[str]:
-    with serve(several) as address:
-        yield address
-
-
-@pytest.fixture(params=["http", "file"])
-def base(request: pytest.FixtureRequest, served: str, several: Path) -> str:
-    return served if request.param == "http" else several.as_uri()
+        write_site(contents, folder / name, landing="../")
+        write_landing(folder)
+    return folder
 
 
 @pytest.mark.parametrize("path", ["index.html", "branched/index.html", f"v1/{UNIT}", "404.html"])
-def test_no_page_has_a_barrier(browser: Any, served: str, path: str):
-    with Visit(browser, served) as visit:
-        page = visit.open(path)
-        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-        see_everything(page)
-        assert violations(page) == []
+def test_no_page_has_a_barrier(visit: Visit, path: str):
+    page = visit.open(path)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    see_everything(page)
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280, 3840])
 @pytest.mark.parametrize("path", ["index.html", "branched/index.html", f"v1/{UNIT}"])
-def test_no_page_scrolls_sideways(browser: Any, served: str, path: str, width: int):
-    with Visit(browser, served, viewport={"width": width, "height": 800}) as visit:
-        page = visit.open(path)
-        page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert all(right <= width for _, _, right, _ in boxes(page))
+def test_no_page_scrolls_sideways(visit: Visit, path: str, width: int):
+    visit.resize(width, 800)
+    page = visit.open(path)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert all(right <= width for _, _, right, _ in boxes(page))
 
 
 def test_tiles_of_a_drawing_do_not_overlap(browser: Any, served: str):

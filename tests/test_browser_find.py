@@ -51,12 +51,6 @@ def site(tmp_path_factory: pytest.TempPathFactory, known: Contents) -> Path:
     return out_dir
 
 
-@pytest.fixture
-def visit(browser: Any, site: Path) -> Iterator[Visit]:
-    with serve(site) as address, Visit(browser, address) as visit:
-        yield visit
-
-
 @pytest.fixture(scope="module")
 def units(site: Path, known: Contents) -> list[dict[str, Any]]:
     """All units as the data files have them, in the order of the network."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import site_factory
-from host import serve
-from visits import Visit, launch, violations
+from visits import Visit, violations
 
 from atlas.site.writer import write_site
 
@@ -22,18 +21,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = site_factory.network(n_blocks=(1, 1))
     write_site(site_factory.contents(facts, asked=site_factory.FEW)[0], out_dir)
     return out_dir
-
-
-@pytest.fixture(scope="module")
-def shared(site: Path) -> Iterator[Visit]:
-    with serve(site) as address, launch() as browser, Visit(browser, address) as made:
-        yield made
-
-
-@pytest.fixture
-def visit(shared: Visit) -> Iterator[Visit]:
-    yield shared
-    shared.complain()
 
 
 SOURCE = """(each) => {
@@ -107,9 +94,8 @@ def test_a_photograph_shows_what_a_unit_sees_and_if_pointed_at_all_of_it(visit: 
     assert violations(page) == []
 
 
-def test_without_scripts_photographs_are_whole_and_lead_to_their_files(shared: Visit):
-    browser = shared.context.browser
-    with Visit(browser, shared.base, java_script_enabled=False) as plain:
+def test_without_scripts_photographs_are_whole_and_lead_to_their_files(browser: Any, served: str):
+    with Visit(browser, served, java_script_enabled=False) as plain:
         page = plain.open(UNIT)
         link = page.locator(".photographs a").first
         image, place = link.locator("img").bounding_box(), link.bounding_box()
