@@ -28,7 +28,8 @@ from atlas.units import Layer
 N_CLASSES = 5
 N_UNITS = 2
 SIZE_PX, RENDERED_PX = 96, 64
-LARGER_PX = {"inception_v3": 128}  # whose maps would vanish
+# Of one the maps would vanish; the other has much to compute, and enough positions in smaller ones.
+OTHER_PX = {"inception_v3": 128, "convnext_tiny": 64}
 LARGER_RENDERED_PX = {"inception_v3": 80}
 MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take long to be read
 # Of the kinds that are ascents, which take the most time, the excitatory pictures alone.
@@ -82,7 +83,7 @@ def test_all_designs_are_there():
 @pytest.fixture(scope="module")
 def named_network(request: pytest.FixtureRequest) -> tuple[str, Network]:
     """A network by its name, whose BatchNorms have the statistics of generated images."""
-    size_px = LARGER_PX.get(request.param, SIZE_PX)
+    size_px = OTHER_PX.get(request.param, SIZE_PX)
     model = calibrated(built(request.param).eval(), normalised_images(size_px))
     return request.param, make_network(model, size_px)
 
