@@ -225,11 +225,17 @@ def colour(unit: Unit, kind: str) -> tuple[int, int, int]:
     return tuple(32 + byte % 7 * 32 for byte in digest[:3])  # type: ignore[return-value]
 
 
+@functools.cache  # many sites have the same units
 def picture(rgb: tuple[int, int, int], size: tuple[int, int], lossless: bool) -> bytes:
     """A solid picture as WebP."""
     buffer = io.BytesIO()
     Image.new("RGB", size, rgb).save(buffer, "WEBP", lossless=lossless, quality=90)
     return buffer.getvalue()
+
+
+@functools.cache
+def size_px_of(data: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(data)).size
 
 
 class Pictures:
@@ -248,7 +254,7 @@ class Pictures:
         key = hashlib.sha256(f"{unit.id} {kind} {sha256}".encode()).hexdigest()
         width_px = height_px = 0
         if data:
-            width_px, height_px = Image.open(io.BytesIO(data)).size
+            width_px, height_px = size_px_of(data)
             self.data[key] = data
         return Entry(
             key, unit.id, kind, width_px, height_px, canonical_json(numbers), 0.1, sha256, len(data)
