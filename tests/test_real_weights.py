@@ -40,7 +40,7 @@ from atlas.wordnet import above, imagenet_synsets
 
 WEIGHTS = os.environ.get("ATLAS_TEST_WEIGHTS", "")
 IMAGES = os.environ.get("ATLAS_TEST_IMAGES", "")  # a folder of one per class, by WordNet id
-SEEN_PX = 112  # of these photographs: a quarter of the work of 224, and as many names are right
+SEEN_PX = 112  # of these photographs: a quarter of the work of 224
 
 pytestmark = pytest.mark.skipif(
     not Path(WEIGHTS).is_file(), reason="ATLAS_TEST_WEIGHTS does not name a file"
