@@ -137,6 +137,16 @@ def test_units_that_only_photographs_show_have_pages(tmp_path: Path) -> None:
     assert len(shown(tmp_path, SHALLOW)) == 7
 
 
+def test_photographs_that_come_to_a_site_later_come_to_the_pages_of_all_layers(
+    site: Path, tmp_path: Path
+) -> None:
+    write_site(contents(without=["photographs"]), tmp_path)
+    assert not shown(tmp_path, SHALLOW)
+    write_site(contents(), tmp_path)
+    for unit in (SHALLOW, DEEP):
+        assert shown(tmp_path, unit) == shown(site, unit)
+
+
 def test_a_photograph_that_is_not_on_the_site_leaves_its_numbers(tmp_path: Path) -> None:
     known = contents()
     with site_factory.changed_numbers(known, SHALLOW.layer, "natural") as numbers:

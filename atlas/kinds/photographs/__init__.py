@@ -75,5 +75,6 @@ KIND = Kind(
     needs="photographs: give a folder with --images",
     needs_images=True,
     sources=sources,
+    is_shown_elsewhere=True,
     prepare="atlas.kinds.photographs.view:numbers",
 )
