@@ -1,5 +1,6 @@
 """Whole photographs: which are kept, and that pages show the part of them that a unit sees."""
 
+import dataclasses
 import io
 import json
 import re
@@ -27,12 +28,12 @@ from atlas.units import Unit
 SHALLOW, DEEP = Unit("layer1.0.conv2", 2), Unit("fc", 3)
 
 
-def contents(*, without: Sequence[str] = ()) -> Contents:
+def contents(*, without: Sequence[str] = (), asked: AtlasSpec = FEW) -> Contents:
     def wanted(unit: Unit, kind: str) -> bool:
         return kind not in without
 
     facts = site_factory.network(n_blocks=(1,))
-    return site_factory.contents(facts, wanted=wanted, asked=FEW)[0]
+    return site_factory.contents(facts, wanted=wanted, asked=asked)[0]
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,17 @@ def test_the_grid_of_a_layer_is_given_the_parts_of_its_strongest_photographs(sit
     assert units[SHALLOW.index] == in_page
     page = (site / paths.layer_page(SHALLOW.layer)).read_text()
     assert "photographs:1:1:photographs" in page
+
+
+def test_a_grid_shows_photographs_once_where_there_are_crops_of_them_as_well(
+    tmp_path: Path,
+) -> None:
+    known = contents(asked=dataclasses.replace(FEW, kinds=("examples", "photographs")))
+    assert known.sprite(known.facts.layer(SHALLOW.layer), SHALLOW.index, examples.KIND)
+    write_site(known, tmp_path)
+    page = (tmp_path / paths.layer_page(SHALLOW.layer)).read_text(encoding="utf-8")
+    sheets = re.search(r'data-sheets="([^"]*)"', page)[1].split(";")  # type: ignore[index]
+    assert [text for text in sheets if "photographs" in text] == ["photographs:1:1:photographs"]
 
 
 def test_units_that_only_photographs_show_have_pages(tmp_path: Path) -> None:
