@@ -87,6 +87,7 @@ def test_a_photograph_shows_what_a_unit_sees_and_if_pointed_at_all_of_it(visit: 
     width = places["frame"]
     assert places["image"] == pytest.approx([0, 0, width], abs=0.1)
     assert places["outline"] == pytest.approx([left * width, top * width, side * width], abs=0.6)
+    assert crop.evaluate("crop => getComputedStyle(crop).overflow") == "visible"  # at edges as well
     link.click()
     large = page.locator("dialog.lightbox .crop").evaluate(PLACES)
     assert large["frame"] > 400 and large["image"][2] == pytest.approx(large["frame"], abs=0.1)
