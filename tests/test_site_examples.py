@@ -82,6 +82,12 @@ def test_the_histogram_counts_the_responses_of_each_unit() -> None:
     assert other and other.histogram and other.histogram.outline.count("v") == 2
 
 
+def test_of_a_few_photographs_no_tenth_is_spoken_of() -> None:
+    known = responses_of(contents(), UNIT.layer, np.zeros((9, 5)))
+    found = section_view(known, known.facts.layer(UNIT.layer), UNIT)
+    assert found and found.histogram and found.histogram.words == "Responses to 9 photographs."
+
+
 def test_every_response_is_in_a_bin_also_of_a_unit_that_says_one_thing() -> None:
     record = NaturalRecord(3, 0, (), 0, "", lowest=[0.0, 2.0], highest=[1.0, 2.0])
     counts = binned(np.array([[0.0, 2.0], [1.0, 2.0], [0.5, np.nan]]), record)

@@ -19,10 +19,11 @@ from atlas.site.contents import Contents
 from atlas.site.parts import Cell, Fact, cell_of
 from atlas.text import displayable_name
 from atlas.units import Layer, NetworkFacts, Unit
-from atlas.vocabulary import score_of, words_of
+from atlas.vocabulary import Score, score_of, words_of
 
 RANKS = ("strong", "middle", "weak")  # of the examples beside the strongest, from top to bottom
 HISTOGRAM_HEIGHT = 20  # in its own units; a bin is one wide
+N_FOR_SHARES = 10  # photographs, of which one is a tenth
 
 
 class ExampleRow(NamedTuple):
@@ -189,15 +190,22 @@ def _histogram(
         return None
     score, low, high = score_of(layer), record.lowest[index], record.highest[index]
     zero = f"{N_BINS * -low / (high - low):.1f}" if low < 0 < high else None
-    strong, middle, _ = (wording.response(score, each[-1], 1) for each in record.spread[index])
-    n_images = wording.count(int(counts[index].sum()), "photograph")
     return Histogram(
         outline=outline(counts[index], HISTOGRAM_HEIGHT),
         zero=zero,
         low=wording.signed(low, 1),
         high=wording.response(score, high, 1),
-        words=f"Of {n_images}, half drive it further than {middle}, one in ten past {strong}.",
+        words=_histogram_words(score, int(counts[index].sum()), record.spread[index]),
     )
+
+
+def _histogram_words(score: Score, n_images: int, spread: Sequence[Sequence[float]]) -> str:
+    """How the responses to photographs are spread, as far as there are enough for that."""
+    counted = wording.count(n_images, "photograph")
+    if n_images < N_FOR_SHARES:
+        return f"Responses to {counted}."
+    strong, middle, _ = (wording.response(score, each[-1], 1) for each in spread)
+    return f"Of {counted}, half drive it further than {middle}, one in ten past {strong}."
 
 
 def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
