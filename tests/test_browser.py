@@ -705,7 +705,7 @@ def test_units_that_come_later_are_all_there_with_scripts_and_without(browser: A
         assert shown(page) == numbers[::-1]
 
 
-@pytest.mark.parametrize("kind", ["network", "layer", "unit", "class"])
+@pytest.mark.parametrize("kind", ["network", "layer", "unit", "class", "map"])
 def test_nothing_moves_while_a_page_opens(browser: Any, served: str, kind: str):
     for width in (390, 1280):
         with Visit(browser, served, viewport={"width": width, "height": 844}) as visit:

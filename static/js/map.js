@@ -143,7 +143,7 @@ class UnitMap {
     this.canvas.setAttribute("aria-hidden", "true");
     this.controls = this.makeControls();
     this.key = element("p", { className: "key-of-map" });
-    holder.before(this.controls);
+    holder.previousElementSibling.replaceWith(this.controls); // whose place was kept, so that nothing moves
     holder.after(this.key, this.status);
     this.viewer = openViewer();
     this.describe(this.viewer.canvas);
