@@ -16,9 +16,9 @@ from site_reader import Page
 
 from atlas import paths
 from atlas.asked import AtlasSpec
-from atlas.kinds import examples, photographs
+from atlas.kinds import examples, natural, photographs
 from atlas.kinds.kind import Kind
-from atlas.kinds.natural.whole import N_IN_GRID, PARTS
+from atlas.kinds.natural.whole import N_IN_GRID, PARTS, part_of
 from atlas.kinds.photographs import MAX_IMAGES, MAX_PX, PhotographsSpec
 from atlas.kinds.photographs.make import encoded
 from atlas.site.contents import Contents
@@ -112,6 +112,20 @@ def test_a_page_names_the_part_of_each_photograph_that_a_unit_sees(site: Path) -
 def test_a_unit_page_with_photographs_is_small(site: Path) -> None:
     sizes = [path.stat().st_size for path in site.glob("*/[0-9]*.html")]
     assert sum(sizes) / len(sizes) <= 12_700 and max(sizes) <= 13_800
+
+
+def test_a_part_is_never_empty_and_never_reaches_over_an_edge() -> None:
+    """A field of 1 px at the last position of an image of 2,400 px."""
+    known = contents()
+    facts = dataclasses.replace(
+        known.facts,
+        preprocessing=dataclasses.replace(known.facts.preprocessing, size_px=2400),
+    )
+    layer = dataclasses.replace(facts.layer(SHALLOW.layer), receptive_field_px=1, total_stride_px=1)
+    record = known.layer_record(layer, natural.KIND)
+    assert record and facts.input_size_px == 2400
+    found = part_of(dataclasses.replace(known, facts=facts), layer, record, [0, 2399, 0, 1.0])
+    assert found and found[1:] == (0, PARTS - 1, 1)
 
 
 def test_where_the_field_covers_the_image_all_of_it_is_shown(site: Path) -> None:

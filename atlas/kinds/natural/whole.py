@@ -42,8 +42,9 @@ def part_of(
         return None
     image_px = contents.facts.input_size_px
     window = window_of(layer, image_px, int(row), int(column))
-    left, top, side = (
-        round(PARTS * px / image_px) for px in (window.left_px, window.top_px, window.side_px)
+    side = max(1, round(PARTS * window.side_px / image_px))
+    left, top = (
+        min(round(PARTS * px / image_px), PARTS - side) for px in (window.left_px, window.top_px)
     )
     return Part(number, left, top, side)
 
