@@ -10,7 +10,7 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -679,8 +679,8 @@ def _contents(source: SiteSource, cache: Cache) -> Contents:
     jobs = _all_jobs(source, cache)
     entries: dict[str, dict[str, Entry]] = {}
     there = cache.entries(key for job in jobs for key in job.keys)
-    shown = [job for job in jobs if job.kind.name not in source.places.left_out]
-    for job in shown:
+    hidden = _hidden({entry.kind for entry in there.values()}, source)
+    for job in (job for job in jobs if job.kind.name not in hidden):
         for unit, key in job.keyed:
             entry = there.get(key)
             # Seals prevent damage; rows of a forged cache may be of another unit than their key.
@@ -718,10 +718,21 @@ def _failures_of(failures: Sequence[Failure]) -> dict[str, tuple[str, ...]]:
 
 
 def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
-    """The jobs for all units, since the site shows earlier artifacts even if not asked for now."""
+    """The jobs for all units, since the site shows earlier artifacts even if not asked for now.
+
+    Kinds that are made only where somebody names them are shown if they were made.
+    """
     facts = source.facts
     whole = {layer.name: layer.units for layer in facts.layers}
-    return jobs_of(source.asked, facts, source.kinds, whole, cache.keys(), are_made=False)
+    named = dataclasses.replace(source.asked, kinds=tuple(kind.name for kind in source.kinds))
+    return jobs_of(named, facts, source.kinds, whole, cache.keys(), are_made=False)
+
+
+def _hidden(made: Container[str], source: SiteSource) -> set[str]:
+    """Kinds that the site does not show: those left out, and those in whose place it has others."""
+    left_out = source.places.left_out
+    there = (kind for kind in source.kinds if kind.name in made and kind.name not in left_out)
+    return {*left_out, *(kind.replaces for kind in there)}
 
 
 def _write_site(source: SiteSource, cache: Cache, progress: Progress) -> SiteReport:

@@ -195,6 +195,13 @@ def test_a_kind_brings_what_it_is_made_from(folders):
     assert "In photographs" in page and 'src="examples-00.webp"' in page
     assert (folders.out / "conv1" / "examples-00.webp").is_file()
     assert n_rendered(run(*asked, "--kinds", "filter"))[0] == 16 + len(DRAWINGS)
+    assert (folders.out / "conv1" / "examples-00.webp").is_file()  # though nobody names it now
+    run(*asked, "--kinds", "photographs")  # are shown in its place
+    page = (folders.out / "conv1" / "0003.html").read_text(encoding="utf-8")
+    assert 'src="../photographs/p0' in page and "examples-00" not in page
+    assert not (folders.out / "conv1" / "examples-00.webp").exists()
+    run(*asked, "--kinds", "filter", "--leave-out", "photographs")
+    assert (folders.out / "conv1" / "examples-00.webp").is_file()
 
 
 def test_a_dry_run_counts_and_makes_nothing(folders):

@@ -253,6 +253,7 @@ class Kind(Generic[RecordType]):
     layer_alt: str = ""  # text for those who do not see it, with {layer}
     file_title: str = ""  # of pictures that are files of their own, with {unit} and {network}
     encoding: Encoding = Encoding()
+    replaces: str = ""  # kind that a site does not show where it has this one
     is_shown_elsewhere: bool = False  # whether pages of other layers show its records
     sheet: SheetKind | None = None  # for pictures that the site shows on sprite sheets
     sheet_words: str = ""  # their name in a layer's grid; empty: the grid cannot show them

@@ -75,6 +75,7 @@ KIND = Kind(
     needs="photographs: give a folder with --images",
     needs_images=True,
     sources=sources,
+    replaces="examples",
     is_shown_elsewhere=True,
     prepare="atlas.kinds.photographs.view:numbers",
 )
