@@ -507,6 +507,17 @@ def test_focus_is_visible_and_the_first_stop_skips_to_the_content(visit: Visit):
     assert outline == "solid"
 
 
+@pytest.mark.parametrize("width_px", [360, 1280])
+def test_the_kernels_of_a_circuit_come_at_any_width(visit: Visit, width_px: int):
+    visit.resize(width_px, 700)
+    page = visit.open("layer1.0.conv1/0002.html")  # which a 3 x 3 convolution reads
+    page.locator(".outputs svg:has(foreignObject)").first.scroll_into_view_if_needed()
+    image = page.wait_for_selector(".outputs foreignObject img[src]", state="attached")
+    image.evaluate("image => image.decode()")
+    # The whole sheet has room, or the part that is looked at may be cut off.
+    assert image.evaluate("image => image.offsetWidth >= image.naturalWidth")
+
+
 def test_pictures_of_other_units_and_photographs_wait_until_they_are_near(visit: Visit):
     visit.resize(1280, 400)
     page = visit.open(f"{LAYER}/0002.html")
