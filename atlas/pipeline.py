@@ -596,7 +596,7 @@ class Atlas:
         return None
 
     def _last_images(self) -> tuple[str, int]:
-        """The digest and number of the photographs that this network was shown last."""
+        """Digest and number of the photographs that this network was shown last; "", 0 if none."""
         layers = {layer.name: layer for layer in self.facts.layers}
         for entry in reversed(self.cache.of_kind(NATURAL.name)):
             layer = layers.get(entry.unit)
@@ -730,9 +730,9 @@ def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
 
 def _hidden(made: Container[str], source: SiteSource) -> set[str]:
     """Kinds that the site does not show: those left out, and those in whose place it has others."""
-    left_out = source.places.left_out
-    there = (kind for kind in source.kinds if kind.name in made and kind.name not in left_out)
-    return {*left_out, *(kind.replaces for kind in there)}
+    hidden = {*source.places.left_out}
+    shown = [kind for kind in source.kinds if kind.name in made and kind.name not in hidden]
+    return hidden | {kind.replaces for kind in shown if kind.replaces}
 
 
 def _write_site(source: SiteSource, cache: Cache, progress: Progress) -> SiteReport:

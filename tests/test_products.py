@@ -9,6 +9,7 @@ import torch
 from conftest import make_network
 from torch import Tensor, nn
 
+from atlas.network.tracing import trace
 from atlas.network.walk import walk
 
 SIZE_PX = 16
@@ -83,6 +84,26 @@ def test_channels_of_maps_are_mixed_by_a_layer() -> None:
     assert (mix.name, mix.n_units, mix.in_channels, mix.kernel) == ("mix", 5, 4, (1, 1))
     assert mix.inputs == (conv.name,) and last.inputs == ("mix",)
     assert mix.receptive_field_px == conv.receptive_field_px == 3
+
+
+class Shifted(Mixed):
+    """The mixed maps with a vector added along their columns, which is no bias of channels."""
+
+    def __init__(self) -> None:
+        super().__init__("bchw,kc->bkhw")
+        self.shift = nn.Parameter(torch.randn(5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.einsum(self.equation, self.conv(images), self.mix.weight)  # (B, 5, 5, 5)
+        return self.last(torch.relu(maps + self.shift)).mean((2, 3))
+
+
+@torch.no_grad()
+def test_what_is_added_along_columns_is_no_bias_of_channels() -> None:
+    torch.manual_seed(0)
+    model = Shifted().eval()
+    images = torch.rand(2, 3, 7, 7)
+    torch.testing.assert_close(trace(model, 3, 7)(images), model(images))
 
 
 def test_a_fixed_matrix_is_no_layer() -> None:

@@ -146,17 +146,6 @@ def test_the_grid_of_a_layer_is_given_the_parts_of_its_strongest_photographs(sit
     assert "photographs:1:1:photographs" in page
 
 
-def test_a_grid_shows_photographs_once_where_there_are_crops_of_them_as_well(
-    tmp_path: Path,
-) -> None:
-    known = contents(asked=dataclasses.replace(FEW, kinds=("examples", "photographs")))
-    assert known.sprite(known.facts.layer(SHALLOW.layer), SHALLOW.index, examples.KIND)
-    write_site(known, tmp_path)
-    page = (tmp_path / paths.layer_page(SHALLOW.layer)).read_text(encoding="utf-8")
-    sheets = re.search(r'data-sheets="([^"]*)"', page)[1].split(";")  # type: ignore[index]
-    assert [text for text in sheets if "photographs" in text] == ["photographs:1:1:photographs"]
-
-
 def test_units_that_only_photographs_show_have_pages(tmp_path: Path) -> None:
     kinds = [kind for kind in site_factory.KIND_NAMES if kind not in ("natural", "photographs")]
     write_site(contents(without=kinds), tmp_path)

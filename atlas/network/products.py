@@ -40,18 +40,31 @@ def write_products_as_layers(traced: fx.GraphModule) -> None:
 def _is_layer(product: Product, constants: Constants) -> bool:
     if constants.has(product.values) or not isinstance(product.matrix, fx.Node):
         return False
-    if not constants.is_learnt(product.matrix) or not constants.has(product.bias):
+    if not constants.is_learnt(product.matrix):
         return False
     matrix = constants.value(product.matrix)
-    return isinstance(matrix, Tensor) and matrix.ndim == 2 and matrix.is_floating_point()
+    if not isinstance(matrix, Tensor) or matrix.ndim != 2 or not matrix.is_floating_point():
+        return False
+    return product.bias is None or _is_bias(product, product.bias, constants)
+
+
+def _is_bias(product: Product, bias: Any, constants: Constants) -> bool:
+    """Whether a value is a constant vector with a number for each output of a product."""
+    if not constants.has(bias):
+        return False
+    vector, matrix = constants.value(bias), constants.value(product.matrix)
+    n_outputs = matrix.shape[1 if product.is_transposed else 0]
+    return isinstance(vector, Tensor) and vector.shape == (n_outputs,)
 
 
 def _replace(traced: fx.GraphModule, node: fx.Node, product: Product, constants: Constants) -> None:
     """Put a linear map or a 1 x 1 convolution in a product's place, with the bias added to it."""
     replaced, bias = node, product.bias
-    addition = _addition_of(node, constants) if bias is None else None
-    if addition:
-        replaced, bias = addition
+    addition = _addition_of(node)
+    if addition and bias is None and not product.is_of_maps:
+        addend = next(each for each in addition.args if each is not node)
+        if _is_bias(product, addend, constants):
+            replaced, bias = addition, addend
     with traced.graph.inserting_before(replaced):
         weight = product.matrix
         if product.is_transposed:
@@ -68,17 +81,14 @@ def _replace(traced: fx.GraphModule, node: fx.Node, product: Product, constants:
         traced.graph.erase_node(old)
 
 
-def _addition_of(node: fx.Node, constants: Constants) -> tuple[fx.Node, fx.Node] | None:
-    """The addition of a constant vector that alone reads a product, and the vector."""
-    users = [user for user in node.users if user.op in _CALLS and user.target in _ADDITIONS]
-    if len(users) != 1 or len(node.users) != 1 or users[0].kwargs:
+def _addition_of(node: fx.Node) -> fx.Node | None:
+    """The addition of another value that alone reads a node."""
+    users = list(node.users)
+    if len(users) != 1 or users[0].op not in _CALLS or users[0].target not in _ADDITIONS:
         return None
-    others = [each for each in users[0].args if each is not node]
-    if len(others) != 1 or not isinstance(others[0], fx.Node) or not constants.has(others[0]):
-        return None
-    vector = constants.value(others[0])
-    is_vector = isinstance(vector, Tensor) and vector.ndim == 1
-    return (users[0], others[0]) if is_vector else None
+    args = users[0].args
+    is_plain = len(args) == 2 and args[0] is not args[1] and not users[0].kwargs
+    return users[0] if is_plain else None
 
 
 def _of_matmul(node: fx.Node) -> Product | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from atlas import paths
-from atlas.kinds.examples import KIND as EXAMPLES
 from atlas.kinds.kind import PagePart
 from atlas.kinds.natural.whole import units_shown
 from atlas.kinds.photographs import KIND as PHOTOGRAPHS
@@ -246,11 +245,8 @@ def _sheets(contents: Contents, layer: Layer) -> str:
 
     Each has its stem, cells per row, width over height of a cell, and what it shows. The grid
     begins with the first: excitatory pictures, or photographs or weights as long as there are none.
-    Of photographs that are there as a whole, crops are not shown as well.
     """
-    has_wholes = bool(units_shown(contents, layer))
     kinds = [kind for kind in contents.kinds if kind.sheet and kind.sheet_words]
-    kinds = [kind for kind in kinds if not (has_wholes and kind is EXAMPLES)]
     kinds.sort(key=lambda kind: kind.order)
     sprites: list[tuple[str, str, Sprite]] = []
     for kind in kinds:
@@ -259,7 +255,7 @@ def _sheets(contents: Contents, layer: Layer) -> str:
         if sprite and kind.sheet:
             sprites.append((kind.sheet.stem, kind.sheet_words, sprite))
     shown = [_sheet(stem, words, sprite) for stem, words, sprite in sprites]
-    if has_wholes:
+    if units_shown(contents, layer):
         shown.append(f"{PHOTOGRAPHS.name}:1:1:photographs")  # no sheets: parts of whole ones
     if not contents.pictured(layer):
         return ";".join(reversed(shown))

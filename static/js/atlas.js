@@ -328,11 +328,13 @@ function addKeys(search) {
 
 /* Pictures that fill the screen ------------------------------------------------------------- */
 
-const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip, .photographs li a)";
+const PICTURES = ":is(main.unit, main.tour) figure :is(img, svg[role='img'], .strip, .crop)";
 
-const pictureName = (picture) => (picture.localName === "a" ? picture.innerText : picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt);
+const photographLink = (picture) => picture.closest(".photographs li a"); // its text is the response and the class
 
-/* A photograph's link leads to its file; here it opens like other pictures. */
+const pictureName = (picture) => photographLink(picture)?.innerText ?? picture.getAttribute("aria-label") ?? (picture.querySelector("img") ?? picture).alt;
+
+/* A photograph's link leads to its file; here the photograph opens as other pictures do. */
 function openHere(link, press) {
   link.setAttribute("aria-haspopup", "dialog");
   link.addEventListener("click", (event) => {
@@ -356,13 +358,16 @@ function makePressable(picture, press) {
 }
 
 function addLightbox() {
-  const pictures = [...document.querySelectorAll(PICTURES)].filter((picture) => !picture.parentElement.closest("a, button, .strip"));
+  const canOpen = (picture) => !picture.parentElement.matches(".strip, .crop") && (photographLink(picture) || !picture.closest("a, button"));
+  const pictures = [...document.querySelectorAll(PICTURES)].filter(canOpen);
   for (const picture of pictures) {
-    const open = picture.localName === "a" ? openHere : makePressable;
-    open(picture, async () => {
+    const press = async () => {
       await loadScript(lightboxScript);
       enlarge(pictures, picture);
-    });
+    };
+    const link = photographLink(picture);
+    if (link) openHere(link, press);
+    else makePressable(picture, press);
   }
 }
 

@@ -249,7 +249,7 @@ class Controls {
     if (!this.applied && !isOrdered(view) && view.show === THUMBS && view.size === "M") return; // the page as it is
     this.applied = view;
     this.section.setAttribute("aria-busy", "true");
-    grid.show(view.show);
+    await grid.show(view.show);
     const values = isOrdered(view) ? await loadValues(this.section.dataset.layer) : null;
     if (this.applied !== view) return; // it has changed meanwhile
     const places = values?.places(view) ?? [...grid.units.keys()];

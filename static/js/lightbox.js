@@ -53,7 +53,7 @@ class Lightbox {
     this.at = (at + n) % n;
     const picture = this.pictures[this.at];
     for (const image of picture.parentElement.querySelectorAll("img[data-src]:not([src])")) fetchPicture(image);
-    const caption = picture.localName === "a" ? photographWords(picture) : picture.closest("figure").querySelector("figcaption")?.innerText ?? picture.alt;
+    const caption = photographWords(picture) ?? picture.closest("figure").querySelector("figcaption")?.innerText ?? picture.alt;
     this.figure.replaceChildren(enlarged(picture), element("figcaption", { textContent: caption.trim().replace(/\s*\n\s*/g, " · ") }));
     this.place.textContent = `${this.at + 1} of ${n}`;
   }
@@ -64,15 +64,15 @@ class Lightbox {
   }
 }
 
-function photographWords(link) {
-  return link.innerText.trim() + (link.querySelector(".crop") ? "; outlined is the part that the unit sees" : "");
+function photographWords(picture) {
+  const words = photographLink(picture)?.innerText.trim();
+  return words && picture.matches(".crop") ? `${words}; outlined is the part that the unit sees` : words;
 }
 
 /* A copy of a picture that is as large as the screen allows. */
 function enlarged(picture) {
-  const shown = picture.localName === "a" ? picture.firstElementChild : picture;
-  const { width, height } = shown.getBoundingClientRect();
-  const copy = shown.cloneNode(true);
+  const { width, height } = picture.getBoundingClientRect();
+  const copy = picture.cloneNode(true);
   for (const each of [copy, ...copy.querySelectorAll("[id]")]) each.removeAttribute("id");
   for (const name of ["tabindex", "role", "aria-haspopup", "loading", "width", "height"]) copy.removeAttribute(name);
   copy.classList.remove("frame");
@@ -80,7 +80,7 @@ function enlarged(picture) {
   copy.setAttribute("aria-label", pictureName(picture).replace(/^Enlarge: /, ""));
   if (copy.localName === "span") copy.removeAttribute("aria-label"); // the picture inside has a name
   copy.style.setProperty("--shape", width / height);
-  copy.style.imageRendering = shown.matches(".crop") ? "auto" : getComputedStyle(shown).imageRendering;
+  copy.style.imageRendering = picture.matches(".crop") ? "auto" : getComputedStyle(picture).imageRendering;
   return copy;
 }
 

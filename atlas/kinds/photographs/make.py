@@ -25,14 +25,14 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
         ImagesError: a photograph cannot be read now.
     """
     assert renderer.images, "such jobs are planned only where there are photographs"
+    preprocessing = renderer.network.facts.preprocessing
     for job in jobs:
         files = sorted(_files(renderer, job))
         progress = renderer.one_pass([job], max(1, len(files)), "photographs")
         made = []
         for file in files:
-            made.append(
-                encoded(load(renderer.images, file, renderer.network.facts.preprocessing), job.spec)
-            )
+            photograph = load(renderer.images, file, preprocessing)
+            made.append(encoded(photograph, job.spec))
             progress(1)
         record = PhotographsRecord(files, [len(each) for each in made])
         yield [Panel(job.layer.whole, record, b"".join(made))]
