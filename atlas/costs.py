@@ -25,9 +25,14 @@ class Cost:
 
     each: float = 0.0  # for every artifact
     once: float = 0.0  # for all of them together
+    for_source: float = 0.0  # for every artifact, as often as it has artifacts that it is made from
 
     def __mul__(self, factor: float) -> Cost:
-        return Cost(self.each * factor, self.once * factor)
+        return Cost(self.each * factor, self.once * factor, self.for_source * factor)
+
+    def of_sources(self, n_sources: int) -> Cost:
+        """The work for artifacts that are made from so many others."""
+        return Cost(self.each + self.for_source * n_sources, self.once)
 
 
 NO_COST = Cost()

@@ -253,7 +253,7 @@ class _Planner:
             units,
             artifact_keys(self._facts.identity, units, kind.name, spec, (*keys, *_scale_of(layer))),
             kind.steps_of(spec, self._facts),
-            kind.cost_of(spec, layer, self._facts, self._asked.n_images),
+            kind.cost_of(spec, layer, self._facts, self._asked.n_images).of_sources(len(keys)),
             keys,
             self._slots(kind, layer, units) if any(map(self._can_grow, sources)) else (),
         )

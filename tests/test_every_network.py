@@ -1,10 +1,12 @@
 """The smallest network of each of torchvision's designs goes all the way, with random weights.
 
 All networks are walked in test_architectures.py; here signals are predicted and sites are built.
+ATLAS_TEST_NETWORKS=all has every convolutional network rendered, which takes minutes.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ SIZE_PX, RENDERED_PX = 96, 64
 OTHER_PX = {"inception_v3": 128, "convnext_tiny": 64}
 LARGER_RENDERED_PX = {"inception_v3": 80}
 MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take long to be read
+IS_EVERY_ONE_RENDERED = os.environ.get("ATLAS_TEST_NETWORKS") == "all"
 # Of the kinds that are ascents, which take the most time, the excitatory pictures alone.
 RENDERED_KINDS = tuple(
     kind.name
@@ -53,28 +56,37 @@ def built(name: str) -> nn.Module:
     return model
 
 
+def n_weights(name: str) -> int:
+    """How many weights a network of torchvision has."""
+    n: int = models.get_model_weights(name).DEFAULT.meta["num_params"]
+    return n
+
+
+def design_of(name: str) -> str:
+    """The module of torchvision that has a network's code."""
+    module: str = models.get_model_builder(name).__module__
+    return module
+
+
 def smallest_of_each_design() -> list[str]:
-    """By the module of torchvision that has its code, the convolutional one with fewest weights."""
-    smallest: dict[str, tuple[int, str]] = {}
-    for name in models.list_models(module=models):
-        design = models.get_model_builder(name).__module__
-        size = models.get_model_weights(name).DEFAULT.meta["num_params"], name
-        smallest[design] = min(size, smallest.get(design, size))
-    names = sorted(name for _, name in smallest.values())
+    """The convolutional network with fewest weights of each design."""
+    names = sorted(models.list_models(module=models), key=n_weights, reverse=True)
+    smallest = {design_of(name): name for name in names}
     return [
-        name for name in names if not why_not_drawn(outline(lambda _n=0, name=name: built(name)))
+        name
+        for name in sorted(smallest.values())
+        if not why_not_drawn(outline(lambda _, name=name: built(name)))
     ]
 
 
 NAMES = smallest_of_each_design()
-RENDERED = [
-    name
-    for name in NAMES
-    if models.get_model_weights(name).DEFAULT.meta["num_params"] < MOST_WEIGHTS
-]
+DESIGNS = {design_of(name) for name in NAMES}
+EVERY_NAME = [name for name in models.list_models(module=models) if design_of(name) in DESIGNS]
+RENDERED = [name for name in NAMES if n_weights(name) < MOST_WEIGHTS]
 
 
 def test_all_designs_are_there():
+    assert len(EVERY_NAME) == 68
     assert len(NAMES) == 14
     assert [name for name in NAMES if name not in RENDERED] == ["vgg11"]
     assert "tuning" in RENDERED_KINDS and {*TUNED} < {*RENDERED}
@@ -170,7 +182,9 @@ def picked(layers: tuple[Layer, ...]) -> list[Layer]:
     return [layers[0], *kinds.values(), layers[-1]]
 
 
-@pytest.mark.parametrize("named_network", RENDERED, indirect=True)
+@pytest.mark.parametrize(
+    "named_network", EVERY_NAME if IS_EVERY_ONE_RENDERED else RENDERED, indirect=True
+)
 def test_two_units_are_rendered_and_no_link_is_broken(
     named_network: tuple[str, Network], tmp_path: Path
 ):

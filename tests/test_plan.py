@@ -88,6 +88,8 @@ def test_there_is_one_map_of_the_network_whichever_layers_have_pictures(planted:
     whole = make_plan(SPEC, planted.facts, keys_of(plan))
     (wider,) = (each for each in whole.missing if each.kind.name == "map")
     assert wider.slot == job.slot and wider.keys != job.keys  # takes its place
+    n_times = len(wider.sources) / len(job.sources)
+    assert wider.cost.each / job.cost.each == pytest.approx(n_times)
 
 
 def test_what_cannot_be_made_is_planned_no_more_and_others_are_made_without_it(planted: Network):

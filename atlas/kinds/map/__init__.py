@@ -13,7 +13,7 @@ from atlas.kinds.kind import Kind, Section, Source, WholeNetwork
 from atlas.records import internal, value
 from atlas.units import Layer, NetworkFacts
 
-PLACING_MACS = 3.5e8  # for a unit, with its part of the tiles: as long as 2 ms of an ascent
+PLACING_MACS = 3.5e8  # for a picture, with its part of the tiles: as long as 2 ms of an ascent
 
 Place = Sequence[int]  # index of a layer, channel
 
@@ -52,8 +52,8 @@ def sources(asked: AtlasSpec) -> tuple[Source, ...]:
 
 
 def cost(spec: MapSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
-    """The work for placing the pictures of all units, and for drawing them."""
-    return Cost(each=PLACING_MACS * facts.n_units)
+    """The work for placing the pictures, and for drawing them."""
+    return Cost(for_source=PLACING_MACS)
 
 
 KIND = Kind(
