@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well the pictures of channels stand for their units, layer by layer.
 
-    python build.py --weights WEIGHTS --units 0-31 --kinds excitatory,natural --images FOLDER
+    python build.py --weights WEIGHTS --units 0-31 --kinds excitatory,field,natural --images FOLDER
     python build.py --weights WEIGHTS --units 0-31 --kinds excitatory --seed 1
     python tests/judge_channels.py --weights WEIGHTS
 
@@ -15,13 +15,16 @@ them, are left out. Told of every layer is the share of its units
   in sigmas. Units that are seldom active have small sigmas, and win this on many pictures;
 - whose pictures from the two seeds move the layer's other units more alike than the picture of the
   next unit does (`agree`): the correlation of their mean responses;
-- whose picture reaches a higher peak than the best photograph (`above photographs`).
+- whose picture reaches a higher peak than the best photograph (`above photographs`);
+- whose picture does, or else that of a single receptive field (`field`), where it has one
+  (`above with fields`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,6 +40,7 @@ from tqdm import tqdm
 from atlas.asked import AtlasSpec
 from atlas.errors import AtlasError
 from atlas.kinds.excitatory import KIND as EXCITATORY
+from atlas.kinds.field import KIND as FIELD
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.network.network import Network
 from atlas.network.taps import Tap
@@ -61,6 +65,7 @@ class LayerFigures:
     n_named: int
     n_agree: int | None  # between the seeds
     n_above_photographs: int | None
+    n_above_with_fields: int | None
 
 
 COUNTS = dataclasses.fields(LayerFigures)[2:]
@@ -126,16 +131,27 @@ def _image(contents: Contents, unit: Unit) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1) / 255
 
 
-def n_above_photographs(contents: Contents, layer: Layer, units: Sequence[Unit]) -> int | None:
-    """How many units' pictures have a higher peak than the best photograph."""
+def peak_of(contents: Contents, unit: Unit) -> float:
+    """The highest response on a unit's picture, in sigmas."""
+    record = contents.excitatory(unit)
+    return -math.inf if record is None or record.peak is None else record.peak
+
+
+def peak_with_field(contents: Contents, unit: Unit) -> float:
+    """The highest response on a unit's picture, or on that of a single field, in sigmas."""
+    field = contents.record(unit, FIELD)
+    in_field = -math.inf if field is None or field.score is None else field.score
+    return max(peak_of(contents, unit), in_field)
+
+
+def n_above_photographs(
+    contents: Contents, layer: Layer, peaks: Mapping[Unit, float]
+) -> int | None:
+    """How many units have a higher peak than the best photograph."""
     record = contents.layer_record(layer, NATURAL)
     if record is None or record.highest is None:
         return None
-    peaks = {unit: contents.excitatory(unit) for unit in units}
-    return sum(
-        peak is not None and peak.peak is not None and peak.peak > record.highest[unit.index]
-        for unit, peak in peaks.items()
-    )
+    return sum(peak > record.highest[unit.index] for unit, peak in peaks.items())
 
 
 def figures(network: Network, layer: Layer, by_seed: Mapping[int, Contents]) -> LayerFigures | None:
@@ -155,7 +171,8 @@ def figures(network: Network, layer: Layer, by_seed: Mapping[int, Contents]) -> 
         n_own(two.activity, units) if two else None,
         n_named(one.mean, units),
         n_agree(one.mean, two.mean, units) if two else None,
-        n_above_photographs(first, layer, units),
+        n_above_photographs(first, layer, {unit: peak_of(first, unit) for unit in units}),
+        n_above_photographs(first, layer, {unit: peak_with_field(first, unit) for unit in units}),
     )
 
 
