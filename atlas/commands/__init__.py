@@ -1,0 +1,1 @@
+"""The sub-commands, a file each, with the options and words that they share."""

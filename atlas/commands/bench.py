@@ -1,0 +1,44 @@
+"""`atlas bench`: how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from atlas.asked import AtlasSpec
+from atlas.commands.options import atlas_options, flag_name, refuse_idle
+from atlas.commands.program import sub_command
+from atlas.console import say_line
+from atlas.families import FAMILIES, find_family
+from atlas.pipeline import Places
+from atlas.progress import Progress
+
+# Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
+OF_NETWORKS = {"model", "weights", "state_key", "input_size", "mean", "std"}
+BENCH_OPTIONS = {*OF_NETWORKS, "layers", "preset", "device", "cache", "as_json", "quiet"}
+
+
+@sub_command(short_help="How fast this machine is, and how long the whole atlas would take.")
+@atlas_options
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def bench(spec: AtlasSpec, places: Places, progress: Progress, as_json: bool) -> None:
+    """Measure this machine: our recipe against the plain loop, one image at a time.
+
+    Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
+    stage is measured, or those of --layers. Takes about two minutes, and of the options of a build
+    --model, --weights, --input-size, --mean, --std, --layers, --preset and --device. Nothing is
+    read from a --cache or written to it.
+    """
+    flags = {flag_name(family) for family in FAMILIES}
+    refuse_idle(click.get_current_context(), BENCH_OPTIONS | flags, "bench")
+    from atlas.bench import bench as measure
+    from atlas.bench import table
+    from atlas.devices import find_device
+    from atlas.network.load import load_network
+
+    network = load_network(spec, find_family(spec.family), device=find_device(places.device))
+    for remark in network.facts.remarks:
+        say_line(remark)
+    result = measure(network, spec, progress)
+    click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))

@@ -1,0 +1,392 @@
+"""The options that several commands share, and what they ask for."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+from click.core import ParameterSource
+
+from atlas import paths
+from atlas.asked import AtlasSpec, Preparation, Selection
+from atlas.errors import SpecError
+from atlas.families import DEFAULT_NAME, FAMILIES
+from atlas.families.family import RECOMMENDED, Family
+from atlas.kinds import KINDS, find_kinds
+from atlas.pipeline import Places
+from atlas.plan import with_sources
+from atlas.progress import Progress, progress_on
+from atlas.selection import parse_ranges
+from atlas.text import displayable
+
+IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name", "names"}
+INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
+
+
+def flag_name(family: Family) -> str:
+    """The parameter of the flag that stands for a network."""
+    return f"is_{family.name}"
+
+
+def out_option_of(folder: Path) -> Callable[..., Any]:
+    """The option `--out`, with its default."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=folder,
+        show_default=True,
+        help="Folder of the finished site.",
+    )
+
+
+out_option = out_option_of(Places.out_dir)
+atlas_option = click.option(
+    "--atlas",
+    "atlas_name",
+    metavar="NAME",
+    callback=lambda _ctx, _option, name: atlas_name_of(name),
+    help="One of several atlases in the site: a folder of this name in --out, and a landing page.",
+)
+cache_option = click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    default=Places.cache_dir,
+    show_default=True,
+    help="Folder of everything rendered so far.",
+)
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that may have workers make everything."""
+    cluster = click.option(
+        "--cluster",
+        metavar="auto|local|ADDRESS",
+        help="Make everything on workers: of the Ray cluster at an ADDRESS; auto takes the one "
+        "that runs, else this machine; local is this machine.",
+    )
+    cores = click.option(
+        "--cores-per-worker",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Cores of a processor that each worker of --cluster takes.",
+    )
+    return cluster(cores(command))
+
+
+NETWORK_OPTIONS = (
+    click.option(
+        "--model",
+        metavar="NETWORK",
+        show_default=DEFAULT_NAME,
+        help="The network, explained below.",
+    ),
+    *(
+        click.option(family.flag, flag_name(family), is_flag=True, help=family.about)
+        for family in FAMILIES
+        if family.flag
+    ),
+    click.option(
+        "--weights",
+        metavar="NAME|FILE",
+        help="Published weights, those published first if left out and those recommended with "
+        f"{RECOMMENDED}; or your own checkpoint: .pth or .safetensors, any number of classes.",
+    ),
+    click.option(
+        "--state-key",
+        default="",
+        metavar="KEY",
+        help="Which of several networks in your file, such as state_dict_ema.",
+    ),
+    click.option(
+        "--input-size",
+        metavar="PX",
+        help="Side of the square images that your network takes.",
+    ),
+    click.option(
+        "--mean",
+        metavar="NUMBERS",
+        help="What is subtracted from colours in 0..1, per channel, such as 0.5,0.5,0.5.",
+    ),
+    click.option("--std", metavar="NUMBERS", help="What colours are then divided by, per channel."),
+    click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        help="Class names for your weights: one per line, JSON or CSV.",
+    ),
+)
+UNIT_OPTIONS = (
+    click.option(
+        "--names",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help='Names of units by hand: JSON, such as {"layer3.2.conv2:17": "curves"}.',
+    ),
+    click.option(
+        "--layers",
+        multiple=True,
+        metavar="GLOBS",
+        help='Only these layers, such as "conv1,layer3.*,fc".',
+    ),
+    click.option(
+        "--units",
+        multiple=True,
+        metavar="RANGES",
+        help="Only these units, such as 0-15,40.",
+    ),
+    click.option(
+        "--classes",
+        multiple=True,
+        metavar="LABELS",
+        help='Only these classes, by label or index, such as "goldfish,zebra,530".',
+    ),
+)
+PICTURE_OPTIONS = (
+    click.option(
+        "--recipe",
+        type=click.Choice(["fourier", "progressive"]),
+        default="fourier",
+        show_default=True,
+        help="How pictures are made: ours, or the well-known tutorial's.",
+    ),
+    click.option(
+        "--preset",
+        type=click.Choice(["preview", "standard", "fine"]),
+        default="standard",
+        show_default=True,
+        help="A first look at everything, the atlas itself, or pictures for print.",
+    ),
+    click.option(
+        "--kinds",
+        multiple=True,
+        metavar="KINDS",
+        help="Only these of what a unit can have, explained below; all of them if left out.",
+    ),
+    click.option(
+        "--images",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER|TAR",
+        help="Photographs, or .tar archives of them: how far do real images drive each unit?",
+    ),
+    click.option(
+        "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="cpu, cuda, cuda:1, mps; auto takes a GPU if there is one. A build takes several "
+        "as well, such as cuda:0,cuda:1, or all GPUs of this machine with all.",
+    ),
+)
+SITE_OPTIONS = (
+    click.option(
+        "--base-url",
+        default="",
+        metavar="URL",
+        help="Where the site will be published: for previews in social networks only.",
+    ),
+    click.option(
+        "--leave-out",
+        multiple=True,
+        metavar="KINDS",
+        help="Kinds that were made but are not to be in the site, to make it smaller.",
+    ),
+)
+quiet_option = click.option(
+    "--quiet",
+    is_flag=True,
+    help="Show no progress; results, warnings and errors are said all the same.",
+)
+
+
+def atlas_options(
+    command: Callable[..., Any], out_option: Callable[..., Any] = out_option
+) -> Callable[..., Any]:
+    """The options that say which atlas is meant, as one AtlasSpec and one Places."""
+    options = (
+        *NETWORK_OPTIONS,
+        *UNIT_OPTIONS,
+        *PICTURE_OPTIONS,
+        *SITE_OPTIONS,
+        out_option,
+        atlas_option,
+        cache_option,
+        quiet_option,
+    )
+
+    @functools.wraps(command)
+    def with_atlas(*args: Any, **params: Any) -> Any:
+        spec, places, progress = asked_by(params)
+        return command(*args, spec=spec, places=places, progress=progress, **params)
+
+    return functools.reduce(lambda wrapped, option: option(wrapped), options[::-1], with_atlas)
+
+
+def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
+    """What the options of `atlas_options` ask for, which are taken out of `params`.
+
+    Raises:
+        SpecError: they contradict each other, or one of them cannot be understood.
+    """
+    take = params.pop
+    weights, images, out, name = (take(each) for each in ("weights", "images", "out", "atlas_name"))
+    layers, units, classes = (take(each) for each in ("layers", "units", "classes"))
+    if weights is not None and not weights.strip():
+        raise SpecError("--weights is empty; give a name or a file, or leave it out")
+    flags = {family.name: take(flag_name(family)) for family in FAMILIES if family.flag}
+    spec = AtlasSpec(
+        family=_model(take("model"), flags),
+        weights=weights or "",
+        state_key=take("state_key"),
+        labels=take("labels"),
+        recipe=take("recipe"),
+        preset=take("preset"),
+        seed=take("seed"),
+        selection=Selection(
+            layers=parts("--layers", layers),
+            units=parse_ranges(",".join(parts("--units", units))) if units else (),
+            classes=parts("--classes", classes) and classes,
+        ),
+        kinds=_kinds("--kinds", take("kinds")),
+        preparation=Preparation(
+            _side(take("input_size")),
+            _numbers("--mean", take("mean")),
+            _numbers("--std", take("std")),
+        ),
+    )
+    _refuse_idle_images(images, spec)
+    places = Places(
+        out / name if name else out,
+        take("cache"),
+        take("device"),
+        published_at(take("base_url")),
+        site_dir=out if name else None,
+        left_out=_kinds("--leave-out", take("leave_out")),
+        images_dir=images,
+        names_path=take("names"),
+    )
+    return spec, places, progress_on(sys.stderr, is_quiet=take("quiet"))
+
+
+def _model(model: str | None, flags: Mapping[str, bool]) -> str:
+    """The network that was asked for, by its name or by its own flag."""
+    asked = [*([model] if model else []), *(name for name, is_set in flags.items() if is_set)]
+    if len(set(asked)) > 1:
+        raise SpecError(f"{' and '.join(asked)} are two networks; ask for one of them")
+    return asked[0] if asked else DEFAULT_NAME
+
+
+def _side(text: str | None) -> int | None:
+    """`224` or `224x224` as the side of a square; None if the option was left out."""
+    if text is None:
+        return None
+    try:
+        sides = {int(part) for part in re.split("[x,]", text)}
+    except ValueError:
+        raise SpecError(
+            f"cannot read --input-size {text!r}; give the side of a square in pixels, such as 224"
+        ) from None
+    if len(sides) > 1:
+        raise SpecError(
+            f"--input-size {text} is not square; the atlas shows networks square images only: "
+            f"give one side, such as {max(sides)}"
+        )
+    return sides.pop()
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    """`0.5,0.5,0.5` as numbers; none if the option was left out."""
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise SpecError(
+            f"cannot read {option} {text!r}; give a number per channel, such as 0.5,0.5,0.5"
+        ) from None
+
+
+def parts(option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The parts of lists with commas, of an option that may be given several times."""
+    parts = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    if texts and not parts:
+        raise SpecError(f"{option} names nothing; leave it out to mean everything")
+    return parts
+
+
+def _kinds(option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """`excitatory,filter` as names of kinds."""
+    names = parts(option, texts)
+    return tuple(kind.name for kind in find_kinds(names)) if names else ()
+
+
+def _refuse_idle_images(images: Path | None, spec: AtlasSpec) -> None:
+    """Refuse photographs where only kinds are asked for that do not look at any."""
+    wanted = with_sources(find_kinds(spec.kinds), spec)
+    if images and not any(kind.needs_images for kind in wanted):
+        *others, last = (kind.name for kind in KINDS if kind.needs_images)
+        known = f"{', '.join(others)} and {last}"
+        raise SpecError(f"--images is for {known}, which --kinds leaves out; add them, or drop it")
+
+
+def published_at(text: str) -> str:
+    """The address of a site, without what belongs to one page of it.
+
+    Raises:
+        SpecError: it is no address that can be published.
+    """
+    try:
+        parts = urlsplit(text)
+        is_plain = not re.search(r"[\s\x00-\x20\x7f\"<>\\\\^`{|}]", text)
+        is_usable = parts.scheme in ("http", "https") and parts.hostname and is_plain
+        is_usable = is_usable and "@" not in parts.netloc and parts.port != 0
+    except ValueError:  # a port that is none, brackets that do not match
+        is_usable = False
+    if text and not is_usable:
+        raise SpecError(
+            f"cannot use {text!r} as --base-url; write it like https://name.github.io/atlas/"
+        )
+    return urlunsplit((parts.scheme, parts.netloc, INDEX_PAGE.sub("", parts.path), "", ""))
+
+
+def atlas_name_of(name: str | None) -> str | None:
+    """The name of an atlas in a site of several, which is that of its folder."""
+    if name is not None and name.lower() in paths.TAKEN_NAMES:
+        raise SpecError(
+            f"{displayable(name)!r} cannot be the name of an atlas: the site itself has "
+            f"{', '.join(paths.TAKEN_NAMES)}; give another, such as --atlas resnet50-v2"
+        )
+    if name is not None and not paths.is_atlas_name(name):
+        raise SpecError(
+            f"{displayable(name)!r} cannot be the name of an atlas's folder; "
+            "use letters, digits, '-', '_' and '.', such as --atlas resnet50-v2"
+        )
+    return name
+
+
+def refuse_idle(ctx: click.Context, names: Collection[str], command: str) -> None:
+    """Refuse options that were given but that a command has no use for."""
+    idle = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name in given(ctx) and parameter.name not in names
+    ]
+    if idle:
+        raise SpecError(f"{command} has no use for {', '.join(idle)}; leave it out")
+
+
+def given(ctx: click.Context) -> dict[str, Any]:
+    """The options that were written on the command line, before a sub-command or after it."""
+    written = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) in written
+    }
