@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from atlas.kinds.kind import Kind
     from atlas.library import Pictures, RenderedPicture, open_network, render
     from atlas.network.network import Network
-    from atlas.pipeline import Atlas, BuildReport, Places
+    from atlas.pipeline import Atlas, BuildReport
+    from atlas.places import Places
     from atlas.units import Layer, Unit
 
 __version__ = "0.1.0"
@@ -57,7 +58,7 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of this packa
         "Layer": "atlas.units",
         "Network": "atlas.network.network",
         "Pictures": "atlas.library",
-        "Places": "atlas.pipeline",
+        "Places": "atlas.places",
         "Preparation": "atlas.asked",
         "RenderedPicture": "atlas.library",
         "Selection": "atlas.asked",

@@ -10,14 +10,13 @@ import pickle
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from atlas import paths
-from atlas.addressing import artifact_keys, describe
+from atlas.addressing import artifact_keys
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Cache, Damaged, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
@@ -30,8 +29,7 @@ from atlas.families import find_family, finder_of, listed_family
 from atlas.families.family import Family
 from atlas.given_names import read_names
 from atlas.heap import import_torch, no_garbage_collection
-from atlas.kinds.excitatory import KIND as EXCITATORY
-from atlas.kinds.kind import Encoding, Kind
+from atlas.kinds.kind import Encoding
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.kinds.natural import NaturalRecord
 from atlas.labels import with_labels
@@ -41,10 +39,10 @@ from atlas.making import Making
 from atlas.network.graph_sources import sources_forgotten
 from atlas.network.source import weights_source
 from atlas.observer import Observer
-from atlas.on_demand import ON_DEMAND
 from atlas.on_demand.page import Request
 from atlas.origin import origin_of, say_origin
 from atlas.pass_parts import drop_joined, passes_of, with_joined
+from atlas.places import Places
 from atlas.plan import (
     Job,
     Plan,
@@ -56,7 +54,8 @@ from atlas.plan import (
     remaining,
     stage_times,
 )
-from atlas.progress import SILENT, Progress, counted, progress_on
+from atlas.progress import Progress, counted, progress_on
+from atlas.publishing import SiteSource, contents_of, write_site_of, write_site_so_far
 from atlas.records import to_json
 from atlas.refresh import Refresher
 from atlas.sharding import Shard, jobs_of_shard
@@ -74,27 +73,6 @@ N_MENDINGS = 3  # times that damage in the cache is mended before it is given up
 N_NAMED = 3  # damaged artifacts that are named
 DEVICES_EVERYWHERE = ("auto", "cpu")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Places:
-    """Folders, device and address of an atlas. None of them changes a picture."""
-
-    out_dir: Path = Path("site")
-    cache_dir: Path = Path(".atlas-cache")
-    device: str = "auto"
-    base_url: str = ""  # of the published site
-    site_dir: Path | None = None  # of several atlases, each in a folder there; None for only one
-    left_out: tuple[str, ...] = ()  # kinds that are not to be in the site
-    images_dir: Path | None = None  # photographs
-    shard: Shard | None = None  # the part of everything that is made here; None: all of it
-    cluster: Cluster | None = None  # workers that make the artifacts; None: this process does
-    names_path: Path | None = None  # names that are given to units by hand
-
-    @property
-    def front_page(self) -> Path:
-        """The page to begin with: that of the atlas, or of several."""
-        return (self.site_dir or self.out_dir) / paths.INDEX
 
 
 @dataclass(frozen=True)
@@ -119,19 +97,6 @@ class Status:
     seconds_left: float | None  # None until something was measured
     missing_macs: float = 0.0  # the work that is missing
     workers: tuple[Doing, ...] = ()  # that make artifacts for this cache now
-
-
-@dataclass(frozen=True)
-class SiteSource:
-    """All that a site is made from except the cache, as data that can be sent to a process."""
-
-    asked: AtlasSpec
-    places: Places
-    facts: NetworkFacts
-    kinds: tuple[Kind[Any], ...]
-    family_glossary: str
-    given_names: Mapping[str, str]
-    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -354,7 +319,7 @@ class Atlas:
 
         Artifacts that turn out to be damaged are made again.
         """
-        return self._mending(lambda: _write_site(self._site_source(), self.cache, self.progress))
+        return self._mending(lambda: write_site_of(self._site_source(), self.cache, self.progress))
 
     def _make(self, plan: Plan, meanwhile: Callable[[], AbstractContextManager[object]]) -> None:
         """Make what a plan misses."""
@@ -473,7 +438,7 @@ class Atlas:
 
     def contents(self) -> Contents:
         """The contents of the site: this selection, and everything that was rendered before."""
-        return _contents(self._site_source(), self.cache)
+        return contents_of(self._site_source(), self.cache)
 
     def on_demand(self, requests: Sequence[Request]) -> tuple[Entry, ...]:
         """Make what was asked for, as far as it is not in the cache, where it is kept.
@@ -626,7 +591,7 @@ class Atlas:
     def _site_refresher(self) -> AbstractContextManager[object]:
         """A process that writes the site so far; none if the site's source cannot be pickled."""
         index = self.places.front_page
-        work = functools.partial(_write_site_so_far, self._site_source())
+        work = functools.partial(write_site_so_far, self._site_source())
         try:
             return Refresher(
                 work, lambda: self.progress.tell(f"The site so far, which will grow: {index}")
@@ -670,93 +635,6 @@ class Atlas:
                     self.asked, family, families, device, progress=self.progress
                 )
         return self._network
-
-
-def _contents(source: SiteSource, cache: Cache) -> Contents:
-    from atlas.site.contents import Contents, SpecSummary
-
-    asked, facts = source.asked, source.facts
-    jobs = _all_jobs(source, cache)
-    entries: dict[str, dict[str, Entry]] = {}
-    there = cache.entries(key for job in jobs for key in job.keys)
-    hidden = _hidden({entry.kind for entry in there.values()}, source)
-    for job in (job for job in jobs if job.kind.name not in hidden):
-        for unit, key in job.keyed:
-            entry = there.get(key)
-            # Seals prevent damage; rows of a forged cache may be of another unit than their key.
-            if entry and (entry.unit, entry.kind) == (unit.id, job.kind.name):
-                entries.setdefault(entry.unit, {})[entry.kind] = entry
-    recipes = {
-        job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name
-    }
-    on_demand = tuple(
-        entry
-        for kind in ON_DEMAND
-        for entry in cache.of_kind(kind.name)
-        if kind.record_of(entry).weights == facts.identity
-    )
-    return Contents(
-        facts,
-        SpecSummary(asked.recipe, asked.preset, asked.seed, recipes),
-        entries,
-        cache.read,
-        on_demand,
-        source.kinds,
-        source.family_glossary,
-        failures=_failures_of(source.failures),
-        given_names=source.given_names,
-    )
-
-
-def _failures_of(failures: Sequence[Failure]) -> dict[str, tuple[str, ...]]:
-    """What could not be made, by unit id, in words."""
-    words: dict[str, tuple[str, ...]] = {}
-    for failure in failures:
-        unit_id = failure.unit.id
-        words[unit_id] = (*words.get(unit_id, ()), f"Not made: {failure}")
-    return words
-
-
-def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
-    """The jobs for all units, since the site shows earlier artifacts even if not asked for now.
-
-    Kinds that are made only where somebody names them are shown if they were made.
-    """
-    facts = source.facts
-    whole = {layer.name: layer.units for layer in facts.layers}
-    named = dataclasses.replace(source.asked, kinds=tuple(kind.name for kind in source.kinds))
-    return jobs_of(named, facts, source.kinds, whole, cache.keys(), are_made=False)
-
-
-def _hidden(made: Container[str], source: SiteSource) -> set[str]:
-    """Kinds that the site does not show: those left out, and those in whose place it has others."""
-    hidden = {*source.places.left_out}
-    shown = [kind for kind in source.kinds if kind.name in made and kind.name not in hidden]
-    return hidden | {kind.replaces for kind in shown if kind.replaces}
-
-
-def _write_site(source: SiteSource, cache: Cache, progress: Progress) -> SiteReport:
-    from atlas.site.landing import write_landing
-    from atlas.site.writer import write_site
-
-    with counted(progress, "site", "files") as show:
-        with no_garbage_collection():
-            contents = _contents(source, cache)
-        places = source.places
-        if places.site_dir is None:
-            return write_site(contents, places.out_dir, base_url=places.base_url, progress=show)
-        own_url = f"{places.base_url.rstrip('/')}/{places.out_dir.name}" if places.base_url else ""
-        report = write_site(
-            contents, places.out_dir, base_url=own_url, landing="../", progress=show
-        )
-        write_landing(places.site_dir, places.base_url)
-        return report
-
-
-def _write_site_so_far(source: SiteSource) -> None:
-    """Write the site, in a process beside the one that renders."""
-    with Cache(source.places.cache_dir) as cache:
-        _write_site(source, cache, SILENT)
 
 
 def _glossary_of(family: Family | None) -> str:

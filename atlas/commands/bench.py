@@ -11,7 +11,7 @@ from atlas.commands.options import atlas_options, flag_name, refuse_idle
 from atlas.commands.program import sub_command
 from atlas.console import say_line
 from atlas.families import FAMILIES, find_family
-from atlas.pipeline import Places
+from atlas.places import Places
 from atlas.progress import Progress
 
 # Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.

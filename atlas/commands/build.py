@@ -24,7 +24,8 @@ from atlas.commands.program import PROGRAM, WITH_FAILURES, Command
 from atlas.commands.status import show_status
 from atlas.console import say, say_line
 from atlas.errors import SpecError
-from atlas.pipeline import Atlas, BuildReport, Places, ShardReport
+from atlas.pipeline import Atlas, BuildReport, ShardReport
+from atlas.places import Places
 from atlas.progress import Progress, interval
 from atlas.sharding import Shard
 

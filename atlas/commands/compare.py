@@ -14,7 +14,7 @@ from atlas.commands.program import PROGRAM, sub_command
 from atlas.comparing.comparison import N_PICTURED, Comparison, Ranking
 from atlas.comparing.ranking import most_changed
 from atlas.console import say
-from atlas.pipeline import Places
+from atlas.places import Places
 from atlas.progress import Progress
 
 N_CHANGED = 10  # units that `compare` prints

@@ -29,7 +29,8 @@ from atlas.commands.status import show_work
 from atlas.console import say, say_line
 from atlas.errors import AtlasError, SpecError
 from atlas.many import Line, chosen_lines, read_lines
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.progress import Progress, interval
 from atlas.text import displayable
 

@@ -10,7 +10,8 @@ from atlas.asked import AtlasSpec
 from atlas.commands.options import IDLE_WITHOUT_SITE, atlas_options, refuse_idle
 from atlas.commands.program import PROGRAM, sub_command
 from atlas.console import say, say_line
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.progress import Progress
 
 

@@ -15,7 +15,8 @@ from atlas.console import say
 from atlas.errors import SpecError
 from atlas.on_demand import ON_DEMAND, OnDemand, caricature, like, mix, variants
 from atlas.on_demand.page import Request, pages_of
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.progress import Progress
 from atlas.selection import select_layers, unit_named
 

@@ -19,7 +19,7 @@ from atlas.errors import SpecError
 from atlas.families import DEFAULT_NAME, FAMILIES
 from atlas.families.family import RECOMMENDED, Family
 from atlas.kinds import KINDS, find_kinds
-from atlas.pipeline import Places
+from atlas.places import Places
 from atlas.plan import with_sources
 from atlas.progress import Progress, progress_on
 from atlas.selection import parse_ranges

@@ -6,7 +6,8 @@ from atlas.asked import AtlasSpec
 from atlas.commands.options import atlas_options
 from atlas.commands.program import sub_command
 from atlas.console import say
-from atlas.pipeline import Atlas, Places, Status
+from atlas.pipeline import Atlas, Status
+from atlas.places import Places
 from atlas.progress import Progress, interval
 
 

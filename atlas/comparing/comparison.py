@@ -34,7 +34,8 @@ from atlas.errors import CacheError, DamagedError, SpecError
 from atlas.files import is_there
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
-from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas, Places
+from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas
+from atlas.places import Places
 from atlas.plan import Plan, jobs_of, remaining
 from atlas.progress import Progress, Tally, counted
 from atlas.records import to_json
