@@ -3,51 +3,170 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import pytest
+import site_factory
 import torch
 from PIL import Image
 from torch import Tensor
 
+from atlas.addressing import describe
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Cache, Entry
 from atlas.engine import Engine
 from atlas.kinds.excitatory import ExcitatoryRecord
-from atlas.kinds.map import MapRecord
-from atlas.kinds.map.arrangement import arrange, averages_around, pairs
+from atlas.kinds.map import KIND, MapRecord, MapSpec, TsneMapSpec, make, start
+from atlas.kinds.map.arrangement import arrange, averages_around, pairs, snapped
 from atlas.kinds.map.pyramid import CELL_PX, OVERVIEW_PX, TILE_PX, Pyramid, columns_for, draw
 from atlas.network.network import Network
+from atlas.observer import UNOBSERVED
 from atlas.plan import make_plan
 
-N_GROUPS, N_MEMBERS = 12, 30
 
-
-def planted_groups() -> tuple[Tensor, Tensor]:
+def planted_groups(n_groups: int = 12, noise: float = 0.5) -> tuple[Tensor, Tensor]:
     """Directions around the middle of each group, and their groups."""
     generator = torch.Generator().manual_seed(1)
-    middles = torch.randn(N_GROUPS, 64, generator=generator)
-    groups = torch.arange(N_GROUPS * N_MEMBERS) % N_GROUPS
-    vectors = middles[groups] + 0.5 * torch.randn(len(groups), 64, generator=generator)
+    middles = torch.randn(n_groups, 64, generator=generator)
+    groups = torch.arange(360) % n_groups
+    vectors = middles[groups] + noise * torch.randn(len(groups), 64, generator=generator)
     return torch.nn.functional.normalize(vectors, dim=1), groups
+
+
+def together(order: Tensor, groups: Tensor) -> float:
+    """The share of neighbouring cells with vectors of the same group."""
+    n_columns = columns_for(len(groups))
+    rows = groups[order][: len(groups) // n_columns * n_columns].view(-1, n_columns)
+    same = torch.cat([(rows[:, 1:] == rows[:, :-1]).flatten(), (rows[1:] == rows[:-1]).flatten()])
+    return float(same.float().mean())
+
+
+def spread(order: Tensor, groups: Tensor) -> float:
+    """How far members are from the middle of their group, in rows or columns, on average."""
+    cells, n_columns = torch.arange(len(groups)), columns_for(len(groups))
+    places = torch.stack([cells // n_columns, cells % n_columns], 1).float()
+    by_group = [places[groups[order] == group] for group in groups.unique()]
+    return float(torch.cat([(own - own.median(0).values).abs().amax(1) for own in by_group]).mean())
 
 
 def test_groups_lie_together():
     vectors, groups = planted_groups()
-    n_columns = columns_for(len(vectors))
-    order = arrange(vectors, n_columns)
+    order = arrange(vectors, columns_for(len(vectors)))
     assert sorted(order.tolist()) == list(range(len(vectors)))  # every one once
-    rows = groups[order][: len(vectors) // n_columns * n_columns].view(-1, n_columns)
-    same = torch.cat([(rows[:, 1:] == rows[:, :-1]).flatten(), (rows[1:] == rows[:-1]).flatten()])
-    assert same.float().mean() > 0.7  # by chance one in twelve
+    assert together(order, groups) > 0.7  # by chance one in twelve
 
 
 def test_the_same_seed_gives_the_same_places_and_another_one_others():
     vectors, _ = planted_groups()
     assert torch.equal(arrange(vectors, 22), arrange(vectors, 22))
     assert not torch.equal(arrange(vectors, 22), arrange(vectors, 22, seed=1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 12, 17])
+def test_points_on_the_grid_stay_in_their_cells_and_others_keep_their_order(n: int):
+    cells = torch.arange(n)
+    points = torch.stack([cells % 4, cells // 4], 1).double()
+    assert snapped(points, 4).tolist() == cells.tolist()
+    assert snapped(points**3 / 100 - 5, 4).tolist() == cells.tolist()
+    mixed = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    assert mixed[snapped(points[mixed], 4)].tolist() == cells.tolist()
+
+
+def test_equal_points_have_a_cell_each():
+    assert sorted(snapped(torch.zeros(23, 2), 6).tolist()) == list(range(23))
+
+
+def test_a_group_lies_in_one_place_from_points_by_tsne():
+    pytest.importorskip("openTSNE", reason="the extra `map` is not installed")
+    vectors, groups = planted_groups(n_groups=36, noise=0.7)
+    shares: list[float] = []
+    points = start.in_plane(vectors, shares.append)
+    assert sum(shares) == pytest.approx(1) and len(shares) > 50
+    n_columns = columns_for(len(vectors))
+    order = arrange(vectors, n_columns, points)
+    assert sorted(order.tolist()) == list(range(len(vectors)))
+    assert spread(order, groups) < 1.25  # by chance 7
+    assert spread(order, groups) < spread(arrange(vectors, n_columns), groups)
+
+
+def test_the_same_seed_gives_the_same_points():
+    pytest.importorskip("openTSNE", reason="the extra `map` is not installed")
+    vectors = planted_groups()[0][:100]
+    one, other = (start.in_plane(vectors, lambda _: None) for _ in range(2))
+    assert torch.equal(one, other)
+
+
+def test_copies_of_pictures_have_points_as_well():
+    pytest.importorskip("openTSNE", reason="the extra `map` is not installed")
+    vectors = torch.cat([planted_groups()[0][:100], torch.zeros(100, 64)])
+    assert start.in_plane(vectors, lambda _: None).isfinite().all()
+
+
+TSNE = TsneMapSpec("openTSNE 9.9")
+
+
+@pytest.mark.parametrize("vectors", [torch.eye(90), torch.ones(200, 8), torch.eye(3)[:, :1]])
+def test_few_different_pictures_begin_in_random_cells(vectors: Tensor, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)  # it is not even imported
+    assert make.first_points(vectors, TSNE, UNOBSERVED) is None
+    assert make.first_points(vectors, MapSpec(), UNOBSERVED) is None
+    assert capsys.readouterr().err == ""
+    order = arrange(vectors, columns_for(len(vectors)))
+    assert sorted(order.tolist()) == list(range(len(vectors)))
+
+
+def test_a_library_that_fails_is_done_without_and_that_is_said(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)  # its import fails
+    vectors, _ = planted_groups()
+    assert make.first_points(vectors, TSNE, UNOBSERVED) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("openTSNE 9.9 failed") and "ModuleNotFoundError" in line
+
+
+def test_a_library_that_is_missing_is_named_with_what_installs_it(capsys):
+    assert make.first_points(planted_groups()[0], MapSpec(), UNOBSERVED) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "openTSNE" in line and "pip install 'network-atlas[map]'" in line
+
+
+def test_ctrl_c_ends_the_search_for_points(monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make, "in_plane", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make.first_points(planted_groups()[0], TSNE, UNOBSERVED)
+
+
+@pytest.mark.parametrize(
+    ("version", "library"),
+    [
+        ("1.0.4", "openTSNE 1.0.4"),
+        ("1.0.10", "openTSNE 1.0.10"),
+        ("2.0rc1", "openTSNE 2.0rc1"),
+        ("1.0.3", ""),
+        ("0.7", ""),
+        (None, ""),
+    ],
+)
+def test_the_address_of_a_map_names_the_library_that_it_needs(monkeypatch, version, library):
+    def installed(name: str) -> str:
+        if version is None:
+            raise start.metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(start.metadata, "version", installed)
+    facts = site_factory.network()
+    spec = KIND.spec(AtlasSpec(), facts.layers[0], facts)
+    without = {"name": "map", "version": 1}  # as it was before there was a library
+    assert describe(spec) == (without | {"library": library} if library else without)
+    cost, cost_without = (
+        KIND.cost_of(each, facts.layers[0], facts, 0).for_source for each in (spec, MapSpec())
+    )
+    assert cost > cost_without if library else cost == cost_without
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])

@@ -15,6 +15,7 @@ from site_reader import Page
 
 from atlas import paths
 from atlas.site.contents import Contents
+from atlas.site.map_page import map_view
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -61,6 +62,23 @@ def test_the_page_says_what_it_shows_and_what_nearness_means(site: Path) -> None
     size = int(overview["width"]), int(overview["height"])
     assert Image.open(site / overview["src"]).size == size and str(n_shown) in overview["alt"]
     assert 'id="map"' in (site / paths.ABOUT).read_text(encoding="utf-8")
+
+
+def test_the_page_says_how_places_were_found_and_by_what_likeness(site: Path) -> None:
+    text = page(site, paths.MAP).text
+    assert "its classifier reads much the same of both pictures" in text
+    assert "all began in random cells; then pairs were exchanged" in text
+    assert "found by their answers to photographs instead" in text
+    made, _ = site_factory.contents(FACTS)
+    with site_factory.changed_numbers(made, "conv1", "map") as numbers:
+        numbers["library"] = "openTSNE 1.0.4"
+    with site_factory.changed_numbers(made, "conv1", "similar") as numbers:
+        numbers["basis"] = "pictures"
+    view = map_view(made)
+    assert "t-SNE (openTSNE 1.0.4) laid them out in a plane" in view.placing
+    assert view.neighbours.endswith("are found by the same likeness.")
+    without, _ = site_factory.contents(FACTS, lambda unit, kind: kind != "similar")
+    assert map_view(without).neighbours == ""
 
 
 def test_the_data_name_every_cell(site: Path, contents: Contents) -> None:

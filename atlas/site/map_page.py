@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -15,6 +15,8 @@ from atlas.kinds.map import KIND, MapRecord
 from atlas.kinds.map.pyramid import CELL_PX, TILE_PX, Pyramid
 from atlas.kinds.names.view import name_of
 from atlas.kinds.natural import KIND as NATURAL
+from atlas.kinds.similar import KIND as SIMILAR
+from atlas.kinds.similar import Basis
 from atlas.kinds.tuning import KIND as TUNING
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -23,6 +25,11 @@ from atlas.site.search_index import Numbered
 from atlas.units import Layer
 
 MAP_VARIABLE = b"self.atlasMap = "  # of the map's data, which are a script
+NEIGHBOURS: Mapping[Basis, str] = {
+    "photographs": "The similar units that a unit’s page lists are found by their answers to "
+    "photographs instead, so they need not lie near it here.",
+    "pictures": "The similar units that a unit’s page lists are found by the same likeness.",
+}
 HUE_STEP_DEG = 10
 NO_HUE = -1
 
@@ -41,6 +48,8 @@ class MapPage:
 
     head: Head
     n_shown: str
+    placing: str  # how places were found, in a sentence
+    neighbours: str  # whether similar units are found alike, in a sentence; empty if none are known
     left_out: tuple[str, ...]  # sentences about units that are not on the map
     overview: str  # path of the picture of the whole map
     overview_px: tuple[int, int]
@@ -75,6 +84,8 @@ def map_view(contents: Contents) -> MapPage:
             section="map",
         ),
         n_shown=n_shown,
+        placing=_placing(record),
+        neighbours=_neighbours(contents),
         left_out=tuple(_left_out(contents, record)),
         overview=paths.map_tile(*pyramid.overview),
         overview_px=(pyramid.n_columns * cell_px, pyramid.n_rows * cell_px),
@@ -92,6 +103,25 @@ def map_view(contents: Contents) -> MapPage:
             if (units := contents.pictured(layer))
         ),
     )
+
+
+def _placing(record: MapRecord) -> str:
+    """How places were found."""
+    begun = (
+        f"t-SNE ({record.library}) laid them out in a plane, from where they were moved to cells"
+        if record.library
+        else "all began in random cells"
+    )
+    return (
+        f"How pictures got their places: {begun}; then pairs were exchanged as long as both came "
+        "closer to what is like them."
+    )
+
+
+def _neighbours(contents: Contents) -> str:
+    """Whether similar units on the pages of units are found by the likeness of the map."""
+    records = (contents.layer_record(layer, SIMILAR) for layer in contents.facts.layers)
+    return next((NEIGHBOURS[record.basis] for record in records if record), "")
 
 
 def _left_out(contents: Contents, record: MapRecord) -> Iterator[str]:

@@ -10,10 +10,12 @@ from typing import ClassVar
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost
 from atlas.kinds.kind import Kind, Section, Source, WholeNetwork
+from atlas.kinds.map.start import library
 from atlas.records import internal, value
 from atlas.units import Layer, NetworkFacts
 
 PLACING_MACS = 3.5e8  # for a picture, with its part of the tiles: as long as 2 ms of an ascent
+TSNE_MACS = 3.5e8  # for a picture besides, where t-SNE comes first
 
 Place = Sequence[int]  # index of a layer, channel
 
@@ -27,6 +29,13 @@ class MapSpec:
 
 
 @dataclass(frozen=True)
+class TsneMapSpec(MapSpec):
+    """The same, from points by t-SNE instead of random cells."""
+
+    library: str  # that computes it, with its version
+
+
+@dataclass(frozen=True)
 class MapRecord:
     """Where units are on the map of the network, and the pieces of its picture."""
 
@@ -34,11 +43,17 @@ class MapRecord:
     n_dead: int = value("units that are not on the map because they are dead")
     places: Sequence[Place] = internal("in reading order of cells: [index of a layer, channel]")
     tile_bytes: Sequence[int] = internal("sizes of the tiles in the artifact's data, in order")
+    library: str = value(
+        "library, with its version, whose t-SNE gave pictures their first places on the map; left "
+        "out where these were random",
+        default="",
+    )
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> MapSpec:
-    """The spec, which is the same for all networks."""
-    return MapSpec()
+    """The spec, which is the same for all networks; it depends on what is installed."""
+    installed = library()
+    return TsneMapSpec(installed) if installed else MapSpec()
 
 
 def possible(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
@@ -53,12 +68,13 @@ def sources(asked: AtlasSpec) -> tuple[Source, ...]:
 
 def cost(spec: MapSpec, layer: Layer, facts: NetworkFacts, n_photographs: int) -> Cost:
     """The work for placing the pictures, and for drawing them."""
-    return Cost(for_source=PLACING_MACS)
+    tsne_macs = TSNE_MACS if isinstance(spec, TsneMapSpec) else 0.0
+    return Cost(for_source=PLACING_MACS + tsne_macs)
 
 
 KIND = Kind(
     name="map",
-    about="a map of all units, where pictures that are alike lie together",
+    about="a map of all units, where pictures that are alike lie together; best with openTSNE",
     scope=WholeNetwork(),
     spec=spec,
     record=MapRecord,

@@ -1,7 +1,8 @@
 """Arrange vectors on a grid so that neighbours are alike.
 
 Cells exchange their vectors in pairs as long as both come closer to the average of what lies around
-them; what counts as around shrinks from half of the grid to the next cells.
+them; what counts as around shrinks from half of the grid to the next cells. Where vectors have
+points in the plane already, these are moved to cells, and only the next cells count as around.
 
 Source: self-sorting maps (Strong & Gong 2014, https://doi.org/10.1109/TMM.2014.2306183), with the
 sliding averages and the shrinking radius of linear assignment sorting (Barthel et al. 2023,
@@ -12,29 +13,35 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 N_DIMS = 64  # principal components that are compared
 EXCHANGES = 40  # rounds at each radius
 SHRINKAGE = 0.8  # of the radius, from one series of rounds to the next
+SNAPPED_RADIUS = 1.5  # the first one, where points were moved to cells
 
 
-def arrange(vectors: Tensor, n_columns: int, seed: int = 0) -> Tensor:
+def arrange(vectors: Tensor, n_columns: int, points: Tensor | None = None, seed: int = 0) -> Tensor:
     """Which vector lies in which cell of a grid that is filled row by row.
 
     Args:
         vectors: what is compared, (n, n_dims).
         n_columns: cells in a row; the last row may have fewer.
-        seed: of the first arrangement and of the pairs; the same seed gives the same grid.
+        points: where they begin in the plane, (n, 2); None for random cells.
+        seed: of random cells and of the pairs; the same seed gives the same grid.
 
     Returns:
         The position in `vectors` of each cell's vector, every one once, (n,).
     """
     generator = torch.Generator().manual_seed(seed)
     vectors = principal_components(vectors, N_DIMS)
-    order = torch.randperm(len(vectors), generator=generator)
-    radius = max(n_columns, math.ceil(len(vectors) / n_columns)) / 2
+    if points is None:
+        order = torch.randperm(len(vectors), generator=generator)
+        radius = max(n_columns, math.ceil(len(vectors) / n_columns)) / 2
+    else:
+        order, radius = snapped(points, n_columns), SNAPPED_RADIUS
     while radius >= 1:
         for _ in range(EXCHANGES):
             placed = vectors[order]
@@ -45,6 +52,34 @@ def arrange(vectors: Tensor, n_columns: int, seed: int = 0) -> Tensor:
             order[one], order[other] = order[other], order[one]
         radius *= SHRINKAGE
     return order
+
+
+def snapped(points: Tensor, n_columns: int) -> Tensor:
+    """Points moved to the cells of a grid: both are halved time and again, along its longer side.
+
+    Args:
+        points: (n, 2), right and down.
+        n_columns: cells in a row; the last row may have fewer.
+
+    Returns:
+        The position in `points` of each cell's point, every one once, (n,).
+    """
+    every = np.arange(len(points))
+    grid, coordinates = np.stack([every % n_columns, every // n_columns], 1), points.numpy()
+    order = np.empty_like(every)
+    waiting = [(every, every)]  # cells, and as many points
+    while waiting:
+        cells, members = waiting.pop()
+        if len(cells) == 1:
+            order[cells] = members
+            continue
+        low, high = grid[cells].min(0), grid[cells].max(0)
+        axis = (high - low).argmax()
+        is_first = grid[cells, axis] <= (low + high)[axis] // 2
+        ranked = members[coordinates[members, axis].argsort(kind="stable")]
+        n_first = is_first.sum()
+        waiting += [(cells[is_first], ranked[:n_first]), (cells[~is_first], ranked[n_first:])]
+    return torch.from_numpy(order)
 
 
 def principal_components(vectors: Tensor, n_dims: int) -> Tensor:
