@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from atlas.errors import NetworkError
 from atlas.network.channels import in_channels_of
+from atlas.network.prepacking import prepacked
 from atlas.network.residuals import ResidualBranches
 from atlas.network.shortcuts import own_maps, pays_alone
 from atlas.network.trimming import cut, trim_module, trimmed
@@ -175,7 +176,7 @@ class Tap(Reader):
         self.module = module
         self.ascended = ascended
         self.own_only = own_only and pays_alone(layer) and is_plain(ascended)
-        self._ways = {0: _Way(extractor, ascended, layer, 0)}
+        self._ways: dict[int, _Way] = {}  # by the number of unread rows
 
     def forward(self, images: Tensor) -> Tensor:
         """The layer's raw output for images (B, 3, H, W), which are not normalised here.
@@ -210,9 +211,7 @@ class Tap(Reader):
             What the wanted part of the map depends on, and (B, h, w), without the unwanted rows and
             columns.
         """
-        if n_unread not in self._ways:
-            self._ways[n_unread] = self._trimmed_way(n_unread)
-        way = self._ways[n_unread]
+        way = self._way(n_unread)
         inputs = self._run_extractor(way.extractor, images)
         if self.own_only:
             maps = own_maps(way.module, way.layer, inputs, channels)
@@ -223,7 +222,7 @@ class Tap(Reader):
 
     def inputs(self, images: Tensor) -> Tensor:
         """The layer's input for images (B, 3, H, W), which are not normalised here."""
-        return self._run_extractor(self.extractor, images)
+        return self._run_extractor(self._way(0).extractor, images)
 
     def with_residual_branches(self, gradient: float = 1.0) -> tuple[Tap, ResidualBranches | None]:
         """A tap that computes the same, and the residual branches on the way; None without a graph.
@@ -254,13 +253,20 @@ class Tap(Reader):
         inputs: Tensor = extractor(images)["tap"]
         return inputs
 
-    def _trimmed_way(self, n_unread: int) -> _Way:
-        if not isinstance(self.extractor, fx.GraphModule) or not self.layer.is_conv:
-            return _Way(self.extractor, self.ascended, self.layer, n_unread)
+    def _way(self, n_unread: int) -> _Way:
+        if n_unread not in self._ways:
+            self._ways[n_unread] = self._make_way(n_unread)
+        return self._ways[n_unread]
+
+    def _make_way(self, n_unread: int) -> _Way:
+        extractor = self.extractor
+        is_trimmed = n_unread and self.layer.is_conv
+        if not is_trimmed or not isinstance(extractor, fx.GraphModule):
+            return _Way(prepacked(extractor), self.ascended, self.layer, n_unread)
         module, trim = trim_module(self.ascended, n_unread)
         layer = dataclasses.replace(self.layer, padding=(0, 0)) if trim.made else self.layer
-        extractor = trimmed(self.extractor, trim.read)
-        return _Way(extractor, module, layer, n_unread - trim.made)
+        quick = prepacked(trimmed(extractor, trim.read))
+        return _Way(quick, module, layer, n_unread - trim.made)
 
 
 class Watch:
