@@ -8,6 +8,7 @@ from conftest import IMAGE_PX, Planted, make_network, randomise
 from torch import nn
 from torch.nn import functional
 
+from atlas.network import prepacking
 from atlas.network.prepacking import PrepackedConv, prepacked
 from atlas.network.tracing import trace
 
@@ -158,3 +159,18 @@ def test_weights_are_put_in_order_once_for_each_shape_of_maps():
         used.append(conv.weights)
     assert used[0] is used[1] and used[2] is used[3]
     assert (used[1] is not used[2]) == is_onednns(torch.float32)
+
+
+def test_a_pytorch_without_these_operators_computes_as_ever(monkeypatch):
+    def missing(*_: object) -> None:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no such attribute")
+
+    prepacking._has_operators.cache_clear()
+    monkeypatch.setattr(prepacking, "PackedWeights", missing)
+    conv = frozen(nn.Conv2d(16, 16, 3, padding=1))
+    quick = prepacking.PrepackedConv(conv, is_rectified=True)
+    output, gradient = output_and_gradient(quick, maps(16))
+    expected, expected_gradient = output_and_gradient(nn.Sequential(conv, nn.ReLU()), maps(16))
+    prepacking._has_operators.cache_clear()
+    assert quick.weights is None
+    assert output.equal(expected) and gradient.equal(expected_gradient)

@@ -15,8 +15,8 @@ of torch.compile, https://github.com/pytorch/pytorch/blob/main/torch/_inductor/m
 from __future__ import annotations
 
 import copy
+import functools
 from collections import Counter
-from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -100,9 +100,22 @@ class PrepackedConv(nn.Module):
         return self.weights
 
 
+@functools.cache
+def _has_operators() -> bool:
+    """Whether this PyTorch has these operators, which are not documented, as they are used here."""
+    conv, maps = nn.Conv2d(16, 16, 1).requires_grad_(False), torch.zeros(16, 16, 2, 2)
+    try:
+        torch._C._select_conv_backend  # noqa: B018
+        weights = PackedWeights(conv, maps)
+        weights.gradient(weights.output(maps, is_rectified=True))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
+
+
 def _is_onednns(conv: nn.Conv2d, maps: Tensor) -> bool:
     """Whether PyTorch would compute a convolution with oneDNN."""
-    if maps.device.type != "cpu" or conv.weight.requires_grad:
+    if maps.device.type != "cpu" or conv.weight.requires_grad or not _has_operators():
         return False
     settings = conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups, None
     backend = torch._C._select_conv_backend(maps, conv.weight, conv.bias, *settings)
@@ -146,7 +159,7 @@ class PackedWeights:
         )
         return result
 
-    @cached_property
+    @functools.cached_property
     def _left_over(self) -> list[int]:
         """Rows and columns at the end of the padded input that no kernel reaches."""
         conv, padding = self._conv, cast("tuple[int, int]", self._conv.padding)
