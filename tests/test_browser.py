@@ -676,7 +676,7 @@ def test_a_unit_that_is_not_there_is_not_gone_to(visit: Visit):
 def test_a_press_shows_units_of_one_sort_and_another_all_of_them(visit: Visit):
     page = visit.open(PAGES["layer"])
     sorts = page.locator(".presets button")
-    assert sorts.all_text_contents() == ["rising stripes", "dead"]
+    assert sorts.all_text_contents() == ["rising diagonals", "dead"]
     sorts.first.click()
     assert shown(page) == ["0", "2", "3", "4"]
     assert sorts.first.get_attribute("aria-pressed") == "true"

@@ -176,7 +176,7 @@ def test_a_stimulus_finds_who_prefers_it_the_strongest_tuned_response_first(
     page.locator("[data-dial=ask-orientation] [type=number]").fill("30")
     page.locator("[data-dial=ask-period] [type=number]").fill("6")
     assert page.input_value("[data-key=sort]") == "answer"
-    assert page.locator("[data-dial=ask-orientation] output").inner_text() == "30°, rising stripes"
+    assert page.locator("[data-dial=ask-orientation] output").inner_text() == "30°, rising diagonals"
     without_hue = [
         unit
         for unit in units
@@ -199,7 +199,7 @@ def test_dials_are_turned_by_keys(visit: Visit):
     slider.press("ArrowRight")
     assert visit.path.endswith("#ask-orientation=46")
     assert page.input_value("[data-dial=ask-orientation] [type=number]") == "46"
-    assert slider.get_attribute("aria-valuetext") == "46°, rising stripes"
+    assert slider.get_attribute("aria-valuetext") == "46°, rising diagonals"
 
 
 @pytest.mark.parametrize(

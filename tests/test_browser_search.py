@@ -103,7 +103,7 @@ def test_classes_are_found_by_synonyms_and_by_what_they_are(visit: Visit):
         ("godfish", "goldfish"),  # left out
         ("golddfish", "goldfish"),  # added
         ("goldfisk", "goldfish"),  # exchanged
-        ("egyptain cta", ""),  # a short word is taken as it is
+        ("egyptain cta", "Egyptian cat"),  # a short word, too
         ("egyptain cat", "Egyptian cat"),
         ("domstic cat", "tiger cat"),  # what it is a kind of
         ("eclair", "Éclair"),
@@ -129,8 +129,21 @@ def test_units_are_found_by_name_synonym_and_what_they_prefer_the_best_first(vis
         assert [(note, text[len("hound, AUC ") :][:4]) for text, note in found] == expected
     assert hits(visit, "hound layer2")[0][1] == "layer2.0.conv2:0"
     assert ("curve detector", f"{LAYER}:4") in hits(visit, "curve")
-    assert ("curve detector; rising stripes", f"{LAYER}:4") in hits(visit, "rising curve")
-    assert all("rising stripes" in text for text in texts(visit, "diagonal lines"))
+    assert ("curve detector; rising diagonals", f"{LAYER}:4") in hits(visit, "rising curve")
+    assert all("rising diagonals" in text for text in texts(visit, "diagonal lines"))
+
+
+def test_what_fits_as_it_was_typed_is_not_mixed_with_what_fits_by_a_typo(visit: Visit):
+    assert f"{LAYER}:0" in {note for _, note in hits(visit, "hounf")}  # nothing is called so
+    assert texts(visit, "layer1.0")
+    assert all(text.startswith("layer1.") for text in texts(visit, "layer1"))  # and not layer2
+
+
+def test_ready_questions_lead_to_the_units_of_all_layers(visit: Visit):
+    visit.page.fill(".search input", "diagonal")
+    question = visit.page.locator(".search li a").first
+    question.filter(has_text="rising diagonals all layers").wait_for()
+    assert question.get_attribute("href").endswith("/find.html#ask-orientation=45")
 
 
 def test_numbers_mean_layers_units_and_classes(visit: Visit):
@@ -143,6 +156,9 @@ def test_numbers_mean_layers_units_and_classes(visit: Visit):
     assert ("Unit 3", "conv1:3") in found
     assert hits(visit, f"{LAYER} 3") == hits(visit, f"{LAYER}:3") == [("Unit 3", f"{LAYER}:3")]
     assert hits(visit, "5") == [("goldfish", "fc:5")]
+    for typed in (f"{LAYER}, unit 3", f"unit 3 of {LAYER}", f"channel 3 in {LAYER}"):
+        assert hits(visit, typed) == [("Unit 3", f"{LAYER}:3")]
+    assert texts(visit, "classifier") == ["fc"]
 
 
 def test_every_hit_leads_to_a_page(visit: Visit, site: Path):

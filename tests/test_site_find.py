@@ -226,7 +226,7 @@ def test_how_far_stimuli_drive_units_is_counted_from_the_bare_background() -> No
 
 def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
-    assert presets["rising stripes"] == "#ask-orientation=45"
+    assert presets["rising diagonals"] == "#ask-orientation=45"
     assert "red" not in presets and "dead" not in presets  # no unit prefers a hue, or is dead
     with site_factory.changed_numbers(known := contents(), LAYER, "natural") as made:
         made["fires"][3] = 0.002

@@ -135,7 +135,7 @@ def test_the_search_index_has_names_synonyms_and_what_units_prefer():
     assert names == ["hound|hound dog", None, "curves", EVIL, "hound|hound dog"]
     assert index["fits"][place] == [97, 0, 0, 97, 97]
     taste = index["tastes"][index["tastes_of"][place][0] - 1]
-    assert taste.split("|")[0] == "rising stripes" and "diagonal lines" in taste
+    assert taste.split("|")[0] == "rising diagonals" and "diagonal stripes" in taste
     assert index["kinds"][place] == "conv" and index["kinds"][-1] == "classifier"
 
 
@@ -181,12 +181,18 @@ def test_only_what_a_unit_clearly_prefers_is_put_into_words(changes, phrases):
 
 
 @pytest.mark.parametrize(
-    ("angle_deg", "word"),
-    [(3, "horizontal"), (178, "horizontal"), (50, "rising"), (95, "vertical"), (130, "falling")],
+    ("angle_deg", "words"),
+    [
+        (3, "horizontal stripes"),
+        (178, "horizontal stripes"),
+        (50, "rising diagonals"),
+        (95, "vertical stripes"),
+        (130, "falling diagonals"),
+    ],
 )
-def test_stripes_are_called_by_their_direction(angle_deg, word):
+def test_stripes_are_called_by_their_direction(angle_deg, words):
     (preferred,) = preferences(tuned(orientation_deg=[angle_deg]), 0)
-    assert preferred.words[0] == f"{word} stripes"
+    assert preferred.words[0] == words
 
 
 def test_words_are_enumerated():

@@ -103,7 +103,7 @@ def test_sorts_of_units_can_be_picked_where_there_are_such_units() -> None:
     picked = dict(
         preset.split("|") for preset in presets_of(known, layer, columns_of(known, layer))
     )
-    stripes = ["horizontal stripes", "rising stripes", "vertical stripes"]
+    stripes = ["horizontal stripes", "rising diagonals", "vertical stripes"]
     assert list(picked) == [*stripes, "red", "magenta", "rarely fires"]
     red = {"by": "hue", "from": "340", "to": "20", "sort": "hue selectivity"}
     assert dict(parse_qsl(picked["red"])) == red

@@ -94,7 +94,7 @@ def find_view(contents: Contents, found: Found) -> FindPage:
         ),
         words=units,
         layers=tuple(layer_link(name, "") for name in paged),
-        presets=tuple(_presets(found)),
+        presets=tuple(ready_questions(found)),
         stimuli=tuple(_stimuli(contents)),
         size_px=contents.facts.input_size_px,
         texts=tuple(
@@ -145,8 +145,8 @@ def _dial_of_sizes(sizes_px: list[int]) -> tuple[int, int, int]:
     return sizes_px[0], sizes_px[-1], sizes_px[len(sizes_px) // 2]
 
 
-def _presets(found: Found) -> Iterator[Link]:
-    """Ready questions that at least one unit answers.
+def ready_questions(found: Found) -> Iterator[Link]:
+    """Questions that at least one unit answers, with the fragments of their addresses.
 
     Angles are asked for with a stimulus, which has the strongest answers first.
     """

@@ -28,7 +28,7 @@ from atlas.site.compared import compared_units
 from atlas.site.contents import Contents
 from atlas.site.data_page import data_view
 from atlas.site.find_index import find_index, found_by
-from atlas.site.find_page import find_view
+from atlas.site.find_page import find_view, ready_questions
 from atlas.site.glossary import glossary_script
 from atlas.site.layer_pages import layer_view
 from atlas.site.layer_pages import sections_of as sections_of_layers
@@ -153,8 +153,10 @@ def _front_pages(contents: Contents, pages: Pages) -> Iterator[Output]:
         paths.MANIFEST_SCHEMA, lambda: spelled(manifest_schema(contents.kinds)).encode()
     )
     yield pages.data(paths.UNITS_SCHEMA, lambda: spelled(units_schema(contents.kinds)).encode())
-    yield pages.data(paths.SEARCH_INDEX, partial(search_index, contents))
-    found = cache(partial(found_by, contents))  # for the page and its index
+    found = cache(partial(found_by, contents))  # for the search, the page and its index
+    yield pages.data(
+        paths.SEARCH_INDEX, lambda: search_index(contents, tuple(ready_questions(found())))
+    )
     yield pages.page(paths.FIND, paths.FIND, lambda: find_view(contents, found()))
     yield pages.data(paths.FIND_INDEX, lambda: find_index(contents, found()))
     yield pages.data(paths.GLOSSARY, partial(glossary_script, pages.templates, contents))

@@ -167,6 +167,7 @@ def page_settings() -> dict[str, str | int]:
         "photograph": paths.PHOTOGRAPH,
         "digits": paths.UNIT_DIGITS,
         "compare": paths.COMPARE,
+        "find": paths.FIND,
         "index": paths.SEARCH_INDEX,
         "about": paths.ABOUT,
         "glossary": paths.GLOSSARY,

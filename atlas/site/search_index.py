@@ -2,7 +2,8 @@
 
 Words that many units or classes share are in lists of their own: `words` are names with their
 synonyms, `tastes` are stimuli that units prefer. Per layer, `names` and `tastes_of` have for each
-unit its position in these lists plus one, or 0 for none. It is loaded when somebody searches.
+unit its position in these lists plus one, or 0 for none. `questions` are what the page that finds
+units in all layers has ready. It is loaded when somebody searches.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from atlas.canonical import canonical_json
 from atlas.kinds.names.view import Name, name_of, preferences_of
 from atlas.site import wording
 from atlas.site.contents import Contents
+from atlas.site.parts import Link
 from atlas.units import Layer
 from atlas.wordnet import Synset, above, imagenet_synsets, licence
 
 INDEX_VARIABLE = b"self.atlasIndex = "  # of the search index, which is a script
 
 
-def search_index(contents: Contents) -> bytes:
+def search_index(contents: Contents, questions: Sequence[Link] = ()) -> bytes:
     """The search index as a script, because pages opened from disk may not fetch JSON."""
     facts = contents.facts
     classifier = facts.classifier
@@ -44,6 +46,7 @@ def search_index(contents: Contents) -> bytes:
         "words": words.texts,
         "words_licence": licence() if words.texts else "",
         "tastes": tastes.texts,
+        "questions": [[question.text, question.href] for question in questions],
     }
     return INDEX_VARIABLE + canonical_json(index).encode() + b";\n"
 

@@ -321,7 +321,7 @@ class Dial {
     return Number(this.slider.value);
   }
 
-  /* "45°, rising stripes" */
+  /* "45°, rising diagonals" */
   get words() {
     const turn = Number(this.box.dataset.turn), { unit } = this.box.dataset;
     if (!this.names.length) return `${this.value} ${unit}`;

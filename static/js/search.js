@@ -3,16 +3,19 @@
 
 const MAX_HITS = 12;
 const MAX_CLASSES = 6; // as long as there are units to show as well
-const LEAST_TYPED = 4; // letters of a word in which one typo is forgiven
+const LEAST_TYPED = 3; // letters of a word in which one typo is forgiven
+const LEAST_INSIDE = 4; // and that are found in the middle of longer words: fewer are in many
 const UNIT_NOUNS = ["unit", "channel", "neuron"];
 const CONV_NOUNS = ["conv", "convolution"];
 
-// How well one word that was typed fits a text: the lower, the better.
-const FIT = { word: 0, beginning: 1, inside: 2, typo: 3, none: Infinity };
+const FILLERS = ["a", "and", "for", "in", "of", "the", "with"]; // "unit 12 of conv1"
+// How well one word that was typed fits a text: the lower, the better. A typo is worse than any number of other words.
+const FIT = { word: 0, beginning: 1, inside: 2, typo: 1000, none: Infinity };
 // Where it fits: each is worse than the one before, but better than a worse fit.
 const PLACES = 3;
 const OWN = 0, SYNONYM = 1, ABOVE = 2;
 const rankOf = (fit, place) => PLACES * fit + place;
+const isTypo = ({ rank }) => rank >= rankOf(FIT.typo, OWN);
 
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 const wordsIn = (text) => fold(text).split(/[^\p{L}\p{N}]+/u).filter(Boolean);
@@ -33,9 +36,9 @@ function isOneTypo(typed, word) {
 function fitOf(typed, words) {
   let best = FIT.none;
   for (const word of words) {
-    if (word === typed || `${word}s` === typed) return FIT.word;
+    if (word === typed || `${word}s` === typed || word === `${typed}s`) return FIT.word;
     if (word.startsWith(typed)) best = Math.min(best, FIT.beginning);
-    else if (word.includes(typed)) best = Math.min(best, FIT.inside);
+    else if (word.endsWith(typed) || (typed.length >= LEAST_INSIDE && word.includes(typed))) best = Math.min(best, FIT.inside);
     else if (typed.length >= LEAST_TYPED && isOneTypo(typed, word)) best = Math.min(best, FIT.typo);
   }
   return best;
@@ -46,13 +49,17 @@ function prepared(index) {
   index.prepared ??= {
     labels: index.labels.map(wordsIn),
     words: (index.words ?? []).map(wordsIn),
-    names: (index.words ?? []).map((text) => wordsIn(text.split("|")[0]).length),
+    names: (index.words ?? []).map(firstWords), // without synonyms
     tastes: (index.tastes ?? []).map(wordsIn),
+    shownTastes: (index.tastes ?? []).map(firstWords),
+    questions: (index.questions ?? []).map(([text]) => wordsIn(text)),
     above: (index.above ?? []).map((_, nth) => allAbove(index.above, nth)),
-    layers: index.layers.map(([name]) => wordsIn(name)),
+    layers: index.layers.map(([name]) => [...wordsIn(name), ...(name === index.classifier ? ["classifier"] : [])]),
   };
   return index.prepared;
 }
+
+const firstWords = (text) => wordsIn(text.split("|")[0]);
 
 function allAbove(above, nth, found = new Set()) {
   for (const each of above[nth]) {
@@ -106,9 +113,9 @@ function findClasses(index, typed) {
 /* Units by their names and by what they prefer; words may also be of their layer's name. */
 function findNamed(index, typed) {
   if (!index.names) return [];
-  const { words, tastes, layers, names } = prepared(index);
-  const fits = typed.map((word) => words.map((each) => fitOf(word, each)));
-  const tasteFits = typed.map((word) => tastes.map((each) => fitOf(word, each)));
+  const { words, tastes, layers, names, shownTastes } = prepared(index);
+  const nameRanks = typed.map((word) => words.map((each, thing) => rankOfName(word, each, names[thing])));
+  const tasteRanks = typed.map((word) => tastes.map((each) => rankOf(fitOf(word, each), SYNONYM)));
   const hits = [];
   index.layers.forEach(([layer, , runs], place) => {
     const inLayer = typed.map((word) => rankOf(fitOf(word, layers[place]) === FIT.word ? FIT.word : FIT.none, SYNONYM));
@@ -117,29 +124,44 @@ function findNamed(index, typed) {
     for (let number = 0; number < n; number++) {
       const thing = (named[number] ?? 0) - 1, taste = (liked[number] ?? 0) - 1;
       if (thing < 0 && taste < 0) continue;
-      let rank = 0, isFound = false, isLiked = false;
+      let rank = 0, isNamed = false, isLiked = false;
       for (let nth = 0; nth < typed.length && rank < Infinity; nth++) {
-        const byName = thing < 0 ? Infinity : rankOf(fits[nth][thing], OWN);
-        const byTaste = taste < 0 ? Infinity : rankOf(tasteFits[nth][taste], SYNONYM);
-        isFound ||= Math.min(byName, byTaste) < Infinity;
+        const byName = nameRanks[nth][thing] ?? Infinity, byTaste = tasteRanks[nth][taste] ?? Infinity;
+        isNamed ||= byName <= byTaste && byName < Infinity;
         isLiked ||= byTaste < byName;
         rank += Math.min(byName, byTaste, inLayer[nth]);
       }
-      if (rank === Infinity || !isFound || !isIn(runs, number)) continue;
-      const nMore = thing < 0 ? 0 : names[thing] - typed.length; // "cat" before "big cat"
-      hits.push({ layer, number, thing, taste: isLiked ? taste : -1, rank, nMore, certainty: certain[number] ?? 0 });
+      if (rank === Infinity || !(isNamed || isLiked) || !isIn(runs, number)) continue;
+      const nMore = (isNamed ? names[thing] : shownTastes[taste]).length - typed.length; // "cat" before "big cat"
+      hits.push({ layer, number, thing, taste, isNamed, isLiked, rank, nMore, certainty: certain[number] ?? 0 });
     }
   });
-  hits.sort((a, b) => a.rank - b.rank || a.nMore - b.nMore || b.certainty - a.certainty);
-  return hits.slice(0, MAX_HITS).map((hit) => unitHit(index.folder, hit.layer, hit.number, textOf(index, hit)));
+  // Of units that only prefer what was asked for, how sure their names are says nothing.
+  const sureness = ({ isNamed, certainty }) => (isNamed ? certainty : 0);
+  hits.sort((a, b) => a.rank - b.rank || a.nMore - b.nMore || sureness(b) - sureness(a));
+  return hits.slice(0, MAX_HITS).map((hit) => ({ ...unitHit(index.folder, hit.layer, hit.number, textOf(index, hit)), rank: hit.rank }));
 }
 
-/* "hound, AUC 0.97; red": the name of a unit, and what it prefers if that was asked for. */
-function textOf(index, { thing, taste, certainty }) {
+function rankOfName(typed, words, name) {
+  const fit = fitOf(typed, words);
+  return fit < Infinity ? rankOf(fit, fitOf(typed, name) === fit ? OWN : SYNONYM) : Infinity;
+}
+
+/* "hound, AUC 0.97; red": the name of a unit, and what it prefers if that was asked for, which is first if it alone was. */
+function textOf(index, { thing, taste, isNamed, isLiked, certainty }) {
   const name = thing < 0 ? "" : index.words[thing].split("|")[0];
   const auc = name && certainty ? `, AUC\u00a0${(certainty / 100).toFixed(2)}` : "";
-  const liked = taste < 0 ? "" : index.tastes[taste].split("|")[0];
-  return [name + auc, liked].filter(Boolean).join("; ");
+  const liked = isLiked ? index.tastes[taste].split("|")[0] : "";
+  return (isNamed ? [name + auc, liked] : [liked, name + auc]).filter(Boolean).join("; ");
+}
+
+/* Ready questions of the page that finds units in all layers. */
+function findQuestions(index, typed) {
+  return prepared(index).questions.flatMap((words, nth) => {
+    const [text, hash] = index.questions[nth];
+    const rank = rankOfAll(typed, (each) => rankOf(fitOf(typed[each], words), OWN));
+    return rank < Infinity ? [{ text, note: `${index.folder}all layers`, path: index.folder + pathSettings.find + hash, rank }] : [];
+  });
 }
 
 function findLayers(index, typed) {
@@ -147,7 +169,7 @@ function findLayers(index, typed) {
   const hits = [];
   index.layers.forEach(([name, size], place) => {
     const text = fold(name);
-    const rank = rankOfAll(typed, (nth) => (text.includes(typed[nth]) ? FIT.word : fitOf(typed[nth], layers[place])));
+    const rank = rankOfAll(typed, (nth) => rankOf(text.includes(typed[nth]) ? FIT.word : fitOf(typed[nth], layers[place]), OWN));
     if (rank < Infinity) hits.push({ ...layerHit(index.folder, name, `${size} units`), rank });
   });
   return hits.sort((a, b) => a.rank - b.rank);
@@ -167,6 +189,12 @@ function findNumbered(index, names, number) {
     if (isMeant && isIn(runs, number)) units.push(unitHit(index.folder, name, number, unitText(index, name, number)));
   });
   return [...called, ...counted, ...units];
+}
+
+/* "unit 12 of conv1" and "conv1, unit 12" as "conv1 12". */
+function numberLast(typed) {
+  const at = typed.findIndex((word, nth) => UNIT_NOUNS.includes(word) && /^\d+$/.test(typed[nth + 1] ?? ""));
+  return at < 0 || typed.length === 2 ? typed : [...typed.toSpliced(at, 2), typed[at + 1]];
 }
 
 const unitText = (index, layer, number) =>
@@ -190,22 +218,29 @@ function layerCounted(index, noun, number) {
 }
 
 function findIn(index, typed) {
-  const last = typed.at(-1);
-  if (/^\d+$/.test(last)) {
-    const number = Number(last), names = typed.slice(0, -1);
-    const hits = names.length ? findNumbered(index, names, number) : [classHit(index, number)].filter(Boolean);
-    return [...hits, ...findLayers(index, typed), ...findClasses(index, typed)];
-  }
+  const last = typed.at(-1), names = typed.slice(0, -1);
   const classes = findClasses(index, typed), units = findNamed(index, typed);
-  const nClasses = Math.max(MAX_CLASSES, MAX_HITS - units.length);
-  return [...findLayers(index, typed), ...classes.slice(0, nClasses), ...units];
+  const others = [findQuestions(index, typed), findLayers(index, typed)];
+  if (!/^\d+$/.test(last)) return [...others, classes, units];
+  const numbered = names.length ? findNumbered(index, names, Number(last)) : [classHit(index, Number(last))].filter(Boolean);
+  return [numbered.map((hit) => ({ ...hit, rank: 0 })), ...others, classes, units];
+}
+
+/* What is found in one index; where something fits as it was typed, nothing that fits with a typo. */
+function hitsIn(index, typed) {
+  const lists = findIn(index, typed);
+  const fitting = lists.map((list) => list.filter((hit) => !isTypo(hit)));
+  const kept = fitting.some((list) => list.length) ? fitting : lists;
+  const [classes, units] = kept.slice(-2);
+  return [...kept.slice(0, -2).flat(), ...classes.slice(0, Math.max(MAX_CLASSES, MAX_HITS - units.length)), ...units];
 }
 
 function findHits(indices, query) {
   const parts = fold(query).split(/[\s:,/'’"“”-]+/);
   const typed = parts.map((part) => part.replace(/^[._]+|[._]+$/g, "")).filter(Boolean);
   if (!typed.length) return [];
-  const hits = inTurn(indices.map((index) => findIn(index, typed)));
+  const meant = numberLast(typed.filter((word) => !FILLERS.includes(word)));
+  const hits = inTurn(indices.map((index) => hitsIn(index, meant.length ? meant : typed)));
   const paths = new Set();
   return hits.filter(({ path }) => !paths.has(path) && paths.add(path)).slice(0, MAX_HITS);
 }

@@ -26,10 +26,10 @@ HUES = (
 )
 # By angles of 45 degrees, anticlockwise from horizontal.
 STRIPES = (
-    ("horizontal stripes", "lines"),
-    ("rising stripes", "diagonal lines"),
-    ("vertical stripes", "lines"),
-    ("falling stripes", "diagonal lines"),
+    ("horizontal stripes", "lines", "edges"),
+    ("rising diagonals", "diagonal stripes", "lines", "edges"),
+    ("vertical stripes", "lines", "edges"),
+    ("falling diagonals", "diagonal stripes", "lines", "edges"),
 )
 RINGS = ("rings", "circles", "round")
 

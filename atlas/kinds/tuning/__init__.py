@@ -18,9 +18,9 @@ Preferences = Sequence[float | None]  # None where a unit responds to none of th
 
 DIRECTIONS = (
     Preset("horizontal stripes", 165, 15),
-    Preset("rising stripes", 30, 60),
+    Preset("rising diagonals", 30, 60),
     Preset("vertical stripes", 75, 105),
-    Preset("falling stripes", 120, 150),
+    Preset("falling diagonals", 120, 150),
 )
 COLOURS = (
     Preset("red", 340, 20),
