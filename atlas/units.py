@@ -136,6 +136,11 @@ class Preprocessing:
     std: tuple[float, ...]  # per image channel, divided by
     interpolation: Interpolation = "bilinear"
 
+    @property
+    def has_colours(self) -> bool:
+        """Whether the network is given colours, and not brightness alone."""
+        return len(self.mean) >= 3
+
 
 @dataclass(frozen=True)
 class NetworkFacts:

@@ -176,7 +176,9 @@ def test_a_stimulus_finds_who_prefers_it_the_strongest_tuned_response_first(
     page.locator("[data-dial=ask-orientation] [type=number]").fill("30")
     page.locator("[data-dial=ask-period] [type=number]").fill("6")
     assert page.input_value("[data-key=sort]") == "answer"
-    assert page.locator("[data-dial=ask-orientation] output").inner_text() == "30°, rising diagonals"
+    assert (
+        page.locator("[data-dial=ask-orientation] output").inner_text() == "30°, rising diagonals"
+    )
     without_hue = [
         unit
         for unit in units

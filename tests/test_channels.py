@@ -80,8 +80,9 @@ def test_a_site_of_a_network_of_one_channel_has_every_kind(tmp_path):
     places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")
     (tmp_path / "photos").mkdir()
     for index in range(3):
-        noise = np.random.default_rng(index).integers(0, 255, (40, 40, 3), np.uint8)
-        Image.fromarray(noise).save(tmp_path / "photos" / f"{index}.png")
+        Image.new("RGB", (40, 40), ("red", "green", "blue")[index]).save(
+            tmp_path / "photos" / f"{index}.png"
+        )
     places = Places(
         tmp_path / "site", tmp_path / "cache", device="cpu", images_dir=tmp_path / "photos"
     )
@@ -97,3 +98,8 @@ def test_a_site_of_a_network_of_one_channel_has_every_kind(tmp_path):
         report = atlas.build()
     assert report.n_made > 20
     assert (tmp_path / "site" / "conv" / "0001.html").is_file()
+    for index, colour in enumerate(("red", "green", "blue")):
+        with Image.open(tmp_path / "site" / "photographs" / f"p{index:04d}.webp") as photograph:
+            shown = np.asarray(photograph.convert("RGB"), int)
+        brightness = Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))
+        assert np.abs(shown - brightness).max() <= 2

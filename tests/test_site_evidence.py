@@ -161,7 +161,7 @@ def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
         "excitatory": "Excitatory picture",
         "filter": "slices of the kernel",
         "circuit": "Circuit",
-        "examples": "the nine strongest",
+        "examples": "the four strongest",
         "similar": "Similar units",
         "tuning": "Tuning",
         "dream": "Layer dream",

@@ -82,13 +82,21 @@ class ExamplesSpec:
 
 
 @dataclass(frozen=True)
+class GreyExamplesSpec(ExamplesSpec):
+    """The same in grey, for networks that are given brightness alone."""
+
+    version: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
 class ExamplesRecord:
     """Examples have no numbers: the responses to photographs belong to the kind `natural`."""
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> ExamplesSpec:
     """The spec, which is the same for all layers."""
-    return ExamplesSpec(facts.input_size_px)
+    made = ExamplesSpec if facts.preprocessing.has_colours else GreyExamplesSpec
+    return made(facts.input_size_px)
 
 
 def sources(asked: AtlasSpec) -> tuple[Source, ...]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import cv2
+import numpy as np
+
 from atlas.decoding import Skipped
 from atlas.errors import CacheError
 from atlas.images import ImageSet
@@ -17,6 +20,8 @@ MAX_LOADED = 2000  # photographs in memory: 0.3 GB at 224 px
 def load(photographs: ImageSet, file: str, preprocessing: Preprocessing) -> Pixels:
     """A photograph that was shown to the network, as it was: (size_px, size_px, 3).
 
+    It is grey where the network is given brightness alone.
+
     Raises:
         CacheError: it is no image any more, though responses to it were measured.
         ImagesError: it cannot be read now.
@@ -27,7 +32,13 @@ def load(photographs: ImageSet, file: str, preprocessing: Preprocessing) -> Pixe
             f"{displayable_name(file)} was an image and is none any more "
             f"({loaded.reason}); put it back, then build again"
         )
-    return loaded
+    return loaded if preprocessing.has_colours else _grey(loaded)
+
+
+def _grey(photograph: Pixels) -> Pixels:
+    """The brightness of a photograph, in three equal channels."""
+    brightness = cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)  # ITU-R BT.601, as for the network
+    return np.asarray(cv2.cvtColor(brightness, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 class Album:

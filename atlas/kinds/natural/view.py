@@ -23,6 +23,7 @@ from atlas.vocabulary import Score, score_of, words_of
 
 RANKS = ("strong", "middle", "weak")  # of the examples beside the strongest, from top to bottom
 HISTOGRAM_HEIGHT = 20  # in its own units; a bin is one wide
+COUNTS = ("", "two", "three", "four", "five", "six", "seven", "eight", "nine")  # of the strongest
 N_FOR_SHARES = 10  # photographs, of which one is a tenth
 
 
@@ -71,6 +72,7 @@ class PhotographsView(NamedTuple):
 
     wholes: Wholes | None
     strips: Strips | None  # in their place
+    counted: str  # "the nine strongest"
     histogram: Histogram | None
     facts: tuple[Fact, ...]
 
@@ -102,9 +104,14 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     return PhotographsView(
         wholes=wholes,
         strips=None if wholes else _strips(contents, layer, record, unit.index, classes),
+        counted=_counted(len(record.top[unit.index])),
         histogram=_histogram(contents, layer, record, unit.index),
         facts=tuple(_facts(layer, record, unit.index, classes)),
     )
+
+
+def _counted(n_strongest: int) -> str:
+    return f"the {COUNTS[n_strongest - 1]} strongest".replace("  ", " ")
 
 
 def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
@@ -177,9 +184,18 @@ def _rows(
     spread = [_words(record, each, classes) for each in record.spread[index]]
     n_top = StripLayout.top_columns
     for nth, rank in enumerate(RANKS):
-        strongest = [*top[n_top * nth : n_top * (nth + 1)], *[""] * n_top][:n_top]
-        alt = f"Photographs {n_top * nth + 1} to {n_top * (nth + 1)}, and a {rank} one"
+        shown = top[n_top * nth : n_top * (nth + 1)]
+        strongest = [*shown, *[""] * (n_top - len(shown))]
+        alt = _row_words(n_top * nth + 1, len(shown), rank)
         yield ExampleRow(cell_of(sprite, alt), (*strongest, *spread[nth : nth + 1]))
+
+
+def _row_words(first: int, n: int, rank: str) -> str:
+    """`Photographs 4 to 6, and a middle one`, as far as there are so many."""
+    if n == 0:
+        return f"A {rank} photograph"
+    strongest = f"Photographs {first} to {first + n - 1}" if n > 1 else f"Photograph {first}"
+    return f"{strongest}, and a {rank} one"
 
 
 def _histogram(

@@ -31,6 +31,13 @@ class PhotographsSpec:
 
 
 @dataclass(frozen=True)
+class GreyPhotographsSpec(PhotographsSpec):
+    """The same in grey, for networks that are given brightness alone."""
+
+    version: ClassVar[int] = 2
+
+
+@dataclass(frozen=True)
 class PhotographsRecord:
     """Which photographs there are, in the order of their files on the site."""
 
@@ -42,7 +49,8 @@ class PhotographsRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> PhotographsSpec:
     """The spec, which is the same for all layers."""
-    return PhotographsSpec(min(facts.input_size_px, MAX_PX))
+    made = PhotographsSpec if facts.preprocessing.has_colours else GreyPhotographsSpec
+    return made(min(facts.input_size_px, MAX_PX))
 
 
 def possible(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
