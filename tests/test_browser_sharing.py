@@ -340,6 +340,15 @@ def test_prints_are_light_and_complete(visit: Visit):
     page.evaluate("localStorage.clear()")
 
 
+def test_printed_from_the_browsers_menu_no_picture_is_missing(visit: Visit):
+    page = visit.open(UNIT)
+    missing = "[...document.images].filter((image) => !image.naturalWidth).length"
+    assert page.evaluate(missing) > 0
+    page.evaluate(f"addEventListener('afterprint', () => (document.body.dataset.missing = {missing}))")
+    page.pdf()
+    assert page.get_attribute("body", "data-missing") == "0"
+
+
 def test_what_is_folded_is_open_on_paper_and_folded_again_afterwards(visit: Visit):
     page = visit.open("about.html")
     n_folded = page.locator("details").count()

@@ -131,8 +131,9 @@ async function fetchAll() {
   while (!images.every((image) => image.complete));
 }
 
-// Browsers do not wait for pictures that are not there yet, so the page does where it can: for the
-// keys and its own button. From the browser's menu, pictures may be missing that were never near.
+// Before it prints, Chromium waits for pictures that are on their way, for two seconds at most (measured
+// with 156). Over a slow connection that may be too short, so the page itself waits where it can: for the
+// keys and its own button. Printed from the browser's menu, pictures may then be missing that were never near.
 const printWhole = () => fetchAll().then(() => print());
 
 addEventListener("keydown", (event) => {

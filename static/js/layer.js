@@ -221,7 +221,7 @@ class Controls {
     });
     this.grid.cells.addEventListener("keydown", (event) => this.grid.move(event));
     addEventListener("hashchange", () => this.apply(readView(this.defaults)));
-    addEventListener("beforeprint", () => this.grid.units);
+    addEventListener("beforeprint", () => this.grid.units && fetchAll());
     if (document.readyState === "complete") this.grid.addInTurn();
     else addEventListener("load", () => this.grid.addInTurn());
     this.apply(readView(this.defaults));
