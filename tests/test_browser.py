@@ -415,6 +415,9 @@ def test_units_are_compared_across_pages_and_the_address_can_be_passed_on(
     assert visit.path == f"compare.html#{LAYER}:2,fc:1"
     assert page.locator(".compared img").count() == 2
     assert EVIL in page.inner_text(".compared li:nth-child(2) h2")
+    page.click(".compared dt a:text-is('peak')")
+    assert page.inner_text(".term b").startswith("σ, average")
+    page.keyboard.press("Escape")
     with Visit(browser, served) as other:  # somebody else, with nothing collected
         other.open(visit.path).wait_for_selector(".compared img >> nth=1")
     page.click("button[aria-label='Remove fc:1']")

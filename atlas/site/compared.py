@@ -35,7 +35,7 @@ def compared_units(contents: Contents, layer: Layer) -> bytes:
             "tuning": _curves(tuning),
             "weights": _weights(weights),
         }
-    labels = [column.label for column in columns]
+    labels = [f"{column.name}|{column.unit}|{column.about}" for column in columns]
     data = canonical_json({"columns": labels, "curves": axes, "units": units})
     name = canonical_json(layer.name)
     return f"({COMPARED_VARIABLE} ??= {{}})[{name}] = {data};\n".encode()

@@ -41,6 +41,7 @@ class UnitPage(NamedTuple):
     name: str  # in citations and frames: "Channel 2 of layer1.0.conv2 in ResNet-50"
     heading: str
     subtitle: str
+    noun: str  # at its beginning, an entry of the glossary; may be empty
     term: str  # at the end of the subtitle, which the glossary explains; may be empty
     term_about: str  # its entry
     failures: tuple[str, ...]  # what could not be made of it
@@ -76,6 +77,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         name=_name(_what(contents, layer, unit)),
         heading=unit_heading(contents, layer, unit.index),
         subtitle=_subtitle(layer, unit),
+        noun="" if layer.is_classifier else "channel" if layer.has_maps else "unit",
         term="" if layer.is_classifier else words_of(layer).layer,
         term_about="convolution" if layer.is_conv else "layer",
         failures=contents.failures.get(unit.id, ()),

@@ -72,8 +72,12 @@ function numbersOf({ columns }, unit) {
   }));
 }
 
-function numbersPart(names, numbers) {
-  const rows = names.map((name) => element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: numbers[name] ?? "–" })));
+/* The first card explains the terms; the rows of the others are beside it. */
+function numbersPart(columns, numbers, isFirst) {
+  const rows = [...columns].map(([name, about]) => {
+    const term = about && isFirst ? element("a", { href: new URL(`${pathSettings.about}#${about}`, root).href, textContent: name }) : name;
+    return element("div", {}, element("dt", {}, term), element("dd", { textContent: numbers[name] ?? "–" }));
+  });
   return element("dl", { className: "facts" }, ...rows);
 }
 
@@ -123,7 +127,7 @@ function unknownCard(id) {
   return element("li", {}, blank, element("h2", { textContent: id }), element("p", { textContent: "Not in this atlas" }), element("p", {}, removeButton(id)));
 }
 
-function card(id, unit, columns) {
+function card(id, unit, columns, isFirst) {
   if (!unit) return unknownCard(id);
   const { layer, title, name, hasPage, isPictured } = unit;
   const { page } = unitPaths(id);
@@ -132,16 +136,16 @@ function card(id, unit, columns) {
   const own = data.units[unit.number];
   const link = hasPage ? element("a", { href: page, textContent: title }) : title;
   const parts = own
-    ? [numbersPart(columns, numbersOf(data, own)), curvesPart(data, own), weightsPart(id, own)]
+    ? [numbersPart(columns, numbersOf(data, own), isFirst), curvesPart(data, own), weightsPart(id, own)]
     : [element("p", { textContent: "Not rendered yet" })];
   const place = element("p", {}, name ? `“${name}”, ` : "", id);
   return element("li", {}, hasPage ? element("a", { href: page }, image) : image, element("h2", {}, link), place, element("p", {}, removeButton(id)), ...parts);
 }
 
-/* The names of all numbers that the units have, in the order of their layers' pages. */
+/* By the names of all numbers that the units have, their entries of the glossary; in the order of their layers' pages. */
 function columnsOf(layers) {
-  const names = layers.flatMap((layer) => self.atlasUnits[layer].columns.map((column) => column.split("|")[0]));
-  return [...new Set(names)];
+  const columns = layers.flatMap((layer) => self.atlasUnits[layer].columns.map((column) => column.split("|")));
+  return new Map(columns.map(([name, , about]) => [name, about]));
 }
 
 /* The page ------------------------------------------------------------------------------------ */
@@ -158,8 +162,8 @@ async function show() {
   await Promise.all(layers.map(loadLayer));
   if (hash !== location.hash) return undefined; // another list has been asked for meanwhile
   const columns = columnsOf(layers);
-  document.querySelector(".compared").style.setProperty("--numbers", columns.length || 1);
-  return document.querySelector(".compared").replaceChildren(...ids.map((id, nth) => card(id, units[nth], columns)));
+  document.querySelector(".compared").style.setProperty("--numbers", columns.size || 1);
+  return document.querySelector(".compared").replaceChildren(...ids.map((id, nth) => card(id, units[nth], columns, !nth)));
 }
 
 function showHead(list) {
