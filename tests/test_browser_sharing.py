@@ -344,7 +344,9 @@ def test_printed_from_the_browsers_menu_no_picture_is_missing(visit: Visit):
     page = visit.open(UNIT)
     missing = "[...document.images].filter((image) => !image.naturalWidth).length"
     assert page.evaluate(missing) > 0
-    page.evaluate(f"addEventListener('afterprint', () => (document.body.dataset.missing = {missing}))")
+    page.evaluate(
+        f"addEventListener('afterprint', () => (document.body.dataset.missing = {missing}))"
+    )
     page.pdf()
     assert page.get_attribute("body", "data-missing") == "0"
 

@@ -206,9 +206,14 @@ def unit_link(contents: Contents, layer: str, index: int, text: str, root: str) 
 
 def picture_alt(contents: Contents, layer: Layer, index: int) -> str:
     """The alternative text of an excitatory picture."""
+    where = "" if contents.label(layer, index) else f" of {layer.name}"
+    return f"Synthetic picture that excites {unit_words(contents, layer, index)}{where}"
+
+
+def unit_words(contents: Contents, layer: Layer, index: int) -> str:
+    """`unit 3` or `the class “tench”`, in a sentence on the unit's own page."""
     label = contents.label(layer, index)
-    subject = f"the class “{label}”" if label else f"unit {index} of {layer.name}"
-    return f"Synthetic picture that excites {subject}"
+    return f"the class “{label}”" if label else f"unit {index}"
 
 
 def unit_card_picture(contents: Contents, unit: Unit) -> CardPicture | None:

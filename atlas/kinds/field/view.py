@@ -5,7 +5,7 @@ from __future__ import annotations
 from atlas.kinds.field import KIND
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.parts import Companion, crop_of
+from atlas.site.parts import Companion, crop_of, unit_words
 from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of
 
@@ -21,5 +21,6 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
         reached = f", which it drives to {wording.response(score_of(layer), record.score)}"
     size = wording.pair((entry.width_px, entry.width_px))
     words = f"made for a single position{reached}; {size} px"
-    alt = f"Synthetic picture that excites one position of {contents.title(layer, unit.index)}"
+    subject = unit_words(contents, layer, unit.index)
+    alt = f"Synthetic picture that excites one position of {subject}"
     return Companion(crop_of(sprite, alt), "One receptive field", "one-field", words)

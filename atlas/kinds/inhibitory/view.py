@@ -5,7 +5,7 @@ from __future__ import annotations
 from atlas.kinds.inhibitory import KIND, InhibitoryRecord
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.parts import Companion, crop_of
+from atlas.site.parts import Companion, crop_of, unit_words
 from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of, words_of
 
@@ -16,7 +16,8 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
     sprite = contents.sprite(layer, unit.index, KIND)
     if record is None or sprite is None:
         return None
-    alt = f"Synthetic picture that inhibits {contents.title(layer, unit.index)}"
+    subject = unit_words(contents, layer, unit.index)
+    alt = f"Synthetic picture that inhibits {subject}"
     words = _words(layer, record)
     return Companion(crop_of(sprite, alt), "Inhibitory picture", "inhibitory", words)
 

@@ -9,7 +9,7 @@ from atlas.kinds.twin import KIND, SAMPLE, TwinRecord
 from atlas.sheets import SMALL_PX
 from atlas.site import wording
 from atlas.site.contents import Contents
-from atlas.site.parts import Companion, Crop, crop_of, own_name, picture_alt
+from atlas.site.parts import Companion, Crop, crop_of, own_name, picture_alt, unit_words
 from atlas.units import Layer, Unit
 from atlas.vocabulary import score_of
 
@@ -32,7 +32,8 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
     sprite = contents.sprite(layer, unit.index, KIND)
     if record is None or sprite is None:
         return None
-    alt = f"Synthetic picture that excites, from a second seed, {contents.title(layer, unit.index)}"
+    subject = unit_words(contents, layer, unit.index)
+    alt = f"Synthetic picture that excites, from a second seed, {subject}"
     words = _words(contents, layer, unit, record)
     return Companion(crop_of(sprite, alt), "Second seed", "similarity", words)
 
