@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,14 +10,13 @@ from atlas.kinds.examples import KIND as EXAMPLES
 from atlas.kinds.examples import StripLayout
 from atlas.kinds.natural import KIND, NaturalRecord
 from atlas.kinds.natural.histograms import N_BINS, outline
+from atlas.kinds.natural.shown import shown_of
 from atlas.kinds.natural.whole import PARTS, numbers_of_wholes, part_of
-from atlas.labels import class_names
 from atlas.sheets import SMALL_PX, Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Cell, Fact, cell_of
-from atlas.text import displayable_name
-from atlas.units import Layer, NetworkFacts, Unit
+from atlas.units import Layer, Unit
 from atlas.vocabulary import Score, score_of, words_of
 
 RANKS = ("strong", "middle", "weak")  # of the examples beside the strongest, from top to bottom
@@ -99,7 +97,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     record = contents.layer_record(layer, KIND)
     if record is None or not record.top or not record.spread or not record.top[unit.index]:
         return None
-    classes = _class_names(record, contents.facts)
+    classes = shown_of(contents, layer).class_names
     wholes = _wholes(contents, layer, record, unit.index, classes)
     return PhotographsView(
         wholes=wholes,
@@ -119,7 +117,7 @@ def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
     record = contents.layer_record(layer, KIND)
     if record is None or not record.favourite:
         return ()
-    classes = _class_names(record, contents.facts)
+    classes = shown_of(contents, layer).class_names
     return [None if nth is None else classes[nth] for nth in record.favourite]
 
 
@@ -201,7 +199,7 @@ def _row_words(first: int, n: int, rank: str) -> str:
 def _histogram(
     contents: Contents, layer: Layer, record: NaturalRecord, index: int
 ) -> Histogram | None:
-    counts = contents.prepared.get(KIND.name, {}).get(layer.name)
+    counts = shown_of(contents, layer).counts
     if counts is None or not record.lowest or not record.highest or not record.spread:
         return None
     score, low, high = score_of(layer), record.lowest[index], record.highest[index]
@@ -222,18 +220,6 @@ def _histogram_words(score: Score, n_images: int, spread: Sequence[Sequence[floa
         return f"Responses to {counted}."
     strong, middle, _ = (wording.response(score, each[-1], 1) for each in spread)
     return f"Of {counted}, half drive it further than {middle}, one in ten past {strong}."
-
-
-def _class_names(record: NaturalRecord, facts: NetworkFacts) -> Sequence[str]:
-    """Names of the photographs' classes: the network's labels if the folders match them."""
-    return _cached_class_names(tuple(record.classes), facts.labels, facts.label_ids)
-
-
-@functools.lru_cache(maxsize=8)  # called with the same arguments for every unit's page
-def _cached_class_names(
-    classes: tuple[str, ...], labels: tuple[str, ...], label_ids: tuple[str, ...]
-) -> tuple[str, ...]:
-    return tuple(displayable_name(name) for name in class_names(classes, labels, label_ids))
 
 
 def _n_photographs(record: NaturalRecord) -> str:

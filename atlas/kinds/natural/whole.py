@@ -43,9 +43,8 @@ def part_of(
     image_px = contents.facts.input_size_px
     window = window_of(layer, image_px, int(row), int(column))
     side = max(1, round(PARTS * window.side_px / image_px))
-    left, top = (
-        min(round(PARTS * px / image_px), PARTS - side) for px in (window.left_px, window.top_px)
-    )
+    left = min(round(PARTS * window.left_px / image_px), PARTS - side)
+    top = min(round(PARTS * window.top_px / image_px), PARTS - side)
     return Part(number, left, top, side)
 
 

@@ -23,13 +23,7 @@ def window_of(layer: Layer, image_px: int, row: int, column: int) -> Window:
     """
     side_px = min(layer.receptive_field_px, image_px)
     reach_px = (layer.receptive_field_px - 1) / 2
-    top_px, left_px = (
-        round(
-            min(
-                max(layer.field_centre_px + position * layer.total_stride_px - reach_px, 0),
-                image_px - side_px,
-            )
-        )
-        for position in (row, column)
-    )
+    first_px, last_px = layer.field_centre_px - reach_px, image_px - side_px
+    top_px = round(min(max(first_px + row * layer.total_stride_px, 0), last_px))
+    left_px = round(min(max(first_px + column * layer.total_stride_px, 0), last_px))
     return Window(top_px, left_px, side_px)
