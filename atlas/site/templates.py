@@ -104,6 +104,8 @@ def breakable(text: str, longest: int = LONG_WORD) -> Markup:
 
     Browsers break words after a hyphen anyway.
     """
+    if len(text) <= longest:
+        return escape(text)
     marked = [
         re.sub(r"(?<=[._])(?=[^._])|(?<=[a-z])(?=[A-Z])", "\n", word)
         if len(word) > longest
