@@ -127,7 +127,6 @@ def test_one_changed_picture_rewrites_only_what_shows_it(tmp_path: Path) -> None
         paths.FIND,  # which says how large numbers are at most
         paths.FIND_INDEX,
         f"{UNIT.layer}/units.json",
-        paths.layer_compared(UNIT.layer),
         f"{UNIT.layer}/values.js",
         "mosaics-00.webp",
         record.FILE_NAME,

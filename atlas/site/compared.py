@@ -1,7 +1,8 @@
-"""What the page of comparisons shows of a layer's units: numbers, tuning curves and weights.
+"""What the page of comparisons draws of a layer's units: tuning curves and weights.
 
 It is a script that the page loads for each layer in a list, because pages opened from disk may not
-fetch JSON. Whole responses are not in it, only what is drawn.
+fetch JSON. Whole responses are not in it, only what is drawn. The units' numbers are in the script
+that layers are sorted by; that is a quarter as large, and loaded with every page of a sorted view.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from atlas.kinds.filter.view import section_view as weights_view
 from atlas.kinds.tuning.view import TuningView
 from atlas.kinds.tuning.view import section_view as tuning_view
 from atlas.site.contents import Contents
-from atlas.site.sortable import columns_of, numbers_of
 from atlas.units import Layer
 
 COMPARED_VARIABLE = "self.atlasUnits"  # by layer, as `static/js/compare.js` reads it
@@ -22,7 +22,6 @@ COMPARED_VARIABLE = "self.atlasUnits"  # by layer, as `static/js/compare.js` rea
 
 def compared_units(contents: Contents, layer: Layer) -> bytes:
     """The script of one layer; it has the units that have a page."""
-    columns = columns_of(contents, layer)
     units: dict[str, Any] = {}
     axes: list[dict[str, str]] = []
     for index in contents.paged[layer.name]:
@@ -31,12 +30,10 @@ def compared_units(contents: Contents, layer: Layer) -> bytes:
         weights = weights_view(contents, layer, unit)
         axes = axes or _axes(tuning)
         units[str(index)] = {
-            "numbers": numbers_of(columns, index),
             "tuning": _curves(tuning),
             "weights": _weights(weights),
         }
-    labels = [f"{column.name}|{column.unit}|{column.about}" for column in columns]
-    data = canonical_json({"columns": labels, "curves": axes, "units": units})
+    data = canonical_json({"curves": axes, "units": units})
     name = canonical_json(layer.name)
     return f"({COMPARED_VARIABLE} ??= {{}})[{name}] = {data};\n".encode()
 

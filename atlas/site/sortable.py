@@ -37,12 +37,6 @@ def columns_of(contents: Contents, layer: Layer) -> tuple[FilledColumn, ...]:
     return tuple(filled_columns(contents, layer))
 
 
-def numbers_of(columns: Sequence[FilledColumn], index: int) -> str:
-    """A unit's numbers in the order of the columns, separated by spaces, `-` if missing."""
-    row = (column.values[index] for column in columns)
-    return " ".join("-" if value is None else f"{value:.{DIGITS}g}" for value in row)
-
-
 def values_script(contents: Contents, layer: Layer) -> bytes:
     """The numbers of a layer's units: per column one of each unit that has a page, or null.
 
@@ -53,6 +47,7 @@ def values_script(contents: Contents, layer: Layer) -> bytes:
     values = {
         "columns": [column.label for column in columns],
         "turns": [column.column.full_turn for column in columns],
+        "abouts": [column.about for column in columns],
         "units": paged,
         "values": [[_rounded(column.values[index]) for index in paged] for column in columns],
         "names": labels if any(labels) else [],

@@ -50,8 +50,11 @@ function known(index, id) {
   };
 }
 
+const numbers = new Map(); // by layer, of all its units
+
 async function loadLayer(layer) {
-  if (!self.atlasUnits?.[layer]) await loadScript(new URL(pathOf(UNITS, layer), root));
+  const [values] = await Promise.all([loadValues(layer), loadScript(new URL(pathOf(UNITS, layer), root))]);
+  numbers.set(layer, values);
 }
 
 /* Cards --------------------------------------------------------------------------------------- */
@@ -64,19 +67,16 @@ function drawing(name, attributes, ...children) {
 }
 
 /* A unit's numbers by the names of their columns: { peak: "12.3 σ" }. */
-function numbersOf({ columns }, unit) {
-  const values = unit.numbers.split(" ").map((text) => (text === "-" ? null : Number(text)));
-  return Object.fromEntries(columns.map((column, nth) => {
-    const [name, measure = ""] = column.split("|");
-    return [name, numberText(values[nth], measure)];
-  }));
+function numbersOf({ columns, units }, unit) {
+  const place = units.indexOf(unit);
+  return Object.fromEntries(columns.map(({ name, unit: measure, values }) => [name, numberText(values[place], measure)]));
 }
 
 /* The first card explains the terms; the rows of the others are beside it. */
-function numbersPart(columns, numbers, isFirst) {
+function numbersPart(columns, own, isFirst) {
   const rows = [...columns].map(([name, about]) => {
     const term = about && isFirst ? element("a", { href: new URL(`${pathSettings.about}#${about}`, root).href, textContent: name }) : name;
-    return element("div", {}, element("dt", {}, term), element("dd", { textContent: numbers[name] ?? "–" }));
+    return element("div", {}, element("dt", {}, term), element("dd", { textContent: own[name] ?? "–" }));
   });
   return element("dl", { className: "facts" }, ...rows);
 }
@@ -136,7 +136,7 @@ function card(id, unit, columns, isFirst) {
   const own = data.units[unit.number];
   const link = hasPage ? element("a", { href: page, textContent: title }) : title;
   const parts = own
-    ? [numbersPart(columns, numbersOf(data, own), isFirst), curvesPart(data, own), weightsPart(id, own)]
+    ? [numbersPart(columns, numbersOf(numbers.get(layer), unit.number), isFirst), curvesPart(data, own), weightsPart(id, own)]
     : [element("p", { textContent: "Not rendered yet" })];
   const place = element("p", {}, name ? `“${name}”, ` : "", id);
   return element("li", {}, hasPage ? element("a", { href: page }, image) : image, element("h2", {}, link), place, element("p", {}, removeButton(id)), ...parts);
@@ -144,8 +144,7 @@ function card(id, unit, columns, isFirst) {
 
 /* By the names of all numbers that the units have, their entries of the glossary; in the order of their layers' pages. */
 function columnsOf(layers) {
-  const columns = layers.flatMap((layer) => self.atlasUnits[layer].columns.map((column) => column.split("|")));
-  return new Map(columns.map(([name, , about]) => [name, about]));
+  return new Map(layers.flatMap((layer) => numbers.get(layer).columns.map(({ name, about }) => [name, about])));
 }
 
 /* The page ------------------------------------------------------------------------------------ */

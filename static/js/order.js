@@ -29,11 +29,11 @@ function isWithin(value, { from, to }, fullTurn) {
 
 /* The numbers of a layer's units. Units are known by their place in `units`, which is rising. */
 class Values {
-  constructor({ columns, turns, units, values, names }) {
+  constructor({ columns, turns, abouts, units, values, names }) {
     Object.assign(this, { units, names });
     this.columns = columns.map((label, nth) => {
       const [name, unit = ""] = label.split("|");
-      return { name, unit, turn: turns[nth], values: values[nth] };
+      return { name, unit, turn: turns[nth], about: abouts[nth], values: values[nth] };
     });
   }
 
@@ -63,12 +63,12 @@ class Values {
   }
 }
 
-let loadingValues = null;
+const valuesOfLayers = new Map(); // promises: each script is loaded once, and all set the same variable
 
 // A script, because pages opened from disk may not fetch files.
 function loadValues(layer) {
-  loadingValues ??= loadScript(new URL(pathOf(pathSettings.values, layer), root)).then(() => new Values(self.atlasValues));
-  return loadingValues;
+  if (!valuesOfLayers.has(layer)) valuesOfLayers.set(layer, loadScript(new URL(pathOf(pathSettings.values, layer), root)).then(() => new Values(self.atlasValues)));
+  return valuesOfLayers.get(layer);
 }
 
 /* On a unit's page: the links to the layer and to the neighbours keep the view. */
