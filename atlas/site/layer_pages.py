@@ -31,7 +31,7 @@ from atlas.site.sections import Placed, SectionTable, SectionView, layer_section
 from atlas.site.sortable import columns_of, presets_of
 from atlas.site.sprites import THUMBS
 from atlas.units import Layer, Unit
-from atlas.vocabulary import MEASURED, words_of
+from atlas.vocabulary import MEASURED, score_of, words_of
 
 # Sections of the page itself, in addition to those of the kinds.
 OWN_SECTIONS: Mapping[PagePart, tuple[Placed, ...]] = {
@@ -54,6 +54,17 @@ class GridUnit:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What the number beside each unit of the grid is."""
+
+    noun: str  # "unit"
+    plural: str
+    term: str  # "peak"
+    about: str  # entry of the glossary
+    measure: str  # "σ", or empty
+
+
+@dataclass(frozen=True)
 class LayerPage:
     """View of `layer.html`."""
 
@@ -67,6 +78,7 @@ class LayerPage:
     below: tuple[SectionView, ...]
     units: tuple[GridUnit, ...]  # the first ones
     more: tuple[GridUnit, ...]  # the others, which a script adds little by little
+    beside: Beside | None  # None if no unit has a number
     absent: tuple[str, ...]  # "48 units not rendered yet: 16–63", and what could not be made
     columns: str  # names of the numbers that the grid can be sorted by
     presets: str  # views of the grid that one press shows
@@ -102,6 +114,7 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
         below=views("below"),
         units=units[:N_AT_ONCE],
         more=units[N_AT_ONCE:],
+        beside=_beside(layer) if any(unit.shown for unit in units) else None,
         absent=(*_absent(units, layer), *contents.failures_in(layer)),
         columns=";".join(column.label for column in columns),
         presets=";".join(presets_of(contents, layer, columns)),
@@ -115,6 +128,11 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
             else None
         ),
     )
+
+
+def _beside(layer: Layer) -> Beside:
+    words, score = words_of(layer), score_of(layer)
+    return Beside(words.noun, words.plural, score.noun, score.about, score.suffix.strip())
 
 
 def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:
