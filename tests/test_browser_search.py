@@ -142,7 +142,7 @@ def test_what_fits_as_it_was_typed_is_not_mixed_with_what_fits_by_a_typo(visit: 
 def test_ready_questions_lead_to_the_units_of_all_layers(visit: Visit):
     visit.page.fill(".search input", "diagonal")
     question = visit.page.locator(".search li a").first
-    question.filter(has_text="rising diagonals all layers").wait_for()
+    question.filter(has_text="rising diagonals find in all layers").wait_for()
     assert question.get_attribute("href").endswith("/find.html#ask-orientation=45")
 
 

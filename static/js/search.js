@@ -160,7 +160,7 @@ function findQuestions(index, typed) {
   return prepared(index).questions.flatMap((words, nth) => {
     const [text, hash] = index.questions[nth];
     const rank = rankOfAll(typed, (each) => rankOf(fitOf(typed[each], words), OWN));
-    return rank < Infinity ? [{ text, note: `${index.folder}all layers`, path: index.folder + pathSettings.find + hash, rank }] : [];
+    return rank < Infinity ? [{ text, note: `${index.folder} find in all layers`.trim(), path: index.folder + pathSettings.find + hash, rank }] : [];
   });
 }
 
