@@ -143,7 +143,14 @@ def test_ready_questions_lead_to_the_units_of_all_layers(visit: Visit):
     visit.page.fill(".search input", "diagonal")
     question = visit.page.locator(".search li a").first
     question.filter(has_text="rising diagonals find in all layers").wait_for()
-    assert question.get_attribute("href").endswith("/find.html#ask-orientation=45")
+    question.click()
+    page = visit.page
+    page.locator(".hits [role=status]", has_text=" of ").wait_for()
+    assert visit.path == "find.html#ask-orientation=45"
+    page.fill(".search input", "diagonal")
+    page.locator(".search li a").first.click()
+    assert page.locator(".search ul").is_hidden()  # the answer is on this page, below it
+    visit.open("about.html")
 
 
 def test_numbers_mean_layers_units_and_classes(visit: Visit):

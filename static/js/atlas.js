@@ -225,6 +225,7 @@ function addSearch() {
   }
   input.addEventListener("input", update);
   input.addEventListener("focus", update);
+  hits.addEventListener("click", close); // it may lead to another place on the same page
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     hits.querySelector("a")?.click();
