@@ -521,6 +521,16 @@ def test_the_kernels_of_a_circuit_come_at_any_width(visit: Visit, width_px: int)
     assert image.evaluate("image => image.offsetWidth >= image.naturalWidth")
 
 
+def test_similar_units_stand_beside_a_circuit_of_inputs_alone(visit: Visit):
+    visit.resize(1280, 700)
+    for path, is_beside in (("fc/0001.html", True), (f"{LAYER}/0002.html", False)):
+        page = visit.open(path)
+        circuit = page.locator("section:has(> .circuit)").bounding_box()
+        similar = page.locator("section:has(> .likeness)").bounding_box()
+        assert (similar["x"] >= circuit["x"] + circuit["width"]) == is_beside
+        assert (similar["y"] >= circuit["y"] + circuit["height"]) != is_beside
+
+
 def test_pictures_of_other_units_and_photographs_wait_until_they_are_near(visit: Visit):
     visit.resize(1280, 400)
     page = visit.open(f"{LAYER}/0002.html")
