@@ -105,7 +105,7 @@ def _head(contents: Contents, layer: Layer, unit: Unit) -> Head:
     title, network = contents.title(layer, unit.index), contents.facts.name
     return Head(
         title=f"{title} · {layer.name} · {network}",
-        description=f"What {_what(contents, layer, unit)} wants to see, and its weights.",
+        description=f"What {_what(contents, layer, unit)} wants to see.",
         root="../",
         card=Card(paths.unit_page(unit), unit_card_picture(contents, unit)),
     )

@@ -106,7 +106,7 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
         alt=picture_alt(contents, layer, unit.index),
         shown_px=_shown_px(entry.width_px),
         pixelated=entry.width_px < SMALL_PX,
-        caption=f"synthesised from noise to excite {_all_of(layer)}; {size}",
+        caption=f"made from noise to excite {_all_of(layer)}; {size}",
         scale=_scale(layer, seen_px) if layer.has_maps and layer.is_traced else None,
     )
 
