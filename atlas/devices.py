@@ -37,11 +37,7 @@ def find_device(name: str) -> torch.device:
     except Exception as error:  # PyTorch raises any kind for the backends that it is built without
         if too_little(error):
             raise
-        available = ["cpu", *all_gpus()]
-        raise DeviceError(
-            f"no device {name!r} on this machine; there is {', '.join(available)}; "
-            "leave --device out to take the best"
-        ) from error
+        raise _no_device(name, all_gpus()) from error
     if missing := what_it_lacks(device):
         raise DeviceError(
             f"{name} cannot do what pictures need ({missing}); use --device cpu, or newer PyTorch"
@@ -52,6 +48,31 @@ def find_device(name: str) -> torch.device:
 def all_gpus() -> tuple[str, ...]:
     """The names of all GPUs of this machine that PyTorch can use by number."""
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def refuse_missing(name: str, gpus: Sequence[str]) -> None:
+    """Refuse a device that is not there.
+
+    GPUs are found by name, since some let only one process in, and that is a worker's.
+
+    Args:
+        name: of the device.
+        gpus: the names of all GPUs of this machine.
+
+    Raises:
+        DeviceError: it does not exist, or another one than a GPU does not support an ascent.
+    """
+    if not name.startswith("cuda"):
+        find_device(name)
+    elif not gpus or name not in ("cuda", *gpus):
+        raise _no_device(name, gpus)
+
+
+def _no_device(name: str, gpus: Sequence[str]) -> DeviceError:
+    return DeviceError(
+        f"no device {name!r} on this machine; there is {', '.join(['cpu', *gpus])}; "
+        "leave --device out to take the best"
+    )
 
 
 def what_it_lacks(device: torch.device) -> str | None:

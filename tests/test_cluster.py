@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 import troubled
 from troubled import DeadlyImages, TroubledSpec, troubled_kind
 
@@ -27,7 +28,18 @@ from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.cluster import Cluster
 from atlas.cluster.board import read_board
 from atlas.cluster.messages import Setup
-from atlas.cluster.ray_workers import Place, RayWorkers, _key_variables, _room
+from atlas.cluster.ray_workers import (
+    VISIBLE_DEVICES,
+    Place,
+    RayWorkers,
+    _key_variables,
+    _room,
+    _set_environment,
+    _visible_devices,
+    local_places,
+    place_on,
+)
+from atlas.errors import DeviceError, SpecError
 from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind
@@ -281,6 +293,63 @@ def test_there_are_as_many_workers_as_there_is_room():
     ]
     both = Place("cuda", 1, 16, None)
     assert _room({"GPU": 8.0, "CPU": 64.0}, both) == 4
+
+
+def test_a_worker_takes_a_gpu_where_there_is_any_and_no_more_cores_than_a_node_has():
+    cores, gpus = {"CPU": 2.0}, {"CPU": 8.0, "GPU": 4.0}
+    assert place_on(Cluster("auto"), [cores, gpus]) == Place("cuda", 1, 0, None)
+    assert place_on(Cluster("auto"), [cores]) == Place("cpu", 0, 2, 2)
+    assert place_on(Cluster("auto", "cuda"), [cores]).n_gpus == 1  # a node with one may come
+    assert place_on(Cluster("auto", "cpu", (), 3), [cores, gpus]) == Place("cpu", 0, 3, 3)
+    assert place_on(Cluster("auto", "auto", (), 64), [cores, gpus]) == Place("cuda", 1, 8, None)
+    assert place_on(Cluster("auto"), []).n_cores == 1
+
+
+def test_devices_of_this_machine_are_known_by_name(monkeypatch: pytest.MonkeyPatch):
+    def devices(*asked: str) -> list[str]:
+        return [place.device for place in local_places(Cluster(devices=asked))]
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: pytest.fail("that is for the workers"))
+    every = ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]
+    assert devices("all") == every and devices("cuda:0", "cuda:3") == ["cuda:0", "cuda:3"]
+    assert devices("cuda:1", "cuda:1", "cpu") == ["cuda:1", "cuda:1", "cpu"]  # two may share one
+    for name in ("cuda:4", "cuda:01", "GPU-5e3d", "MIG-5e3d", "0", "all"):
+        with pytest.raises(DeviceError, match=rf"no device '{name}'.*cpu, cuda:0, .*cuda:3"):
+            devices("cuda:0", name)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(DeviceError, match="there is no GPU on this machine"):
+        devices("all")
+    with pytest.raises(DeviceError, match=r"no device 'cuda'.*there is cpu;"):
+        devices("cuda", "cpu")
+
+
+def test_workers_see_the_devices_that_the_driver_sees(monkeypatch: pytest.MonkeyPatch):
+    seen, hidden, other = VISIBLE_DEVICES
+    monkeypatch.setenv(seen, "GPU-5e3d,GPU-6f4e")
+    monkeypatch.delenv(hidden, raising=False)
+    monkeypatch.delenv(other, raising=False)
+    here = _visible_devices()
+    monkeypatch.setenv(seen, "")  # as Ray hides them
+    monkeypatch.setenv(hidden, "")
+    _set_environment(here)
+    assert os.environ[seen] == "GPU-5e3d,GPU-6f4e" and hidden not in os.environ
+
+
+def test_what_cannot_be_joined_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    class Refusing:
+        exceptions = ray.exceptions
+        shutdown = staticmethod(lambda: None)
+        is_initialized = staticmethod(lambda: False)
+
+        @staticmethod
+        def init(**_options: object) -> None:
+            raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.52.0")
+
+    monkeypatch.setattr("atlas.cluster.ray_workers._import_ray", lambda: Refusing)
+    workers = RayWorkers(Cluster("auto"), Setup(AtlasSpec(), (), "", ""), None)
+    with pytest.raises(SpecError, match=r"auto cannot be joined \(Version mismatch.*its key"):
+        workers.__enter__()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")

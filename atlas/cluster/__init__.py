@@ -42,6 +42,11 @@ class Cluster:
             raise SpecError(
                 "several devices are those of this machine; leave out --cluster, or --device"
             )
+        if self.device.startswith("cuda:"):
+            raise SpecError(
+                f"--device {self.device} is one GPU of this machine, and --cluster uses all; give "
+                "--device cuda with it, or --device with several, such as cuda:0,cuda:1, alone"
+            )
 
 
 def devices_named(device: str) -> tuple[str, ...]:

@@ -18,10 +18,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from atlas.cluster import ALL_DEVICES, Cluster
 from atlas.cluster.messages import Hello, Lost, Made, Message, Order, Saved, Setup, Slice
+from atlas.console import say_above
 from atlas.errors import AtlasError, DeviceError, SpecError
 from atlas.images import ImageSet
 from atlas.text import displayable
@@ -35,6 +36,9 @@ ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
 NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+Resources: TypeAlias = Mapping[str, float]  # of a node of a cluster, by Ray's names
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,14 @@ class RayWorkers:
         images: the photographs, which are sent to the workers that need them.
 
     Raises:
-        SpecError: on entering, Ray is not installed, or no cluster answers.
+        SpecError: on entering, Ray is not installed, no cluster answers, or it refuses.
         DeviceError: there is no such device; on entering, Ray cannot start.
     """
 
     def __init__(self, cluster: Cluster, setup: Setup, images: ImageSet | None) -> None:
         self._ray: Any = None
         self._cluster, self._setup, self._images = cluster, setup, images
-        self._places = _local_places(cluster)
-        self._is_own = False  # whether Ray was connected to here
+        self._places = local_places(cluster)
         self._closing = contextlib.ExitStack()
         self._images_ref: Any = None
         self._counted_s, self._n_wanted = 0.0, 0
@@ -82,17 +85,15 @@ class RayWorkers:
             os.environ.update(_key_variables(self._cluster))
             self._ray = _import_ray()
             if not self._ray.is_initialized():
+                closing.callback(self._ray.shutdown)
                 with _signals_kept():
                     self._connect()
-                self._is_own = True
             self._closing = closing.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         for name in list(self._actors):
             self.end(name)
-        if self._is_own:
-            self._ray.shutdown()
         self._closing.close()
 
     def n_wanted(self) -> int:
@@ -102,8 +103,9 @@ class RayWorkers:
         now_s = time.monotonic()
         if not self._n_wanted or now_s - self._counted_s > COUNT_EVERY_S:
             self._counted_s = now_s
-            nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-            self._n_wanted = max(1, sum(_room(node, self._place(nodes)) for node in nodes))
+            nodes = self._nodes()
+            place = place_on(self._cluster, nodes)
+            self._n_wanted = max(1, sum(_room(node, place) for node in nodes))
         return self._n_wanted
 
     def start(self) -> str:
@@ -205,18 +207,43 @@ class RayWorkers:
         """Connect to the cluster, or start Ray on this machine.
 
         Raises:
-            SpecError: no cluster answers.
-            DeviceError: Ray cannot start.
+            SpecError: no cluster answers, or it refuses.
+            DeviceError: Ray cannot start, or there is no GPU on this machine.
         """
         address = self._cluster.address
-        if address == "auto":
-            with contextlib.suppress(ConnectionError):
-                self._ray.init(address=address, **QUIET)
-                return
-        elif address != "local":
-            _refuse_silent(address)
-            self._ray.init(address=address, **QUIET)
+        if address != "local" and self._has_joined(address):
             return
+        self._start_here()
+        if self._cluster.device == "cuda" and not any(node.get("GPU") for node in self._nodes()):
+            raise DeviceError("Ray finds no GPU on this machine; leave --device out")
+
+    def _has_joined(self, address: str) -> bool:
+        """Whether a cluster was joined; False if there is none for `auto`.
+
+        Raises:
+            SpecError: no cluster answers, or it refuses.
+        """
+        if address != "auto":
+            _refuse_silent(address)
+        try:
+            self._ray.init(address=address, **QUIET)
+        except (ConnectionError, RuntimeError, self._ray.exceptions.RayError) as error:
+            if address == "auto" and isinstance(error, ConnectionError):
+                say_above("No Ray cluster answers, so workers run on this machine.")
+                return False
+            raise SpecError(
+                f"the Ray cluster at {displayable(address, 80)} cannot be joined "
+                f"({_reason(error)}); it wants the versions of Ray and Python that it has, and "
+                "its key if it asks for one"
+            ) from error
+        return True
+
+    def _start_here(self) -> None:
+        """Start Ray on this machine.
+
+        Raises:
+            DeviceError: Ray cannot start.
+        """
         try:
             self._ray.init(
                 address="local",
@@ -229,35 +256,30 @@ class RayWorkers:
                 f"Ray cannot start on this machine ({_reason(error)}); build without --cluster"
             ) from error
 
-    def _place(self, nodes: list[Mapping[str, float]]) -> Place:
-        """What a worker takes on a cluster."""
-        n_cores, device = self._cluster.cores_per_worker, self._cluster.device
-        has_gpus = any(node.get("GPU", 0) >= 1 for node in nodes)
-        if device.startswith("cuda") or (device == "auto" and has_gpus):
-            return Place("cuda", 1, n_cores or 0, None)
-        most = int(max((node.get("CPU", 1) for node in nodes), default=1))
-        n_cores = min(n_cores or CORES_PER_WORKER, max(1, most))
-        return Place("cpu" if device == "auto" else device, 0, n_cores, n_cores)
+    def _nodes(self) -> list[Resources]:
+        """What the nodes of the cluster have."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def _free_place(self) -> Place:
         taken = list(self._place_of.values())
         for place in self._places:
             if taken.count(place) < self._places.count(place):
                 return place
-        return self._place([node["Resources"] for node in self._ray.nodes() if node["Alive"]])
+        return place_on(self._cluster, self._nodes())
 
 
 class _Actor:
     """A worker in a process of Ray."""
 
-    def get_ready(self, setup: Setup, environment: Mapping[str, str]) -> Hello:
+    def get_ready(self, setup: Setup, environment: Mapping[str, str | None]) -> Hello:
         """Load the network.
 
         Args:
             setup: what the worker needs.
-            environment: variables that say which devices there are, where Ray hides them.
+            environment: variables that say which devices there are, where Ray hides them; None
+                for those that are not set.
         """
-        os.environ.update(environment)
+        _set_environment(environment)
         if setup.n_threads:
             os.environ["OMP_NUM_THREADS"] = str(setup.n_threads)
         from atlas.cluster.worker import Worker
@@ -314,36 +336,49 @@ def _import_ray() -> Any:
     return ray
 
 
-def _local_places(cluster: Cluster) -> tuple[Place, ...]:
-    """A place for each device of this machine that was asked for.
+def local_places(cluster: Cluster) -> tuple[Place, ...]:
+    """A place for each device of this machine that was asked for; none on a cluster.
 
     Raises:
         DeviceError: there is no such device.
     """
     if not cluster.devices:
         return ()
-    from atlas.devices import all_gpus, find_device
+    from atlas.devices import all_gpus, refuse_missing
 
-    devices = all_gpus() if cluster.devices == (ALL_DEVICES,) else cluster.devices
+    gpus = all_gpus()
+    devices = gpus if cluster.devices == (ALL_DEVICES,) else cluster.devices
     if not devices:
         raise DeviceError("there is no GPU on this machine; leave --device out to use the rest")
     for device in dict.fromkeys(devices):
-        find_device(device)
+        refuse_missing(device, gpus)
     n_cores = cluster.cores_per_worker or 1
     return tuple(Place(device, 0, 0, n_cores if device == "cpu" else None) for device in devices)
 
 
-def _visible_devices() -> dict[str, str]:
-    """What Ray changes for actors without a GPU of their own, as it is here."""
-    name = "CUDA_VISIBLE_DEVICES"
-    if name in os.environ:
-        return {name: os.environ[name]}
-    from atlas.devices import all_gpus
+def place_on(cluster: Cluster, nodes: Sequence[Resources]) -> Place:
+    """What a worker takes on a cluster: a GPU if there are any, or else some cores."""
+    n_cores = cluster.cores_per_worker
+    with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if cluster.device == "cuda" or (cluster.device == "auto" and with_gpus):
+        return Place("cuda", 1, min(n_cores or 0, _most_cores(with_gpus)), None)
+    n_cores = min(n_cores or CORES_PER_WORKER, _most_cores(nodes))
+    return Place("cpu" if cluster.device == "auto" else cluster.device, 0, n_cores, n_cores)
 
-    return {name: ",".join(map(str, range(len(all_gpus()))))}
+
+def _most_cores(nodes: Sequence[Resources]) -> int:
+    return max(1, int(max((node.get("CPU", 1) for node in nodes), default=1)))
 
 
-def _room(node: Mapping[str, float], place: Place) -> int:
+def _visible_devices() -> dict[str, str | None]:
+    """What older releases of Ray change for actors without a GPU of their own, as it is here.
+
+    Source: https://github.com/ray-project/ray/pull/62492
+    """
+    return {name: os.environ.get(name) for name in VISIBLE_DEVICES}
+
+
+def _room(node: Resources, place: Place) -> int:
     """How many workers a node has room for."""
     rooms = [
         int(node.get(name, 0) // n)
@@ -386,11 +421,16 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set_environment(before)
+
+
+def _set_environment(variables: Mapping[str, str | None]) -> None:
+    """Set variables of this process; those that are None are unset."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextlib.contextmanager
