@@ -21,6 +21,7 @@ from atlas.cluster.engine import MAX_FAILURES, ClusterEngine, Driver
 from atlas.cluster.keeping import ThreadKeeper
 from atlas.cluster.messages import (
     Advanced,
+    Begun,
     Broken,
     Finished,
     Hello,
@@ -37,7 +38,7 @@ from atlas.cluster.ray_workers import SLICE_BYTES, RayWorkers, slices_of
 from atlas.errors import DeviceError, ImagesError, NetworkError, SpecError
 from atlas.making import Making
 from atlas.network.network import Network
-from atlas.pass_parts import PartSpec, SharedPass, passes_of
+from atlas.pass_parts import PartSpec, SharedPass, cost_of_pass, passes_of
 from atlas.plan import Job, Plan, make_plan
 from atlas.progress import SILENT
 from atlas.records import to_json
@@ -230,6 +231,17 @@ def test_workers_that_end_before_they_are_ready_are_not_started_forever(
         )()
 
 
+def test_that_no_worker_starts_for_long_is_said_once(
+    planted: Network, cache: Cache, capsys: pytest.CaptureFixture[str]
+):
+    jobs = jobs_of(planted, "noise")
+    Run(cache, jobs, births=[Begun("", "")])()
+    assert "is ready after" not in capsys.readouterr().err
+    Run(cache, jobs, births=[Begun("", "")] * 2)()
+    err = capsys.readouterr().err
+    assert err.count("No worker is ready after 60 s") == 1 and "ray status" in err
+
+
 def test_an_error_about_everything_ends_the_build_with_its_own_words(
     planted: Network, cache: Cache
 ):
@@ -334,6 +346,37 @@ def test_a_pass_is_shared_joined_here_and_its_steps_add_up(planted: Network, cac
     assert run.making._reported == pytest.approx(0, abs=1)
 
 
+def test_a_pass_that_one_worker_makes_in_the_end_counts_once(planted: Network, cache: Cache):
+    jobs = jobs_of(planted, "natural", images_sha256="some", n_images=1000)
+    shared = SharedPass(tuple(jobs), 1000)
+    broken: list[range] = []
+
+    def script(_name: str, order: Order) -> Iterator[Message]:
+        (job, *_) = order.jobs
+        if not isinstance(job.spec, PartSpec):
+            yield Advanced(cost_of_pass(order.jobs), is_new=True)
+            yield from (Made(artifacts_of(each)) for each in order.jobs)
+            yield Finished()
+            return
+        yield Advanced(job.cost.each, is_new=True)
+        if job.spec.first <= 500 < job.spec.end:
+            broken.append(range(job.spec.first, job.spec.end))
+            yield Broken("not finite")
+            return
+        yield Advanced(0.0, is_new=True)  # others fail meanwhile
+        yield Made((part_of(job),))
+        yield Finished()
+
+    cache.put([part_of(shared.part(range(128)))])
+    (begun,) = passes_of(jobs, cache, 1000)
+    assert begun.cost_done
+    run = Run(cache, jobs, script, [begun], n_workers=3)()
+    assert len(broken) == 2 and not run.joined
+    assert keys_of(jobs) == Counter({key: run.kept[key] for key in keys_of(jobs)})
+    assert run.making.share == pytest.approx(1)
+    assert run.making._reported == pytest.approx(0, abs=1)
+
+
 def test_long_messages_are_sent_in_slices(planted: Network):
     short = Made(artifacts_of(jobs_of(planted, "filter")[0]))
     assert list(slices_of(short)) == [short]
@@ -396,9 +439,11 @@ def test_options_say_where_workers_are():
     assert cluster_of(None, "all", None) == Cluster(devices=("all",), device="")
     assert cluster_of("auto", "auto", 2) == Cluster("auto", cores_per_worker=2)
     assert cluster_of("local", "cpu", None) == Cluster("local", "cpu")
+    assert cluster_of("auto", "cuda", None) == Cluster("auto", "cuda")
     for address, device, cores, words in (
         (None, "cpu", 2, "--cores-per-worker is for workers"),
         ("10.0.0.1:6379", "all", None, "those of this machine"),
+        ("local", "cuda:1", None, "--cluster uses all; give --device cuda with it"),
         ("ray://host:10001", "auto", None, "ray job submit"),
     ):
         with pytest.raises(SpecError, match=words):

@@ -6,6 +6,7 @@ workers are started and reached is left to `Workers`, so none of this depends on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -28,7 +29,7 @@ from atlas.cluster.messages import (
     Saved,
     Surveyed,
 )
-from atlas.cluster.scheduling import Failure, Portion, Schedule, pieces_of
+from atlas.cluster.scheduling import Failure, Portion, Schedule, home_of, pieces_of
 from atlas.console import say_above
 from atlas.cutting import Cut
 from atlas.errors import DeviceError, NetworkError
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 BUSY_POLL_S = 0.02  # while artifacts are being kept and others wait for that
 START_S = 1800.0  # in which a worker must be ready: a cluster may have to find a machine first
+QUIET_START_S = 60.0  # without any worker that is ready, before that is said
 MAX_FAILED_STARTS = 3  # workers in a row that end before they are ready; then no more are started
 N_SURVEYED = 2  # units by which a worker finds how a job is cut
 KEEP_EVERY_S = 0.5  # what has arrived: large transactions take two thirds of the time
@@ -209,6 +211,8 @@ class Driver:
         self._known: dict[str, _WorkerState] = {}
         self._precisions: dict[str, Precision] = {}  # by device: the same on all that are alike
         self._n_failed_starts = 0
+        self._parts_done: dict[str, float] = {}  # reported work on parts, by the pass's home
+        self._say_at_s = math.inf  # that no worker has started
         self._arrived: list[Artifact] = []  # what is not kept yet
         self._keep_at_s, self._n_unkept_bytes = 0.0, 0
         self._board = Board(cache.path.parent)
@@ -216,13 +220,16 @@ class Driver:
     def run(self, keeper: Keeper) -> None:
         """Until everything is made or has failed; what has arrived is kept whatever happens."""
         self._keeper = keeper
+        self._say_at_s = self._clock() + QUIET_START_S
         for shared in self._passes:
             self._observer.advance(shared.cost_done, is_new=False)
+            self._parts_done[home_of(shared.jobs)] = shared.cost_done
         with self._board:
             try:
                 while not self.schedule.is_done:
                     self._join_passes()
                     self._start()
+                    self._say_if_none_starts()
                     self._hand_out()
                     self._listen()
                     self._end_hung()
@@ -252,6 +259,7 @@ class Driver:
             self._keep()
             self._make_here(with_joined(shared.jobs, self._cache, shared.n_images))
             self.schedule.pass_joined(shared)
+            del self._parts_done[home_of(shared.jobs)]
 
     def _start(self) -> None:
         """Start workers where some are missing, unless they end before they are ready."""
@@ -261,6 +269,16 @@ class Driver:
         ):
             now_s = self._clock()
             self._known[self._workers.start()] = _WorkerState(now_s, now_s)
+
+    def _say_if_none_starts(self) -> None:
+        """Say once that no worker has been ready for long."""
+        if self._clock() < self._say_at_s:
+            return
+        self._say_at_s = math.inf
+        say_above(
+            f"No worker is ready after {QUIET_START_S:.0f} s, and the build goes on waiting; "
+            "ray status shows whether the cluster has room for one."
+        )
 
     def _hand_out(self) -> None:
         for name in self.schedule.idle():
@@ -328,7 +346,7 @@ class Driver:
     def _register(self, name: str, known: _WorkerState, hello: Hello) -> None:
         known.hello, known.doing = hello, "waiting"
         self._precisions.setdefault(hello.device, hello.precision)
-        self._n_failed_starts = 0
+        self._n_failed_starts, self._say_at_s = 0, math.inf
         self.schedule.joined(name)
 
     def _receive(self, name: str, known: _WorkerState, artifacts: Sequence[Artifact]) -> None:
@@ -337,9 +355,19 @@ class Driver:
             self._keep_at_s = self._clock() + KEEP_EVERY_S
         self._arrived += artifacts
         self._n_unkept_bytes += sum(len(artifact.data) for artifact in artifacts)
+        cost = sum(self._costs[key] for key in keys)
+        portion = self.schedule.portion_of(name)
+        if portion and portion.is_part:
+            self._parts_done[portion.home] = self._parts_done.get(portion.home, 0.0) + cost
         self.schedule.made(name, keys)
         known.n_made += len(keys)
-        known.unfinished -= sum(self._costs[key] for key in keys)
+        known.unfinished -= cost
+        self._take_back_parts()
+
+    def _take_back_parts(self) -> None:
+        """Parts of passes that one worker makes now, from the beginning, do not count any more."""
+        for home in [home for home in self._parts_done if not self.schedule.is_shared(home)]:
+            self._observer.advance(-self._parts_done.pop(home))
 
     def _keep(self) -> None:
         """Keep all that has arrived."""
@@ -369,6 +397,7 @@ class Driver:
             raise broken.error
         self._take_back(known)
         self.schedule.failed(name, broken.reason)
+        self._take_back_parts()
         self._refuse_many_failures()
         if not broken.is_sound:
             self._workers.end(name)
@@ -390,6 +419,7 @@ class Driver:
             )
         self._take_back(known)
         self.schedule.lost(name, reason)
+        self._take_back_parts()
         self._refuse_many_failures()
 
     def _take_back(self, known: _WorkerState) -> None:

@@ -240,6 +240,10 @@ class Schedule:
         left = {*self._waiting, *(portion.home for portion in (*self._again, *portions))}
         return [shared for home, shared in self._passes.items() if home not in left]
 
+    def is_shared(self, home: str) -> bool:
+        """Whether a home is that of a pass that workers share and that is not joined."""
+        return home in self._passes
+
     def pass_joined(self, shared: SharedPass) -> None:
         """The artifacts of a shared pass are kept."""
         del self._passes[home_of(shared.jobs)]
