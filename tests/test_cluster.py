@@ -33,6 +33,7 @@ from atlas.cluster.ray_workers import (
     Place,
     RayWorkers,
     _key_variables,
+    _reason,
     _room,
     _set_environment,
     _visible_devices,
@@ -334,6 +335,20 @@ def test_workers_see_the_devices_that_the_driver_sees(monkeypatch: pytest.Monkey
     monkeypatch.setenv(hidden, "")
     _set_environment(here)
     assert os.environ[seen] == "GPU-5e3d,GPU-6f4e" and hidden not in os.environ
+
+
+def test_why_a_worker_ended_is_said_without_what_ray_says_to_everybody():
+    died = (
+        "The actor died because of an error raised in its creation task, \x1b[36mray::_Actor()\n"
+        "RuntimeError: The actor with name _Actor failed to import on the worker.\n"
+        "    ^^^^^^\nModuleNotFoundError: No module named 'atlas'"
+    )
+    assert _reason(RuntimeError(died)) == "ModuleNotFoundError: No module named 'atlas'"
+    lost = "The actor died unexpectedly.\n\tclass_name: _Actor\n\tactor_id: 46c1"
+    assert _reason(RuntimeError(lost)) == "The actor died unexpectedly."
+    assert _reason(OSError("Worker exit type: X\nWorker exit detail: killed (9)")) == "killed (9)"
+    assert _reason(ValueError("Version mismatch:\n  Ray: 2.52")) == "Version mismatch: Ray: 2.52"
+    assert _reason(ValueError()) == "ValueError"
 
 
 def test_what_cannot_be_joined_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -213,13 +213,17 @@ def test_a_worker_may_be_slow_as_long_as_it_says_something(planted: Network, cac
 
 
 def test_workers_that_end_before_they_are_ready_are_not_started_forever(
-    planted: Network, cache: Cache
+    planted: Network, cache: Cache, capsys: pytest.CaptureFixture[str]
 ):
     jobs = jobs_of(planted, "noise")
     with pytest.raises(DeviceError, match="no worker can start: no torch"):
         Run(cache, jobs, births=[Lost("no torch")] * 9)()
     one = Run(cache, jobs, births=[Hello("cpu", "float32", "node", 1), *[Lost("no torch")] * 9])()
     assert one.kept == keys_of(jobs)
+    said = (
+        "No more workers are started, since 3 in a row have ended before they were ready: no torch"
+    )
+    assert capsys.readouterr().err.count(said) == 1
     jobs = jobs_of(planted, "excitatory")
     births = [Hello("cpu", "float32", "node", 1), *[Lost("no torch")] * 9]
     with pytest.raises(DeviceError, match="no worker can start: killed"):

@@ -26,7 +26,7 @@ from atlas.cluster.messages import (
 from atlas.cluster.worker import Worker
 from atlas.decoding import Skipped
 from atlas.engine import Engine
-from atlas.errors import ImagesError, NetworkError
+from atlas.errors import ImagesError, NetworkError, SpecError
 from atlas.families import FAMILIES, find_family
 from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
@@ -161,4 +161,10 @@ def test_a_worker_goes_on_after_what_it_cannot_make(network: Network, worker: Wo
 def test_another_network_than_the_drivers_is_refused(network: Network):
     setup = Setup(ASKED, FAMILIES, "another", str(Path.cwd()), "cpu", 1)
     with pytest.raises(NetworkError, match="has loaded other weights than the build"):
+        Worker(setup)
+
+
+def test_another_version_than_the_drivers_is_refused(network: Network):
+    setup = Setup(ASKED, FAMILIES, network.facts.identity, str(Path.cwd()), version="0.0.9")
+    with pytest.raises(SpecError, match=r"the build has 0\.0\.9; install the same on all nodes"):
         Worker(setup)

@@ -408,8 +408,17 @@ class Driver:
         known = self._known.pop(name)
         self._n_failed_starts += known.hello is None
         if not self._known and self._n_failed_starts >= MAX_FAILED_STARTS:
-            raise DeviceError(f"no worker can start: {reason}; see the logs of Ray")
+            raise DeviceError(
+                f"no worker can start: {reason}; every node needs this package in the same "
+                "version, and the logs of Ray say more"
+            )
         if known.hello is None:
+            is_any_ready = any(each.hello for each in self._known.values())
+            if is_any_ready and self._n_failed_starts == MAX_FAILED_STARTS:
+                say_above(
+                    f"No more workers are started, since {MAX_FAILED_STARTS} in a row have ended "
+                    f"before they were ready: {reason}"
+                )
             return
         portion = self.schedule.portion_of(name)
         if portion:

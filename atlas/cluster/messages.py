@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from atlas import __version__
 from atlas.asked import AtlasSpec
 from atlas.cache import Artifact, Entry
 from atlas.cutting import Cut
@@ -27,6 +28,7 @@ class Setup:
     folder: str  # in which relative paths begin, where it exists
     device: str = "cpu"
     n_threads: int | None = None  # for a processor; None: as the device likes
+    version: str = __version__  # of this package, which the worker must have as well
 
 
 @dataclass(frozen=True)

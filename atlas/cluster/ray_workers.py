@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import pickle
+import re
 import secrets
 import signal
 import socket
@@ -36,6 +37,7 @@ ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
 NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+CAUSE = re.compile(r"^[\w.]*(?:Error|Exception): .*", re.MULTILINE)  # the last line of a traceback
 VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 
 Resources: TypeAlias = Mapping[str, float]  # of a node of a cluster, by Ray's names
@@ -390,10 +392,12 @@ def _room(node: Resources, place: Place) -> int:
 
 def _reason(error: BaseException) -> str:
     """Why a worker ended, without what Ray says to everybody."""
-    text = str(error)
-    for line in text.splitlines():
+    text = str(error).partition("\tclass_name:")[0]
+    for line in str(error).splitlines():
         if "exit detail" in line:
             text = line.partition("exit detail:")[2]
+    if causes := CAUSE.findall(text):
+        text = causes[-1]
     return displayable(text, MAX_REASON) or type(error).__name__
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from atlas import __version__
 from atlas.cache import Artifact, Checkpoint, Entry
 from atlas.cluster.messages import (
     Advanced,
@@ -31,7 +32,7 @@ from atlas.cluster.messages import (
 )
 from atlas.devices import describe_device, fastest_precision, find_device
 from atlas.engine import Engine
-from atlas.errors import AtlasError, CacheError, DeviceError, NetworkError
+from atlas.errors import AtlasError, CacheError, DeviceError, NetworkError, SpecError
 from atlas.families import find_family
 from atlas.images import ImageSet
 from atlas.network.load import load_network
@@ -54,10 +55,12 @@ class Worker:
         hello: what it is.
 
     Raises:
-        AtlasError: the network cannot be loaded, is another one, or there is no such device.
+        AtlasError: the network cannot be loaded, is another one, there is no such device, or this
+            package has another version than that of the build.
     """
 
     def __init__(self, setup: Setup) -> None:
+        _refuse_other_version(setup.version)
         if Path(setup.folder).is_dir():
             os.chdir(setup.folder)
         self._n_threads = setup.n_threads
@@ -123,6 +126,19 @@ class Worker:
     def _set_threads(self) -> None:
         if self._n_threads:
             torch.set_num_threads(self._n_threads)
+
+
+def _refuse_other_version(version: str) -> None:
+    """Another version may make other bytes.
+
+    Raises:
+        SpecError: it is not that of this package.
+    """
+    if version != __version__:
+        raise SpecError(
+            f"{platform.node()} has version {__version__} of network-atlas and the build has "
+            f"{displayable(version, 20)}; install the same on all nodes"
+        )
 
 
 def _load(setup: Setup) -> Network:

@@ -79,7 +79,7 @@ def main(
         if workers:
             raise SpecError(
                 "--shard cannot be combined with workers, who share a build by themselves; give "
-                "--cluster alone, or --shard with one --device"
+                "each device a shard of its own, with one --device, or leave out --shard"
             )
     places = dataclasses.replace(places, shard=part, cluster=workers)
     with Atlas(spec, places, progress=progress) as atlas:
