@@ -36,6 +36,7 @@ from atlas.cluster.ray_workers import (
     _reason,
     _room,
     _set_environment,
+    _signals_kept,
     _visible_devices,
     local_places,
     place_on,
@@ -337,6 +338,24 @@ def test_workers_see_the_devices_that_the_driver_sees(monkeypatch: pytest.Monkey
     assert os.environ[seen] == "GPU-5e3d,GPU-6f4e" and hidden not in os.environ
 
 
+def test_sigterm_while_ray_starts_ends_the_build_as_at_other_times():
+    class EndedError(Exception):
+        pass
+
+    def end(*_: object) -> None:
+        raise EndedError
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(EndedError), _signals_kept():
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        assert signal.getsignal(signal.SIGTERM) is end
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_why_a_worker_ended_is_said_without_what_ray_says_to_everybody():
     died = (
         "The actor died because of an error raised in its creation task, \x1b[36mray::_Actor()\n"
@@ -363,7 +382,7 @@ def test_what_cannot_be_joined_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("atlas.cluster.ray_workers._import_ray", lambda: Refusing)
     workers = RayWorkers(Cluster("auto"), Setup(AtlasSpec(), (), "", ""), None)
-    with pytest.raises(SpecError, match=r"auto cannot be joined \(Version mismatch.*its key"):
+    with pytest.raises(SpecError, match=r"auto cannot be joined \(Version mismatch.*the same key"):
         workers.__enter__()
 
 

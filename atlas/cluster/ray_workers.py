@@ -231,12 +231,13 @@ class RayWorkers:
             self._ray.init(address=address, **QUIET)
         except (ConnectionError, RuntimeError, self._ray.exceptions.RayError) as error:
             if address == "auto" and isinstance(error, ConnectionError):
-                say_above("No Ray cluster answers, so workers run on this machine.")
+                reason = _reason(error)
+                say_above(f"No Ray cluster can be joined ({reason}); workers run on this machine.")
                 return False
             raise SpecError(
                 f"the Ray cluster at {displayable(address, 80)} cannot be joined "
-                f"({_reason(error)}); it wants the versions of Ray and Python that it has, and "
-                "its key if it asks for one"
+                f"({_reason(error)}); it needs the same versions of Ray and Python as this "
+                "machine, and the same key (RAY_AUTH_TOKEN or ~/.ray/auth_token)"
             ) from error
         return True
 
@@ -439,12 +440,16 @@ def _set_environment(variables: Mapping[str, str | None]) -> None:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray takes over SIGTERM; it is given back."""
+    """Ray takes over SIGTERM, and makes an exit of it; it is given back, also what has arrived."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as end:
+        if end.code == signal.SIGTERM and callable(handler):
+            handler(signal.SIGTERM, None)
+        raise
     finally:
         signal.signal(signal.SIGTERM, handler)
