@@ -492,9 +492,9 @@ class Atlas:
         """
         for device in devices_named(self.places.device):
             if device not in DEVICES_EVERYWHERE:
-                from atlas.devices import find_device
+                from atlas.devices import all_gpus, refuse_missing
 
-                find_device(device)
+                refuse_missing(device, all_gpus())
         plan = self.plan()
         asked, missing = (_artifacts_by_layer(jobs) for jobs in (plan.asked, plan.missing))
         speed, workers = self._speed(plan), read_board(self.places.cache_dir)

@@ -95,7 +95,7 @@ def simulated(jobs: Sequence[Job], n_workers: int, folder: Path) -> Result:
 def with_ray(jobs: Sequence[Job], n_workers: int, folder: Path, pace: float) -> Result:
     """Have processes of Ray send everything."""
     os.environ |= {PACE_VARIABLE: str(pace), "PYTHONPATH": str(Path(__file__).parent)}
-    ray_workers._Actor = Actor
+    ray_workers.AtlasWorker = Actor
     cluster = Cluster(devices=("cpu",) * n_workers)
     with Cache(folder) as cache, ray_workers.RayWorkers(cluster, SETUP, None) as workers:
         together = Together(workers)

@@ -482,4 +482,4 @@ def portion_title(portion: Portion) -> str:
     n_units = sum(len(job.units) for job in portion.jobs)
     layers = dict.fromkeys(job.layer.name for job in portion.jobs)
     where = next(iter(layers)) if len(layers) == 1 else f"{len(layers)} layers"
-    return f"{', '.join(kinds)} of {where}, {n_units:,} artifacts"
+    return f"{', '.join(kinds)} of {where}, {n_units:,} artifact{'s' if n_units > 1 else ''}"

@@ -120,7 +120,7 @@ class RayWorkers:
             num_gpus=place.n_gpus,
             max_restarts=0,
             scheduling_strategy="SPREAD",
-        )(_Actor)
+        )(AtlasWorker)
         actor = actor_type.options(name=f"atlas {os.getpid()} {name}").remote()
         self._actors[name], self._place_of[name] = actor, place
         environment = _visible_devices() if self._places else {}
@@ -271,7 +271,7 @@ class RayWorkers:
         return place_on(self._cluster, self._nodes())
 
 
-class _Actor:
+class AtlasWorker:
     """A worker in a process of Ray."""
 
     def get_ready(self, setup: Setup, environment: Mapping[str, str | None]) -> Hello:
