@@ -447,7 +447,7 @@ def test_options_say_where_workers_are():
     for address, device, cores, words in (
         (None, "cpu", 2, "--cores-per-worker is for workers"),
         ("10.0.0.1:6379", "all", None, "those of this machine"),
-        ("local", "cuda:1", None, "--cluster uses all; give --device cuda with it"),
+        ("local", "cuda:1", None, "Ray chooses; give --device cuda, or"),
         ("ray://host:10001", "auto", None, "ray job submit"),
     ):
         with pytest.raises(SpecError, match=words):

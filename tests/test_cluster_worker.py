@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from atlas.cluster.messages import (
 from atlas.cluster.worker import Worker
 from atlas.decoding import Skipped
 from atlas.engine import Engine
-from atlas.errors import ImagesError, NetworkError, SpecError
+from atlas.errors import DeviceError, ImagesError, NetworkError, SpecError
 from atlas.families import FAMILIES, find_family
 from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
@@ -167,4 +168,10 @@ def test_another_network_than_the_drivers_is_refused(network: Network):
 def test_another_version_than_the_drivers_is_refused(network: Network):
     setup = Setup(ASKED, FAMILIES, network.facts.identity, str(Path.cwd()), version="0.0.9")
     with pytest.raises(SpecError, match=r"the build has 0\.0\.9; install the same on all nodes"):
+        Worker(setup)
+
+
+def test_the_machine_that_lacks_a_device_is_named(network: Network):
+    setup = Setup(ASKED, FAMILIES, network.facts.identity, str(Path.cwd()), "cuda:99")
+    with pytest.raises(DeviceError, match=rf"{platform.node()}: no device 'cuda:99'"):
         Worker(setup)

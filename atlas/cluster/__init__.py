@@ -44,8 +44,8 @@ class Cluster:
             )
         if self.device.startswith("cuda:"):
             raise SpecError(
-                f"--device {self.device} is one GPU of this machine, and --cluster uses all; give "
-                "--device cuda with it, or --device with several, such as cuda:0,cuda:1, alone"
+                f"--device {self.device} is one GPU of this machine, and with --cluster Ray "
+                "chooses; give --device cuda, or leave out --cluster"
             )
 
 

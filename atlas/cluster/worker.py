@@ -147,7 +147,10 @@ def _load(setup: Setup) -> Network:
     Raises:
         AtlasError: it cannot be loaded, or it is another one.
     """
-    device = find_device(setup.device)
+    try:
+        device = find_device(setup.device)
+    except DeviceError as error:
+        raise DeviceError(f"{platform.node()}: {error}") from error
     family = find_family(setup.asked.family, setup.families)
     network = load_network(setup.asked, family, setup.families, device)
     if network.facts.identity != setup.identity:
