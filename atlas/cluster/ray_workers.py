@@ -25,6 +25,7 @@ from atlas.cluster import ALL_DEVICES, Cluster
 from atlas.cluster.messages import Hello, Lost, Made, Message, Order, Saved, Setup, Slice
 from atlas.console import say_above
 from atlas.errors import AtlasError, DeviceError, SpecError
+from atlas.heap import import_torch
 from atlas.images import ImageSet
 from atlas.text import displayable
 
@@ -347,6 +348,7 @@ def local_places(cluster: Cluster) -> tuple[Place, ...]:
     """
     if not cluster.devices:
         return ()
+    import_torch()
     from atlas.devices import all_gpus, refuse_missing
 
     gpus = all_gpus()
