@@ -377,13 +377,17 @@ def test_what_cannot_be_joined_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch
         is_initialized = staticmethod(lambda: False)
 
         @staticmethod
-        def init(**_options: object) -> None:
+        def init(address: str, **_options: object) -> None:
+            if address == "local":
+                raise Exception("The current node timed out during startup.")
             raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.52.0")
 
     monkeypatch.setattr("atlas.cluster.ray_workers._import_ray", lambda: Refusing)
-    workers = RayWorkers(Cluster("auto"), Setup(AtlasSpec(), (), "", ""), None)
+    setup = Setup(AtlasSpec(), (), "", "")
     with pytest.raises(SpecError, match=r"auto cannot be joined \(Version mismatch.*the same key"):
-        workers.__enter__()
+        RayWorkers(Cluster("auto"), setup, None).__enter__()
+    with pytest.raises(DeviceError, match=r"cannot start on this machine \(.*timed out"):
+        RayWorkers(TWO, setup, None).__enter__()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processes from /proc")

@@ -255,9 +255,10 @@ class RayWorkers:
                 object_store_memory=STORE_BYTES,
                 **QUIET,
             )
-        except (RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # Ray raises any kind
             raise DeviceError(
-                f"Ray cannot start on this machine ({_reason(error)}); build without --cluster"
+                f"Ray cannot start on this machine ({_reason(error)}); try again, or build with "
+                "one device and without --cluster"
             ) from error
 
     def _nodes(self) -> list[Resources]:
