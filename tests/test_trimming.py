@@ -43,6 +43,7 @@ def check_inside(
         torch.testing.assert_close(given / scale, expected / scale, atol=1e-5, rtol=0)
 
 
+@pytest.fixture(scope="module")
 def small_network() -> Network:
     return load_network(AtlasSpec(), find_family("demo"))
 
@@ -54,11 +55,10 @@ def gradient(maps: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("n_unread", [1, 2, 3])
 @pytest.mark.parametrize("size_px", [64, 71])
-def test_every_layer_of_a_small_network(size_px, n_unread):
-    network = small_network()
-    for layer in network.facts.layers[:-1]:
-        check_inside(network.tap(layer, "float32"), size_px, n_unread)
-        check_inside(network.tap(layer), size_px, n_unread)
+def test_every_layer_of_a_small_network(small_network, size_px, n_unread):
+    for layer in small_network.facts.layers[:-1]:
+        check_inside(small_network.tap(layer, "float32"), size_px, n_unread)
+        check_inside(small_network.tap(layer), size_px, n_unread)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "layer1.1.conv1", "layer1.1.conv2"])
@@ -85,12 +85,11 @@ def test_layers_of_a_resnet_with_the_rims_of_their_recipes(random_resnet, name):
 
 
 @pytest.mark.parametrize("size_px", [40, 44, 50])
-def test_of_a_single_field_the_middle_is_left(size_px):
-    network = small_network()
-    for layer in network.facts.layers[:-1]:
+def test_of_a_single_field_the_middle_is_left(small_network, size_px):
+    for layer in small_network.facts.layers[:-1]:
         recipe = Fourier((Stage(size_px, 1),), margin_px=0, objective="centre")
         n_unread = unread_rim(recipe, layer, size_px)
-        tap = network.tap(layer, "float32")
+        tap = small_network.tap(layer, "float32")
         images = torch.randn(2, 3, size_px, size_px)
         channels = torch.tensor([0, 1])
         whole = tap.own_maps(images, channels)
@@ -147,8 +146,8 @@ def test_of_small_maps_the_middle_is_kept():
     assert cut(torch.zeros(1, 4, 6), 9).shape == (1, 2, 2)
 
 
-def test_the_rim_is_what_the_margin_covers_and_leaves_something():
-    network = small_network()
+def test_the_rim_is_what_the_margin_covers_and_leaves_something(small_network):
+    network = small_network
     recipe = Fourier((Stage(64, 1),), margin_px=9, objective="power")
     rims = {layer.name: unread_rim(recipe, layer, 64) for layer in network.facts.layers}
     assert rims["conv1"] == 5
