@@ -23,7 +23,7 @@ from atlas.network.network import Network
 from atlas.network.taps import Statistics
 
 SIZE_PX = 4
-N_IMAGES = 6000
+N_IMAGES = 2000
 SHIFT = 0.2  # sigmas by which a unit is shifted, to either side
 
 
