@@ -263,9 +263,10 @@ WRITER = """
 import sys; sys.path[:0] = [{root!r}, {tests!r}]
 import pathlib, site_factory
 from atlas.site.writer import write_site
+contents, _ = site_factory.contents(site_factory.network({network}))
 print("begun", flush=True)
 for _ in range(3):
-    write_site(site_factory.contents(site_factory.network({network}))[0], pathlib.Path({site!r}))
+    write_site(contents, pathlib.Path({site!r}))
 """
 
 
