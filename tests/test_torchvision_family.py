@@ -74,7 +74,8 @@ def test_a_network_of_patches_alone_is_no_convolutional_one():
     assert not why_not_drawn(nn.Sequential(nn.Conv2d(3, 8, 1)))
 
 
-def test_the_command_lists_them():
+def test_the_command_lists_them(networks, monkeypatch):
+    monkeypatch.setattr("atlas.families.torchvision.listed", networks.values)  # takes seconds
     result = run("models")
     assert result.code == 0
     row = r"vgg16 +VGG-16 +13,416 +553 MB  IMAGENET1K_V1"
