@@ -35,6 +35,8 @@ LONG_FILES = (
     *("test_decoding.py", "test_soak.py", "test_transfer.py", "test_console.py", "test_html.py"),
     *("test_mutated_weights.py", "test_demo.py", "test_wheel.py", "test_trimming.py"),
     *("test_command.py", "test_comparison.py", "test_database.py", "test_site_guard.py"),
+    *("test_signals.py", "test_site_writer.py", "test_slurm.py", "test_weights.py"),
+    *("test_site_pages.py", "test_site_atlases.py", "test_site_circuits.py", "test_names.py"),
 )
 
 
