@@ -580,7 +580,7 @@ def test_nothing_is_cleaned_while_a_build_runs(built, tmp_path):
     asked = (*DEMO, *copy.options)
     process = start("build.py", *asked, env={**os.environ, "OMP_NUM_THREADS": "1"})
     seen = b""
-    while b"excitatory " not in seen:
+    while b"filter " not in seen:
         chunk = os.read(process.stderr.fileno(), 1000)
         assert chunk, seen.decode()
         seen += chunk

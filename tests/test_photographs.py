@@ -170,7 +170,7 @@ def many(photos: Path) -> Path:
     rng = np.random.default_rng(0)
     for index in range(600):
         pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        image = Image.fromarray(pixels).resize((400, 300))
+        image = Image.fromarray(pixels).resize((200, 150))
         image.save(photos / f"{index:03}.jpg")
     return photos
 
