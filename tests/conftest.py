@@ -6,6 +6,8 @@ import functools
 import gc
 import math
 import os
+import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 IMAGE_PX = 48
 GABOR_PERIOD_PX = 6.0
 GABOR_ANGLE_DEG = 30.0
+IN_MEMORY, MEMORY = Path("/dev/shm"), Path("/proc/meminfo")  # on Linux
+ROOM_BYTES = 8 * 2**30  # several times as much as tests hold at once
 LONG_FILES = (
     *("test_every_network.py", "test_real_weights.py", "test_corruption.py", "test_pipeline.py"),
     *("test_cluster.py", "test_architectures.py", "test_browser.py", "test_photographs.py"),
@@ -49,7 +53,17 @@ def pytest_configure() -> None:
     known = functools.partialmethod(jinja2.Environment.__init__, bytecode_cache=KnownTemplates())
     jinja2.Environment.__init__ = known
     network.reference_images = known_images
+    if has_room(IN_MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))  # the folders of tests
     gc.disable()  # until all tests are collected
+
+
+def has_room(folder: Path) -> bool:
+    """Whether a file system in memory takes the files of tests, in a hundredth of a disk's time."""
+    if not folder.is_dir() or not MEMORY.is_file():
+        return False
+    (available_kib,) = re.findall(r"MemAvailable: +(\d+) kB", MEMORY.read_text(encoding="ascii"))
+    return min(shutil.disk_usage(folder).free, 1024 * int(available_kib)) > ROOM_BYTES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
