@@ -59,7 +59,7 @@ def pytest_configure() -> None:
 
 
 def has_room(folder: Path) -> bool:
-    """Whether a file system in memory takes the files of tests; ext4 was a hundred times as slow."""
+    """Whether a file system in memory has room for tests; ext4 took a hundred times as long."""
     if not folder.is_dir() or not MEMORY.is_file():
         return False
     (available_kib,) = re.findall(r"MemAvailable: +(\d+) kB", MEMORY.read_text(encoding="ascii"))
