@@ -28,7 +28,8 @@ from tqdm import tqdm
 from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Artifact, Cache
 from atlas.kinds import KINDS
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.plan import Job
 from atlas.site.writer import remove_site
 

@@ -45,7 +45,8 @@ from atlas.kinds.natural import KIND as NATURAL
 from atlas.network.network import Network
 from atlas.network.taps import Tap
 from atlas.pictures.finished import all_responses
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.recipes import PresetName
 from atlas.site.contents import Contents
 from atlas.units import Layer, Unit

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from atlas.asked import AtlasSpec, Selection
 from atlas.families.demo import images
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 
 MALLINFO2_FIELDS = (
     *("arena", "ordblks", "smblks", "hblks", "hblkhd"),

@@ -74,7 +74,8 @@ def test_pictures_are_made_of_networks_with_other_channels(n_channels, recipe):
 
 def test_a_site_of_a_network_of_one_channel_has_every_kind(tmp_path):
     from atlas.catalogue import Catalogue
-    from atlas.pipeline import Atlas, Places
+    from atlas.pipeline import Atlas
+    from atlas.places import Places
 
     torch.manual_seed(0)
     places = Places(tmp_path / "site", tmp_path / "cache", device="cpu")

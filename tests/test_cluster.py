@@ -45,7 +45,8 @@ from atlas.errors import DeviceError, SpecError
 from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
 from atlas.kinds.kind import Kind
-from atlas.pipeline import Atlas, BuildReport, Places
+from atlas.pipeline import Atlas, BuildReport
+from atlas.places import Places
 from atlas.progress import SILENT
 from atlas.units import Preprocessing, Unit
 

@@ -27,7 +27,7 @@ from atlas.comparing.comparison import Comparison, Ranking, shared_layers, with_
 from atlas.errors import SpecError
 from atlas.families import find_family
 from atlas.families.demo import WEIGHTS_PATH
-from atlas.pipeline import Places
+from atlas.places import Places
 
 DEMO = ("--demo", "--preset", "preview", "--device", "cpu")
 LAYER, TRAINED = "layer2.0.conv2", (3, 7, 11)

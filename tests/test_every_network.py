@@ -25,7 +25,8 @@ from atlas.generated_images import Images, reference_images
 from atlas.kinds import KINDS
 from atlas.kinds.natural import has_images
 from atlas.network.network import Network
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.units import Layer
 
 N_CLASSES = 5

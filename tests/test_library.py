@@ -29,7 +29,8 @@ from atlas.errors import NetworkError, SpecError
 from atlas.library import Pictures, RenderedPicture, open_network, render
 from atlas.network.network import Network
 from atlas.pictures.encode import encode
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.plan import make_plan
 from atlas.records import to_json
 from atlas.units import Unit

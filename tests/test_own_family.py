@@ -14,7 +14,8 @@ from atlas.catalogue import Catalogue
 from atlas.errors import SpecError
 from atlas.families import FAMILIES
 from atlas.labels import ClassLabels
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 
 UNITS = Selection(units=(range(3),))
 HIDDEN = ("brain.1", "brain.3")

@@ -14,7 +14,8 @@ from PIL import Image
 from atlas.asked import AtlasSpec, Selection
 from atlas.catalogue import Catalogue
 from atlas.kinds import KINDS
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 
 CATALOGUE = Catalogue(kinds=(*KINDS, own_kinds.SWATCH, own_kinds.NORM))
 SELECTION = Selection(layers=("conv1",), units=(range(6),))

@@ -25,7 +25,8 @@ from atlas.catalogue import Catalogue
 from atlas.families.demo import FAMILY as DEMO
 from atlas.families.family import no_images
 from atlas.kinds.similar import KIND as SIMILAR
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.refresh import Refresher, Rhythm
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,8 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.kinds import KINDS
 from atlas.on_demand import ON_DEMAND, caricature, like, mix, variants
 from atlas.on_demand.page import Request
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.site.schema import write_schemas
 
 DOCS = Path(__file__).parents[1] / "docs" / "schema"

@@ -21,7 +21,8 @@ from atlas.network.load import load_network
 from atlas.network.network import Network
 from atlas.network.source import weights_source
 from atlas.network.weights import download, open_weights
-from atlas.pipeline import Atlas, Places
+from atlas.pipeline import Atlas
+from atlas.places import Places
 from atlas.progress import SILENT
 
 SMALL = {
