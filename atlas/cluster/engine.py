@@ -93,11 +93,11 @@ class _WorkerState:
     started_s: float
     last_message_s: float
     hello: Hello | None = None
-    unfinished: float = 0.0  # reported work on artifacts that are not finished
-    checkpoint: str = ""  # of what it does
-    cuts: tuple[Cut | None, ...] | None = None  # that it has found
-    doing: str = "starting"
-    since_s: float = 0.0
+    unfinished: float = 0.0  # work that it has reported on unfinished artifacts, in MACs
+    checkpoint: str = ""  # key of the state of the pass that it makes; empty for other work
+    cuts: tuple[Cut | None, ...] | None = None  # what its survey has found
+    doing: str = "starting"  # in words
+    since_s: float = 0.0  # it does that
     n_made: int = 0
 
 
@@ -208,7 +208,7 @@ class Driver:
         self._workers, self._cache, self._observer = workers, cache, observer
         self._patience_s, self._clock = patience_s, clock
         self._costs = artifact_costs(jobs)
-        self._known: dict[str, _WorkerState] = {}
+        self._states: dict[str, _WorkerState] = {}
         self._precisions: dict[str, Precision] = {}  # by device: the same on all that are alike
         self._n_failed_starts = 0
         self._parts_done: dict[str, float] = {}  # reported work on parts, by the pass's home
@@ -265,10 +265,10 @@ class Driver:
         """Start workers where some are missing, unless they end before they are ready."""
         while (
             self._n_failed_starts < MAX_FAILED_STARTS
-            and len(self._known) < self._workers.n_wanted()
+            and len(self._states) < self._workers.n_wanted()
         ):
             now_s = self._clock()
-            self._known[self._workers.start()] = _WorkerState(now_s, now_s)
+            self._states[self._workers.start()] = _WorkerState(now_s, now_s)
 
     def _say_if_none_starts(self) -> None:
         """Say once that no worker has been ready for long."""
@@ -283,33 +283,33 @@ class Driver:
     def _hand_out(self) -> None:
         for name in self.schedule.idle():
             portion = self.schedule.next_for(name, self._clock())
-            known = self._known[name]
+            state = self._states[name]
             if portion is None:
-                known.doing = "waiting"
+                state.doing = "waiting"
                 continue
-            known.since_s = known.last_message_s = self._clock()
-            known.doing = portion_title(portion)
+            state.since_s = state.last_message_s = self._clock()
+            state.doing = portion_title(portion)
             if portion.is_part:
                 self._costs |= artifact_costs(portion.jobs)
             if any(job.sources for job in portion.jobs):
                 self._keep()
-            self._workers.give(name, self._order(known, portion))
+            self._workers.give(name, self._order(state, portion))
 
-    def _order(self, known: _WorkerState, portion: Portion) -> Order:
+    def _order(self, state: _WorkerState, portion: Portion) -> Order:
         """What a worker is told, with what that is made from."""
-        assert known.hello
+        assert state.hello
         jobs = portion.jobs
         entries = self._cache.entries({key for job in jobs for key in job.sources})
-        known.checkpoint = ""
+        state.checkpoint = ""
         is_one_pass = all(job.kind.is_one_pass for job in jobs)
         if is_one_pass and not (portion.is_survey or portion.is_part):
-            known.checkpoint = "".join(key for job in jobs for key in job.keys)
-        checkpoint = self._cache.checkpoint(known.checkpoint) if known.checkpoint else None
+            state.checkpoint = "".join(key for job in jobs for key in job.keys)
+        checkpoint = self._cache.checkpoint(state.checkpoint) if state.checkpoint else None
         if portion.is_survey:  # some units of each are enough for it
             jobs = tuple(job.part(range(min(N_SURVEYED, len(job.units)))) for job in jobs)
         return Order(
             jobs,
-            self._precisions[known.hello.device],
+            self._precisions[state.hello.device],
             portion_title(portion),
             portion.is_survey,
             entries,
@@ -319,37 +319,37 @@ class Driver:
         )
 
     def _handle(self, name: str, message: Message) -> None:
-        known = self._known.get(name)
-        if known is None:
+        state = self._states.get(name)
+        if state is None:
             return
-        known.last_message_s = self._clock()
+        state.last_message_s = self._clock()
         if isinstance(message, Hello):
-            self._register(name, known, message)
+            self._register(name, state, message)
         elif isinstance(message, Begun):
             self._observer.begin(message.kind, message.layer)
         elif isinstance(message, Advanced):
-            known.unfinished += message.cost
+            state.unfinished += message.cost
             self._observer.advance(message.cost, is_new=message.is_new)
         elif isinstance(message, Made):
-            self._receive(name, known, message.artifacts)
+            self._receive(name, state, message.artifacts)
         elif isinstance(message, Saved):
-            self._cache.checkpoint(known.checkpoint).save(message.data)
+            self._cache.checkpoint(state.checkpoint).save(message.data)
         elif isinstance(message, Surveyed):
-            known.cuts = message.cuts
+            state.cuts = message.cuts
         elif isinstance(message, Finished):
-            self._finish(name, known)
+            self._finish(name, state)
         elif isinstance(message, Broken):
-            self._retry_elsewhere(name, known, message)
+            self._retry_elsewhere(name, state, message)
         else:
             self._forget(name, message.reason)
 
-    def _register(self, name: str, known: _WorkerState, hello: Hello) -> None:
-        known.hello, known.doing = hello, "waiting"
+    def _register(self, name: str, state: _WorkerState, hello: Hello) -> None:
+        state.hello, state.doing = hello, "waiting"
         self._precisions.setdefault(hello.device, hello.precision)
         self._n_failed_starts, self._say_at_s = 0, math.inf
         self.schedule.joined(name)
 
-    def _receive(self, name: str, known: _WorkerState, artifacts: Sequence[Artifact]) -> None:
+    def _receive(self, name: str, state: _WorkerState, artifacts: Sequence[Artifact]) -> None:
         keys = [artifact.key for artifact in artifacts]
         if not self._arrived:
             self._keep_at_s = self._clock() + KEEP_EVERY_S
@@ -360,8 +360,8 @@ class Driver:
         if portion and portion.is_part:
             self._parts_done[portion.home] = self._parts_done.get(portion.home, 0.0) + cost
         self.schedule.made(name, keys)
-        known.n_made += len(keys)
-        known.unfinished -= cost
+        state.n_made += len(keys)
+        state.unfinished -= cost
         self._take_back_parts()
 
     def _take_back_parts(self) -> None:
@@ -381,21 +381,21 @@ class Driver:
         arrived, self._arrived, self._n_unkept_bytes = self._arrived, [], 0
         self._keeper.begin(arrived)
 
-    def _finish(self, name: str, known: _WorkerState) -> None:
-        if known.cuts is None:
+    def _finish(self, name: str, state: _WorkerState) -> None:
+        if state.cuts is None:
             self.schedule.finished(name, self._clock())
         else:
-            self.schedule.surveyed(name, known.cuts)
-        known.unfinished, known.cuts = 0.0, None
-        if known.checkpoint:
+            self.schedule.surveyed(name, state.cuts)
+        state.unfinished, state.cuts = 0.0, None
+        if state.checkpoint:
             self._keep()
-            self._cache.checkpoint(known.checkpoint).drop()
+            self._cache.checkpoint(state.checkpoint).drop()
 
-    def _retry_elsewhere(self, name: str, known: _WorkerState, broken: Broken) -> None:
+    def _retry_elsewhere(self, name: str, state: _WorkerState, broken: Broken) -> None:
         """What failed is tried elsewhere, unless it would fail everywhere."""
         if broken.error:
             raise broken.error
-        self._take_back(known)
+        self._take_back(state)
         self.schedule.failed(name, broken.reason)
         self._take_back_parts()
         self._refuse_many_failures()
@@ -405,37 +405,45 @@ class Driver:
 
     def _forget(self, name: str, reason: str) -> None:
         """A worker is gone; what it had is made elsewhere."""
-        known = self._known.pop(name)
-        self._n_failed_starts += known.hello is None
-        if not self._known and self._n_failed_starts >= MAX_FAILED_STARTS:
-            raise DeviceError(
-                f"no worker can start: {reason}; every node needs this package in the same "
-                "version, and the logs of Ray say more"
-            )
-        if known.hello is None:
-            is_any_ready = any(each.hello for each in self._known.values())
-            if is_any_ready and self._n_failed_starts == MAX_FAILED_STARTS:
-                say_above(
-                    f"No more workers are started, since {MAX_FAILED_STARTS} in a row have ended "
-                    f"before they were ready: {reason}"
-                )
+        state = self._states.pop(name)
+        if state.hello is None:
+            self._n_failed_starts += 1
+        self._refuse_without_workers(reason)
+        if state.hello is None:
+            self._say_if_no_more_start(reason)
             return
-        portion = self.schedule.portion_of(name)
-        if portion:
+        if portion := self.schedule.portion_of(name):
             say_above(
-                f"{name} on {known.hello.node} is lost ({reason}): {portion_title(portion)} "
+                f"{name} on {state.hello.node} is lost ({reason}): {portion_title(portion)} "
                 "is made again."
             )
-        self._take_back(known)
+        self._take_back(state)
         self.schedule.lost(name, reason)
         self._take_back_parts()
         self._refuse_many_failures()
 
-    def _take_back(self, known: _WorkerState) -> None:
-        """Steps that were reported are lost."""
-        if known.unfinished > 0:
-            self._observer.advance(-known.unfinished)
-        known.unfinished = 0.0
+    def _refuse_without_workers(self, reason: str) -> None:
+        """End the build if no worker is left and no more are started."""
+        if not self._states and self._n_failed_starts >= MAX_FAILED_STARTS:
+            raise DeviceError(
+                f"no worker can start: {reason}; every node needs this package in the same "
+                "version, and the logs of Ray say more"
+            )
+
+    def _say_if_no_more_start(self, reason: str) -> None:
+        """Say, at the start that failed last, that the build goes on with the workers it has."""
+        is_any_ready = any(state.hello for state in self._states.values())
+        if is_any_ready and self._n_failed_starts == MAX_FAILED_STARTS:
+            say_above(
+                f"No more workers are started, since {MAX_FAILED_STARTS} in a row have ended "
+                f"before they were ready: {reason}"
+            )
+
+    def _take_back(self, state: _WorkerState) -> None:
+        """Take back the steps that a worker has reported, which are lost."""
+        if state.unfinished > 0:
+            self._observer.advance(-state.unfinished)
+        state.unfinished = 0.0
 
     def _refuse_many_failures(self) -> None:
         failures = self.schedule.failures
@@ -448,25 +456,25 @@ class Driver:
     def _end_hung(self) -> None:
         """End the workers that were given something and have been silent for too long."""
         now_s = self._clock()
-        for name, known in list(self._known.items()):
-            is_busy = known.hello and self.schedule.portion_of(name)
-            patience_s = self._patience_s if known.hello else max(START_S, self._patience_s)
-            if (is_busy or not known.hello) and now_s - known.last_message_s > patience_s:
+        for name, state in list(self._states.items()):
+            is_busy = state.hello and self.schedule.portion_of(name)
+            patience_s = self._patience_s if state.hello else max(START_S, self._patience_s)
+            if (is_busy or not state.hello) and now_s - state.last_message_s > patience_s:
                 self._workers.end(name)
-                self._forget(name, f"no message for {now_s - known.last_message_s:.0f} s")
+                self._forget(name, f"no message for {now_s - state.last_message_s:.0f} s")
 
     def _doing(self) -> list[Doing]:
         now_s = self._clock()
         return [
             Doing(
                 name,
-                known.hello.node if known.hello else "",
-                known.hello.device if known.hello else "",
-                known.doing,
-                now_s - known.since_s if known.hello else now_s - known.started_s,
-                known.n_made,
+                state.hello.node if state.hello else "",
+                state.hello.device if state.hello else "",
+                state.doing,
+                now_s - state.since_s if state.hello else now_s - state.started_s,
+                state.n_made,
             )
-            for name, known in self._known.items()
+            for name, state in self._states.items()
         ]
 
 
