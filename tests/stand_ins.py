@@ -95,7 +95,7 @@ class Actor:
     """A light process of Ray in place of a worker; it sleeps instead of computing."""
 
     def get_ready(self, _setup: object, _environment: object) -> Hello:
-        return Hello("H100", "bfloat16", "node", 1)
+        return Hello("H100", "bfloat16", "node")
 
     def work(self, order: Order, _images: object) -> Iterator[Message]:
         for seconds, message in words_of(order):
@@ -218,7 +218,7 @@ class StandIns:
 
     def start(self) -> str:
         name = f"worker {next(self._names)}"
-        self._say(self._clock(), name, pickle.dumps(Hello("H100", "bfloat16", "node", 1)))
+        self._say(self._clock(), name, pickle.dumps(Hello("H100", "bfloat16", "node")))
         return name
 
     def give(self, name: str, order: Order) -> None:

@@ -77,7 +77,7 @@ class Scripted:
 
     def start(self) -> str:
         name = f"worker {next(self._names)}"
-        birth = next(self._births, Hello("cpu", "float32", "node", 1))
+        birth = next(self._births, Hello("cpu", "float32", "node"))
         self._speaking[name] = iter([birth])
         return name
 
@@ -218,14 +218,14 @@ def test_workers_that_end_before_they_are_ready_are_not_started_forever(
     jobs = jobs_of(planted, "noise")
     with pytest.raises(DeviceError, match="no worker can start: no torch"):
         Run(cache, jobs, births=[Lost("no torch")] * 9)()
-    one = Run(cache, jobs, births=[Hello("cpu", "float32", "node", 1), *[Lost("no torch")] * 9])()
+    one = Run(cache, jobs, births=[Hello("cpu", "float32", "node"), *[Lost("no torch")] * 9])()
     assert one.kept == keys_of(jobs)
     said = (
         "No more workers are started, since 3 in a row have ended before they were ready: no torch"
     )
     assert capsys.readouterr().err.count(said) == 1
     jobs = jobs_of(planted, "excitatory")
-    births = [Hello("cpu", "float32", "node", 1), *[Lost("no torch")] * 9]
+    births = [Hello("cpu", "float32", "node"), *[Lost("no torch")] * 9]
     with pytest.raises(DeviceError, match="no worker can start: killed"):
         Run(
             cache,
@@ -282,9 +282,9 @@ def test_if_nothing_can_be_made_that_is_said_instead_of_tried_for_hours(
 
 def test_workers_on_equal_devices_use_the_precision_of_the_first(planted: Network, cache: Cache):
     births = [
-        Hello("H100", "bfloat16", "a", 1),
-        Hello("H100", "float32", "b", 2),
-        Hello("T4", "float32", "c", 3),
+        Hello("H100", "bfloat16", "a"),
+        Hello("H100", "float32", "b"),
+        Hello("T4", "float32", "c"),
     ]
     run = Run(cache, jobs_of(planted, "excitatory", "filter"), n_workers=3, births=births)()
     precisions = {name: order.precision for name, order in run.workers.orders}

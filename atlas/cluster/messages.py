@@ -38,7 +38,6 @@ class Hello:
     device: str  # in words
     precision: Precision  # the fastest there
     node: str  # name of its machine
-    process_id: int
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,6 @@ class Worker:
             describe_device(network.device),
             network.usable(fastest_precision(network.device)),
             platform.node(),
-            os.getpid(),
         )
         self._outbox = _Outbox()
         self._sent_artifacts = _SentArtifacts(self._outbox)
@@ -129,10 +128,10 @@ class Worker:
 
 
 def _refuse_other_version(version: str) -> None:
-    """Another version may make other bytes.
+    """Refuse a build by another version of this package, which may make other bytes.
 
     Raises:
-        SpecError: it is not that of this package.
+        SpecError: the build has another version.
     """
     if version != __version__:
         raise SpecError(
@@ -176,8 +175,7 @@ class _Outbox(Observer):
     def put(self, message: Message) -> None:
         """Say something, and before that how many steps were done."""
         if self._cost:
-            self._waiting.put(Advanced(self._cost, is_new=True))
-            self._cost, self._told_s = 0.0, time.monotonic()
+            self._put_steps()
         self._waiting.put(message)
 
     def send(self, artifacts: list[Artifact]) -> None:
@@ -195,8 +193,12 @@ class _Outbox(Observer):
             return
         self._cost += cost
         if time.monotonic() - self._told_s > STEPS_EVERY_S:
-            self._waiting.put(Advanced(self._cost, is_new=True))
-            self._cost, self._told_s = 0.0, time.monotonic()
+            self._put_steps()
+
+    def _put_steps(self) -> None:
+        """Say how many steps were done since the last time."""
+        self._waiting.put(Advanced(self._cost, is_new=True))
+        self._cost, self._told_s = 0.0, time.monotonic()
 
 
 class _SentArtifacts:
