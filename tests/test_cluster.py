@@ -28,19 +28,15 @@ from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.cluster import Cluster
 from atlas.cluster.board import read_board
 from atlas.cluster.messages import Setup
-from atlas.cluster.ray_workers import (
+from atlas.cluster.ray_environment import (
     VISIBLE_DEVICES,
-    Place,
-    RayWorkers,
-    _key_variables,
-    _reason,
-    _room,
-    _set_environment,
-    _signals_kept,
-    _visible_devices,
-    local_places,
-    place_on,
+    key_variables,
+    set_environment,
+    sigterm_handler_kept,
+    visible_devices,
 )
+from atlas.cluster.ray_workers import RayWorkers, _reason
+from atlas.cluster.resources import Resources, device_resources, n_workers_on, node_resources
 from atlas.errors import DeviceError, SpecError
 from atlas.images import ImageSet, ImagesOf
 from atlas.kinds import KINDS
@@ -263,12 +259,12 @@ def is_running(process_id: int) -> bool:
 
 def test_ray_of_one_machine_asks_for_a_key(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    assert not _key_variables(TWO)  # Ray is imported, and has read what there was
+    assert not key_variables(TWO)  # Ray is imported, and has read what there was
     monkeypatch.delitem(sys.modules, "ray")
-    one, other = _key_variables(TWO), _key_variables(TWO)
+    one, other = key_variables(TWO), key_variables(TWO)
     assert one["RAY_AUTH_MODE"] == "token" and len(one["RAY_AUTH_TOKEN"]) == 64
     assert one["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
-    assert not _key_variables(Cluster("10.0.0.1:6379"))
+    assert not key_variables(Cluster("10.0.0.1:6379"))
 
 
 def test_ray_that_starts_again_in_a_process_asks_for_the_same_key(monkeypatch: pytest.MonkeyPatch):
@@ -287,30 +283,29 @@ def test_ray_that_starts_again_in_a_process_asks_for_the_same_key(monkeypatch: p
 
 
 def test_there_are_as_many_workers_as_there_is_room():
-    gpu, cores = Place("cuda", 1, 0, None), Place("cpu", 0, 4, 4)
-    assert [_room(node, gpu) for node in ({"GPU": 8.0, "CPU": 64.0}, {"CPU": 9.0})] == [8, 0]
-    assert [_room(node, cores) for node in ({"GPU": 8.0, "CPU": 64.0}, {"CPU": 9.0}, {})] == [
-        16,
-        2,
-        0,
-    ]
-    both = Place("cuda", 1, 16, None)
-    assert _room({"GPU": 8.0, "CPU": 64.0}, both) == 4
+    with_gpus = {"GPU": 8.0, "CPU": 64.0}
+    gpu, cores = Resources("cuda", 1, 0, None), Resources("cpu", 0, 4, 4)
+    assert [n_workers_on(node, gpu) for node in (with_gpus, {"CPU": 9.0})] == [8, 0]
+    assert [n_workers_on(node, cores) for node in (with_gpus, {"CPU": 9.0}, {})] == [16, 2, 0]
+    both = Resources("cuda", 1, 16, None)
+    assert n_workers_on(with_gpus, both) == 4
 
 
 def test_a_worker_takes_a_gpu_where_there_is_any_and_no_more_cores_than_a_node_has():
     cores, gpus = {"CPU": 2.0}, {"CPU": 8.0, "GPU": 4.0}
-    assert place_on(Cluster("auto"), [cores, gpus]) == Place("cuda", 1, 0, None)
-    assert place_on(Cluster("auto"), [cores]) == Place("cpu", 0, 2, 2)
-    assert place_on(Cluster("auto", "cuda"), [cores]).n_gpus == 1  # a node with one may come
-    assert place_on(Cluster("auto", "cpu", (), 3), [cores, gpus]) == Place("cpu", 0, 3, 3)
-    assert place_on(Cluster("auto", "auto", (), 64), [cores, gpus]) == Place("cuda", 1, 8, None)
-    assert place_on(Cluster("auto"), []).n_cores == 1
+    assert node_resources(Cluster("auto"), [cores, gpus]) == Resources("cuda", 1, 0, None)
+    assert node_resources(Cluster("auto"), [cores]) == Resources("cpu", 0, 2, 2)
+    assert node_resources(Cluster("auto", "cuda"), [cores]).n_gpus == 1  # a node with one may come
+    assert node_resources(Cluster("auto", "cpu", (), 3), [cores, gpus]) == Resources("cpu", 0, 3, 3)
+    assert node_resources(Cluster("auto", "auto", (), 64), [cores, gpus]) == Resources(
+        "cuda", 1, 8, None
+    )
+    assert node_resources(Cluster("auto"), []).n_cores == 1
 
 
 def test_devices_of_this_machine_are_known_by_name(monkeypatch: pytest.MonkeyPatch):
     def devices(*asked: str) -> list[str]:
-        return [place.device for place in local_places(Cluster(devices=asked))]
+        return [each.device for each in device_resources(Cluster(devices=asked))]
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: pytest.fail("that is for the workers"))
@@ -332,10 +327,10 @@ def test_workers_see_the_devices_that_the_driver_sees(monkeypatch: pytest.Monkey
     monkeypatch.setenv(seen, "GPU-5e3d,GPU-6f4e")
     monkeypatch.delenv(hidden, raising=False)
     monkeypatch.delenv(other, raising=False)
-    here = _visible_devices()
+    here = visible_devices()
     monkeypatch.setenv(seen, "")  # as Ray hides them
     monkeypatch.setenv(hidden, "")
-    _set_environment(here)
+    set_environment(here)
     assert os.environ[seen] == "GPU-5e3d,GPU-6f4e" and hidden not in os.environ
 
 
@@ -348,7 +343,7 @@ def test_sigterm_while_ray_starts_ends_the_build_as_at_other_times():
 
     before = signal.signal(signal.SIGTERM, end)
     try:
-        with pytest.raises(EndedError), _signals_kept():
+        with pytest.raises(EndedError), sigterm_handler_kept():
             signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)

@@ -5,7 +5,8 @@ the site. Workers load the network and send encoded artifacts back.
 
 `scheduling.py` decides who makes what, `engine.py` carries that out, `worker.py` is what a worker
 does, `messages.py` is what they send each other, `keeping.py` writes the cache beside the rest, and
-`ray_workers.py` runs workers on Ray. Nothing imports Ray unless workers are asked for.
+`ray_workers.py` runs workers on Ray, `resources.py` says what each takes, and `ray_environment.py`
+has the variables and signals of their processes. Nothing imports Ray unless workers are asked for.
 """
 
 from __future__ import annotations

@@ -11,47 +11,43 @@ import logging
 import os
 import pickle
 import re
-import secrets
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from dataclasses import replace
+from typing import Any
 
-from atlas.cluster import ALL_DEVICES, Cluster
+from atlas.cluster import Cluster
 from atlas.cluster.messages import Hello, Lost, Made, Message, Order, Saved, Setup, Slice
+from atlas.cluster.ray_environment import (
+    NO_STATISTICS,
+    environment_with,
+    key_variables,
+    set_environment,
+    sigterm_handler_kept,
+    visible_devices,
+)
+from atlas.cluster.resources import (
+    Node,
+    Resources,
+    device_resources,
+    n_workers_on,
+    node_resources,
+)
 from atlas.console import say_above
 from atlas.errors import AtlasError, DeviceError, SpecError
-from atlas.heap import import_torch
 from atlas.images import ImageSet
 from atlas.text import displayable
 
-CORES_PER_WORKER = 4  # of a processor, where --cores-per-worker does not say it
 STORE_BYTES = 200_000_000  # for what is on its way between processes of this machine
 MAX_UNREAD = 2  # messages of a worker that wait to be read before it waits
 SLICE_BYTES = 8_000_000  # longer messages are sent in slices, so that little is on its way at once
 COUNT_EVERY_S = 10.0  # nodes of a cluster
 ANSWER_S = 5.0  # in which a cluster must answer
 MAX_REASON = 200  # characters
-NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 CAUSE = re.compile(r"^[\w.]*(?:Error|Exception): .*", re.MULTILINE)  # the last line of a traceback
-VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-
-Resources: TypeAlias = Mapping[str, float]  # of a node of a cluster, by Ray's names
-
-
-@dataclass(frozen=True)
-class Place:
-    """What one worker takes."""
-
-    device: str
-    n_gpus: int
-    n_cores: int
-    n_threads: int | None
 
 
 class RayWorkers:
@@ -70,7 +66,7 @@ class RayWorkers:
     def __init__(self, cluster: Cluster, setup: Setup, images: ImageSet | None) -> None:
         self._ray: Any = None
         self._cluster, self._setup, self._images = cluster, setup, images
-        self._places = local_places(cluster)
+        self._devices = device_resources(cluster)  # of this machine; none on a cluster
         self._closing = contextlib.ExitStack()
         self._images_ref: Any = None
         self._counted_s, self._n_wanted = 0.0, 0
@@ -78,18 +74,18 @@ class RayWorkers:
         self._actors: dict[str, Any] = {}
         self._awaited: dict[Any, str] = {}  # sources of messages to be read, and their workers
         self._slices: dict[str, list[bytes]] = {}  # of long messages, by worker
-        self._place_of: dict[str, Place] = {}
+        self._taken: dict[str, Resources] = {}  # by worker
 
     def __enter__(self) -> RayWorkers:
         with contextlib.ExitStack() as closing:
             # Ray prints what happens to workers on stdout, which is for results.
             closing.enter_context(contextlib.redirect_stdout(sys.stderr))
-            closing.enter_context(_environment(NO_STATISTICS))
-            os.environ.update(_key_variables(self._cluster))
+            closing.enter_context(environment_with(NO_STATISTICS))
+            os.environ.update(key_variables(self._cluster))
             self._ray = _import_ray()
             if not self._ray.is_initialized():
                 closing.callback(self._ray.shutdown)
-                with _signals_kept():
+                with sigterm_handler_kept():
                     self._connect()
             self._closing = closing.pop_all()
         return self
@@ -101,30 +97,30 @@ class RayWorkers:
 
     def n_wanted(self) -> int:
         """As many workers as the cluster has room for."""
-        if self._places:
-            return len(self._places)
+        if self._devices:
+            return len(self._devices)
         now_s = time.monotonic()
         if not self._n_wanted or now_s - self._counted_s > COUNT_EVERY_S:
             self._counted_s = now_s
             nodes = self._nodes()
-            place = place_on(self._cluster, nodes)
-            self._n_wanted = max(1, sum(_room(node, place) for node in nodes))
+            each = node_resources(self._cluster, nodes)
+            self._n_wanted = max(1, sum(n_workers_on(node, each) for node in nodes))
         return self._n_wanted
 
     def start(self) -> str:
         """Start a worker."""
-        place = self._free_place()
+        taken = self._free_resources()
         name = f"worker {next(self._numbers)}"
-        setup = replace(self._setup, device=place.device, n_threads=place.n_threads)
+        setup = replace(self._setup, device=taken.device, n_threads=taken.n_threads)
         actor_type = self._ray.remote(
-            num_cpus=place.n_cores,
-            num_gpus=place.n_gpus,
+            num_cpus=taken.n_cores,
+            num_gpus=taken.n_gpus,
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )(AtlasWorker)
         actor = actor_type.options(name=f"atlas {os.getpid()} {name}").remote()
-        self._actors[name], self._place_of[name] = actor, place
-        environment = _visible_devices() if self._places else {}
+        self._actors[name], self._taken[name] = actor, taken
+        environment = visible_devices() if self._devices else {}
         ref = actor.get_ready.options(name=f"{name}: load the network").remote(setup, environment)
         self._awaited[ref] = name
         return name
@@ -167,7 +163,7 @@ class RayWorkers:
         """End a worker at once."""
         self._forget(name)
         actor = self._actors.pop(name, None)
-        self._place_of.pop(name, None)
+        self._taken.pop(name, None)
         if actor is not None:
             with contextlib.suppress(Exception):  # it may have ended by itself
                 self._ray.kill(actor)
@@ -251,7 +247,7 @@ class RayWorkers:
         try:
             self._ray.init(
                 address="local",
-                num_cpus=len(self._places) or None,
+                num_cpus=len(self._devices) or None,
                 object_store_memory=STORE_BYTES,
                 **QUIET,
             )
@@ -261,16 +257,17 @@ class RayWorkers:
                 "one device and without --cluster"
             ) from error
 
-    def _nodes(self) -> list[Resources]:
+    def _nodes(self) -> list[Node]:
         """What the nodes of the cluster have."""
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
-    def _free_place(self) -> Place:
-        taken = list(self._place_of.values())
-        for place in self._places:
-            if taken.count(place) < self._places.count(place):
-                return place
-        return place_on(self._cluster, self._nodes())
+    def _free_resources(self) -> Resources:
+        """What the next worker takes: a device that is named and free, or what a node has."""
+        taken = list(self._taken.values())
+        for device in self._devices:
+            if taken.count(device) < self._devices.count(device):
+                return device
+        return node_resources(self._cluster, self._nodes())
 
 
 class AtlasWorker:
@@ -284,7 +281,7 @@ class AtlasWorker:
             environment: variables that say which devices there are, where Ray hides them; None
                 for those that are not set.
         """
-        _set_environment(environment)
+        set_environment(environment)
         if setup.n_threads:
             os.environ["OMP_NUM_THREADS"] = str(setup.n_threads)
         from atlas.cluster.worker import Worker
@@ -320,17 +317,6 @@ def slices_of(message: Message) -> Iterator[Message | Slice]:
         yield Slice(data[start:end], end >= len(data))
 
 
-def _key_variables(cluster: Cluster) -> dict[str, str]:
-    """The key that Ray on this machine asks for, as variables of the environment.
-
-    Others who reach this machine could else give Ray work of their own. Ray reads them when it is
-    imported, and again each time it starts, so they stay for as long as this process.
-    """
-    if cluster.address != "local" or "ray" in sys.modules or "RAY_AUTH_MODE" in os.environ:
-        return {}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-
-
 def _import_ray() -> Any:
     try:
         import ray
@@ -339,59 +325,6 @@ def _import_ray() -> Any:
             "several workers need Ray; install it with pip install 'network-atlas[cluster]'"
         ) from error
     return ray
-
-
-def local_places(cluster: Cluster) -> tuple[Place, ...]:
-    """A place for each device of this machine that was asked for; none on a cluster.
-
-    Raises:
-        DeviceError: there is no such device.
-    """
-    if not cluster.devices:
-        return ()
-    import_torch()
-    from atlas.devices import all_gpus, refuse_missing
-
-    gpus = all_gpus()
-    devices = gpus if cluster.devices == (ALL_DEVICES,) else cluster.devices
-    if not devices:
-        raise DeviceError("there is no GPU on this machine; leave --device out to use the rest")
-    for device in dict.fromkeys(devices):
-        refuse_missing(device, gpus)
-    n_cores = cluster.cores_per_worker or 1
-    return tuple(Place(device, 0, 0, n_cores if device == "cpu" else None) for device in devices)
-
-
-def place_on(cluster: Cluster, nodes: Sequence[Resources]) -> Place:
-    """What a worker takes on a cluster: a GPU if there are any, or else some cores."""
-    n_cores = cluster.cores_per_worker
-    with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
-    if cluster.device == "cuda" or (cluster.device == "auto" and with_gpus):
-        return Place("cuda", 1, min(n_cores or 0, _most_cores(with_gpus)), None)
-    n_cores = min(n_cores or CORES_PER_WORKER, _most_cores(nodes))
-    return Place("cpu" if cluster.device == "auto" else cluster.device, 0, n_cores, n_cores)
-
-
-def _most_cores(nodes: Sequence[Resources]) -> int:
-    return max(1, int(max((node.get("CPU", 1) for node in nodes), default=1)))
-
-
-def _visible_devices() -> dict[str, str | None]:
-    """What older releases of Ray change for actors without a GPU of their own, as it is here.
-
-    Source: https://github.com/ray-project/ray/pull/62492
-    """
-    return {name: os.environ.get(name) for name in VISIBLE_DEVICES}
-
-
-def _room(node: Resources, place: Place) -> int:
-    """How many workers a node has room for."""
-    rooms = [
-        int(node.get(name, 0) // n)
-        for name, n in (("GPU", place.n_gpus), ("CPU", place.n_cores))
-        if n
-    ]
-    return min(rooms, default=1)
 
 
 def _reason(error: BaseException) -> str:
@@ -406,7 +339,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _refuse_silent(address: str) -> None:
-    """Ray itself tries for minutes.
+    """Refuse an address at which nobody answers; Ray itself would try for minutes.
 
     Raises:
         SpecError: nobody answers at the address.
@@ -419,40 +352,3 @@ def _refuse_silent(address: str) -> None:
             f"no Ray cluster answers at {displayable(address, 80)}; give HOST:PORT of its head, "
             "or start one with ray start"
         ) from error
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables that this process and those that it starts have inside the context."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        _set_environment(before)
-
-
-def _set_environment(variables: Mapping[str, str | None]) -> None:
-    """Set variables of this process; those that are None are unset."""
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray takes over SIGTERM, and makes an exit of it; it is given back, also what has arrived."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    except SystemExit as end:
-        if end.code == signal.SIGTERM and callable(handler):
-            handler(signal.SIGTERM, None)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, handler)
