@@ -165,12 +165,12 @@ def test_a_pytorch_without_these_operators_computes_as_ever(monkeypatch):
     def missing(*_: object) -> None:
         raise AttributeError("'_OpNamespace' 'mkldnn' object has no such attribute")
 
-    prepacking._has_operators.cache_clear()
+    prepacking._has_onednn_operators.cache_clear()
     monkeypatch.setattr(prepacking, "PackedWeights", missing)
     conv = frozen(nn.Conv2d(16, 16, 3, padding=1))
     quick = prepacking.PrepackedConv(conv, is_rectified=True)
     output, gradient = output_and_gradient(quick, maps(16))
     expected, expected_gradient = output_and_gradient(nn.Sequential(conv, nn.ReLU()), maps(16))
-    prepacking._has_operators.cache_clear()
+    prepacking._has_onednn_operators.cache_clear()
     assert quick.weights is None
     assert output.equal(expected) and gradient.equal(expected_gradient)

@@ -5,8 +5,8 @@ PyTorch rearranges them at each call, forward and backward, which takes as long 
 of images: half of a step for one small image. Here frozen weights are rearranged once for each
 shape of maps, and a ReLU that follows is applied before the convolution's output is written.
 
-All numbers are the same. Only what is not a number is rectified to zero; the finished picture is
-measured without this.
+All numbers are the same to the last bit. Only NaN is treated otherwise: oneDNN's ReLU makes
+0 of it. The finished picture is measured without prepacking, where NaN is an error.
 
 Sources: https://uxlfoundation.github.io/oneDNN/dev_guide_convolution.html; the operators are those
 of torch.compile, https://github.com/pytorch/pytorch/blob/main/torch/_inductor/mkldnn_ir.py
@@ -72,16 +72,16 @@ def _up_to_rectifier(node: fx.Node, graph: fx.GraphModule) -> list[fx.Node]:
 
 
 class PrepackedConv(nn.Module):
-    """A convolution, and perhaps the ReLU after it, quick where a gradient is wanted.
+    """A convolution, and perhaps the ReLU after it, with prepacked weights where it has a gradient.
 
-    Elsewhere, and where oneDNN is not what computes it, it is computed as ever.
+    Without a gradient, or where PyTorch would not compute it with oneDNN, PyTorch computes it.
     """
 
     def __init__(self, conv: nn.Conv2d, is_rectified: bool) -> None:
         super().__init__()
         self.conv = conv
         self.is_rectified = is_rectified
-        self._shape: torch.Size | None = None  # of the maps at the last call with a gradient
+        self._shape: torch.Size | None = None  # of maps at the last call with a gradient
         self.weights: PackedWeights | None = None  # for that shape; None where they are not used
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -96,26 +96,26 @@ class PrepackedConv(nn.Module):
     def _weights_for(self, maps: Tensor) -> PackedWeights | None:
         if maps.shape != self._shape:
             self._shape = maps.shape
-            self.weights = PackedWeights(self.conv, maps) if _is_onednns(self.conv, maps) else None
+            self.weights = PackedWeights(self.conv, maps) if _uses_onednn(self.conv, maps) else None
         return self.weights
 
 
 @functools.cache
-def _has_operators() -> bool:
-    """Whether this PyTorch has these operators, which are not documented, as they are used here."""
+def _has_onednn_operators() -> bool:
+    """Whether this PyTorch has the undocumented operators, with the arguments given here."""
     conv, maps = nn.Conv2d(16, 16, 1).requires_grad_(False), torch.zeros(16, 16, 2, 2)
     try:
         torch._C._select_conv_backend  # noqa: B018
         weights = PackedWeights(conv, maps)
-        weights.gradient(weights.output(maps, is_rectified=True))
+        weights.input_gradient(weights.output(maps, is_rectified=True))
     except (AttributeError, RuntimeError, TypeError):
         return False
     return True
 
 
-def _is_onednns(conv: nn.Conv2d, maps: Tensor) -> bool:
+def _uses_onednn(conv: nn.Conv2d, maps: Tensor) -> bool:
     """Whether PyTorch would compute a convolution with oneDNN."""
-    if maps.device.type != "cpu" or conv.weight.requires_grad or not _has_operators():
+    if maps.device.type != "cpu" or conv.weight.requires_grad or not _has_onednn_operators():
         return False
     settings = conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups, None
     backend = torch._C._select_conv_backend(maps, conv.weight, conv.bias, *settings)
@@ -132,38 +132,38 @@ class PackedWeights:
 
     def __init__(self, conv: nn.Conv2d, maps: Tensor) -> None:
         self._conv = conv
-        self._size = maps.shape[2:]
+        self._input_size = maps.shape[2:]
         self._settings = conv.stride, conv.dilation, conv.groups
-        self._forward = torch.ops.mkldnn._reorder_convolution_weight(
+        self._forward_weight = torch.ops.mkldnn._reorder_convolution_weight(
             conv.weight, conv.padding, *self._settings, maps.shape
         )
-        self._backward: Tensor | None = None
+        self._backward_weight: Tensor | None = None
 
     def output(self, maps: Tensor, is_rectified: bool) -> Tensor:
         """The convolution's output, perhaps rectified: (B, C, H, W) -> (B, O, h, w)."""
         conv, function = self._conv, "relu" if is_rectified else "none"
         output: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            maps, self._forward, conv.bias, conv.padding, *self._settings, function, [], None
+            maps, self._forward_weight, conv.bias, conv.padding, *self._settings, function, [], None
         )
         return output
 
-    def gradient(self, gradient: Tensor) -> Tensor:
+    def input_gradient(self, gradient: Tensor) -> Tensor:
         """The input's gradient from that of the output: (B, O, h, w) -> (B, C, H, W)."""
-        conv, paddings = self._conv, (self._conv.padding, self._left_over)
-        if self._backward is None:
-            self._backward = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+        conv, paddings = self._conv, (self._conv.padding, self._output_padding)
+        if self._backward_weight is None:
+            self._backward_weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(
                 conv.weight, *paddings, *self._settings, gradient.shape
             )
         result: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
-            gradient, self._backward, None, *paddings, *self._settings, "none", [], None
+            gradient, self._backward_weight, None, *paddings, *self._settings, "none", [], None
         )
         return result
 
     @functools.cached_property
-    def _left_over(self) -> list[int]:
+    def _output_padding(self) -> list[int]:
         """Rows and columns at the end of the padded input that no kernel reaches."""
         conv, padding = self._conv, cast("tuple[int, int]", self._conv.padding)
-        settings = self._size, padding, conv.dilation, conv.kernel_size, conv.stride
+        settings = self._input_size, padding, conv.dilation, conv.kernel_size, conv.stride
         return [
             (size + 2 * pad - dilation * (kernel - 1) - 1) % stride
             for size, pad, dilation, kernel, stride in zip(*settings, strict=True)
@@ -178,13 +178,14 @@ class _Convolution(torch.autograd.Function):
         """(B, C, H, W) -> (B, O, h, w)."""
         output = weights.output(maps, is_rectified)
         ctx.weights = weights
-        ctx.save_for_backward(*[output] * is_rectified)
+        if is_rectified:
+            ctx.save_for_backward(output)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         """(B, O, h, w) -> (B, C, H, W)."""
-        for output in ctx.saved_tensors:
+        for output in ctx.saved_tensors:  # none if it is not rectified
             gradient = torch.ops.aten.threshold_backward(gradient, output, 0)
-        return ctx.weights.gradient(gradient), None, None
+        return ctx.weights.input_gradient(gradient), None, None
