@@ -22,7 +22,7 @@ from atlas.cache import Cache
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.map.arrangement import arrange, snapped
 from atlas.kinds.map.pyramid import columns_for
-from atlas.kinds.map.start import in_plane
+from atlas.kinds.map.tsne import tsne_points
 from atlas.kinds.similar.neighbours import alike_in_pictures
 from atlas.observer import unobserved
 from atlas.pictures.embedding import unpacked
@@ -92,9 +92,9 @@ def main(folders: Sequence[str]) -> None:
     alike, n_columns = most_alike(vectors), columns_for(len(vectors))
     ways = {
         "random cells, exchanges": lambda: arrange(vectors, n_columns),
-        "t-SNE, bisection": lambda: snapped(in_plane(vectors, unobserved), n_columns),
+        "t-SNE, bisection": lambda: snapped(tsne_points(vectors, unobserved), n_columns),
         "t-SNE, bisection, exchanges": lambda: arrange(
-            vectors, n_columns, in_plane(vectors, unobserved)
+            vectors, n_columns, tsne_points(vectors, unobserved)
         ),
     }
     for name, place in ways.items():

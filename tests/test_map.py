@@ -19,7 +19,7 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.cache import Cache, Entry
 from atlas.engine import Engine
 from atlas.kinds.excitatory import ExcitatoryRecord
-from atlas.kinds.map import KIND, MapRecord, MapSpec, TsneMapSpec, make, start
+from atlas.kinds.map import KIND, MapRecord, MapSpec, TsneMapSpec, make, tsne
 from atlas.kinds.map.arrangement import arrange, averages_around, pairs, snapped
 from atlas.kinds.map.pyramid import CELL_PX, OVERVIEW_PX, TILE_PX, Pyramid, columns_for, draw
 from atlas.network.network import Network
@@ -83,7 +83,7 @@ def test_a_group_lies_in_one_place_from_points_by_tsne():
     pytest.importorskip("openTSNE", reason="the extra `map` is not installed")
     vectors, groups = planted_groups(n_groups=36, noise=0.7)
     shares: list[float] = []
-    points = start.in_plane(vectors, shares.append)
+    points = tsne.tsne_points(vectors, shares.append)
     assert sum(shares) == pytest.approx(1) and len(shares) > 50
     n_columns = columns_for(len(vectors))
     order = arrange(vectors, n_columns, points)
@@ -95,14 +95,14 @@ def test_a_group_lies_in_one_place_from_points_by_tsne():
 def test_the_same_seed_gives_the_same_points():
     pytest.importorskip("openTSNE", reason="the extra `map` is not installed")
     vectors = planted_groups()[0][:100]
-    one, other = (start.in_plane(vectors, lambda _: None) for _ in range(2))
+    one, other = (tsne.tsne_points(vectors, lambda _: None) for _ in range(2))
     assert torch.equal(one, other)
 
 
 def test_copies_of_pictures_have_points_as_well():
     pytest.importorskip("openTSNE", reason="the extra `map` is not installed")
     vectors = torch.cat([planted_groups()[0][:100], torch.zeros(100, 64)])
-    assert start.in_plane(vectors, lambda _: None).isfinite().all()
+    assert tsne.tsne_points(vectors, lambda _: None).isfinite().all()
 
 
 TSNE = TsneMapSpec("openTSNE 9.9")
@@ -136,7 +136,7 @@ def test_ctrl_c_ends_the_search_for_points(monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(make, "in_plane", interrupted)
+    monkeypatch.setattr(make, "tsne_points", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make.first_points(planted_groups()[0], TSNE, UNOBSERVED)
 
@@ -155,10 +155,10 @@ def test_ctrl_c_ends_the_search_for_points(monkeypatch):
 def test_the_address_of_a_map_names_the_library_that_it_needs(monkeypatch, version, library):
     def installed(name: str) -> str:
         if version is None:
-            raise start.metadata.PackageNotFoundError(name)
+            raise tsne.metadata.PackageNotFoundError(name)
         return version
 
-    monkeypatch.setattr(start.metadata, "version", installed)
+    monkeypatch.setattr(tsne.metadata, "version", installed)
     facts = site_factory.network()
     spec = KIND.spec(AtlasSpec(), facts.layers[0], facts)
     without = {"name": "map", "version": 1}  # as it was before there was a library

@@ -10,12 +10,12 @@ from typing import ClassVar
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost
 from atlas.kinds.kind import Kind, Section, Source, WholeNetwork
-from atlas.kinds.map.start import library
+from atlas.kinds.map.tsne import installed_library
 from atlas.records import internal, value
 from atlas.units import Layer, NetworkFacts
 
-PLACING_MACS = 3.5e8  # for a picture, with its part of the tiles: as long as 2 ms of an ascent
-TSNE_MACS = 3.5e8  # for a picture besides, where t-SNE comes first
+PLACING_MACS = 3.5e8  # for each picture, with its part of the tiles: as long as 2 ms of an ascent
+TSNE_MACS = 3.5e8  # for each picture in addition, where t-SNE gives the first places
 
 Place = Sequence[int]  # index of a layer, channel
 
@@ -52,8 +52,8 @@ class MapRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> MapSpec:
     """The spec, which is the same for all networks; it depends on what is installed."""
-    installed = library()
-    return TsneMapSpec(installed) if installed else MapSpec()
+    library = installed_library()
+    return TsneMapSpec(library) if library else MapSpec()
 
 
 def possible(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:

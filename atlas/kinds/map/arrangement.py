@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 N_DIMS = 64  # principal components that are compared
-EXCHANGES = 40  # rounds at each radius
+N_ROUNDS = 40  # of exchanges, at each radius
 SHRINKAGE = 0.8  # of the radius, from one series of rounds to the next
-SNAPPED_RADIUS = 1.5  # the first one, where points were moved to cells
+SNAPPED_RADIUS = 1.5  # in cells, the first one where points were moved to cells
 
 
 def arrange(vectors: Tensor, n_columns: int, points: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -29,7 +29,7 @@ def arrange(vectors: Tensor, n_columns: int, points: Tensor | None = None, seed:
     Args:
         vectors: what is compared, (n, n_dims).
         n_columns: cells in a row; the last row may have fewer.
-        points: where they begin in the plane, (n, 2); None for random cells.
+        points: in the plane, which give them their first cells, (n, 2); None for random cells.
         seed: of random cells and of the pairs; the same seed gives the same grid.
 
     Returns:
@@ -43,7 +43,7 @@ def arrange(vectors: Tensor, n_columns: int, points: Tensor | None = None, seed:
     else:
         order, radius = snapped(points, n_columns), SNAPPED_RADIUS
     while radius >= 1:
-        for _ in range(EXCHANGES):
+        for _ in range(N_ROUNDS):
             placed = vectors[order]
             goals = averages_around(placed, n_columns, int(radius))
             one, other = pairs(len(placed), n_columns, int(radius), generator)

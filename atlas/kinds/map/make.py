@@ -16,7 +16,7 @@ from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.map import TSNE_MACS, MapRecord, MapSpec, TsneMapSpec
 from atlas.kinds.map.arrangement import arrange
 from atlas.kinds.map.pyramid import Pyramid, columns_for, draw
-from atlas.kinds.map.start import N_NEIGHBOURS, OLDEST, PACKAGE, in_plane
+from atlas.kinds.map.tsne import N_NEIGHBOURS, OLDEST, PACKAGE, tsne_points
 from atlas.kinds.similar.neighbours import alike_in_pictures
 from atlas.observer import Observer
 from atlas.pictures.embedding import unpacked
@@ -91,7 +91,7 @@ def first_points(vectors: Tensor, spec: MapSpec, observer: Observer) -> Tensor |
         return None
     work = TSNE_MACS * len(vectors)
     try:
-        return in_plane(vectors, lambda share: observer.advance(share * work))
+        return tsne_points(vectors, lambda share: observer.advance(share * work))
     except Exception as error:  # of any kind, as the library is not ours: random cells do as well
         say_above(f"{spec.library} failed, so the map is made without it: {error!r}")
         return None

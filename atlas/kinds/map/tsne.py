@@ -1,4 +1,4 @@
-"""Where the map's pictures begin: at points of the plane, by t-SNE, if its library is installed.
+"""t-SNE, which gives the map's pictures their first places, if a library for it is installed.
 
 Source: t-SNE (van der Maaten & Hinton 2008, https://jmlr.org/papers/v9/vandermaaten08a.html), as
 openTSNE computes it (Poličar, Stražar & Zupan 2024, https://doi.org/10.18637/jss.v109.i03).
@@ -24,8 +24,8 @@ N_ITERATIONS, TELL_EVERY = 750, 10
 SEARCH_SHARE = 0.2  # of the time, in which neighbours are found, before the first iteration
 
 
-def library() -> str:
-    """The library with its version; empty if it is missing or too old."""
+def installed_library() -> str:
+    """The library's name and version; empty if it is missing or too old."""
     try:
         version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
@@ -37,8 +37,8 @@ def _numbers(version: str) -> list[int]:
     return [int(digits) for digits in re.findall(r"\d+", version)]
 
 
-def in_plane(vectors: Tensor, advance: Callable[[float], object], seed: int = 0) -> Tensor:
-    """Points that are near each other where vectors are.
+def tsne_points(vectors: Tensor, advance: Callable[[float], object], seed: int = 0) -> Tensor:
+    """Points of the plane by t-SNE, near each other where vectors are.
 
     The same seed gives the same points, on one thread or on several.
 
