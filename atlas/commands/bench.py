@@ -7,15 +7,15 @@ import json
 import click
 
 from atlas.asked import AtlasSpec
-from atlas.commands.options import atlas_options, flag_name, refuse_idle
+from atlas.commands.options import atlas_options, flag_name, refuse_unused
 from atlas.commands.program import sub_command
-from atlas.console import say_line
+from atlas.console import say, say_line
 from atlas.families import FAMILIES, find_family
 from atlas.places import Places
 from atlas.progress import Progress
 
-# Of a build; bench takes --cache so that scripts can give it to all commands, and leaves it alone.
 OF_NETWORKS = {"model", "weights", "state_key", "input_size", "mean", "std"}
+# --cache is among them so that scripts can give it to all commands; it is left alone.
 BENCH_OPTIONS = {*OF_NETWORKS, "layers", "preset", "device", "cache", "as_json", "quiet"}
 
 
@@ -31,7 +31,7 @@ def bench(spec: AtlasSpec, places: Places, progress: Progress, as_json: bool) ->
     read from a --cache or written to it.
     """
     flags = {flag_name(family) for family in FAMILIES}
-    refuse_idle(click.get_current_context(), BENCH_OPTIONS | flags, "bench")
+    refuse_unused(click.get_current_context(), BENCH_OPTIONS | flags, "bench")
     from atlas.bench import bench as measure
     from atlas.bench import table
     from atlas.devices import find_device
@@ -41,4 +41,4 @@ def bench(spec: AtlasSpec, places: Places, progress: Progress, as_json: bool) ->
     for remark in network.facts.remarks:
         say_line(remark)
     result = measure(network, spec, progress)
-    click.echo(json.dumps(result.to_json(), indent=2) if as_json else table(result))
+    say(json.dumps(result.to_json(), indent=2) if as_json else table(result))

@@ -14,10 +14,10 @@ from atlas.asked import AtlasSpec
 from atlas.cluster import cluster_of
 from atlas.commands.help import EPILOG
 from atlas.commands.options import (
-    IDLE_WITHOUT_SITE,
+    UNUSED_WITHOUT_SITE,
     atlas_options,
     given,
-    refuse_idle,
+    refuse_unused,
     worker_options,
 )
 from atlas.commands.program import PROGRAM, WITH_FAILURES, Command
@@ -75,7 +75,7 @@ def main(
     part = Shard.parsed(shard) if shard is not None else None
     workers = cluster_of(cluster, places.device, cores_per_worker)
     if part:
-        refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "--shard")
+        refuse_unused(ctx, ctx.params.keys() - UNUSED_WITHOUT_SITE, "--shard")
         if workers:
             raise SpecError(
                 "--shard cannot be combined with workers, who share a build by themselves; give "
@@ -98,7 +98,7 @@ def main(
 def _hand_on(ctx: click.Context, name: str) -> None:
     """Make options that were given before a sub-command its defaults."""
     names = {parameter.name for parameter in main.commands[name].params if parameter.name}
-    refuse_idle(ctx, names, name)
+    refuse_unused(ctx, names, name)
     ctx.default_map = {name: given(ctx)}
 
 
@@ -121,7 +121,7 @@ def _show_build(built: BuildReport, places: Places, seconds: float) -> None:
         f"Open {places.front_page}, or run: {PROGRAM} serve"
     )
     for note in built.notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     warn_of_size(parts_of_all(places.site_dir) if places.site_dir else report.parts)
     for failure in built.failures:
         say_line(f"Not made: {failure}")

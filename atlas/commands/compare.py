@@ -9,7 +9,7 @@ import click
 
 from atlas import paths
 from atlas.asked import AtlasSpec
-from atlas.commands.options import atlas_options, out_option_of, refuse_idle
+from atlas.commands.options import atlas_options, out_option_of, refuse_unused
 from atlas.commands.program import PROGRAM, sub_command
 from atlas.comparing.comparison import N_PICTURED, Comparison, Ranking
 from atlas.comparing.ranking import most_changed
@@ -18,7 +18,7 @@ from atlas.places import Places
 from atlas.progress import Progress
 
 N_CHANGED = 10  # units that `compare` prints
-IDLE_IN_COMPARE = {"weights", "kinds", "names", "base_url", "leave_out", "atlas_name"}
+UNUSED_IN_COMPARE = {"weights", "kinds", "names", "base_url", "leave_out", "atlas_name"}
 
 
 @sub_command(short_help="Which units differ most between two weight sets, as a site.")
@@ -57,7 +57,7 @@ def compare(
     changed units. What was measured is kept: stop at any time, and the same command goes on.
     """
     ctx = click.get_current_context()
-    refuse_idle(ctx, ctx.params.keys() - IDLE_IN_COMPARE, "compare")
+    refuse_unused(ctx, ctx.params.keys() - UNUSED_IN_COMPARE, "compare")
     sides = Comparison(spec, (a, b), places, pictured, progress=progress, labels_b=labels_b)
     with sides as comparison:
         ranking, report = comparison.build()

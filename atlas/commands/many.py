@@ -20,8 +20,8 @@ from atlas.commands.options import (
     atlas_name_of,
     atlas_options,
     given,
+    items_of,
     out_option_of,
-    parts,
     worker_options,
 )
 from atlas.commands.program import PROGRAM, WITH_FAILURES, sub_command
@@ -34,8 +34,9 @@ from atlas.places import Places
 from atlas.progress import Progress, interval
 from atlas.text import displayable
 
-MANY_OPTIONS = {"file", "only", "dry_run"}
-# What is given to the command, and not in a line of its file.
+# Parameters of the command that no build has, or that are not handed to each.
+OWN_PARAMETERS = {"file", "only", "dry_run"}
+# Parameters that lines of the file may not have.
 ONLY_FOR_ALL = {"out", "cache", "atlas_name", "quiet", "shard", "dry_run"}
 
 
@@ -69,8 +70,8 @@ def many(
     if places.site_dir:
         raise SpecError("many has no use for --atlas; the names are in the file")
     cluster_of(cluster, places.device, cores_per_worker)  # refuses what contradicts itself
-    for_all = {name: value for name, value in given(ctx).items() if name not in MANY_OPTIONS}
-    chosen = chosen_lines(read_lines(file), parts("--only", only))
+    for_all = {name: value for name, value in given(ctx).items() if name not in OWN_PARAMETERS}
+    chosen = chosen_lines(read_lines(file), items_of("--only", only))
     asked = [(line, *_asked_in(line, for_all, file)) for line in chosen]
     failed = [
         line.name

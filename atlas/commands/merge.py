@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from atlas.asked import AtlasSpec
-from atlas.commands.options import IDLE_WITHOUT_SITE, atlas_options, refuse_idle
+from atlas.commands.options import UNUSED_WITHOUT_SITE, atlas_options, refuse_unused
 from atlas.commands.program import PROGRAM, sub_command
 from atlas.console import say, say_line
 from atlas.pipeline import Atlas
@@ -38,7 +38,7 @@ def merge(
     from atlas.merging import adopt_digests
     from atlas.merging import merge as merge_caches
 
-    refuse_idle(ctx, ctx.params.keys() - IDLE_WITHOUT_SITE, "merge")
+    refuse_unused(ctx, ctx.params.keys() - UNUSED_WITHOUT_SITE, "merge")
     adopt_digests(caches, places.cache_dir)
     with Atlas(spec, places, progress=progress) as atlas:
         report = merge_caches(atlas, caches)

@@ -25,7 +25,8 @@ from atlas.progress import Progress, progress_on
 from atlas.selection import parse_ranges
 from atlas.text import displayable
 
-IDLE_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name", "names"}
+# Parameters that only the writing of a site uses.
+UNUSED_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name", "names"}
 INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 
 
@@ -238,6 +239,7 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
     take = params.pop
     weights, images, out, name = (take(each) for each in ("weights", "images", "out", "atlas_name"))
     layers, units, classes = (take(each) for each in ("layers", "units", "classes"))
+    items_of("--classes", classes)  # refuses a list without items
     if weights is not None and not weights.strip():
         raise SpecError("--weights is empty; give a name or a file, or leave it out")
     flags = {family.name: take(flag_name(family)) for family in FAMILIES if family.flag}
@@ -250,9 +252,9 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
         preset=take("preset"),
         seed=take("seed"),
         selection=Selection(
-            layers=parts("--layers", layers),
-            units=parse_ranges(",".join(parts("--units", units))) if units else (),
-            classes=parts("--classes", classes) and classes,
+            layers=items_of("--layers", layers),
+            units=parse_ranges(",".join(items_of("--units", units))) if units else (),
+            classes=classes,  # whole, since labels may have commas
         ),
         kinds=_kinds("--kinds", take("kinds")),
         preparation=Preparation(
@@ -261,7 +263,7 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
             _numbers("--std", take("std")),
         ),
     )
-    _refuse_idle_images(images, spec)
+    _refuse_unused_images(images, spec)
     places = Places(
         out / name if name else out,
         take("cache"),
@@ -313,21 +315,25 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
         ) from None
 
 
-def parts(option: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """The parts of lists with commas, of an option that may be given several times."""
-    parts = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
-    if texts and not parts:
+def items_of(option: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The items of lists with commas, of an option that may be given several times.
+
+    Raises:
+        SpecError: the option is given, and has no items.
+    """
+    items = tuple(item.strip() for text in texts for item in text.split(",") if item.strip())
+    if texts and not items:
         raise SpecError(f"{option} names nothing; leave it out to mean everything")
-    return parts
+    return items
 
 
 def _kinds(option: str, texts: Sequence[str]) -> tuple[str, ...]:
     """`excitatory,filter` as names of kinds."""
-    names = parts(option, texts)
+    names = items_of(option, texts)
     return tuple(kind.name for kind in find_kinds(names)) if names else ()
 
 
-def _refuse_idle_images(images: Path | None, spec: AtlasSpec) -> None:
+def _refuse_unused_images(images: Path | None, spec: AtlasSpec) -> None:
     """Refuse photographs where only kinds are asked for that do not look at any."""
     wanted = with_sources(find_kinds(spec.kinds), spec)
     if images and not any(kind.needs_images for kind in wanted):
@@ -371,15 +377,15 @@ def atlas_name_of(name: str | None) -> str | None:
     return name
 
 
-def refuse_idle(ctx: click.Context, names: Collection[str], command: str) -> None:
+def refuse_unused(ctx: click.Context, names: Collection[str], command: str) -> None:
     """Refuse options that were given but that a command has no use for."""
-    idle = [
+    unused = [
         parameter.opts[0]
         for parameter in ctx.command.params
         if parameter.name in given(ctx) and parameter.name not in names
     ]
-    if idle:
-        raise SpecError(f"{command} has no use for {', '.join(idle)}; leave it out")
+    if unused:
+        raise SpecError(f"{command} has no use for {', '.join(unused)}; leave it out")
 
 
 def given(ctx: click.Context) -> dict[str, Any]:
