@@ -26,9 +26,9 @@ def bench(spec: AtlasSpec, places: Places, progress: Progress, as_json: bool) ->
     """Measure this machine: our recipe against the plain loop, one image at a time.
 
     Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
-    stage is measured, or those of --layers. Takes about two minutes, and of the options of a build
-    --model, --weights, --input-size, --mean, --std, --layers, --preset and --device. Nothing is
-    read from a --cache or written to it.
+    stage is measured, or those of --layers. That takes about two minutes. Of the options of a
+    build only --model, --demo, --weights, --state-key, --input-size, --mean, --std, --layers,
+    --preset, --device and --quiet can be given; a --cache that is given is not used.
     """
     flags = {flag_name(family) for family in FAMILIES}
     refuse_unused(click.get_current_context(), BENCH_OPTIONS | flags, "bench")

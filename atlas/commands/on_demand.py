@@ -43,7 +43,7 @@ def look_up(photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress:
 def draw_caricatures(
     photos: tuple[Path, ...], spec: AtlasSpec, places: Places, progress: Progress
 ) -> None:
-    """Draw what layers keep of PHOTOS: pictures that a layer answers to as to the photo.
+    """Draw what layers keep of PHOTOS: pictures that a layer answers to as it does to the photo.
 
     --layers says at which layers; left out, it is the last one of each stage. Prints how like the
     layer's answers are, and adds a page for each photo to the site, with the photo itself on it:

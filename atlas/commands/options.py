@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from atlas import paths
 from atlas.asked import AtlasSpec, Preparation, Selection
+from atlas.commands.program import PROGRAM
 from atlas.errors import SpecError
 from atlas.families import DEFAULT_NAME, FAMILIES
 from atlas.families.family import RECOMMENDED, Family
@@ -68,8 +69,8 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     cluster = click.option(
         "--cluster",
         metavar="auto|local|ADDRESS",
-        help="Make everything on workers: of the Ray cluster at an ADDRESS; auto takes the one "
-        "that runs, else this machine; local is this machine.",
+        help="Make everything on workers of a Ray cluster: the one at an ADDRESS, with auto one "
+        "that runs or else this machine, with local this machine.",
     )
     cores = click.option(
         "--cores-per-worker",
@@ -85,7 +86,7 @@ NETWORK_OPTIONS = (
         "--model",
         metavar="NETWORK",
         show_default=DEFAULT_NAME,
-        help="The network, explained below.",
+        help=f"The network, by a name of those that `{PROGRAM} --help` explains.",
     ),
     *(
         click.option(family.flag, flag_name(family), is_flag=True, help=family.about)
@@ -118,6 +119,7 @@ NETWORK_OPTIONS = (
     click.option(
         "--labels",
         type=click.Path(path_type=Path),
+        metavar="FILE",
         help="Class names for your weights: one per line, JSON or CSV.",
     ),
 )
@@ -166,7 +168,8 @@ PICTURE_OPTIONS = (
         "--kinds",
         multiple=True,
         metavar="KINDS",
-        help="Only these of what a unit can have, explained below; all of them if left out.",
+        help=f"Only these kinds of pictures and facts, which `{PROGRAM} --help` explains; all "
+        "of them if left out.",
     ),
     click.option(
         "--images",
@@ -175,7 +178,11 @@ PICTURE_OPTIONS = (
         help="Photographs, or .tar archives of them: how far do real images drive each unit?",
     ),
     click.option(
-        "--seed", type=int, default=0, show_default=True, help="Another seed, other pictures."
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Of all random numbers; another seed gives other pictures.",
     ),
     click.option(
         "--device",
@@ -191,7 +198,8 @@ SITE_OPTIONS = (
         "--base-url",
         default="",
         metavar="URL",
-        help="Where the site will be published: for previews in social networks only.",
+        help="Where the site will be published: for previews, citations and frames on other sites, "
+        "which need whole addresses.",
     ),
     click.option(
         "--leave-out",

@@ -70,7 +70,7 @@ def write_landing(site_dir: Path, base_url: str = "") -> None:
 
     Args:
         site_dir: the folder in which each atlas has a folder.
-        base_url: where the site will be, for links in social networks.
+        base_url: where the site will be, for previews on other sites.
 
     Raises:
         SiteError: it cannot be written, is an atlas itself, or has files of someone else.

@@ -90,7 +90,7 @@ def write_site(
     Args:
         contents: what to show.
         out_dir: made if missing.
-        base_url: where the site will be, for links in social networks; nothing else needs it.
+        base_url: where the site will be, for what other sites show of it; empty without.
         landing: path from the atlas to the landing page, if it is one of several in a site.
         progress: told the number of files done and in all, from this thread.
         templates_dir: the pages' templates.
