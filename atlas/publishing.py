@@ -44,15 +44,6 @@ def contents_of(source: SiteSource, cache: Cache) -> Contents:
 
     asked, facts = source.asked, source.facts
     jobs = _all_jobs(source, cache)
-    entries: dict[str, dict[str, Entry]] = {}
-    there = cache.entries(key for job in jobs for key in job.keys)
-    hidden = _hidden({entry.kind for entry in there.values()}, source)
-    for job in (job for job in jobs if job.kind.name not in hidden):
-        for unit, key in job.keyed:
-            entry = there.get(key)
-            # Seals prevent damage; rows of a forged cache may be of another unit than their key.
-            if entry and (entry.unit, entry.kind) == (unit.id, job.kind.name):
-                entries.setdefault(entry.unit, {})[entry.kind] = entry
     recipes = {
         job.layer.name: describe(job.spec) for job in jobs if job.kind.name == EXCITATORY.name
     }
@@ -65,7 +56,7 @@ def contents_of(source: SiteSource, cache: Cache) -> Contents:
     return Contents(
         facts,
         SpecSummary(asked.recipe, asked.preset, asked.seed, recipes),
-        entries,
+        _entries_shown(jobs, source, cache),
         cache.read,
         on_demand,
         source.kinds,
@@ -73,6 +64,22 @@ def contents_of(source: SiteSource, cache: Cache) -> Contents:
         failures=_failures_of(source.failures),
         given_names=source.given_names,
     )
+
+
+def _entries_shown(
+    jobs: Sequence[Job], source: SiteSource, cache: Cache
+) -> dict[str, dict[str, Entry]]:
+    """The entries of the artifacts that the site shows, by unit id and kind."""
+    entries: dict[str, dict[str, Entry]] = {}
+    there = cache.entries(key for job in jobs for key in job.keys)
+    hidden = _hidden({entry.kind for entry in there.values()}, source)
+    for job in (job for job in jobs if job.kind.name not in hidden):
+        for unit, key in job.keyed:
+            entry = there.get(key)
+            # Seals prevent damage; rows of a forged cache may be of another unit than their key.
+            if entry and (entry.unit, entry.kind) == (unit.id, job.kind.name):
+                entries.setdefault(entry.unit, {})[entry.kind] = entry
+    return entries
 
 
 def _failures_of(failures: Sequence[Failure]) -> dict[str, tuple[str, ...]]:
