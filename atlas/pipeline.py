@@ -129,6 +129,7 @@ class Atlas:
         asked: what was asked, with the digest of the photographs filled in.
         facts: of the network, with the labels that were asked for.
         given_names: names that were given to units by hand, by the units' ids.
+        images: the photographs that were given, or else those of the family; None without any.
 
     Raises:
         AtlasError: the family, weights, labels, photographs or the cache cannot be read.
@@ -164,13 +165,13 @@ class Atlas:
         self._closing.callback(self.cache.close)
         try:
             self.asked = asked
-            self._images = self._find_images()
+            self.images = self._find_images()
             self.facts = with_labels(self._find_facts(), asked.labels)
             names_path = places.names_path
             self.given_names = read_names(names_path, self.facts) if names_path else {}
-            if self._images is None:  # photographs that are given are shown to the network again
+            if self.images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
-            given = self._images
+            given = self.images
             sha256, n_images = (given.sha256, len(given.files)) if given else self._last_images()
             self.asked = dataclasses.replace(asked, images_sha256=sha256, n_images=n_images)
         except BaseException:
@@ -212,14 +213,14 @@ class Atlas:
                 self.facts,
                 done,
                 self.catalogue.kinds,
-                has_images=self._images is not None,
+                has_images=self.images is not None,
                 lost=self._lost_jobs(),
                 failed=self._failures,
             )
 
     def _plan_of(self, shard: Shard, done: set[str]) -> Plan:
         """What one shard makes, and what of it is missing."""
-        has_images = self._images is not None
+        has_images = self.images is not None
         kinds = self.catalogue.kinds
         everything = make_plan(self.asked, self.facts, (), kinds, has_images=has_images).asked
         jobs = jobs_of_shard(everything, shard, self.facts, self.asked.n_images)
@@ -359,7 +360,7 @@ class Atlas:
         """The engine of this process."""
         from atlas.engine import Engine
 
-        return Engine(self.load_network(), self.cache, self._images, observer)
+        return Engine(self.load_network(), self.cache, self.images, observer)
 
     def _make_with_workers(
         self,
@@ -377,7 +378,7 @@ class Atlas:
         setup = Setup(self.asked, self.catalogue.families, self.facts.identity, str(Path.cwd()))
         engine = ClusterEngine(
             self.asked,
-            lambda: RayWorkers(cluster, setup, self._images),
+            lambda: RayWorkers(cluster, setup, self.images),
             lambda: self._engine(observer),
             self.cache,
             kept,
@@ -423,7 +424,7 @@ class Atlas:
         """The jobs for artifacts that were damaged, as far as they can be made again."""
         if not self._lost:
             return ()
-        facts, has_images = self.facts, self._images is not None
+        facts, has_images = self.facts, self.images is not None
         whole = {layer.name: layer.units for layer in facts.layers}
         there, kinds = self.cache.keys(), self.catalogue.kinds
         again = set(self._lost)
@@ -482,7 +483,7 @@ class Atlas:
     def _renderer(self) -> Renderer:
         from atlas.renderer import Renderer
 
-        return Renderer(self.load_network(), self.cache, self._images)
+        return Renderer(self.load_network(), self.cache, self.images)
 
     def status(self) -> Status:
         """What is done, what is missing, and how long that will take.
@@ -519,11 +520,6 @@ class Atlas:
             workers=workers,
         )
 
-    @property
-    def images(self) -> ImageSet | None:
-        """The photographs that were given, or else those of the family; None if there are none."""
-        return self._images
-
     def _find_images(self) -> ImageSet | None:
         """The photographs that were given, or else those of the family; None if there are none."""
         if self.places.images_dir is None:
@@ -540,9 +536,9 @@ class Atlas:
         Raises:
             ImagesError: every photograph was skipped.
         """
-        if self._images is None:
+        if self.images is None:
             return ()
-        left_out = self._images.left_out
+        left_out = self.images.left_out
         notes = (f"Left out beside the photographs: {left_out}.",) if left_out else ()
         record = self._natural_record()
         if record is None or not record.n_skipped:

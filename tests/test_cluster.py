@@ -102,9 +102,9 @@ def build(
     with Atlas(asked, places, catalogue, SILENT) as atlas:
         assert atlas.images
         if deadly_images:
-            atlas._images = DeadlyImages(atlas.images, str(deadly_images))
+            atlas.images = DeadlyImages(atlas.images, str(deadly_images))
         if shown:
-            atlas._images = Unshown(atlas.images, shown)
+            atlas.images = Unshown(atlas.images, shown)
         return atlas.build()
 
 
