@@ -25,7 +25,7 @@ class Cost:
 
     each: float = 0.0  # for every artifact
     once: float = 0.0  # for all of them together
-    for_source: float = 0.0  # for every artifact, as often as it has artifacts that it is made from
+    for_source: float = 0.0  # for every artifact, per artifact that it is made from
 
     def __mul__(self, factor: float) -> Cost:
         return Cost(self.each * factor, self.once * factor, self.for_source * factor)

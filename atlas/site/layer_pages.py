@@ -54,7 +54,7 @@ class GridUnit:
 
 
 @dataclass(frozen=True)
-class Beside:
+class ShownNumber:
     """What the number beside each unit of the grid is."""
 
     noun: str  # "unit"
@@ -78,7 +78,7 @@ class LayerPage:
     below: tuple[SectionView, ...]
     units: tuple[GridUnit, ...]  # the first ones
     more: tuple[GridUnit, ...]  # the others, which a script adds little by little
-    beside: Beside | None  # None if no unit has a number
+    shown_number: ShownNumber | None  # None if no unit has one
     absent: tuple[str, ...]  # "48 units not rendered yet: 16–63", and what could not be made
     columns: str  # names of the numbers that the grid can be sorted by
     presets: str  # views of the grid that one press shows
@@ -114,7 +114,7 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
         below=views("below"),
         units=units[:N_AT_ONCE],
         more=units[N_AT_ONCE:],
-        beside=_beside(layer) if any(unit.shown for unit in units) else None,
+        shown_number=_shown_number(layer) if any(unit.shown for unit in units) else None,
         absent=(*_absent(units, layer), *contents.failures_in(layer)),
         columns=";".join(column.label for column in columns),
         presets=";".join(presets_of(contents, layer, columns)),
@@ -130,9 +130,9 @@ def layer_view(contents: Contents, sections: SectionTable, layer: Layer) -> Laye
     )
 
 
-def _beside(layer: Layer) -> Beside:
+def _shown_number(layer: Layer) -> ShownNumber:
     words, score = words_of(layer), score_of(layer)
-    return Beside(words.noun, words.plural, score.noun, score.about, score.suffix.strip())
+    return ShownNumber(words.noun, words.plural, score.noun, score.about, score.suffix.strip())
 
 
 def _absent(units: Sequence[GridUnit], layer: Layer) -> Iterator[str]:

@@ -95,8 +95,8 @@ class ExamplesRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> ExamplesSpec:
     """The spec, which is the same for all layers."""
-    made = ExamplesSpec if facts.preprocessing.has_colours else GreyExamplesSpec
-    return made(facts.input_size_px)
+    spec_type = ExamplesSpec if facts.preprocessing.has_colours else GreyExamplesSpec
+    return spec_type(facts.input_size_px)
 
 
 def sources(asked: AtlasSpec) -> tuple[Source, ...]:

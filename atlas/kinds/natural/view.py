@@ -21,7 +21,7 @@ from atlas.vocabulary import Score, score_of, words_of
 
 RANKS = ("strong", "middle", "weak")  # of the examples beside the strongest, from top to bottom
 HISTOGRAM_HEIGHT = 20  # in its own units; a bin is one wide
-COUNTS = ("", "two", "three", "four", "five", "six", "seven", "eight", "nine")  # of the strongest
+NUMBER_WORDS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")  # from two on
 N_FOR_SHARES = 10  # photographs, of which one is a tenth
 
 
@@ -109,7 +109,8 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
 
 
 def _counted(n_strongest: int) -> str:
-    return f"the {COUNTS[n_strongest - 1]} strongest".replace("  ", " ")
+    """`the nine strongest`, and `the strongest` of one alone."""
+    return f"the {NUMBER_WORDS[n_strongest - 2]} strongest" if n_strongest > 1 else "the strongest"
 
 
 def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:

@@ -49,8 +49,8 @@ class PhotographsRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> PhotographsSpec:
     """The spec, which is the same for all layers."""
-    made = PhotographsSpec if facts.preprocessing.has_colours else GreyPhotographsSpec
-    return made(min(facts.input_size_px, MAX_PX))
+    spec_type = PhotographsSpec if facts.preprocessing.has_colours else GreyPhotographsSpec
+    return spec_type(min(facts.input_size_px, MAX_PX))
 
 
 def possible(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
