@@ -1,9 +1,10 @@
-"""Text from outside, such as names of files and labels, in a form that is safe to show anywhere."""
+"""Texts for messages and pages: those from outside in a form that is safe to show, and lists."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 NAME_LENGTH = 300  # characters of the name of a file that are shown
 MARK = "\ufffd"  # stands where something was that cannot be shown
@@ -63,6 +64,12 @@ def unique(texts: list[str]) -> list[str]:
         taken.add(candidate)
         result.append(candidate)
     return result
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`: at least one word, as they stand in a sentence."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _shown(character: str) -> str:

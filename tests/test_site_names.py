@@ -13,7 +13,7 @@ from site_factory import EVIL
 from site_reader import Page
 
 from atlas.kinds.names import ConceptFit, NamesRecord
-from atlas.kinds.names.description import enumerated, preferences
+from atlas.kinds.names.description import preferences
 from atlas.kinds.names.view import _but, description_of
 from atlas.kinds.tuning import TuningRecord
 from atlas.site.contents import Contents
@@ -193,11 +193,3 @@ def test_only_what_a_unit_clearly_prefers_is_put_into_words(changes, phrases):
 def test_stripes_are_called_by_their_direction(angle_deg, words):
     (preferred,) = preferences(tuned(orientation_deg=[angle_deg]), 0)
     assert preferred.words[0] == words
-
-
-def test_words_are_enumerated():
-    assert [enumerated(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "a",
-        "a and b",
-        "a, b and c",
-    ]

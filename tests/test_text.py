@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from atlas.text import MARK, displayable, displayable_name, unique
+from atlas.text import MARK, displayable, displayable_name, enumerated, unique
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,9 @@ def test_of_all_characters_none_that_is_left_controls_anything():
         left = displayable(f"a{chr(code)}b")
         assert left.isprintable() or unicodedata.category(chr(code)) in {"Cf", "Cn", "Co"}, code
         left.encode()
+
+
+def test_words_are_enumerated():
+    assert enumerated(["a"]) == "a"
+    assert enumerated(["a", "b"]) == "a and b"
+    assert enumerated(["a", "b", "c"]) == "a, b and c"

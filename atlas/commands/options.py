@@ -24,7 +24,7 @@ from atlas.places import Places
 from atlas.plan import with_sources
 from atlas.progress import Progress, progress_on
 from atlas.selection import parse_ranges
-from atlas.text import displayable
+from atlas.text import displayable, enumerated
 
 # Parameters that only the writing of a site uses.
 UNUSED_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name", "names"}
@@ -345,8 +345,7 @@ def _refuse_unused_images(images: Path | None, spec: AtlasSpec) -> None:
     """Refuse photographs where only kinds are asked for that do not look at any."""
     wanted = with_sources(find_kinds(spec.kinds), spec)
     if images and not any(kind.needs_images for kind in wanted):
-        *others, last = (kind.name for kind in KINDS if kind.needs_images)
-        known = f"{', '.join(others)} and {last}"
+        known = enumerated([kind.name for kind in KINDS if kind.needs_images])
         raise SpecError(f"--images is for {known}, which --kinds leaves out; add them, or drop it")
 
 

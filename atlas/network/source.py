@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from atlas.asked import AtlasSpec, Preparation
@@ -15,7 +14,7 @@ from atlas.families import DEFAULT_NAME
 from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular, is_there
 from atlas.network.foreign import about_name
-from atlas.text import displayable
+from atlas.text import displayable, enumerated
 from atlas.units import Preprocessing
 
 MIDDLE = 0.5  # mean and standard deviation that take 0..1 to -1..1
@@ -148,7 +147,7 @@ def preprocessing_source(
     if has_other_channels and not (asked.preparation.mean and asked.preparation.std):
         assumed += f", but for a mean and standard deviation of {MIDDLE}"
     given = asked.preparation.given
-    words = [f"{_joined(given)} as given"] if given else []
+    words = [f"{enumerated(given)} as given"] if given else []
     if assumed and len(given) < len(dataclasses.fields(Preparation)):
         words.append(f"{'the rest ' if given else ''}assumed to be {assumed}")
     return "; ".join(words)
@@ -175,11 +174,6 @@ def _without_enum(weights: str, family_name: str) -> str:
     """The name of weights, without the family's enum before it."""
     enum, _, name = weights.rpartition(".")
     return name if enum.lower() == f"{family_name}_weights" else weights
-
-
-def _joined(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _numbered(count: int, noun: str) -> str:

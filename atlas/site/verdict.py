@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 from atlas.kinds.field import KIND as FIELD
 from atlas.kinds.kind import Kind
 from atlas.kinds.names import KIND as NAMES
-from atlas.kinds.names.description import enumerated
 from atlas.kinds.names.view import preferences_of
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.kinds.noise import KIND as NOISE
 from atlas.kinds.tuning import KIND as TUNING
 from atlas.kinds.twin import KIND as TWIN
 from atlas.site.contents import Contents
+from atlas.text import enumerated
 from atlas.units import Layer, Unit
 
 ALIKE, PARTLY_ALIKE = 0.8, 0.5  # least similarity of the pictures from two seeds

@@ -13,6 +13,7 @@ from atlas.sheets import Sprite
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Link, Partner, layer_link, own_name, partner_of, unit_link
+from atlas.text import enumerated
 from atlas.units import Layer, Unit
 from atlas.vocabulary import SCORES, VOCABULARIES, words_of
 
@@ -142,7 +143,7 @@ def _unknown(contents: Contents, layer: Layer, record: CircuitRecord) -> str | N
         if layer.name in each.inputs and _has_unknown_inputs(contents, each)
     ]
     sides = [
-        f"{word} {_enumerated(names)}"
+        f"{word} {enumerated(_first_of(names))}"
         for word, names in (
             ("from", layer.inputs if record.excited_by is None else ()),
             ("to", readers),
@@ -161,12 +162,12 @@ def _has_unknown_inputs(contents: Contents, layer: Layer) -> bool:
     return record is not None and record.excited_by is None
 
 
-def _enumerated(names: Sequence[str]) -> str:
+def _first_of(names: Sequence[str]) -> Sequence[str]:
+    """At most `N_LAYERS` names, and how many more there are."""
     shown, n_more = list(names[:N_LAYERS]), len(names) - N_LAYERS
     if n_more > 0:
         shown.append(f"{wording.count(n_more)} more")
-    *first, last = shown
-    return f"{', '.join(first)} and {last}" if first else last
+    return shown
 
 
 def _sides(layer: Layer, record: CircuitRecord, index: int) -> Iterator[_Side]:

@@ -87,9 +87,3 @@ def _is_clear(selectivity: float | None) -> bool:
 
 def _nearest(angle_deg: float | None, step_deg: int, n: int) -> int:
     return round((angle_deg or 0) / step_deg) % n
-
-
-def enumerated(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last

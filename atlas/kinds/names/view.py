@@ -7,10 +7,11 @@ from typing import Literal, NamedTuple
 
 from atlas.kinds.circuit import KIND as CIRCUIT
 from atlas.kinds.names import KIND, ConceptFit, NamesRecord
-from atlas.kinds.names.description import Preference, enumerated, preferences
+from atlas.kinds.names.description import Preference, preferences
 from atlas.kinds.tuning import KIND as TUNING
 from atlas.site import wording
 from atlas.site.contents import Contents
+from atlas.text import enumerated
 from atlas.units import Layer, Unit
 
 N_CLASSES = 2  # that a unit speaks for most, of which there are words
