@@ -11,7 +11,7 @@ from torch import Tensor
 
 from atlas.comparing import AnswersRecord, AnswersSpec
 from atlas.comparing.classes import Pair
-from atlas.comparing.filters import matched
+from atlas.comparing.filters import matched, rounded
 from atlas.decoding import Skipped
 from atlas.errors import ImagesError, NetworkError
 from atlas.images import ImageSet, ImagesOf
@@ -20,7 +20,7 @@ from atlas.network.network import Network
 from atlas.network.taps import Reader
 from atlas.units import Layer
 
-DIGITS = 5
+DIGITS = 5  # after the point, of what is stored
 # The variance, as a share of the squared mean, up to which a response counts as constant: rounding
 # of single precision stays below it.
 CONSTANT_SHARE = 1e-10
@@ -164,7 +164,7 @@ def answers_record(layer: Layer, agreement: Agreement, shown: Shown) -> AnswersR
     return AnswersRecord(
         n_images=shown.n_images,
         n_skipped=sum(shown.skipped.values()),
-        correlation=_numbers(own),
+        correlation=rounded(own, DIGITS),
         is_constant_a=constant_a.tolist(),
         is_constant_b=constant_b.tolist(),
         alike_in_b=in_b[0],
@@ -253,13 +253,5 @@ def _most_alike(pairs: Tensor, own: Tensor) -> tuple[list[int | None], list[floa
     is_any = highest.isfinite().tolist()
     return (
         [column if found else None for column, found in zip(columns.tolist(), is_any, strict=True)],
-        _numbers(highest),
+        rounded(highest, DIGITS),
     )
-
-
-def _numbers(values: Tensor) -> list[float | None]:
-    """Values as they are stored; what is not finite becomes None."""
-    return [
-        round(value, DIGITS) if finite else None
-        for value, finite in zip(values.tolist(), values.isfinite().tolist(), strict=True)
-    ]

@@ -20,7 +20,7 @@ from atlas.pictures.finished import responses
 from atlas.pixels import Pixels
 from atlas.units import Layer
 
-DIGITS = 3
+DIGITS = 3  # after the point, of what is stored
 N_AT_ONCE = 8  # pictures that are shown together
 
 

@@ -12,7 +12,7 @@ from atlas.comparing.classes import Pair
 from atlas.network.network import Network
 from atlas.units import Layer
 
-DIGITS = 6
+DIGITS = 6  # after the point, of what is stored
 
 
 def filters_records(
@@ -44,8 +44,8 @@ def filters_record(a: Tensor, b: Tensor, *, is_equal: bool) -> FiltersRecord:
     cosine = (rows_a * rows_b).sum(1) / (square_a * square_b).sqrt()
     return FiltersRecord(
         is_equal=is_equal,
-        cosine=_numbers(cosine.clamp(-1, 1)),
-        norm_ratio=_numbers((square_b / square_a).sqrt()),
+        cosine=rounded(cosine.clamp(-1, 1), DIGITS),
+        norm_ratio=rounded((square_b / square_a).sqrt(), DIGITS),
     )
 
 
@@ -98,9 +98,9 @@ def _changed_modules(a: Network, b: Network, classes: Sequence[Pair]) -> set[str
     return changed
 
 
-def _numbers(values: Tensor) -> list[float | None]:
-    """Values as they are stored; what is not finite becomes None."""
+def rounded(values: Tensor, digits: int) -> list[float | None]:
+    """Values to so many digits after the point; what is not finite becomes None."""
     return [
-        round(value, DIGITS) if finite else None
+        round(value, digits) if finite else None
         for value, finite in zip(values.tolist(), values.isfinite().tolist(), strict=True)
     ]
