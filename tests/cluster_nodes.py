@@ -22,7 +22,7 @@ from atlas.cluster.board import Doing, read_board
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = ["--demo", "--preset", "preview", "--quiet"]
-AT_FIRST = 200  # artifacts, before the node is killed
+N_BEFORE_KILL = 200  # artifacts, before a node is killed
 PATIENCE_S = 1200.0
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 
@@ -49,8 +49,8 @@ class Build:
 
     def wait_for(self, has_happened: Callable[[], object], what: str) -> None:
         while not has_happened():
-            assert self._process.poll() is None, f"the build has ended before {what}"
-            assert time.monotonic() - self._begun_s < PATIENCE_S, f"no {what}"
+            assert self._process.poll() is None, f"the build has ended before this: {what}"
+            assert time.monotonic() - self._begun_s < PATIENCE_S, f"not within the time: {what}"
             time.sleep(0.1)
         self.say(what)
 
@@ -60,8 +60,12 @@ class Build:
 
 
 def names(workers: tuple[Doing, ...]) -> set[str]:
-    """The workers that have made something."""
-    return {worker.name for worker in workers if worker.n_made}
+    return {worker.name for worker in workers}
+
+
+def productive(workers: tuple[Doing, ...]) -> set[str]:
+    """The names of workers that have made something."""
+    return names(tuple(worker for worker in workers if worker.n_made))
 
 
 def main(folder: str) -> None:
@@ -87,15 +91,16 @@ def with_nodes(cluster: Cluster, folder: Path) -> None:
     """Build while a node is killed and another one joins."""
     second = cluster.add_node(**NODE)
     build = Build(folder, "--cluster", cluster.address, "--cores-per-worker", "1")
-    build.wait_for(lambda: {"worker 1", "worker 2"} <= names(build.workers()), "two workers")
-    build.wait_for(lambda: len(rows(folder)) > AT_FIRST, f"{AT_FIRST} artifacts")
+    build.wait_for(lambda: len(productive(build.workers())) == 2, "two workers have made something")
+    build.wait_for(lambda: len(rows(folder)) > N_BEFORE_KILL, f"{N_BEFORE_KILL} artifacts")
     (raylet,) = second.all_processes["raylet"]
+    before = names(build.workers())
     raylet.process.kill()
     build.say("a node is killed")
-    build.wait_for(lambda: len(build.workers()) != 2 or "worker 3" in str(build.workers()), "lost")
+    build.wait_for(lambda: names(build.workers()) != before, "the loss is noticed")
     cluster.add_node(**NODE)
     build.say("a node joins")
-    build.wait_for(lambda: len(names(build.workers())) == 2, "two workers have made something")
+    build.wait_for(lambda: len(productive(build.workers())) == 2, "two workers have made something")
     build.end()
 
 
