@@ -630,7 +630,9 @@ def remove_cache(folder: Path) -> int:
             path.unlink()
         (folder / LOCK_NAME).unlink(missing_ok=True)
     except OSError as error:
-        raise CacheError(f"cannot remove {error.filename}: {error.strerror}") from error
+        raise CacheError(
+            f"cannot remove {error.filename}: {error.strerror}; check the folder's permissions"
+        ) from error
     finally:
         lock.release()
     return len(files)

@@ -302,7 +302,10 @@ def _jobs(
         return jobs
     if not any(kind.is_possible(asked, facts.layer(name), facts) for name in units):
         raise SpecError(f"nothing of kind {kind.name!r} can be made: it needs {kind.needs}")
-    raise SpecError(f"none of these units is in the sample that kind {kind.name!r} is made for")
+    raise SpecError(
+        f"none of these units is in the sample that kind {kind.name!r} is made for; "
+        "ask for a whole layer"
+    )
 
 
 def _in_order(kind: Kind[Any], chosen: Sequence[Unit], facts: NetworkFacts) -> Iterator[Unit]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mutated_weights import HUGE, mutated_bytes, state_of, tiny_family
+from mutated_weights import HUGE, LIMIT_MB, mutated_bytes, state_of, tiny_family
 
 import atlas
 from atlas.asked import AtlasSpec
@@ -54,7 +54,7 @@ def test_mutated_files_are_loaded_or_refused_in_one_line():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'loaded': " in done.stdout and "'refused in one line': " in done.stdout
     n_more_mb = int(done.stdout.split("at most ")[1].split(" MB")[0].replace(",", ""))
-    assert n_more_mb < 1000
+    assert n_more_mb < LIMIT_MB
     assert not Path("/tmp/atlas-weights-ran").exists()
 
 

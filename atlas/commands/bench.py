@@ -27,8 +27,8 @@ def bench(spec: AtlasSpec, places: Places, progress: Progress, as_json: bool) ->
 
     Both sides are timed in turns, at the same sizes and steps; figures are medians. One layer per
     stage is measured, or those of --layers. That takes about two minutes. Of the options of a
-    build only --model, --demo, --weights, --state-key, --input-size, --mean, --std, --layers,
-    --preset, --device and --quiet can be given; a --cache that is given is not used.
+    build, --model or a flag that stands for one, --weights, --state-key, --input-size, --mean,
+    --std, --layers, --preset, --device and --quiet can be given; a --cache is left alone.
     """
     flags = {flag_name(family) for family in FAMILIES}
     refuse_unused(click.get_current_context(), BENCH_OPTIONS | flags, "bench")

@@ -20,7 +20,7 @@ from atlas.commands.options import (
     refuse_unused,
     worker_options,
 )
-from atlas.commands.program import PROGRAM, WITH_FAILURES, Command
+from atlas.commands.program import PROGRAM, WITH_FAILURES, CommandGroup
 from atlas.commands.status import show_status
 from atlas.console import say, say_line
 from atlas.errors import SpecError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # --help and status load no image library
 
 
 @click.group(
-    cls=Command,
+    cls=CommandGroup,
     epilog=EPILOG,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

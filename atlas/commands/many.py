@@ -110,7 +110,7 @@ def _check_options(options: Sequence[str]) -> None:
     """
     _, others, order = main.make_parser(click.Context(main)).parse_args(list(options))
     if others:
-        raise SpecError(f"{displayable(others[0])!r} is no option of a build")
+        raise SpecError(f"{displayable(others[0])!r} is no option of a build; leave it out")
     for parameter in order:
         if parameter.name in ONLY_FOR_ALL or parameter.is_eager:
             name = max(parameter.opts, key=len)

@@ -37,7 +37,7 @@ class OnceEach(click.Command):
 sub_command = functools.partial(click.command, cls=OnceEach)
 
 
-class Command(OnceEach, click.Group):
+class CommandGroup(OnceEach, click.Group):
     """Turns errors that the user can mend into one line and exit code 2."""
 
     def main(self, *args: Any, **options: Any) -> Any:

@@ -115,7 +115,10 @@ class Comparison:
             self.layers = tuple(layer for layer in shared if layer.name in self._indices)
             if not self.layers:
                 absent = "" if self.classes.pairs else self.classes.words
-                raise SpecError(f"nothing to compare: {absent or 'no chosen unit is in both'}")
+                raise SpecError(
+                    f"nothing to compare: {absent or 'no chosen unit is in both'}; "
+                    "choose other layers or units, or leave the choice out"
+                )
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Comparison:

@@ -267,7 +267,9 @@ def _run(
                 raise
             raise does_not_run(model, n_channels, size_px, error) from error
     if not calls:
-        raise NetworkError("the network calls no convolution and no linear layer")
+        raise NetworkError(
+            "the network calls no convolution and no linear layer; give one that has such modules"
+        )
     return calls, {each.shape[1] for each in _tensors(output) if each.ndim == 2}
 
 

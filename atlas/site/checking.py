@@ -59,4 +59,6 @@ def _is_right(out_dir: Path, path: str, made: Made, sizes: dict[str, int]) -> bo
     try:
         return record.digest_of_bytes((out_dir / path).read_bytes()) == made.of_bytes
     except OSError as error:
-        raise SiteError(f"cannot read {out_dir / path}: {error.strerror}") from error
+        raise SiteError(
+            f"cannot read {out_dir / path}: {error.strerror}; check its permissions and the disk"
+        ) from error
