@@ -118,19 +118,13 @@ function findNamed(index, typed) {
   const tasteRanks = typed.map((word) => tastes.map((each) => rankOf(fitOf(word, each), SYNONYM)));
   const hits = [];
   index.layers.forEach(([layer, , runs], place) => {
-    const inLayer = typed.map((word) => rankOf(fitOf(word, layers[place]) === FIT.word ? FIT.word : FIT.none, SYNONYM));
+    const layerRanks = typed.map((word) => rankOf(fitOf(word, layers[place]) === FIT.word ? FIT.word : FIT.none, SYNONYM));
     const named = index.names[place], liked = index.tastes_of[place], certain = index.fits[place];
     const n = Math.max(named.length, liked.length);
     for (let number = 0; number < n; number++) {
       const thing = (named[number] ?? 0) - 1, taste = (liked[number] ?? 0) - 1;
       if (thing < 0 && taste < 0) continue;
-      let rank = 0, isNamed = false, isLiked = false;
-      for (let nth = 0; nth < typed.length && rank < Infinity; nth++) {
-        const byName = nameRanks[nth][thing] ?? Infinity, byTaste = tasteRanks[nth][taste] ?? Infinity;
-        isNamed ||= byName <= byTaste && byName < Infinity;
-        isLiked ||= byTaste < byName;
-        rank += Math.min(byName, byTaste, inLayer[nth]);
-      }
+      const { rank, isNamed, isLiked } = rankOfUnit(thing, taste, nameRanks, tasteRanks, layerRanks);
       if (rank === Infinity || !(isNamed || isLiked) || !isIn(runs, number)) continue;
       const nMore = (isNamed ? names[thing] : shownTastes[taste]).length - typed.length; // "cat" before "big cat"
       hits.push({ layer, number, thing, taste, isNamed, isLiked, rank, nMore, certainty: certain[number] ?? 0 });
@@ -140,6 +134,18 @@ function findNamed(index, typed) {
   const sureness = ({ isNamed, certainty }) => (isNamed ? certainty : 0);
   hits.sort((a, b) => a.rank - b.rank || a.nMore - b.nMore || sureness(b) - sureness(a));
   return hits.slice(0, MAX_HITS).map((hit) => ({ ...unitHit(index.folder, hit.layer, hit.number, textOf(index, hit)), rank: hit.rank }));
+}
+
+/* How well all words fit a unit: each by its name, by what it prefers, or by the name of its layer. */
+function rankOfUnit(thing, taste, nameRanks, tasteRanks, layerRanks) {
+  let rank = 0, isNamed = false, isLiked = false;
+  for (let nth = 0; nth < layerRanks.length && rank < Infinity; nth++) {
+    const byName = nameRanks[nth][thing] ?? Infinity, byTaste = tasteRanks[nth][taste] ?? Infinity;
+    isNamed ||= byName <= byTaste && byName < Infinity;
+    isLiked ||= byTaste < byName;
+    rank += Math.min(byName, byTaste, layerRanks[nth]);
+  }
+  return { rank, isNamed, isLiked };
 }
 
 function rankOfName(typed, words, name) {
