@@ -12,7 +12,7 @@ import torch
 from full_size import broken_links
 from test_command import DEMO, PART, Folders, assert_refused, run
 
-from atlas.commands.options import published_at
+from atlas.commands.values import published_at
 from atlas.errors import SpecError
 from atlas.families import find_family
 from atlas.network.weights import open_weights

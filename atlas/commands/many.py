@@ -17,15 +17,14 @@ from atlas.cluster import cluster_of
 from atlas.commands.build import main, warn_of_size
 from atlas.commands.options import (
     asked_by,
-    atlas_name_of,
     atlas_options,
     given,
-    items_of,
     out_option_of,
     worker_options,
 )
 from atlas.commands.program import PROGRAM, WITH_FAILURES, sub_command
 from atlas.commands.status import show_work
+from atlas.commands.values import atlas_name_of, items_of
 from atlas.console import say, say_line
 from atlas.errors import AtlasError, SpecError
 from atlas.many import Line, chosen_lines, read_lines

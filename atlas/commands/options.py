@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 from click.core import ParameterSource
 
-from atlas import paths
 from atlas.asked import AtlasSpec, Preparation, Selection
 from atlas.commands.program import PROGRAM
+from atlas.commands.values import (
+    atlas_name_of,
+    items_of,
+    kind_names_of,
+    numbers_of,
+    published_at,
+    side_px_of,
+)
 from atlas.errors import SpecError
 from atlas.families import DEFAULT_NAME, FAMILIES
 from atlas.families.family import RECOMMENDED, Family
@@ -24,11 +29,10 @@ from atlas.places import Places
 from atlas.plan import with_sources
 from atlas.progress import Progress, progress_on
 from atlas.selection import parse_ranges
-from atlas.text import displayable, enumerated
+from atlas.text import enumerated
 
 # Parameters that only the writing of a site uses.
 UNUSED_WITHOUT_SITE = {"out", "base_url", "leave_out", "atlas_name", "names"}
-INDEX_PAGE = re.compile(rf"(?<=/){re.escape(paths.INDEX)}$")
 
 
 def flag_name(family: Family) -> str:
@@ -264,11 +268,11 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
             units=parse_ranges(",".join(items_of("--units", units))) if units else (),
             classes=classes,  # whole, since labels may have commas
         ),
-        kinds=_kinds("--kinds", take("kinds")),
+        kinds=kind_names_of("--kinds", take("kinds")),
         preparation=Preparation(
-            _side(take("input_size")),
-            _numbers("--mean", take("mean")),
-            _numbers("--std", take("std")),
+            side_px_of(take("input_size")),
+            numbers_of("--mean", take("mean")),
+            numbers_of("--std", take("std")),
         ),
     )
     _refuse_unused_images(images, spec)
@@ -278,7 +282,7 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
         take("device"),
         published_at(take("base_url")),
         site_dir=out if name else None,
-        left_out=_kinds("--leave-out", take("leave_out")),
+        left_out=kind_names_of("--leave-out", take("leave_out")),
         images_dir=images,
         names_path=take("names"),
     )
@@ -293,95 +297,12 @@ def _model(model: str | None, flags: Mapping[str, bool]) -> str:
     return asked[0] if asked else DEFAULT_NAME
 
 
-def _side(text: str | None) -> int | None:
-    """`224` or `224x224` as the side of a square; None if the option was left out."""
-    if text is None:
-        return None
-    try:
-        sides = {int(part) for part in re.split("[x,]", text)}
-    except ValueError:
-        raise SpecError(
-            f"cannot read --input-size {text!r}; give the side of a square in pixels, such as 224"
-        ) from None
-    if len(sides) > 1:
-        raise SpecError(
-            f"--input-size {text} is not square; the atlas shows networks square images only: "
-            f"give one side, such as {max(sides)}"
-        )
-    return sides.pop()
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...]:
-    """`0.5,0.5,0.5` as numbers; none if the option was left out."""
-    if text is None:
-        return ()
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise SpecError(
-            f"cannot read {option} {text!r}; give a number per channel, such as 0.5,0.5,0.5"
-        ) from None
-
-
-def items_of(option: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """The items of lists with commas, of an option that may be given several times.
-
-    Raises:
-        SpecError: the option is given, and has no items.
-    """
-    items = tuple(item.strip() for text in texts for item in text.split(",") if item.strip())
-    if texts and not items:
-        raise SpecError(f"{option} names nothing; leave it out to mean everything")
-    return items
-
-
-def _kinds(option: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """`excitatory,filter` as names of kinds."""
-    names = items_of(option, texts)
-    return tuple(kind.name for kind in find_kinds(names)) if names else ()
-
-
 def _refuse_unused_images(images: Path | None, spec: AtlasSpec) -> None:
     """Refuse photographs where only kinds are asked for that do not look at any."""
     wanted = with_sources(find_kinds(spec.kinds), spec)
     if images and not any(kind.needs_images for kind in wanted):
         known = enumerated([kind.name for kind in KINDS if kind.needs_images])
         raise SpecError(f"--images is for {known}, which --kinds leaves out; add them, or drop it")
-
-
-def published_at(text: str) -> str:
-    """The address of a site, without what belongs to one page of it.
-
-    Raises:
-        SpecError: it is no address that can be published.
-    """
-    try:
-        parts = urlsplit(text)
-        is_plain = not re.search(r"[\s\x00-\x20\x7f\"<>\\\\^`{|}]", text)
-        is_usable = parts.scheme in ("http", "https") and parts.hostname and is_plain
-        is_usable = is_usable and "@" not in parts.netloc and parts.port != 0
-    except ValueError:  # a port that is none, brackets that do not match
-        is_usable = False
-    if text and not is_usable:
-        raise SpecError(
-            f"cannot use {text!r} as --base-url; write it like https://name.github.io/atlas/"
-        )
-    return urlunsplit((parts.scheme, parts.netloc, INDEX_PAGE.sub("", parts.path), "", ""))
-
-
-def atlas_name_of(name: str | None) -> str | None:
-    """The name of an atlas in a site of several, which is that of its folder."""
-    if name is not None and name.lower() in paths.TAKEN_NAMES:
-        raise SpecError(
-            f"{displayable(name)!r} cannot be the name of an atlas: the site itself has "
-            f"{', '.join(paths.TAKEN_NAMES)}; give another, such as --atlas resnet50-v2"
-        )
-    if name is not None and not paths.is_atlas_name(name):
-        raise SpecError(
-            f"{displayable(name)!r} cannot be the name of an atlas's folder; "
-            "use letters, digits, '-', '_' and '.', such as --atlas resnet50-v2"
-        )
-    return name
 
 
 def refuse_unused(ctx: click.Context, names: Collection[str], command: str) -> None:
