@@ -53,14 +53,14 @@ def all_gpus() -> tuple[str, ...]:
 def refuse_missing(name: str, gpus: Sequence[str]) -> None:
     """Refuse a device that is not there.
 
-    GPUs are found by name, since some let only one process in, and that is a worker's.
+    GPUs are only looked up by name, since some let in one process alone, which must be a worker.
 
     Args:
         name: of the device.
         gpus: the names of all GPUs of this machine.
 
     Raises:
-        DeviceError: it does not exist, or another one than a GPU does not support an ascent.
+        DeviceError: it does not exist, or it is no GPU and does not support an ascent.
     """
     if not name.startswith("cuda"):
         find_device(name)
