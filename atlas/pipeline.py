@@ -156,7 +156,7 @@ class Atlas:
         self._listed = listed_family(asked.family, catalogue.families)
         self._network: Network | None = None
         self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
-        self._told: set[Damaged] = set()
+        self._named: set[Damaged] = set()  # that were named on stderr
         self._seconds: dict[str, float] = {}  # for each artifact that was made here, by key
         self._failures: dict[str, Failure] = {}  # what could not be made, by key
         self._closing = ExitStack()
@@ -405,17 +405,21 @@ class Atlas:
 
     def _count_as_lost(self, damaged: Iterable[Damaged]) -> None:
         """Remember damaged artifacts, and name those that were not named before on stderr."""
-        new = [each for each in damaged if each not in self._told]
+        new = [each for each in damaged if each not in self._named]
         if not new:
             return
-        self._told.update(new)
+        self._named.update(new)
         self._lost |= {each.key: each for each in new}
+        say_above(self._damage_words(new))
+
+    def _damage_words(self, new: Sequence[Damaged]) -> str:
+        """Which artifacts are damaged, and how many of them cannot be made again."""
         again = {key for job in self._lost_jobs() for key in job.keys}
         named = ", ".join(map(str, itertools.islice(new, N_NAMED)))
         more = f" and {len(new) - N_NAMED:,} more" if len(new) > N_NAMED else ""
         n_gone = sum(each.key not in again for each in new)
         gone = f"; {n_gone:,} cannot be made again with these options" if n_gone else ""
-        say_above(
+        return (
             f"Damaged in {self.cache.path}: {len(new):,} artifacts ({named}{more}), which count "
             f"as missing{gone}."
         )
