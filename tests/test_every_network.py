@@ -1,7 +1,8 @@
 """The smallest network of each of torchvision's designs goes all the way, with random weights.
 
 All networks are walked in test_architectures.py; here signals are predicted and sites are built.
-ATLAS_TEST_NETWORKS=all has every convolutional network rendered, which takes minutes.
+ATLAS_TEST_NETWORKS=all has every convolutional network rendered, which takes minutes: of those
+that are not the smallest of a design two units each of the first and the last layer.
 """
 
 from __future__ import annotations
@@ -182,6 +183,11 @@ def few_images(size_px: int, n_channels: int) -> Iterator[Images]:
     return reference_images(size_px, n_channels, N_FEW_IMAGES)
 
 
+def kinds_of(name: str) -> tuple[str, ...]:
+    """Kinds that are made of a network."""
+    return tuple(kind for kind in RENDERED_KINDS if kind != "tuning" or name in TUNED)
+
+
 def picked(layers: tuple[Layer, ...]) -> list[Layer]:
     """The first layer, the last one, and of those between one of each kind."""
     kinds = {
@@ -200,12 +206,13 @@ def test_two_units_are_rendered_and_no_link_is_broken(
     # How well signals are predicted is tested above; pages are the same with rougher numbers.
     monkeypatch.setattr("atlas.network.network.reference_images", few_images)
     torch.save(network.model.state_dict(), tmp_path / "weights.pth")
-    layers = picked(network.layers)
+    is_usual = name in RENDERED
+    layers = picked(network.layers) if is_usual else [network.layers[0], network.layers[-1]]
     asked = AtlasSpec(
         family=name,
         weights=str(tmp_path / "weights.pth"),
         preset="preview",
-        kinds=tuple(kind for kind in RENDERED_KINDS if kind != "tuning" or name in TUNED),
+        kinds=kinds_of(name) if is_usual else ("filter", "excitatory"),
         selection=Selection(tuple(layer.name for layer in layers), (range(N_UNITS),)),
         preparation=Preparation(input_size_px=LARGER_RENDERED_PX.get(name, RENDERED_PX)),
     )
