@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import site_factory
@@ -21,13 +22,20 @@ from test_command import ROOT, WITHOUT_TORCH, Folders, assert_refused, run, star
 
 import atlas.comparing.answers
 from atlas.asked import AtlasSpec, Selection
-from atlas.cache import FILE_NAME
+from atlas.cache import FILE_NAME, Artifact, Cache
 from atlas.comparing.classes import Classes
-from atlas.comparing.comparison import Comparison, Ranking, shared_layers, with_weights
+from atlas.comparing.comparison import (
+    Comparison,
+    Ranking,
+    shared_layers,
+    stored_pictures,
+    with_weights,
+)
 from atlas.errors import SpecError
 from atlas.families import find_family
 from atlas.families.demo import WEIGHTS_PATH
 from atlas.places import Places
+from atlas.plan import make_plan
 
 DEMO = ("--demo", "--preset", "preview", "--device", "cpu")
 LAYER, TRAINED = "layer2.0.conv2", (3, 7, 11)
@@ -177,6 +185,21 @@ def test_pictures_are_shown_to_both_networks(tmp_path: Path, tuned: Path):
         assert unit.exchange.b_to_a < unit.exchange.a_to_a  # and the trained one less
         assert unit.exchange.b_to_b is not None and unit.exchange.a_to_b is not None
         assert 0 <= unit.exchange.kept <= 1
+
+
+@pytest.mark.parametrize("batch_norm", ["bn1", None])
+def test_pictures_are_found_where_a_build_keeps_them(cache: Cache, batch_norm: str | None):
+    facts = site_factory.network()
+    layers = [dataclasses.replace(layer, batch_norm=batch_norm) for layer in facts.layers]
+    facts = dataclasses.replace(facts, layers=tuple(layers))
+    spec = AtlasSpec(kinds=("excitatory",), selection=Selection(units=(range(2),)))
+    (job, *_) = make_plan(spec, facts, ()).asked
+    (unit, key), *_ = job.keyed
+    cache.put([Artifact(key, unit.id, job.kind.name, 8, 8, "{}", 0.0, b"picture")])
+    found = stored_pictures(
+        SimpleNamespace(asked=spec, facts=facts, cache=cache), job.layer, [0, 1]
+    )
+    assert {index: entry.key for index, entry in found.items()} == {unit.index: key}
 
 
 def test_the_command_names_what_changed_most(built: tuple[Folders, str]):

@@ -271,7 +271,7 @@ class Comparison:
     def _exchange(self, layer: Layer, pairs: tuple[Pair, ...]) -> ExchangeRecord:
         spec = ExchangeSpec(self.b.facts.identity, pairs)
         entries = [
-            _pictures(atlas, layer, [pair[side] for pair in pairs])
+            stored_pictures(atlas, layer, [pair[side] for pair in pairs])
             for atlas, side in ((self.a, 0), (self.b, 1))
         ]
         sources = [entry.key for of_one in entries for entry in of_one.values()]
@@ -423,14 +423,13 @@ def _chosen(
     return {name: tuple(indices) for name, indices in grouped.items()}
 
 
-def _pictures(atlas: Atlas, layer: Layer, indices: Sequence[int]) -> dict[int, Entry]:
+def stored_pictures(atlas: Atlas, layer: Layer, indices: Sequence[int]) -> dict[int, Entry]:
     """By unit, the entry of its excitatory picture, as far as there is one."""
-    layer = atlas.facts.layer(layer.name)
-    units = tuple(layer.unit(index) for index in dict.fromkeys(indices))
-    spec = EXCITATORY.spec(atlas.asked, layer, atlas.facts)
-    keys = artifact_keys(atlas.facts.identity, units, EXCITATORY.name, spec)
-    there = atlas.cache.entries(keys)
-    return {unit.index: there[key] for unit, key in zip(units, keys, strict=True) if key in there}
+    units = tuple(atlas.facts.layer(layer.name).unit(index) for index in dict.fromkeys(indices))
+    jobs = jobs_of(atlas.asked, atlas.facts, (EXCITATORY,), {layer.name: units}, ())
+    keys = {unit.index: key for job in jobs for unit, key in job.keyed}
+    there = atlas.cache.entries(list(keys.values()))
+    return {index: there[key] for index, key in keys.items() if key in there}
 
 
 def _artifact(key: str, kind: str, layer: Layer, record: Any, seconds: float) -> Artifact:
