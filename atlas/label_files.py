@@ -26,10 +26,11 @@ _HEADER_LINE = re.compile(
 _GIVE = "give a JSON list, or a dict from 0, 1, ..."
 # What is around names in lines. A form counts only if all lines have it.
 _FORMS = [
-    re.compile(r"(?P<index>\d+)\s*[:=,;\t]\s*(?P<name>.+)", re.ASCII),
+    re.compile(r"(?P<index>\d+)\s*(?:[:=,;|\t]|[-=]>)\s*(?P<name>.+)", re.ASCII),
     re.compile(r"(?P<index>\d+)\s*[.)]\s+(?P<name>.+)", re.ASCII),
     re.compile(r"(?P<index>\d+)\s+(?P<name>.+)", re.ASCII),
     re.compile(r"(?P<id>n\d{8})\s*[:=,;\s]\s*(?P<name>.+)", re.ASCII),
+    re.compile(r"(?P<name>.*[^\s:=|>-])\s*(?:[:=|]|[-=]>)\s*(?P<index>\d+),?", re.ASCII),
     re.compile(r"(?P<name>.+\S)\s+(?P<index>\d+)", re.ASCII),
     re.compile(r"[-*]\s+(?P<name>.+)"),
     re.compile(r"""(?P<quote>["'])(?P<name>.+)(?P=quote),?"""),
@@ -89,14 +90,22 @@ def labels_in_data(data: Any, n_classes: int) -> Labels:
         raise LabelsError(f"a set has no order; {_GIVE}")
     if (labels := _in_whole(data)) is not None:
         return labels
+    if labels := _in_entry(data, n_classes):
+        return labels
+    keys = {str(key) for key in data}
+    missing = next(str(index) for index in range(len(data) + 1) if str(index) not in keys)
+    raise LabelsError(f"no key '{missing}' in it; give one for each of 0, 1, ...")
+
+
+def _in_entry(data: dict[Any, Any], n_classes: int) -> Labels | None:
+    """The labels in an entry that is called so, of a dict or of dicts in it."""
     for key, value in data.items():
         if isinstance(value, dict | list) and len(value) == n_classes and _TITLE.search(str(key)):
             labels = _in_whole(value)
             if labels and all(isinstance(label.name, str) for label in labels):
                 return labels
-    keys = {str(key) for key in data}
-    missing = next(str(index) for index in range(len(data) + 1) if str(index) not in keys)
-    raise LabelsError(f"no key '{missing}' in it; give one for each of 0, 1, ...")
+    inner = (_in_entry(value, n_classes) for value in data.values() if isinstance(value, dict))
+    return next(filter(None, inner), None)
 
 
 # JSON, or Python

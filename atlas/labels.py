@@ -115,7 +115,8 @@ def _checked(read: Callable[[], Labels], n_classes: int, source: str, where: str
         raise SpecError(f"cannot read the labels of {where}: {error}") from error
     if len(items) != n_classes:
         raise SpecError(
-            f"{where} has {len(items)} labels, the weights have {n_classes} classes; "
+            f"{where} has {len(items)} label{'s' if len(items) != 1 else ''}, the weights have "
+            f"{n_classes} class{'es' if n_classes != 1 else ''}; "
             "give one label per class, in the order of the classes"
         )
     ids = tuple(item.wordnet_id.strip() for item in items)
