@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -184,6 +185,21 @@ def test_what_has_no_forward_derivative_in_torch_is_not_known() -> None:
     with pytest.raises(RuntimeError, match="forward AD"):
         torch.func.jvp(distances, (maps,), (maps,))
     assert network_of(Function(lambda x: x * distances(x))).wiring["reader"] is None
+
+
+def test_what_torch_says_of_its_own_derivatives_is_not_shown(monkeypatch: pytest.MonkeyPatch):
+    derivative, called = torch.func.jvp, []
+
+    def warning(*args: object) -> object:
+        called.append(args)
+        warnings.warn("`torch.jit.script` is deprecated", FutureWarning, stacklevel=2)
+        return derivative(*args)
+
+    monkeypatch.setattr(torch.func, "jvp", warning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert network_of(nn.GroupNorm(4, N_CHANNELS)).wiring["reader"] is not None
+    assert called
 
 
 def test_a_normaliser_that_says_nothing_is_known() -> None:

@@ -9,6 +9,7 @@ measured as the standard deviations of layers are (`statistics.py`).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -143,7 +144,9 @@ class _Sums:
         """For random signs v, v * Jv and Jv."""
         signs = torch.randint(2, values.shape, generator=self._signs).to(values) * 2 - 1
         operation: Callable[[Tensor], Tensor] = self._operation
-        moved = torch.func.jvp(operation, (values.clone(),), (signs,))[1]
+        with warnings.catch_warnings():  # torch's own code for jvp is of a kind that it gives up
+            warnings.simplefilter("ignore", FutureWarning)
+            moved = torch.func.jvp(operation, (values.clone(),), (signs,))[1]
         return signs * moved, moved
 
     def measurement(self) -> Measurement:
