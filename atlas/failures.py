@@ -41,7 +41,8 @@ def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Excepti
     image = _image(n_channels, size_px)
     if about := _about_inputs(model) or _about_convolutions(model):
         return NetworkError(f"the network cannot be run on {image}: {about}")
-    cause = displayable(str(error).partition("\n")[0])
+    message = displayable(str(error).partition("\n")[0])
+    cause = message or f"{type(error).__name__}{_where(error)}"  # an assert has no message
     if is_about_device(error):
         return NetworkError(
             f"the network cannot be run where it is: {cause}; let its code make tensors on the "
@@ -60,10 +61,11 @@ def fails_on(n_channels: int, size_px: int, error: Exception) -> NetworkError:
         size_px: their height.
         error: what its code raised.
     """
-    cause = displayable(str(error).partition("\n")[0])
+    message = displayable(str(error).partition("\n")[0])
+    cause = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return NetworkError(
-        f"the network's code fails on {_image(n_channels, size_px)}: {type(error).__name__}: "
-        f"{cause}{_where(error)}; mend it there"
+        f"the network's code fails on {_image(n_channels, size_px)}: {cause}{_where(error)}; mend "
+        "it there"
     )
 
 

@@ -119,6 +119,21 @@ def test_a_network_that_does_not_run_is_an_error_with_its_cause():
         walk(Broken().eval(), SIZE_PX)
 
 
+def test_an_assert_without_a_message_is_named_with_its_line():
+    class OfOneSize(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            if images.shape[-1] != SIZE_PX + 1:
+                raise AssertionError
+            return self.conv(images)
+
+    with pytest.raises(NetworkError, match=r"3 channels: AssertionError \(.*test_hooks.py:\d+\); "):
+        walk(OfOneSize().eval(), SIZE_PX)
+
+
 def test_a_layer_that_other_images_do_not_reach_is_said(network):
     with pytest.raises(NetworkError, match="unused was not called"):
         HookedInput(network.model, "unused")(torch.rand(1, 3, SIZE_PX, SIZE_PX))
