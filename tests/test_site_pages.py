@@ -15,7 +15,7 @@ from site_reader import Page, read_pages, resolve
 
 from atlas import paths
 from atlas.site.drawing import draw, residual
-from atlas.site.network_pages import about_view
+from atlas.site.network_pages import about_view, index_view
 from atlas.site.templates import breakable
 from atlas.site.writer import write_site
 from atlas.units import WHOLE_LAYER, Unit
@@ -353,6 +353,14 @@ def test_a_hidden_linear_layer_has_no_facts_of_a_convolution(plain_site: Path) -
     for word in ("Kernel", "Stride", "Padding", "Map", "Receptive field", "Total stride"):
         assert word not in text
     assert "Readsclassifier.0" in read_pages(plain_site)["classifier.3/index.html"].text
+
+
+@pytest.mark.parametrize(("n_left_out", "goal"), [(0, "classes"), (1, "last layer")])
+def test_the_drawing_leads_to_classes_only_where_there_are_any(n_left_out: int, goal: str) -> None:
+    layers = site_factory.plain_network().layers
+    facts = site_factory.facts_of(layers[: len(layers) - n_left_out])
+    contents, _ = site_factory.contents(facts, wanted=lambda unit, kind: False)
+    assert index_view(contents).goal == goal
 
 
 def test_the_front_page_counts_hidden_linear_layers_apart(plain_site: Path) -> None:

@@ -73,6 +73,7 @@ class IndexPage:
     steps: tuple[StepView, ...]  # the units of the tour
     image: ImageView
     drawing: DrawingView
+    goal: str  # where the drawing ends
     made: tuple[Fact, ...]
     on_demand: tuple[LinkList, ...]  # the pages that somebody asked for, by their kinds
 
@@ -219,6 +220,7 @@ def index_view(contents: Contents, tour: Sequence[Unit] = ()) -> IndexPage:
         steps=steps_of(contents, tour),
         image=_image(facts),
         drawing=drawing_view(facts.layers, covers),
+        goal="classes" if facts.classifier else "last layer",
         made=(
             Fact("Network", facts.name),
             Fact("Weights", facts.weights),
