@@ -107,12 +107,24 @@ def test_an_archive_of_torch_export_is_told_with_its_way_on(tmp_path):
         ("model.safetensors", "is a folder; give a file in it, such as model.safetensors"),
         ("saved_model.pb", "is a network of TensorFlow"),
         (".metadata", "is a checkpoint in several files"),
+        ("model-00001-of-00002.safetensors", "has weights in several files (model-00001-of-"),
         ("readme.txt", "is a folder; give a .pth or .safetensors file"),
     ],
 )
 def test_a_folder_is_looked_into(tmp_path, name, words):
     (tmp_path / name).write_bytes(b"")
     assert words in refusal(tmp_path)
+
+
+def test_a_part_of_the_weights_is_refused_with_the_way_on(tmp_path):
+    state = Tiny(3).state_dict()
+    for name in ("model-00001-of-00002.pth", "model-00001-of-00001.pth", "run-1-of-5.pth"):
+        torch.save(state, tmp_path / name)
+    message = refusal(tmp_path / "model-00001-of-00002.pth")
+    assert "is one of 2 files of weights; put the tensors of all of them into one dict" in message
+    family = tiny_family(Path("tiny.pth"))
+    for name in ("model-00001-of-00001.pth", "run-1-of-5.pth"):
+        load_network(AtlasSpec(weights=str(tmp_path / name)), family, [family])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ PACKED_ARRAYS = (
 _CONVERT = f"load it where it was made, and save the network as PyTorch has it with {STATE_DICT}"
 _UNPACK = "unpack it and give the .pth or .safetensors file in it"
 _DOWNLOAD = "download the file itself again"
-_MERGE = "give one file with all of them, such as one .safetensors"
+_MERGE = "put the tensors of all of them into one dict, and save it with torch.save(DICT, NEW_FILE)"
+# As Hugging Face's libraries name the parts: model-00001-of-00002.safetensors
+_PART = re.compile(r".*-\d{5}-of-(?P<n_parts>\d{5})\.\w+", re.ASCII)
 _GIVE = "give a .pth or .safetensors state dict"
 # By how a file begins. Sources: the formats' specifications, and file(1). An ONNX model begins with
 # its version, then the producer's name, the domain or the graph:
@@ -93,9 +95,18 @@ def about_folder(path: Path) -> str:
             "is a checkpoint in several files; join them with `python -m "
             "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE`"
         )
+    if parts := [name for name in names if about_part(name)]:
+        return f"has weights in several files ({_few(parts)}); {_MERGE}"
     if inside := [name for name in names if name.lower().endswith(_WEIGHTS_ENDINGS)]:
         return f"is a folder; give a file in it, such as {_few(inside)}"
     return "is a folder; give a .pth or .safetensors file"
+
+
+def about_part(file_name: str) -> str:
+    """What a file is whose name says that it has a part of the weights; empty if it does not."""
+    part = _PART.fullmatch(file_name)
+    n_parts = int(part["n_parts"]) if part else 1
+    return f"is one of {n_parts} files of weights; {_MERGE}" if n_parts > 1 else ""
 
 
 def about_name(name: str, model: str) -> str:

@@ -32,6 +32,7 @@ from atlas.network.foreign import (
     about_contents,
     about_folder,
     about_foreign,
+    about_part,
 )
 from atlas.network.stored import StoredStorage, StoredTensor, unusable_words
 from atlas.network.unpickle import MALFORMED, Placeholder
@@ -177,6 +178,8 @@ def _description(tensor: Tensor, read: dict[str, Tensor]) -> StoredTensor:
 
 
 def _open(path: Path, file: BinaryIO) -> Weights:
+    if about := about_part(path.name):
+        raise ForeignFileError(about)
     head = file.read(HEAD_BYTES)
     file.seek(0)
     if head[8:9] == b"{":
