@@ -100,11 +100,16 @@ def is_atlas_name(name: str) -> bool:
     return bool(_ATLAS.fullmatch(name)) and is_safe(name) and name.lower() not in TAKEN_NAMES
 
 
+def is_layer_name(name: str) -> bool:
+    """Whether a layer's folder can be called as the layer is, on every system."""
+    return is_safe(name) and "/" not in name
+
+
 def are_safe(facts: NetworkFacts) -> bool:
     """Whether all layers of a network have names of folders, each another, and are in order."""
     names = [layer.name for layer in facts.layers]
     return (
-        all(is_safe(name) and "/" not in name for name in names)
+        all(map(is_layer_name, names))
         and len({*names}) == len(names)
         and all(before.index < after.index for before, after in pairwise(facts.layers))
         and all(0 < layer.n_units < 10**7 for layer in facts.layers)

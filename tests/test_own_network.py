@@ -395,6 +395,15 @@ def test_images_of_other_channels_than_the_first_convolution_are_told_of(folder)
     assert load("shuffled.py:make", preparation=half).facts.layers[0].in_channels == 12
 
 
+@pytest.mark.parametrize("name", ["aux", "con", "a/b", "conv ", "<b>", "x" * 300])
+def test_a_layer_that_no_folder_can_be_called_as_is_told_before_anything_is_made(name):
+    network = nn.Sequential()
+    network.add_module(name, nn.Conv2d(3, 4, 3))
+    network.add_module("other", nn.Conv2d(4, 4, 3))
+    with pytest.raises(NetworkError, match="has a name that a folder cannot have on every system"):
+        load_network(AtlasSpec(), family_in_memory(network))
+
+
 @pytest.mark.parametrize(
     ("name", "missing"),
     [("nothing_here:net", "nothing_here"), ("atlas.nothing_here:net", "atlas.nothing_here")],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from atlas.network.source import (
 from atlas.network.tracing import LAYERS
 from atlas.network.walk import walk
 from atlas.network.weights import Weights, download, open_weights, weights_in_memory
+from atlas.paths import is_layer_name
 from atlas.progress import SILENT, Progress
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
@@ -178,10 +179,12 @@ def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tu
     """The layers of the network that have weights.
 
     Raises:
-        NetworkError: it cannot be computed for such images, or has no convolution.
+        NetworkError: it cannot be computed for such images, has no convolution, or a layer has a
+            name that no folder can have.
     """
     n_channels, size_px = len(preprocessing.mean), preprocessing.size_px
     layers = walk(evaluated(loaded.model), size_px, family.classifier, family.place, n_channels)
+    _refuse_names(layers)
     if not any(layer.is_conv for layer in layers):
         if scripted := scripted_in(loaded.model):
             raise NetworkError(
@@ -193,6 +196,20 @@ def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tu
             f"{family.title} has no convolution; the atlas draws convolutional networks"
         )
     return tuple(layer for layer in layers if layer.name not in loaded.absent)
+
+
+def _refuse_names(layers: Iterable[Layer]) -> None:
+    """Refuse a network before anything is rendered whose site could not be written.
+
+    Raises:
+        NetworkError: no folder can be called as a layer is.
+    """
+    for layer in layers:
+        if not is_layer_name(layer.name):
+            raise NetworkError(
+                f"the layer {displayable(repr(layer.name), 60)} has a name that a folder cannot "
+                "have on every system, and its pages are in one; let the code give it another"
+            )
 
 
 def _about_layers(loaded: _Loaded, family: Family, layers: Sequence[Layer]) -> Iterator[str]:
