@@ -220,6 +220,7 @@ class Shuffled(nn.Module):
         (lambda left, right: torch.relu(left).add(right), 4, ("left", "right")),
         (lambda left, right: left * 2.0, 4, ("left",)),
         (lambda left, right: torch.cat([left, right], 1), 8, ("left", "right")),
+        (lambda left, right: torch.cat([left, right.mean(1, keepdim=True)], 1), 5, ()),
         (lambda left, right: left * right.sigmoid(), 4, ("left",)),
         (lambda left, right: left * right, 4, ()),
         (lambda left, right: left.chunk(2, 1)[0], 2, ("left",)),
@@ -228,8 +229,8 @@ class Shuffled(nn.Module):
         (Shuffled(), 4, ("left",)),
     ],
     ids=[
-        *("sum", "method", "scaled", "joined", "gated", "multiplied", "a part", "averaged"),
-        *("unshuffled", "shuffled"),
+        *("sum", "method", "scaled", "joined", "joined with an average", "gated", "multiplied"),
+        *("a part", "averaged", "unshuffled", "shuffled"),
     ],
 )
 def test_writers_are_named_where_each_channel_has_one_in_every_layer(join, n_joined, writers):

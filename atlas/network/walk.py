@@ -273,7 +273,9 @@ class _Walker:
         changes_channels = operation not in REARRANGEMENTS | CONCATENATIONS and any(
             _n_channels(each, self._views[each]) != _n_channels(node, view) for each in sources
         )
-        return 0 if joins or changes_channels else _union(each.writers for each in views)
+        are_known = all(each.writers for each in views)
+        is_wanted = are_known and not joins and not changes_channels
+        return _union(each.writers for each in views) if is_wanted else 0
 
     def _layer(
         self,
