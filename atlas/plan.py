@@ -234,17 +234,18 @@ class _Planner:
         from_network = any(source.of == "network" for source in kind.sources_of(self._asked))
         for layer in self._facts.layers:
             units = layer.units if from_network else chosen.get(layer.name, ())
-            if units and (job := self._job(kind, layer, units)) and job.units:
+            if units and (job := self._job(kind, layer, units)):
                 yield job
 
     def _job(self, kind: Kind[Any], layer: Layer, chosen: Sequence[Unit]) -> Job | None:
-        if not kind.is_possible(self._asked, layer, self._facts):
+        """The job of a kind in a layer; None if it makes nothing there."""
+        units = kind.scope.units(layer, chosen)
+        if not units or not kind.is_possible(self._asked, layer, self._facts):
             return None
         sources = kind.sources_of(self._asked)
         if not all(self._is_there(source, kind, layer) for source in sources):
             return None
         spec = kind.spec(self._asked, layer, self._facts)
-        units = kind.scope.units(layer, chosen)
         keys = tuple(key for source in sources for key in self._source_keys(source, layer))
         return Job(
             layer,

@@ -21,7 +21,7 @@ from test_cluster import files, rows
 from atlas.cluster.board import Doing, read_board
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIONS = ["--demo", "--preset", "preview", "--quiet"]
+OPTIONS = ["--demo", "--quiet"]
 N_BEFORE_KILL = 200  # artifacts, before a node is killed
 PATIENCE_S = 1200.0
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}

@@ -224,9 +224,9 @@ def test_two_units_are_rendered_and_no_link_is_broken(
     assert len([record for record in records if record]) == len(records)
     # Deep units of a random network hardly depend on the image. Of some of its first units few
     # positions are driven far, and the mean may fall.
-    first = [record for record in records[:N_UNITS] if record and record.peak is not None]
-    assert len(first) == N_UNITS and any(record.score > record.start for record in first)
-    assert all(record.peak > record.start for record in first if record.peak is not None)
+    first = [record for record in records[:N_UNITS] if record]
+    assert any(record.score > record.start for record in first)
+    assert all(record.peak is not None and record.peak > record.start for record in first)
     pages = read_pages(places.out_dir)
     for layer in layers:
         assert paths.layer_page(layer.name) in pages

@@ -54,7 +54,7 @@ def _is_packable(conv: nn.Conv2d) -> bool:
 
     Of convolutions in groups, gradients in float32 differ in the last digit.
     """
-    return is_plain(conv) and conv.groups == 1
+    return is_plain(conv) and conv.groups == 1 and conv.weight.device.type == "cpu"
 
 
 def _up_to_rectifier(node: fx.Node, graph: fx.GraphModule) -> list[fx.Node]:
@@ -91,7 +91,7 @@ class PrepackedConv(nn.Module):
             output: Tensor = _Convolution.apply(maps, weights, self.is_rectified)
             return output
         output = self.conv(maps)
-        return output.relu() if self.is_rectified else output
+        return output.relu_() if self.is_rectified else output
 
     def _weights_for(self, maps: Tensor) -> PackedWeights | None:
         if maps.shape != self._shape:
@@ -115,7 +115,7 @@ def _has_onednn_operators() -> bool:
 
 def _uses_onednn(conv: nn.Conv2d, maps: Tensor) -> bool:
     """Whether PyTorch would compute a convolution with oneDNN."""
-    if maps.device.type != "cpu" or conv.weight.requires_grad or not _has_onednn_operators():
+    if conv.weight.requires_grad or not _has_onednn_operators():
         return False
     settings = conv.stride, conv.padding, conv.dilation, False, (0, 0), conv.groups, None
     backend = torch._C._select_conv_backend(maps, conv.weight, conv.bias, *settings)

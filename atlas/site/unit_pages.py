@@ -77,7 +77,7 @@ def unit_view(contents: Contents, sections: SectionTable, layer: Layer, position
         name=_name(_what(contents, layer, unit)),
         heading=unit_heading(contents, layer, unit.index),
         subtitle=_subtitle(layer, unit),
-        noun="" if layer.is_classifier else "channel" if layer.has_maps else "unit",
+        noun=_noun(layer),
         term="" if layer.is_classifier else words_of(layer).layer,
         term_about="convolution" if layer.is_conv else "layer",
         failures=contents.failures.get(unit.id, ()),
@@ -120,6 +120,13 @@ def _what(contents: Contents, layer: Layer, unit: Unit) -> str:
 
 def _name(what: str) -> str:
     return what[0].upper() + what[1:]
+
+
+def _noun(layer: Layer) -> str:
+    """The word that the subtitle of a unit's page begins with, if the glossary has it."""
+    if layer.is_classifier:
+        return ""
+    return "channel" if layer.has_maps else "unit"
 
 
 def _subtitle(layer: Layer, unit: Unit) -> str:

@@ -16,7 +16,7 @@ from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.map import TSNE_MACS, MapRecord, MapSpec, TsneMapSpec
 from atlas.kinds.map.arrangement import arrange
 from atlas.kinds.map.pyramid import Pyramid, columns_for, draw
-from atlas.kinds.map.tsne import N_NEIGHBOURS, OLDEST, PACKAGE, tsne_points
+from atlas.kinds.map.tsne import N_NEIGHBOURS, tsne_points
 from atlas.kinds.similar.neighbours import alike_in_pictures
 from atlas.observer import Observer
 from atlas.pictures.embedding import unpacked
@@ -60,6 +60,7 @@ def _pictured(layers: Sequence[Layer], by_unit: Mapping[str, Entry]) -> Iterator
 
 
 def _arranged(units: Sequence[Pictured], spec: MapSpec, observer: Observer) -> Arranged:
+    """Units in reading order of the map's cells, and how they came there."""
     if not units:
         return Arranged((), "")
     embeddings = np.stack([unpacked(each.record.embedding or "") for each in units])
@@ -81,17 +82,11 @@ def first_points(vectors: Tensor, spec: MapSpec, observer: Observer) -> Tensor |
     Returns:
         Points of the plane, (n, 2).
     """
-    if len(vectors.unique(dim=0)) <= N_NEIGHBOURS:
+    if not isinstance(spec, TsneMapSpec) or len(vectors.unique(dim=0)) <= N_NEIGHBOURS:
         return None
-    if not isinstance(spec, TsneMapSpec):
-        say_above(
-            f"The map keeps groups together better with {PACKAGE} {OLDEST} or newer: "
-            "pip install 'network-atlas[map]'"
-        )
-        return None
-    work = TSNE_MACS * len(vectors)
+    work_macs = TSNE_MACS * len(vectors)
     try:
-        return tsne_points(vectors, lambda share: observer.advance(share * work))
+        return tsne_points(vectors, lambda share: observer.advance(share * work_macs))
     except Exception as error:  # of any kind, as the library is not ours: random cells do as well
         say_above(f"{spec.library} failed, so the map is made without it: {error!r}")
         return None

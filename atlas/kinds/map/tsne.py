@@ -6,7 +6,6 @@ openTSNE computes it (Poličar, Stražar & Zupan 2024, https://doi.org/10.18637/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-PACKAGE, OLDEST = "openTSNE", "1.0.4"
+PACKAGE = "openTSNE"
 PERPLEXITY = 30
 N_NEIGHBOURS = 3 * PERPLEXITY  # to which it compares each vector
 INITIAL_SPREAD = 1e-4  # standard deviation of points at first; they move apart by themselves
@@ -25,16 +24,11 @@ SEARCH_SHARE = 0.2  # of the time, in which neighbours are found, before the fir
 
 
 def installed_library() -> str:
-    """The library's name and version; empty if it is missing or too old."""
+    """The library's name and version; empty if it is missing."""
     try:
-        version = metadata.version(PACKAGE)
+        return f"{PACKAGE} {metadata.version(PACKAGE)}"
     except metadata.PackageNotFoundError:
         return ""
-    return f"{PACKAGE} {version}" if _numbers(version) >= _numbers(OLDEST) else ""
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(digits) for digits in re.findall(r"\d+", version)]
 
 
 def tsne_points(vectors: Tensor, advance: Callable[[float], object], seed: int = 0) -> Tensor:

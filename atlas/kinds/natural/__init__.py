@@ -194,7 +194,7 @@ KIND = Kind(
         median_order=30,
     ),
     unit_sections=(Section("gallery", "section.html", "atlas.kinds.natural.view:section_view"),),
-    prepare="atlas.kinds.natural.shown:shown",
+    prepare="atlas.kinds.natural.prepared:prepare",
     units_shown="atlas.kinds.natural.whole:units_shown",
     front_facts="atlas.kinds.natural.view:front_facts",
     glossary="glossary.html",

@@ -10,7 +10,7 @@ from atlas.kinds.examples import KIND as EXAMPLES
 from atlas.kinds.examples import StripLayout
 from atlas.kinds.natural import KIND, NaturalRecord
 from atlas.kinds.natural.histograms import N_BINS, outline
-from atlas.kinds.natural.shown import shown_of
+from atlas.kinds.natural.prepared import prepared_of
 from atlas.kinds.natural.whole import PARTS, numbers_of_wholes, part_of
 from atlas.sheets import SMALL_PX, Sprite
 from atlas.site import wording
@@ -97,7 +97,7 @@ def section_view(contents: Contents, layer: Layer, unit: Unit) -> PhotographsVie
     record = contents.layer_record(layer, KIND)
     if record is None or not record.top or not record.spread or not record.top[unit.index]:
         return None
-    classes = shown_of(contents, layer).class_names
+    classes = prepared_of(contents, layer).class_names
     wholes = _wholes(contents, layer, record, unit.index, classes)
     return PhotographsView(
         wholes=wholes,
@@ -118,7 +118,7 @@ def favourites(contents: Contents, layer: Layer) -> Sequence[str | None]:
     record = contents.layer_record(layer, KIND)
     if record is None or not record.favourite:
         return ()
-    classes = shown_of(contents, layer).class_names
+    classes = prepared_of(contents, layer).class_names
     return [None if nth is None else classes[nth] for nth in record.favourite]
 
 
@@ -200,7 +200,7 @@ def _row_words(first: int, n: int, rank: str) -> str:
 def _histogram(
     contents: Contents, layer: Layer, record: NaturalRecord, index: int
 ) -> Histogram | None:
-    counts = shown_of(contents, layer).counts
+    counts = prepared_of(contents, layer).counts
     if counts is None or not record.lowest or not record.highest or not record.spread:
         return None
     score, low, high = score_of(layer), record.lowest[index], record.highest[index]

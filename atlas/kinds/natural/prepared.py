@@ -1,4 +1,4 @@
-"""What pages show of photographs besides records, made once for all pages of a layer."""
+"""What the pages of a layer show of photographs, made once for all of them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from atlas.text import displayable_name
 from atlas.units import Layer, NetworkFacts
 
 
-class Shown(NamedTuple):
-    """What pages of a layer show of photographs."""
+class Prepared(NamedTuple):
+    """What the pages of a layer show of photographs besides its record."""
 
     counts: Counts | None  # of its units, None if responses were not kept
     class_names: Sequence[str]  # of the photographs: the network's labels if the folders match them
 
 
-def shown(contents: Contents) -> Mapping[str, Shown]:
-    """By layer, what is shown.
+def prepare(contents: Contents) -> Mapping[str, Prepared]:
+    """What is made once, by layer.
 
     Raises:
         SiteError, DamagedError: as for `histograms`.
@@ -34,14 +34,14 @@ def shown(contents: Contents) -> Mapping[str, Shown]:
             classes = tuple(record.classes)
             if classes not in names:
                 names[classes] = _displayable(classes, contents.facts)
-            by_layer[layer.name] = Shown(counts.get(layer.name), names[classes])
+            by_layer[layer.name] = Prepared(counts.get(layer.name), names[classes])
     return by_layer
 
 
-def shown_of(contents: Contents, layer: Layer) -> Shown:
-    """What is shown of a layer whose units were shown photographs."""
-    of_layer: Shown = contents.prepared[KIND.name][layer.name]
-    return of_layer
+def prepared_of(contents: Contents, layer: Layer) -> Prepared:
+    """What was made once for a layer whose units were shown photographs."""
+    prepared: Prepared = contents.prepared[KIND.name][layer.name]
+    return prepared
 
 
 def _displayable(classes: Sequence[str], facts: NetworkFacts) -> tuple[str, ...]:
