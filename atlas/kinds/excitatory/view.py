@@ -12,7 +12,7 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Fact, Link, own_name, picture_alt, unit_link
 from atlas.units import Layer, Unit
-from atlas.vocabulary import score_of
+from atlas.vocabulary import score_of, words_of
 
 COLUMN_PX = 538
 LEAST_PX = 256  # least shown width, so that it is the largest picture of its page
@@ -112,7 +112,8 @@ def _picture(contents: Contents, layer: Layer, unit: Unit, entry: Entry) -> Pict
 
 
 def _all_of(layer: Layer) -> str:
-    return "all positions of this unit" if layer.has_maps else "this unit"
+    noun = words_of(layer).noun
+    return f"all positions of this {noun}" if layer.has_maps else f"this {noun}"
 
 
 def _shown_px(width_px: int) -> int:
