@@ -214,7 +214,7 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     if preset == "fine":  # so that the finished picture has the full size
         canvas_px = largest_px + 2 * margin_px
     return Fourier(
-        fitting_stages(stages_for(preset, canvas_px, layer), layer, facts),
+        fitting_stages(stages_for(preset, canvas_px, layer, facts), layer, facts),
         0 if layer.takes_one_size else margin_px,
         "power",
         decay=decay_of(layer),
@@ -286,24 +286,31 @@ def learning_rate(preset: PresetName, layer: Layer) -> float:
     It is larger for the few steps of a preview, and for small receptive fields, whose units answer
     most to the strongest contrast.
     """
-    return max(PREVIEW_RATE if preset == "preview" else 0.2, 0.35 - layer.receptive_field_px / 250)
+    least = PREVIEW_RATE if preset == "preview" else 0.2
+    return max(least, 0.6 * layer.receptive_field_px**-0.2)
 
 
-def stages_for(preset: PresetName, canvas_px: int, layer: Layer) -> tuple[Stage, ...]:
-    """The stages of an ascent. It begins coarsely, which is cheap and leads to larger objects.
+def stages_for(
+    preset: PresetName, canvas_px: int, layer: Layer, facts: NetworkFacts
+) -> tuple[Stage, ...]:
+    """The stages of an ascent.
 
-    If receptive fields are wider than the canvas, more of the steps are coarse.
+    Where receptive fields fill the canvas, it begins coarsely, which is cheap and leads to larger
+    objects; the wider they are, the more. Small fields are seen on a canvas of full size from the
+    start: what a unit finds on a coarse one is too large for it once the canvas has grown.
     """
     if preset == "preview":
         return (Stage(canvas_px, PREVIEW_STEPS),)
-    coarse_px = rounded_up(canvas_px * 4 / 7)
+    field_px, coarse_px = layer.receptive_field_px, rounded_up(canvas_px * 4 / 7)
+    if field_px < full_px("standard", facts):
+        return (Stage(canvas_px, 28 if preset == "fine" else 24),)
     if preset == "fine":
         return (
             Stage(rounded_up(coarse_px * 4 / 7), 48),
             Stage(coarse_px, 24),
             Stage(canvas_px, 16),
         )
-    if layer.receptive_field_px >= FILLED * canvas_px:
+    if field_px >= FILLED * canvas_px:
         return (
             Stage(rounded_up(canvas_px * 3 / 7), 40),
             Stage(rounded_up(canvas_px * 5 / 7), 16),
