@@ -405,6 +405,17 @@ def test_a_layer_that_no_folder_can_be_called_as_is_told_before_anything_is_made
 
 
 @pytest.mark.parametrize(
+    ("first", "second"), [("Conv1", "conv1"), ("STRASSE", "straße"), ("caf\u00e9", "cafe\u0301")]
+)
+def test_layers_that_would_share_a_folder_are_told_before_anything_is_made(first, second):
+    network = nn.Sequential()
+    network.add_module(first, nn.Conv2d(3, 4, 3))
+    network.add_module(second, nn.Conv2d(4, 4, 3))
+    with pytest.raises(NetworkError, match=rf"the layers {first} and {second} would share a fold"):
+        load_network(AtlasSpec(), family_in_memory(network))
+
+
+@pytest.mark.parametrize(
     ("name", "missing"),
     [("nothing_here:net", "nothing_here"), ("atlas.nothing_here:net", "atlas.nothing_here")],
 )

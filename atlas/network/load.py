@@ -34,7 +34,7 @@ from atlas.network.source import (
 from atlas.network.tracing import LAYERS
 from atlas.network.walk import walk
 from atlas.network.weights import Weights, download, open_weights, weights_in_memory
-from atlas.paths import is_layer_name
+from atlas.paths import folder_on_any_system, is_layer_name
 from atlas.progress import SILENT, Progress
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
@@ -202,13 +202,21 @@ def _refuse_names(layers: Iterable[Layer]) -> None:
     """Refuse a network before anything is rendered whose site could not be written.
 
     Raises:
-        NetworkError: no folder can be called as a layer is.
+        NetworkError: no folder can be called as a layer is, or two layers have the same folder.
     """
+    folders: dict[str, str] = {}  # the layers by what tells their folders
     for layer in layers:
         if not is_layer_name(layer.name):
             raise NetworkError(
                 f"the layer {displayable(repr(layer.name), 60)} has a name that a folder cannot "
                 "have on every system, and its pages are in one; let the code give it another"
+            )
+        other = folders.setdefault(folder_on_any_system(layer.name), layer.name)
+        if other != layer.name:
+            raise NetworkError(
+                f"the layers {displayable(other, 60)} and {displayable(layer.name, 60)} would "
+                "share a folder on macOS and Windows, where upper and lower case are the same; let "
+                "the code give one of them another name"
             )
 
 
