@@ -109,7 +109,7 @@ def is_layer_name(name: str) -> bool:
 def folder_on_any_system(layer: str) -> str:
     """What tells a layer's folder from others on every system.
 
-    macOS and Windows take upper and lower case for the same, and macOS both ways to write an accent.
+    macOS and Windows take upper and lower case for the same, macOS both ways to write an accent.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", layer).casefold())
 

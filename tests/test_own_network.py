@@ -368,6 +368,61 @@ HEADS = """
 """
 
 
+ENCODER = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, ends_with):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 1)
+            self.ends_with = ends_with
+            if ends_with == "classes of maps":
+                self.last = nn.Conv2d(6, 4, 1)
+            if ends_with == "classes":
+                self.fc = nn.Linear(6, 4)
+                self.of_training = nn.Conv2d(6, 1, 1)
+
+        def forward(self, images):
+            if self.ends_with == "code" and images.sum() > 1e9:
+                images = -images
+            maps = self.last(self.first(images).relu())
+            if self.ends_with == "maps":
+                return maps
+            features = maps.mean((2, 3))
+            return self.fc(features) if self.ends_with == "classes" else features
+
+    def maps(): return Net("maps")
+    def features(): return nn.Sequential(Net("maps"), nn.ReLU(), nn.Conv2d(6, 7, 3))
+    def code(): return nn.Sequential(Net("code"), nn.Unflatten(1, (6, 1, 1)), nn.Conv2d(6, 7, 1))
+    def classes_of_maps(): return Net("classes of maps")
+    def classes(): return Net("classes")
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "missing"), [("maps", "last"), ("features", "2"), ("code", "2"), ("classes", "last")]
+)
+def test_a_file_must_have_all_but_the_classes(folder, make, missing):
+    write("encoder.py", ENCODER)
+    state = load(f"encoder.py:{make}").model.state_dict()
+    rest = {key: tensor for key, tensor in state.items() if not key.startswith(missing)}
+    save_file(rest, "mine.safetensors")
+    with pytest.raises(NetworkError, match=rf"missing: {missing}\.weight, {missing}\.bias; give"):
+        load(f"encoder.py:{make}", weights="mine.safetensors")
+
+
+@pytest.mark.parametrize(("make", "classifier"), [("classes", "fc"), ("classes_of_maps", "last")])
+def test_a_file_may_lack_the_layer_that_gives_the_classes_wherever_it_is(folder, make, classifier):
+    write("encoder.py", ENCODER)
+    state = load(f"encoder.py:{make}").model.state_dict()
+    rest = {key: tensor for key, tensor in state.items() if not key.startswith(classifier)}
+    save_file(rest, "mine.safetensors")
+    facts = load(f"encoder.py:{make}", weights="mine.safetensors").facts
+    assert facts.classifier is None
+    assert "mine.safetensors has no classifier that fits: an atlas without classes" in facts.remarks
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
