@@ -302,6 +302,25 @@ def test_the_classes_of_a_sparse_classifier_are_those_of_its_bias(tmp_path):
     assert "of another type: fc.weight (sparse)" in said and "fc.bias" not in said
 
 
+@pytest.mark.parametrize("n_dimensions", [17, 60])
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "before 1.6"])
+def test_tensors_of_many_dimensions_are_left_over_or_called_so(tmp_path, n_dimensions, is_zip):
+    many = torch.ones([1] * n_dimensions)
+    content = {**state(), "more": many, "empty": many[:0], "array": many.numpy()[(0,) * 9 + (...,)]}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=is_zip)
+    remarks = load_file(tmp_path, Net, "fc", N_CLASSES).remarks
+    assert remarks == ("a.pth: left over and not used: more, empty, array",)
+    said = refusal(tmp_path, {**state(), "conv1.weight": many})
+    assert f"of another type: conv1.weight (of {n_dimensions} dimensions);" in said
+
+
+def test_arrays_of_many_dimensions_are_left_over(tmp_path):
+    more = {"more": np.ones([1] * 30, "f4"), "int": np.ones([1] * 30, "u4")}
+    write_npz(as_arrays(state()) | more, tmp_path / "a.pth")
+    remarks = load_file(tmp_path, Net, "fc", N_CLASSES).remarks
+    assert remarks == ("a.pth: left over and not used: more, int",)
+
+
 def as_arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {key: each.numpy() for key, each in tensors.items()}
 
