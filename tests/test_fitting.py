@@ -156,6 +156,37 @@ def test_dots_in_names_make_no_difference(tmp_path):
     assert_body(load(tmp_path, dotted))
 
 
+def wrapped(word: str, tensors: dict[str, Tensor], module: str) -> dict[str, Tensor]:
+    """A state dict in which one module is wrapped in another."""
+    return {
+        key.replace(f"{module}.", f"{module}.{word}.", 1): value for key, value in tensors.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "word", ["module", "_orig_mod", "_fsdp_wrapped_module", "_orig_mod.module"]
+)
+def test_single_modules_may_be_wrapped(tmp_path, word):
+    fitted = load(
+        tmp_path, {"model": inside("module.", wrapped(word, state(n_classes=7), "layer1"))}
+    )
+    assert_body(fitted)
+    assert fitted.n_classes == 7
+    assert fitted.remarks == ("a.pth: the weights are those of model.module",)
+    deep = Deep(4).state_dict()
+    fitted = load(tmp_path, wrapped(word, deep, "features"), build=Deep)
+    assert (fitted.n_classes, fitted.remarks) == (4, ())
+    loaded = fitted.model.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in deep.items())
+
+
+def test_a_wrapped_module_beside_another_of_its_name_is_not_taken_for_it(tmp_path):
+    both = {**state(), **wrapped("extra", body(1), "layer1")}
+    del both["layer1.0.weight"]
+    said = refusal(tmp_path, both)
+    assert "missing: layer1.0.weight" in said
+
+
 def test_other_names_in_the_same_order_are_taken_and_said(tmp_path):
     model = Net()
     model.load_state_dict(state())

@@ -87,6 +87,16 @@ class Weights:
         with _explained(self.path):
             return self.made[key]() if key in self.made else self._read(key)
 
+    def renamed(self, keys: Mapping[str, str]) -> Weights:
+        """The same tensors, as far as they have new keys.
+
+        Args:
+            keys: those that the tensors have here, by the new ones.
+        """
+        tensors = {new: self.tensors[key] for new, key in keys.items()}
+        made = {new: self.made[key] for new, key in keys.items() if key in self.made}
+        return Weights(self.path, tensors, self.is_script, lambda new: self.read(keys[new]), made)
+
 
 def download(url: str, other_ways: str) -> Path:
     """The path of a published weights file's local copy, downloaded if there is none yet.
