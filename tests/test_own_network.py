@@ -571,3 +571,17 @@ def test_a_page_says_that_its_layer_is_used_twice(folder, name):
     once, twice = (folder / "site" / layer / "index.html" for layer in ("conv", "again"))
     assert "2 times for an image; what is shown is the first time" in twice.read_text()
     assert "times for an image" not in once.read_text()
+
+
+def test_of_a_single_class_no_probability_among_classes_is_shown(folder):
+    write("net.py", NET.replace("num_classes=4", "num_classes=1"))
+    write("two.py", NET.replace("num_classes=4", "num_classes=2"))
+    for name in ("net", "two"):
+        options = ["--layers", "fc", "--input-size", "32", "--kinds", "excitatory,inhibitory"]
+        options += ["--preset", "preview", "--device", "cpu", "--out", name]
+        assert run("--model", f"{name}.py:make", *options).code == 0
+    one, of_two = ((folder / name / "fc" / "0000.html").read_text() for name in ("net", "two"))
+    for words in ("Rank of this class", "Probability</", "What the network sees in it"):
+        assert words not in one and words in of_two
+    assert "rank 1 of" not in one and " of 2" in of_two
+    assert "for this class." not in one
