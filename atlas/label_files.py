@@ -35,8 +35,11 @@ _FORMS = [
     re.compile(r"[-*]\s+(?P<name>.+)"),
     re.compile(r"""(?P<quote>["'])(?P<name>.+)(?P=quote),?"""),
 ]
-# Entries of YAML whose value is in brackets, or in the indented lines or items that follow.
-_IN_BRACKETS = re.compile(r"^ *(?P<key>\w+) *: *(?P<value>\[[^][]*\]|\{[^}{]*\}) *$", re.MULTILINE)
+# Entries of YAML, TOML or Python whose value is in brackets, or of YAML in the indented lines or
+# items that follow.
+_IN_BRACKETS = re.compile(
+    r"^ *(?P<key>\w+) *[:=] *(?P<value>\[[^][]*\]|\{[^}{]*\}|\([^)(]*\)) *$", re.MULTILINE
+)
 _IN_BLOCK = re.compile(
     r"^ *(?P<key>\w+) *: *\n(?P<value>(?:(?: +\S|- ).*(?:\n|\Z))+)", re.MULTILINE
 )
@@ -67,6 +70,8 @@ def labels_in(text: str, n_classes: int) -> Labels:
     """
     text = re.sub("\r\n?", "\n", text)
     lines = _lines(text)
+    if len(lines) > n_classes == len(names := [line for line in lines if line[0] != "#"]):
+        lines = names  # the others are remarks
     if text.lstrip().startswith(("[", "{")):
         try:
             return labels_in_data(_parsed(text.strip()), n_classes)
@@ -77,7 +82,8 @@ def labels_in(text: str, n_classes: int) -> Labels:
                 raise
             if records := _json_lines(lines):
                 return _in_list(records)
-    return _in_yaml(text, n_classes) or _in_lines(lines, n_classes)  # "[background]" may be a name
+    # "[background]" may be a name
+    return _in_yaml(text, n_classes) or _in_row(text, n_classes) or _in_lines(lines, n_classes)
 
 
 def labels_in_data(data: Any, n_classes: int) -> Labels:
@@ -98,14 +104,19 @@ def labels_in_data(data: Any, n_classes: int) -> Labels:
 
 
 def _in_entry(data: dict[Any, Any], n_classes: int) -> Labels | None:
-    """The labels in an entry that is called so, of a dict or of dicts in it."""
+    """The labels in an entry that is called so, of a dict or of dicts in it, also in lists."""
     for key, value in data.items():
         if isinstance(value, dict | list) and len(value) == n_classes and _TITLE.search(str(key)):
             labels = _in_whole(value)
             if labels and all(isinstance(label.name, str) for label in labels):
                 return labels
-    inner = (_in_entry(value, n_classes) for value in data.values() if isinstance(value, dict))
+    values = (each for value in data.values() for each in _flat(value))
+    inner = (_in_entry(value, n_classes) for value in values if isinstance(value, dict))
     return next(filter(None, inner), None)
+
+
+def _flat(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 # JSON, or Python
@@ -289,6 +300,31 @@ def _in_lines(lines: Sequence[str], n_classes: int) -> Labels:
             if _HEADER_LINE.fullmatch(header.strip('"')):
                 return _plain(_unquoted(rest))
     return _plain(lines)
+
+
+def _in_row(text: str, n_classes: int) -> Labels:
+    """The labels in a tuple of Python, or in the only line, between commas; none if they are not.
+
+    A single class has no row, so that its name may have commas.
+    """
+    text = text.strip()
+    if n_classes < 2:
+        return ()
+    if text.startswith("("):
+        try:
+            row = _parsed(text)
+        except LabelsError:
+            return ()
+        return _in_list(row) if isinstance(row, tuple) and len(row) == n_classes else ()
+    row = [] if "\n" in text else [name.strip() for name in _unquoted_row(text)]
+    return _plain(row) if len(row) == n_classes and all(row) else ()
+
+
+def _unquoted_row(line: str) -> Sequence[str]:
+    try:
+        return next(csv.reader([line], skipinitialspace=True), [])
+    except csv.Error:
+        return []
 
 
 def _unquoted(lines: Sequence[str]) -> Sequence[str]:

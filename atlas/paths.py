@@ -7,6 +7,7 @@ the pages are given the patterns. All paths are relative to the site's root, wit
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import pairwise
 
 from atlas.units import NetworkFacts, Unit
@@ -105,12 +106,20 @@ def is_layer_name(name: str) -> bool:
     return is_safe(name) and "/" not in name
 
 
+def folder_on_any_system(layer: str) -> str:
+    """What tells a layer's folder from others on every system.
+
+    macOS and Windows take upper and lower case for the same, macOS both ways to write an accent.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", layer).casefold())
+
+
 def are_safe(facts: NetworkFacts) -> bool:
     """Whether all layers of a network have names of folders, each another, and are in order."""
     names = [layer.name for layer in facts.layers]
     return (
         all(map(is_layer_name, names))
-        and len({*names}) == len(names)
+        and len({*map(folder_on_any_system, names)}) == len(names)
         and all(before.index < after.index for before, after in pairwise(facts.layers))
         and all(0 < layer.n_units < 10**7 for layer in facts.layers)
     )

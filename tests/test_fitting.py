@@ -156,6 +156,37 @@ def test_dots_in_names_make_no_difference(tmp_path):
     assert_body(load(tmp_path, dotted))
 
 
+def wrapped(word: str, tensors: dict[str, Tensor], module: str) -> dict[str, Tensor]:
+    """A state dict in which one module is wrapped in another."""
+    return {
+        key.replace(f"{module}.", f"{module}.{word}.", 1): value for key, value in tensors.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "word", ["module", "_orig_mod", "_fsdp_wrapped_module", "_orig_mod.module"]
+)
+def test_single_modules_may_be_wrapped(tmp_path, word):
+    fitted = load(
+        tmp_path, {"model": inside("module.", wrapped(word, state(n_classes=7), "layer1"))}
+    )
+    assert_body(fitted)
+    assert fitted.n_classes == 7
+    assert fitted.remarks == ("a.pth: the weights are those of model.module",)
+    deep = Deep(4).state_dict()
+    fitted = load(tmp_path, wrapped(word, deep, "features"), build=Deep)
+    assert (fitted.n_classes, fitted.remarks) == (4, ())
+    loaded = fitted.model.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in deep.items())
+
+
+def test_a_wrapped_module_beside_another_of_its_name_is_not_taken_for_it(tmp_path):
+    both = {**state(), **wrapped("extra", body(1), "layer1")}
+    del both["layer1.0.weight"]
+    said = refusal(tmp_path, both)
+    assert "missing: layer1.0.weight" in said
+
+
 def test_other_names_in_the_same_order_are_taken_and_said(tmp_path):
     model = Net()
     model.load_state_dict(state())
@@ -300,6 +331,25 @@ def test_the_classes_of_a_sparse_classifier_are_those_of_its_bias(tmp_path):
     content["fc.weight"] = content["fc.weight"].to_sparse()
     said = refusal(tmp_path, content)
     assert "of another type: fc.weight (sparse)" in said and "fc.bias" not in said
+
+
+@pytest.mark.parametrize("n_dimensions", [17, 60])
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "before 1.6"])
+def test_tensors_of_many_dimensions_are_left_over_or_called_so(tmp_path, n_dimensions, is_zip):
+    many = torch.ones([1] * n_dimensions)
+    content = {**state(), "more": many, "empty": many[:0], "array": many.numpy()[(0,) * 9 + (...,)]}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=is_zip)
+    remarks = load_file(tmp_path, Net, "fc", N_CLASSES).remarks
+    assert remarks == ("a.pth: left over and not used: more, empty, array",)
+    said = refusal(tmp_path, {**state(), "conv1.weight": many})
+    assert f"of another type: conv1.weight (of {n_dimensions} dimensions);" in said
+
+
+def test_arrays_of_many_dimensions_are_left_over(tmp_path):
+    more = {"more": np.ones([1] * 30, "f4"), "int": np.ones([1] * 30, "u4")}
+    write_npz(as_arrays(state()) | more, tmp_path / "a.pth")
+    remarks = load_file(tmp_path, Net, "fc", N_CLASSES).remarks
+    assert remarks == ("a.pth: left over and not used: more, int",)
 
 
 def as_arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -58,7 +58,10 @@ FILES = {
     "a web page": (b"\n<!doctype html>\n<p>404", "is a web page"),
     "an error of S3": (b'<?xml version="1.0"?><Error>AccessDenied</Error>', "is an XML document"),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
-    "an index": (b'{"metadata": {}, "weight_map": {"a": "1.safetensors"}}', "is the index of"),
+    "an index": (
+        b'{"metadata": {}, "weight_map": {"a": "1.safetensors"}}',
+        "not beside it; copy or download",
+    ),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "is an HDF5 file, as Keras"),
     "npy": (written(np.save, np.zeros(3)), "is an array of NumPy"),
     "npz": (zipped("conv1.weight.npy", "fc.bias.npy"), "is a compressed archive of NumPy arrays"),
@@ -121,7 +124,10 @@ def test_a_part_of_the_weights_is_refused_with_the_way_on(tmp_path):
     for name in ("model-00001-of-00002.pth", "model-00001-of-00001.pth", "run-1-of-5.pth"):
         torch.save(state, tmp_path / name)
     message = refusal(tmp_path / "model-00001-of-00002.pth")
-    assert "is one of 2 files of weights; put the tensors of all of them into one dict" in message
+    assert (
+        "is one of 2 files of weights; put their index (.index.json) beside them, or the tensors"
+        in message
+    )
     family = tiny_family(Path("tiny.pth"))
     for name in ("model-00001-of-00001.pth", "run-1-of-5.pth"):
         load_network(AtlasSpec(weights=str(tmp_path / name)), family, [family])

@@ -68,6 +68,13 @@ def names_in(text: str, n_classes: int = 3) -> tuple[object, ...]:
         "names: ['cat',\n  'dog',\n  'tench, Tinca tinca']\nnc: 3",
         "path: x\nnc: 3\n\nnames:\n  0: cat\n  1: dog\n  2: tench, Tinca tinca\ntrain: y",
         "nc: 3\nnames:\n- cat\n- dog\n- tench, Tinca tinca\n",
+        "nc = 3\nnames = ['cat', 'dog', 'tench, Tinca tinca']\n",
+        "# of the lake\nCLASSES = (\n  'cat',\n  'dog',\n  'tench, Tinca tinca',\n)\n",
+        "('cat', 'dog', 'tench, Tinca tinca')",
+        'cat,dog,"tench, Tinca tinca"',
+        'cat, dog, "tench, Tinca tinca"\n',
+        "# my classes\ncat\ndog\ntench, Tinca tinca\n# the end",
+        json.dumps({"features": [{"x": [1]}, {"class_label": {"names": dict(enumerate(NAMES))}}]}),
         json.dumps(dict(enumerate(NAMES, 1))),
         json.dumps(dict(list(enumerate(NAMES, 1))[::-1])),
         json.dumps({name: i for i, name in enumerate(NAMES, 1)}),
@@ -118,12 +125,21 @@ def test_wordnet_ids_beside_names_are_kept(text: str):
         ("name", "cat", "dog"),
         ("2. row", "1. row", "a row"),
         ("names: a", "nc: 3", "b"),
+        ("(background)", "(cat)", "(dog)"),
+        ("(a, b, c)", "cat", "dog"),
+        ("# sharp", "cat", "dog"),
+        ("class = (a, b)", "cat", "dog"),
     ],
     ids=lambda names: names[0],
 )
 def test_names_that_only_look_like_something_else_stay_whole(names: tuple[str, ...]):
     """Each is almost of one of the forms above: numbers of other things, commas, a few ids."""
     assert names_in("\n".join(names)) == names
+
+
+def test_the_name_of_a_single_class_may_have_commas_and_brackets():
+    for name in ("tench, Tinca tinca", "('tench', 'Tinca tinca')", "# tench"):
+        assert names_in(name, 1) == (name,)
 
 
 def test_words_in_brackets_need_no_quotes():

@@ -368,6 +368,61 @@ HEADS = """
 """
 
 
+ENCODER = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, ends_with):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 1)
+            self.ends_with = ends_with
+            if ends_with == "classes of maps":
+                self.last = nn.Conv2d(6, 4, 1)
+            if ends_with == "classes":
+                self.fc = nn.Linear(6, 4)
+                self.of_training = nn.Conv2d(6, 1, 1)
+
+        def forward(self, images):
+            if self.ends_with == "code" and images.sum() > 1e9:
+                images = -images
+            maps = self.last(self.first(images).relu())
+            if self.ends_with == "maps":
+                return maps
+            features = maps.mean((2, 3))
+            return self.fc(features) if self.ends_with == "classes" else features
+
+    def maps(): return Net("maps")
+    def features(): return nn.Sequential(Net("maps"), nn.ReLU(), nn.Conv2d(6, 7, 3))
+    def code(): return nn.Sequential(Net("code"), nn.Unflatten(1, (6, 1, 1)), nn.Conv2d(6, 7, 1))
+    def classes_of_maps(): return Net("classes of maps")
+    def classes(): return Net("classes")
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "missing"), [("maps", "last"), ("features", "2"), ("code", "2"), ("classes", "last")]
+)
+def test_a_file_must_have_all_but_the_classes(folder, make, missing):
+    write("encoder.py", ENCODER)
+    state = load(f"encoder.py:{make}").model.state_dict()
+    rest = {key: tensor for key, tensor in state.items() if not key.startswith(missing)}
+    save_file(rest, "mine.safetensors")
+    with pytest.raises(NetworkError, match=rf"missing: {missing}\.weight, {missing}\.bias; give"):
+        load(f"encoder.py:{make}", weights="mine.safetensors")
+
+
+@pytest.mark.parametrize(("make", "classifier"), [("classes", "fc"), ("classes_of_maps", "last")])
+def test_a_file_may_lack_the_layer_that_gives_the_classes_wherever_it_is(folder, make, classifier):
+    write("encoder.py", ENCODER)
+    state = load(f"encoder.py:{make}").model.state_dict()
+    rest = {key: tensor for key, tensor in state.items() if not key.startswith(classifier)}
+    save_file(rest, "mine.safetensors")
+    facts = load(f"encoder.py:{make}", weights="mine.safetensors").facts
+    assert facts.classifier is None
+    assert "mine.safetensors has no classifier that fits: an atlas without classes" in facts.remarks
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -401,6 +456,17 @@ def test_a_layer_that_no_folder_can_be_called_as_is_told_before_anything_is_made
     network.add_module(name, nn.Conv2d(3, 4, 3))
     network.add_module("other", nn.Conv2d(4, 4, 3))
     with pytest.raises(NetworkError, match="has a name that a folder cannot have on every system"):
+        load_network(AtlasSpec(), family_in_memory(network))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("Conv1", "conv1"), ("STRASSE", "straße"), ("caf\u00e9", "cafe\u0301")]
+)
+def test_layers_that_would_share_a_folder_are_told_before_anything_is_made(first, second):
+    network = nn.Sequential()
+    network.add_module(first, nn.Conv2d(3, 4, 3))
+    network.add_module(second, nn.Conv2d(4, 4, 3))
+    with pytest.raises(NetworkError, match=rf"the layers {first} and {second} would share a fold"):
         load_network(AtlasSpec(), family_in_memory(network))
 
 
@@ -505,3 +571,17 @@ def test_a_page_says_that_its_layer_is_used_twice(folder, name):
     once, twice = (folder / "site" / layer / "index.html" for layer in ("conv", "again"))
     assert "2 times for an image; what is shown is the first time" in twice.read_text()
     assert "times for an image" not in once.read_text()
+
+
+def test_of_a_single_class_no_probability_among_classes_is_shown(folder):
+    write("net.py", NET.replace("num_classes=4", "num_classes=1"))
+    write("two.py", NET.replace("num_classes=4", "num_classes=2"))
+    for name in ("net", "two"):
+        options = ["--layers", "fc", "--input-size", "32", "--kinds", "excitatory,inhibitory"]
+        options += ["--preset", "preview", "--device", "cpu", "--out", name]
+        assert run("--model", f"{name}.py:make", *options).code == 0
+    one, of_two = ((folder / name / "fc" / "0000.html").read_text() for name in ("net", "two"))
+    for words in ("Rank of this class", "Probability</", "What the network sees in it"):
+        assert words not in one and words in of_two
+    assert "rank 1 of" not in one and " of 2" in of_two
+    assert "for this class." not in one

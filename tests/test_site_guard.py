@@ -100,6 +100,12 @@ def test_odd_but_harmless_names_are_folders(tmp_path, name):
     assert (tmp_path / name / "index.html").is_file()
 
 
+def test_facts_whose_layers_would_share_a_folder_are_not_taken_from_a_cache():
+    _, second, *_ = small().facts.layers
+    assert paths.are_safe(renamed("Conv1").facts)
+    assert not paths.are_safe(renamed(second.name.upper()).facts)
+
+
 def test_an_image_that_was_looked_up_cannot_lead_out_of_the_site(tmp_path):
     contents, pictures = site_factory.contents()
     assert paths.are_safe(contents.facts)

@@ -101,7 +101,8 @@ NETWORK_OPTIONS = (
         "--weights",
         metavar="NAME|FILE",
         help="Published weights, those published first if left out and those recommended with "
-        f"{RECOMMENDED}; or your own checkpoint: .pth or .safetensors, any number of classes.",
+        f"{RECOMMENDED}; or your own checkpoint: .pth, .safetensors or the index of several files, "
+        "any number of classes.",
     ),
     click.option(
         "--state-key",

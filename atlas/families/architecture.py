@@ -70,13 +70,6 @@ def classifier_of(build: Callable[[int], nn.Module]) -> str:
     return names[-1] if names else ""
 
 
-def last_layer(model: nn.Module) -> str:
-    """Dotted name of the last linear layer or convolution that the network defines."""
-    kinds = (nn.Linear, nn.Conv2d)
-    names = [name for name, module in model.named_modules() if isinstance(module, kinds)]
-    return names[-1] if names else ""
-
-
 def image_channels(model: nn.Module) -> int:
     """The channels of the first convolution that the network defines; 3 if there is none.
 

@@ -15,7 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from atlas.network.stored import StoredStorage, StoredTensor, sizes_of, stored_tensor
+from atlas.network.stored import (
+    StoredStorage,
+    StoredTensor,
+    of_many_dimensions,
+    sizes_of,
+    stored_tensor,
+)
 
 MAX_HEADER_BYTES = 10_000  # of an array in an archive
 _TYPES: Mapping[str, torch.dtype] = {
@@ -79,6 +85,8 @@ def array_in_memory(data: Any, kind: Any, shape: Any, is_fortran: bool) -> Store
     """
     if not isinstance(kind, ArrayType):
         raise TypeError("it has arrays of an unknown form")
+    if beyond := of_many_dimensions(shape):
+        return beyond
     if kind.dtype is None or not isinstance(data, str | bytes | bytearray):
         return StoredTensor(sizes_of(shape), f"an array of {kind.order}{kind.code}")
     numbers = data.encode("latin1") if isinstance(data, str) else bytes(data)
@@ -113,6 +121,8 @@ def array_in_archive(file: BinaryIO, name: str) -> tuple[StoredTensor, int]:
     kind = ArrayType(dtype.str[1:], dtype.str[0])
     if dtype.kind not in "fiubc":
         raise ValueError("it has arrays of other things than numbers")
+    if beyond := of_many_dimensions(shape):
+        return beyond, head.tell()
     if kind.dtype is None:
         return StoredTensor(sizes_of(shape), f"an array of {dtype.str}"), head.tell()
     storage = StoredStorage(name, kind.dtype, int(np.prod(sizes_of(shape), dtype=object)))

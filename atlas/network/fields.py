@@ -155,7 +155,7 @@ def permuted_dims(node: fx.Node, n_dims: int) -> list[int]:
     if name == "getattr" and rest[:1] in (("mT",), ("mH",)):
         name, rest = "transpose", (-2, -1)
     given = [each for part in rest for each in _as_tuple(part)]
-    if not all(isinstance(each, int) for each in given):
+    if not n_dims or not all(isinstance(each, int) for each in given):
         return []
     dims = [cast(int, each) % n_dims for each in given]
     if name == "permute" and len(dims) == n_dims:

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 
 from atlas.errors import NetworkError
 from atlas.families.architecture import with_image_channels
-from atlas.network.fitting import OPTIONAL, Architecture, Fit, Given, find_fit, find_fit_in_order
+from atlas.network.fitting import (
+    OPTIONAL,
+    Architecture,
+    Fit,
+    Given,
+    find_fit,
+    find_fit_in_order,
+    unwrapped,
+)
 from atlas.network.foreign import about_contents
 from atlas.network.split_weights import is_part, with_whole_tensors
 from atlas.network.stored import ON_META, SPARSE, StoredTensor
@@ -80,7 +88,7 @@ def load_weights(
     architecture = Architecture.of(lambda: build(usual_classes), classifier)
     if not any(map(is_part, architecture.tensors)):
         weights = with_whole_tensors(weights)
-    fit = _find_fit(architecture, weights, title, state_key)
+    weights, fit = _find_fit(architecture, weights, title, state_key)
     n_classes = _n_classes(fit, weights) or usual_classes
     image_channels = _image_channels(architecture, fit, weights.tensors)
 
@@ -110,16 +118,23 @@ def load_weights(
     return FittedModel(model, None, absent, remarks, image_channels)
 
 
-def _find_fit(architecture: Architecture, weights: Weights, title: str, state_key: str) -> Fit:
-    """Where the tensors are, by their names or else by their order."""
+def _find_fit(
+    architecture: Architecture, weights: Weights, title: str, state_key: str
+) -> tuple[Weights, Fit]:
+    """Where the tensors are, by their names or else by their order; and these, by such names."""
     given = weights.tensors
     fit = find_fit(architecture, given, state_key)
     if fit is None or fit.missing:
+        keys = unwrapped(architecture, given)
+        plain = weights.renamed(keys)
+        inside = find_fit(architecture, plain.tensors, state_key)
+        if inside and not inside.missing and len(keys) == len(given):
+            return plain, inside
         fit = find_fit_in_order(architecture, given, state_key) or fit
     if fit is None:
         about = _about_others(architecture, given, title, state_key)
         raise NetworkError(f"{weights.path} {about}")
-    return fit
+    return weights, fit
 
 
 def _n_classes(fit: Fit, weights: Weights) -> int | None:

@@ -170,6 +170,21 @@ def find_fit_in_order(architecture: Architecture, given: Given, state_key: str =
     return None
 
 
+def unwrapped(architecture: Architecture, keys: Iterable[str]) -> dict[str, str]:
+    """The keys of tensors by what they are without the wrappers of single modules.
+
+    `DataParallel` around `features` makes `features.module.0.weight` of `features.0.weight`. Words
+    that no name of the architecture has are left out after the first that some name has.
+    """
+    words = {word for name in architecture.tensors for word in name.split(".")}
+    found: dict[str, str] = {}
+    for key in keys:
+        before = list(takewhile(lambda word: word not in words, key.split(".")))
+        inside = [word for word in key.split(".")[len(before) :] if word in words]
+        found.setdefault(".".join([*before, *inside]), key)
+    return found
+
+
 def is_inside(name: str, module: str) -> bool:
     """Whether a tensor or module is in a module; nothing is in the module without a name."""
     return bool(module) and name.startswith(f"{module}.")

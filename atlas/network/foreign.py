@@ -18,7 +18,10 @@ PACKED_ARRAYS = (
 _CONVERT = f"load it where it was made, and save the network as PyTorch has it with {STATE_DICT}"
 _UNPACK = "unpack it and give the .pth or .safetensors file in it"
 _DOWNLOAD = "download the file itself again"
-_MERGE = "put the tensors of all of them into one dict, and save it with torch.save(DICT, NEW_FILE)"
+_MERGE = (
+    "put their index (.index.json) beside them, or the tensors of all of them into one dict, and "
+    "save it with torch.save(DICT, NEW_FILE)"
+)
 # As Hugging Face's libraries name the parts: model-00001-of-00002.safetensors
 _PART = re.compile(r".*-\d{5}-of-(?P<n_parts>\d{5})\.\w+", re.ASCII)
 _GIVE = "give a .pth or .safetensors state dict"
@@ -31,7 +34,6 @@ _BEGINNINGS: Sequence[tuple[bytes, str]] = [
     (rb"version https://git-lfs", "is a Git LFS pointer, not the file; run `git lfs pull`"),
     (rb"\s*<(?i:!doctype|html|head|body)", f"is a web page, not the file it links to; {_DOWNLOAD}"),
     (rb"\s*<\?xml", f"is an XML document, perhaps a server's error message; {_DOWNLOAD}"),
-    (rb"\s*\{.*\"weight_map\"", f"is the index of weights in several files; {_MERGE}"),
     (rb"\x89HDF\r\n\x1a\n", f"is an HDF5 file, as Keras writes them; {_CONVERT}"),
     (rb"\x93NUMPY", f"is an array of NumPy; {_CONVERT}"),
     (rb".{4}TFL3", f"is a network of TensorFlow Lite; {_CONVERT}"),
@@ -81,8 +83,8 @@ def about_archive(names: Sequence[str]) -> str:
     files = [name for name in names if not name.endswith("/")]
     inside = [name for name in files if name.lower().endswith(_WEIGHTS_ENDINGS)]
     if inside:
-        return f"is a zip archive that holds {_few(inside)}; unpack it and give that file"
-    return f"is a zip archive of something else ({_few(files) or 'nothing'}); {_UNPACK}"
+        return f"is a zip archive that holds {few(inside)}; unpack it and give that file"
+    return f"is a zip archive of something else ({few(files) or 'nothing'}); {_UNPACK}"
 
 
 def about_folder(path: Path) -> str:
@@ -96,9 +98,9 @@ def about_folder(path: Path) -> str:
             "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE`"
         )
     if parts := [name for name in names if about_part(name)]:
-        return f"has weights in several files ({_few(parts)}); {_MERGE}"
+        return f"has weights in several files ({few(parts)}); {_MERGE}"
     if inside := [name for name in names if name.lower().endswith(_WEIGHTS_ENDINGS)]:
-        return f"is a folder; give a file in it, such as {_few(inside)}"
+        return f"is a folder; give a file in it, such as {few(inside)}"
     return "is a folder; give a .pth or .safetensors file"
 
 
@@ -142,6 +144,7 @@ def about_contents(keys: Sequence[str]) -> str:
     return ""
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """The names of some files, to be shown."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(displayable(PurePosixPath(name).name, 60) for name in names[:3]) + more

@@ -270,7 +270,8 @@ def _run(
         raise NetworkError(
             "the network calls no convolution and no linear layer; give one that has such modules"
         )
-    return calls, {each.shape[1] for each in _tensors(output) if each.ndim == 2}
+    vectors = (each for each in _tensors(output) if each.ndim <= 2)
+    return calls, {each.shape[1] if each.ndim == 2 else each.numel() for each in vectors}
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

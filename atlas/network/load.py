@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from atlas.asked import AtlasSpec
 from atlas.canonical import canonical_json
 from atlas.errors import NetworkError
 from atlas.families import FAMILIES
-from atlas.families.architecture import last_layer
 from atlas.families.family import Family
 from atlas.families.modules import evaluated, scripted_in
 from atlas.labels import ClassLabels
@@ -32,9 +32,9 @@ from atlas.network.source import (
     with_channels,
 )
 from atlas.network.tracing import LAYERS
-from atlas.network.walk import walk
+from atlas.network.walk import class_layer, walk
 from atlas.network.weights import Weights, download, open_weights, weights_in_memory
-from atlas.paths import is_layer_name
+from atlas.paths import folder_on_any_system, is_layer_name
 from atlas.progress import SILENT, Progress
 from atlas.text import displayable
 from atlas.units import Layer, NetworkFacts, Preprocessing
@@ -155,15 +155,28 @@ def _in_memory(asked: AtlasSpec, family: Family, state: Mapping[str, Any]) -> _L
 
 
 def _fitted(asked: AtlasSpec, family: Family, weights: Weights) -> FittedModel:
-    classifier = family.classifier
     return load_weights(
         family.build,
-        last_layer(family.build(0)) if classifier is None else classifier,
+        _class_layer(asked, family) if family.classifier is None else family.classifier,
         weights,
         family.title,
         len(family.labels().names),
         asked.state_key,
     )
+
+
+def _class_layer(asked: AtlasSpec, family: Family) -> str:
+    """The layer that gives the classes of a network of the user's own; empty if none does.
+
+    Files may have other image channels than the code, so those that were asked for are tried too.
+    """
+    model = evaluated(family.build(0))
+    usual = family.weights[family.default_weights].preprocessing()
+    asked_for = prepared(usual, asked.preparation)
+    for channels in (usual.mean, asked_for.mean):
+        with suppress(NetworkError):  # of a network that cannot be run, which is told later
+            return class_layer(model, asked_for.size_px, len(channels))
+    return ""
 
 
 def _download(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> Path:
@@ -202,13 +215,21 @@ def _refuse_names(layers: Iterable[Layer]) -> None:
     """Refuse a network before anything is rendered whose site could not be written.
 
     Raises:
-        NetworkError: no folder can be called as a layer is.
+        NetworkError: no folder can be called as a layer is, or two layers have the same folder.
     """
+    folders: dict[str, str] = {}  # the layers by what tells their folders
     for layer in layers:
         if not is_layer_name(layer.name):
             raise NetworkError(
                 f"the layer {displayable(repr(layer.name), 60)} has a name that a folder cannot "
                 "have on every system, and its pages are in one; let the code give it another"
+            )
+        other = folders.setdefault(folder_on_any_system(layer.name), layer.name)
+        if other != layer.name:
+            raise NetworkError(
+                f"the layers {displayable(other, 60)} and {displayable(layer.name, 60)} would "
+                "share a folder on macOS and Windows, where upper and lower case are the same; let "
+                "the code give one of them another name"
             )
 
 

@@ -14,6 +14,7 @@ from atlas.families import DEFAULT_NAME
 from atlas.families.family import RECOMMENDED, Family, Finder
 from atlas.files import is_regular, is_there
 from atlas.network.foreign import about_name
+from atlas.network.several_files import find_index
 from atlas.text import displayable, enumerated
 from atlas.units import Preprocessing
 
@@ -42,15 +43,17 @@ def weights_source(asked: AtlasSpec, origin: Family | Finder) -> str | None:
 
 
 def weights_sha256(asked: AtlasSpec, path: Path) -> str:
-    """A digest that identifies weights: of their file, and of which in it were asked for.
+    """A digest that identifies weights: of their files, and of which in them were asked for.
 
     Raises:
-        NetworkError: the file cannot be read.
+        NetworkError: a file cannot be read.
     """
-    digest = file_sha256(path)
-    if not asked.state_key:
-        return digest
-    return hashlib.sha256(f"{digest} {asked.state_key}".encode()).hexdigest()
+    index = find_index(path)
+    files = (index.path, *index.parts) if index else (path,)
+    digests = [file_sha256(file) for file in files]
+    if len(digests) == 1 and not asked.state_key:
+        return digests[0]
+    return hashlib.sha256(" ".join([*digests, asked.state_key]).encode()).hexdigest()
 
 
 def weights_name(asked: AtlasSpec, family: Family) -> str:
@@ -67,7 +70,7 @@ def weights_name(asked: AtlasSpec, family: Family) -> str:
 
 
 def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
-    """The file that holds the weights; None for published weights that are not in the package.
+    """The file of the weights, or the index of several; None for what is to be downloaded.
 
     Raises:
         NetworkError: the name is neither that of published weights nor looks like a file name.
@@ -78,7 +81,7 @@ def weights_path(asked: AtlasSpec, family: Family) -> Path | None:
                 "--state-key chooses in a file of yours; give it with --weights FILE"
             )
         return family.weights[published].file
-    path = Path(asked.weights)
+    path = _given(asked.weights)
     about = about_name(asked.weights, family.name)
     if is_there(path) or (not about and (path.suffix or len(path.parts) > 1)):
         return path
@@ -96,7 +99,7 @@ def published_name(asked: AtlasSpec, family: Family) -> str | None:
     """
     if not asked.weights:
         return family.default_weights
-    if is_regular(Path(asked.weights)):
+    if is_regular(_given(asked.weights)):
         return None
     name = _without_enum(asked.weights, family.name)
     if name.upper() == RECOMMENDED and name not in family.weights:
@@ -163,11 +166,17 @@ def _found_source(asked: AtlasSpec, finder: Finder) -> str | None:
     """The text for a network that is found only when it is loaded, if names are enough for it."""
     if not finder.is_stable:
         return None
-    name, path = asked.family or DEFAULT_NAME, Path(asked.weights)
+    name, path = asked.family or DEFAULT_NAME, _given(asked.weights)
     if asked.weights and is_regular(path):
         return f"{name} {displayable(path.name)} {weights_sha256(asked, path)}"
     weights = _without_enum(asked.weights or finder.default_weights, name)
     return None if weights.upper() == RECOMMENDED else f"{name} {weights}"
+
+
+def _given(weights: str) -> Path:
+    """The path that was given, or that of the index of the several files that it stands for."""
+    index = find_index(Path(weights)) if weights else None
+    return index.path if index else Path(weights)
 
 
 def _without_enum(weights: str, family_name: str) -> str:

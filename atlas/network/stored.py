@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 MAX_SPREAD = 4  # a tensor may lie in at most this many times its own size
-MAX_DIMENSIONS = 16
+MAX_DIMENSIONS = 16  # a file may name one shape a million times
 ON_META, SPARSE = "on the meta device", "sparse"  # of tensors that cannot be used
 QUANTISED = (torch.qint8, torch.quint8, torch.qint32, torch.quint4x2, torch.quint2x4)
 
@@ -73,6 +73,8 @@ def stored_tensor(
     """
     if not isinstance(storage, StoredStorage) or not isinstance(dtype, torch.dtype):
         raise TypeError("it has tensors of an unknown form")
+    if beyond := of_many_dimensions(shape):
+        return beyond
     name = str(dtype).removeprefix("torch.")
     tensor = StoredTensor(sizes_of(shape), name, dtype, storage, size_of(offset), sizes_of(strides))
     if len(tensor.strides) != len(tensor.shape):
@@ -88,6 +90,13 @@ def stored_tensor(
     if tensor.extent > MAX_SPREAD * tensor.n_items:
         return StoredTensor(tensor.shape, "a view of something larger")
     return tensor
+
+
+def of_many_dimensions(shape: Any) -> StoredTensor | None:
+    """A tensor with more dimensions than any layer's weights, whose sizes are not looked at."""
+    if isinstance(shape, tuple | list) and len(shape) > MAX_DIMENSIONS:
+        return StoredTensor(type_name=f"of {len(shape):,} dimensions")
+    return None
 
 
 def unusable_words(tensor: Tensor) -> str:

@@ -307,7 +307,7 @@ class Watch:
 
 
 def _as_maps(raw: Tensor, layer: Layer) -> Tensor:
-    """A layer's output as maps (B, n_units, h, w), of one position for (B, n_units)."""
+    """A layer's output as maps (B, n_units, h, w), of one position where it has no maps."""
     if raw.ndim == 4:
         return raw.permute(0, 3, 1, 2) if layer.kind == "pointwise" else raw
-    return raw[:, :, None, None]
+    return raw.reshape(-1, layer.n_units, 1, 1)

@@ -105,6 +105,24 @@ def walk(
     return _placed(described, place, walker.junctions, classes)
 
 
+def class_layer(model: nn.Module, size_px: int, n_channels: int = 3) -> str:
+    """Dotted name of the layer whose units are the classes, as `walk` finds it; empty if none is.
+
+    Args:
+        model: a network in evaluation mode.
+        size_px: side of the square images that it is traced or run for.
+        n_channels: channels of the images.
+
+    Raises:
+        NetworkError: the network cannot be run on such images.
+    """
+    try:
+        return classifier_of(trace(model, n_channels, size_px)) or ""
+    except UntraceableError:
+        layers = describe(model, size_px, None, None, n_channels)
+        return next((layer.name for layer in layers if layer.is_classifier), "")
+
+
 @dataclass(frozen=True)
 class _View:
     """What a node's output is computed from.

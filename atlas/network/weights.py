@@ -6,12 +6,12 @@ import math
 import os
 import zipfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import urlparse
 
 import numpy as np
@@ -34,6 +34,7 @@ from atlas.network.foreign import (
     about_foreign,
     about_part,
 )
+from atlas.network.several_files import Index, find_index
 from atlas.network.stored import StoredStorage, StoredTensor, unusable_words
 from atlas.network.unpickle import MALFORMED, Placeholder
 from atlas.text import displayable
@@ -61,10 +62,10 @@ _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file that is open.
+    """Weights whose file, or files, are open.
 
     Attributes:
-        path: of the file.
+        path: of the file, or of the index of several.
         tensors: descriptions of its tensors. The key of one is the way to it: the keys of all
             containers around it and its own, joined with dots.
         is_script: whether it is an archive of TorchScript, whose code is left alone.
@@ -74,7 +75,7 @@ class Weights:
     path: Path
     tensors: Mapping[str, StoredTensor]
     is_script: bool
-    _read: Callable[[StoredTensor], Tensor]
+    _read: Callable[[str], Tensor]
     made: Mapping[str, Callable[[], Tensor]] = field(default_factory=dict)
 
     def read(self, key: str) -> Tensor:
@@ -84,7 +85,17 @@ class Weights:
             NetworkError: they cannot be read.
         """
         with _explained(self.path):
-            return self.made[key]() if key in self.made else self._read(self.tensors[key])
+            return self.made[key]() if key in self.made else self._read(key)
+
+    def renamed(self, keys: Mapping[str, str]) -> Weights:
+        """The same tensors, as far as they have new keys.
+
+        Args:
+            keys: those that the tensors have here, by the new ones.
+        """
+        tensors = {new: self.tensors[key] for new, key in keys.items()}
+        made = {new: self.made[key] for new, key in keys.items() if key in self.made}
+        return Weights(self.path, tensors, self.is_script, lambda new: self.read(keys[new]), made)
 
 
 def download(url: str, other_ways: str) -> Path:
@@ -113,14 +124,30 @@ def download(url: str, other_ways: str) -> Path:
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[Weights]:
-    """A `.safetensors` file or a PyTorch checkpoint, open while the context lasts.
+    """A `.safetensors` file or a PyTorch checkpoint, or several, open while the context lasts.
 
-    Nothing in the file is executed, and no numbers are read before they are asked for. Tensors are
+    Nothing in a file is executed, and no numbers are read before they are asked for. Tensors are
     found in containers of any kind and depth, in whole modules too.
 
+    Args:
+        path: of the file, or of what stands for several (`several_files.py`).
+
     Raises:
-        NetworkError: the file is something else, is damaged, or has no tensors in it.
+        NetworkError: a file is something else, is damaged, or has no tensors in it.
     """
+    with ExitStack() as files:
+        if index := find_index(path):
+            parts = [files.enter_context(_opened(part)) for part in index.parts]
+            yield _joined(index, parts)
+        else:
+            with _explained(path):
+                if about := about_part(path.name):
+                    raise ForeignFileError(about)
+            yield files.enter_context(_opened(path))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Weights]:
     try:
         file = open_regular(path, MAX_WEIGHTS_BYTES)
     except IsADirectoryError as error:
@@ -134,6 +161,21 @@ def open_weights(path: Path) -> Iterator[Weights]:
         yield weights
 
 
+def _joined(index: Index, parts: Sequence[Weights]) -> Weights:
+    """The tensors of several files; what is in more than one is taken from where the index says."""
+    owners: dict[str, Weights] = {}
+    for part in parts:
+        for key in part.tensors:
+            if index.file_names.get(key, part.path.name) == part.path.name:
+                owners[key] = part
+    return Weights(
+        index.path,
+        {key: part.tensors[key] for key, part in owners.items()},
+        any(part.is_script for part in parts),
+        lambda key: owners[key].read(key),
+    )
+
+
 def weights_in_memory(state: Mapping[str, Any]) -> Weights:
     """The tensors of a state dict, or of what a checkpoint has around it, as if from a file.
 
@@ -145,9 +187,10 @@ def weights_in_memory(state: Mapping[str, Any]) -> Weights:
     if not tensors:
         raise NetworkError(f"{IN_MEMORY} {about_contents(_outer_keys(state)) or NO_TENSORS}")
 
-    def numbers(tensor: StoredTensor) -> Tensor:
-        assert tensor.storage
-        return read[tensor.storage.key]
+    def numbers(key: str) -> Tensor:
+        storage = tensors[key].storage
+        assert storage
+        return read[storage.key]
 
     return Weights(IN_MEMORY, tensors, is_script=False, _read=numbers)
 
@@ -178,8 +221,6 @@ def _description(tensor: Tensor, read: dict[str, Tensor]) -> StoredTensor:
 
 
 def _open(path: Path, file: BinaryIO) -> Weights:
-    if about := about_part(path.name):
-        raise ForeignFileError(about)
     head = file.read(HEAD_BYTES)
     file.seek(0)
     if head[8:9] == b"{":
@@ -190,7 +231,9 @@ def _open(path: Path, file: BinaryIO) -> Weights:
         if not tensors:
             about = about_contents(_outer_keys(checkpoint.content))
             raise ForeignFileError(about or checkpoint.about_empty)
-        return Weights(path, tensors, checkpoint.is_script, checkpoint.read)
+        return Weights(
+            path, tensors, checkpoint.is_script, lambda key: checkpoint.read(tensors[key])
+        )
     raise ForeignFileError(about_foreign(head))
 
 
@@ -208,11 +251,7 @@ def _open_safetensors(path: Path) -> Weights:
     if not tensors:
         raise ForeignFileError(NO_TENSORS)
 
-    def read(tensor: StoredTensor) -> Tensor:
-        assert tensor.storage
-        return cast(Tensor, archive.get_tensor(tensor.storage.key))
-
-    return Weights(path, tensors, is_script=False, _read=read)
+    return Weights(path, tensors, is_script=False, _read=archive.get_tensor)
 
 
 @contextmanager

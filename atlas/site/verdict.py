@@ -195,7 +195,7 @@ def known_of(contents: Contents, layer: Layer, unit: Unit) -> Known:
         photograph=_highest(contents, layer, unit, NATURAL),
         similarity=twin.similarity if twin else None,
         similarity_other=twin.similarity_other if twin else None,
-        rank=picture.rank if picture else None,
+        rank=picture.rank if picture and layer.n_units > 1 else None,
     )
 
 

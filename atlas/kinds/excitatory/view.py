@@ -81,7 +81,7 @@ def response_view(contents: Contents, layer: Layer, unit: Unit) -> Response | No
 def guesses_view(contents: Contents, layer: Layer, unit: Unit) -> tuple[Guess, ...] | None:
     """The most probable classes of a class's picture, None for other units."""
     record = contents.excitatory(unit)
-    if record is None or not record.top5:
+    if record is None or not record.top5 or layer.n_units < 2:  # a single class is always first
         return None
     return tuple(
         Guess(
@@ -134,6 +134,8 @@ def _facts(layer: Layer, record: ExcitatoryRecord) -> tuple[Fact, ...]:
     score, facts = score_of(layer), []
     if record.peak is not None:
         facts.append(Fact(score.term, wording.response(score, record.peak), about=score.about))
+    if layer.n_units < 2:  # its probability among all classes is 1, whatever the picture
+        return tuple(facts)
     if record.p is not None:
         facts.append(Fact("Probability", wording.percent(record.p), about="probability"))
     if record.rank is not None:

@@ -26,7 +26,7 @@ def _words(layer: Layer, record: InhibitoryRecord) -> str:
     if record.dead or record.trough is None:
         return "nothing that was tried silences the unit"
     rank = ""
-    if record.rank is not None:
+    if record.rank is not None and layer.n_units > 1:
         rank = f", rank {record.rank + 1:,} of {wording.count(layer.n_units)}"
     response = wording.response(score_of(layer), record.trough)
     return words_of(layer).silenced.format(response=response, rank=rank)
