@@ -280,6 +280,11 @@ def decay_of(layer: Layer) -> float:
     return min(MAX_DECAY, 0.5 + layer.receptive_field_px / 160)
 
 
+def has_small_fields(layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether a layer's receptive field is at most half as wide as the network's input."""
+    return 2 * layer.receptive_field_px <= facts.input_size_px
+
+
 def learning_rate(preset: PresetName, layer: Layer) -> float:
     """The learning rate of a channel's ascent.
 
@@ -287,7 +292,7 @@ def learning_rate(preset: PresetName, layer: Layer) -> float:
     most to the strongest contrast.
     """
     least = PREVIEW_RATE if preset == "preview" else 0.2
-    return max(least, 0.6 * layer.receptive_field_px**-0.2)
+    return max(least, 0.65 * layer.receptive_field_px**-0.25)
 
 
 def stages_for(
@@ -295,22 +300,22 @@ def stages_for(
 ) -> tuple[Stage, ...]:
     """The stages of an ascent.
 
-    Where receptive fields fill the canvas, it begins coarsely, which is cheap and leads to larger
-    objects; the wider they are, the more. Small fields are seen on a canvas of full size from the
-    start: what a unit finds on a coarse one is too large for it once the canvas has grown.
+    It begins coarsely, which is cheap and leads to larger objects; the wider receptive fields are,
+    the more. Where they are small, the canvas has its full size from the start: what a unit finds
+    on a smaller one is too large for it once the canvas has grown.
     """
     if preset == "preview":
         return (Stage(canvas_px, PREVIEW_STEPS),)
-    field_px, coarse_px = layer.receptive_field_px, rounded_up(canvas_px * 4 / 7)
-    if field_px < full_px("standard", facts):
+    if has_small_fields(layer, facts):
         return (Stage(canvas_px, 28 if preset == "fine" else 24),)
+    coarse_px = rounded_up(canvas_px * 4 / 7)
     if preset == "fine":
         return (
             Stage(rounded_up(coarse_px * 4 / 7), 48),
             Stage(coarse_px, 24),
             Stage(canvas_px, 16),
         )
-    if field_px >= FILLED * canvas_px:
+    if layer.receptive_field_px >= FILLED * canvas_px:
         return (
             Stage(rounded_up(canvas_px * 3 / 7), 40),
             Stage(rounded_up(canvas_px * 5 / 7), 16),
