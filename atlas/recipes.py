@@ -292,7 +292,7 @@ def learning_rate(preset: PresetName, layer: Layer) -> float:
     most to the strongest contrast.
     """
     least = PREVIEW_RATE if preset == "preview" else 0.2
-    return max(least, 0.65 * layer.receptive_field_px**-0.25)
+    return max(least, 0.65 * math.pow(layer.receptive_field_px, -0.25))
 
 
 def stages_for(
