@@ -86,6 +86,16 @@ class Shuffled(Net):
         return channel_shuffle(torch.cat((passing, self.branch(read)), dim=1), 2)
 
 
+class ShuffledByMethods(Shuffled):
+    """The same shuffle through the methods of tensors."""
+
+    def middle(self, x: Tensor) -> Tensor:
+        passing, read = x.chunk(2, dim=1)
+        both = torch.cat((passing, self.branch(read)), dim=1)
+        halves = both.view(both.shape[0], 2, -1, *both.shape[2:])
+        return halves.transpose(1, 2).contiguous().view(both.shape)
+
+
 class Sliced(Net):
     """Channels by index, split in uneven parts, in reverse, and through torch's own shuffle."""
 
@@ -207,6 +217,7 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "clamped": lambda: Pointwise(lambda x: x.clamp(-0.5, max=0.4).abs()),
     "dense": Dense,
     "shuffled": Shuffled,
+    "shuffled by methods": ShuffledByMethods,
     "sliced": Sliced,
     "sigmoid gate": Squeezed,
     "hardsigmoid gate": lambda: Squeezed(nn.Hardsigmoid),
