@@ -92,8 +92,9 @@ class ShuffledByMethods(Shuffled):
     def middle(self, x: Tensor) -> Tensor:
         passing, read = x.chunk(2, dim=1)
         both = torch.cat((passing, self.branch(read)), dim=1)
-        halves = both.view(both.shape[0], 2, -1, *both.shape[2:])
-        return halves.transpose(1, 2).contiguous().view(both.shape)
+        n_images, n_channels, height, width = both.shape
+        halves = both.view(n_images, 2, n_channels // 2, height, width)
+        return halves.transpose(1, 2).contiguous().view(n_images, n_channels, height, width)
 
 
 class Sliced(Net):
