@@ -240,6 +240,10 @@ class Cache:
         """The keys of all sound artifacts."""
         return set(self._all())
 
+    def units(self) -> set[str]:
+        """The ids of the units and layers that sound artifacts are of."""
+        return {entry.unit for entry in self._all().values()}
+
     def entries(self, keys: Iterable[str]) -> dict[str, Entry]:
         """The entries of the artifacts among `keys` that are stored and sound, by key."""
         wanted = set(keys)

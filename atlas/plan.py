@@ -190,12 +190,15 @@ def jobs_of(
         chosen: units by the name of their layer.
         existing: keys of the artifacts that exist. What is made from other artifacts is made from
             these and from the artifacts of earlier jobs.
-        are_made: whether these jobs will be carried out.
+        are_made: whether these jobs will be carried out. If not, the chosen units are all that
+            artifacts exist of, and no others are looked for.
         has_images: whether the photographs can be read; without them, the jobs of kinds that read
             them include only artifacts that exist.
         failed: keys of artifacts that cannot be made, which no job is for.
     """
-    planner = _Planner(asked, facts, {kind.name: kind for kind in kinds}, set(existing))
+    everything = {layer.name: layer.units for layer in facts.layers}
+    by_name = {kind.name: kind for kind in kinds}
+    planner = _Planner(asked, facts, by_name, set(existing), everything if are_made else chosen)
     jobs: list[Job] = []
     for kind in kinds:
         kind_jobs = tuple(planner.jobs(kind, chosen))
@@ -212,7 +215,10 @@ def jobs_of(
 
 
 class _Planner:
-    """Plans the jobs of kinds; `existing` grows with the artifacts of planned jobs."""
+    """Plans the jobs of kinds; `existing` grows with the artifacts of planned jobs.
+
+    `units` are those that artifacts may exist of, by the name of their layer.
+    """
 
     def __init__(
         self,
@@ -220,8 +226,10 @@ class _Planner:
         facts: NetworkFacts,
         kinds: Mapping[str, Kind[Any]],
         existing: set[str],
+        units: Mapping[str, tuple[Unit, ...]],
     ) -> None:
         self.existing = existing
+        self._units = units
         self._asked, self._facts, self._kinds = asked, facts, kinds
         self._available: dict[tuple[str, str], tuple[str, ...]] = {}
         self._recipe_keys: dict[tuple[str, str], str] = {}
@@ -275,7 +283,8 @@ class _Planner:
         """Keys of the artifacts of one kind that exist in a layer; asked for after its jobs."""
         known = self._available.get((kind.name, layer.name))
         if known is None:
-            job = self._job(kind, layer, layer.units)
+            units = self._units.get(layer.name)
+            job = self._job(kind, layer, units) if units else None
             keys = job.keys if job else ()
             known = tuple(key for key in keys if key in self.existing)
             self._available[kind.name, layer.name] = known

@@ -92,14 +92,18 @@ def _failures_of(failures: Sequence[Failure]) -> dict[str, tuple[str, ...]]:
 
 
 def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
-    """The jobs for all units, since the site shows earlier artifacts even if not asked for now.
+    """The jobs for all units that anything was made of, asked for now or not.
 
     Kinds that are made only where somebody names them are shown if they were made.
     """
-    facts = source.facts
-    whole = {layer.name: layer.units for layer in facts.layers}
+    facts, there = source.facts, cache.units()
+    # Of each layer one unit at least, for artifacts of the whole layer and for its recipe.
+    units = {
+        layer.name: tuple(unit for unit in layer.units if unit.id in there) or layer.units[:1]
+        for layer in facts.layers
+    }
     named = dataclasses.replace(source.asked, kinds=tuple(kind.name for kind in source.kinds))
-    return jobs_of(named, facts, source.kinds, whole, cache.keys(), are_made=False)
+    return jobs_of(named, facts, source.kinds, units, cache.keys(), are_made=False)
 
 
 def _hidden(made: Container[str], source: SiteSource) -> set[str]:

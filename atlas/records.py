@@ -122,11 +122,6 @@ def published(record: Any, score: ScoreName, *publications: Publication) -> dict
     }
 
 
-def unit_numbers(record: Any, score: ScoreName, index: int) -> dict[str, Any]:
-    """One unit's part of a whole layer's record."""
-    return {name: each[index] for name, each in published(record, score, "per_unit").items()}
-
-
 def check(record: Any, record_type: type, n_units: int) -> None:
     """Refuse a record that the pages could not show.
 
@@ -151,6 +146,11 @@ def check(record: Any, record_type: type, n_units: int) -> None:
 
 def has_units(record_type: type) -> bool:
     """Whether records of this type hold numbers for each unit of a layer."""
+    return _has_units(cast(Any, record_type))
+
+
+@functools.cache
+def _has_units(record_type: Any) -> bool:
     return any(info.publication == "per_unit" for info in fields_of(record_type))
 
 

@@ -26,7 +26,6 @@ from atlas.records import (
     published,
     to_json,
     to_numbers,
-    unit_numbers,
     value,
 )
 
@@ -145,10 +144,11 @@ def test_numbers_are_published_as_their_fields_say():
     assert published(LENGTHS, "z") == {}
 
 
-def test_a_unit_has_its_own_part_of_what_is_there_per_unit():
-    assert unit_numbers(LENGTHS, "logit", 1) == {"logit_longest": 4.5}
+def test_a_number_that_some_records_lack_is_published_where_it_is_there():
+    assert published(LENGTHS, "logit", "per_unit") == {"logit_longest": [2.5, 4.5]}
     both = dataclasses.replace(LENGTHS, shortest=[0.5, 1.5])
-    assert unit_numbers(both, "z", 0) == {"z_longest": 2.5, "shortest": 0.5}
+    columns = {"z_longest": [2.5, 4.5], "shortest": [0.5, 1.5]}
+    assert published(both, "z", "per_unit") == columns
 
 
 def test_types_know_whether_they_hold_numbers_of_units():

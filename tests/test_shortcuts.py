@@ -136,6 +136,18 @@ def test_the_shortened_network_answers_as_the_long_one(make):
     close(short(images(3)), model(images(3)))
 
 
+@pytest.mark.parametrize("make", [Planted, HiddenLinear])
+def test_quicker_and_rounded_copies_leave_the_network_as_it_was(make):
+    network = make_network(randomise(make()))
+    before = copy.deepcopy(network.model.state_dict())
+    for layer in network.layers:
+        network.tap(layer, "bfloat16")
+        network.tap(layer, "float32")
+    after = network.model.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert {tensor.dtype for tensor in after.values()} == {t.dtype for t in before.values()}
+
+
 class Pools(nn.Module):
     """A ReLU before each of two poolings; what the second rectifies is wanted as it is, too."""
 

@@ -14,7 +14,13 @@ from torch import nn
 from atlas.asked import AtlasSpec, Preparation
 from atlas.errors import NetworkError, SpecError
 from atlas.families import find_family
-from atlas.families.architecture import classifier_of, n_units_of, outline, why_not_drawn
+from atlas.families.architecture import (
+    classifier_of,
+    n_units_of,
+    outline,
+    unfilled,
+    why_not_drawn,
+)
 from atlas.families.torchvision import FIRST_WEIGHTS, listed, title_of
 from atlas.network.source import prepared, published_name, weights_source
 from atlas.network.walk import walk
@@ -33,6 +39,20 @@ def test_without_options_images_are_prepared_to_the_letter_as_published():
     published = find_family("resnet50").weights[FIRST_WEIGHTS].preprocessing()
     assert repr(prepared(published, Preparation())) == repr(published)
     assert prepared(published, Preparation(input_size_px=112)).resize_px == 128
+
+
+def test_a_network_that_weights_are_loaded_into_is_built_without_drawing_random_numbers():
+    before = torch.get_rng_state()
+    model = unfilled(lambda n: torchvision.models.get_model("resnet18", num_classes=n), 5)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(norm.running_var.eq(1).all() for norm in _norms(model))
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    plain = torchvision.models.get_model("resnet18", num_classes=5)
+    assert shapes == {key: tensor.shape for key, tensor in plain.state_dict().items()}
+
+
+def _norms(model):
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 # Which there are

@@ -45,6 +45,33 @@ class _WithoutMemory(TorchFunctionMode):
         return func(*args, **options)
 
 
+class _Unfilled(TorchFunctionMode):
+    """Parameters keep whatever their memory holds; other tensors are as they are."""
+
+    def __torch_function__(
+        self, func: Any, _types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func in FILL:
+            filled = args[0] if args else options["tensor"]
+            if isinstance(filled, nn.Parameter):
+                return filled
+        return func(*args, **options)
+
+
+def unfilled(build: Callable[[int], nn.Module], n_classes: int) -> nn.Module:
+    """The network with parameters of no meaning, in memory: the weights of a file follow.
+
+    Drawing random numbers for them takes longer than reading the file does.
+
+    Args:
+        build: builds it from the number of classes, and computes nothing from its parameters.
+        n_classes: the number of classes.
+    """
+    with _Unfilled():
+        return build(n_classes)
+
+
 def outline(build: Callable[[int], nn.Module], n_classes: int = N_CLASSES[0]) -> nn.Module:
     """The network without memory for its weights.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -57,6 +58,16 @@ def copied(model: nn.Module) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     return copy.deepcopy(model, computed)
+
+
+def sharing_weights(module: nn.Module) -> nn.Module:
+    """A copy of a module whose parameters are its own but have their numbers in the same memory.
+
+    It can be taken to another precision or layout, but its weights are not to be changed in place.
+    """
+    parameters = (each for each in module.parameters() if type(each) is nn.Parameter)
+    shared = {id(each): nn.Parameter(each.detach(), each.requires_grad) for each in parameters}
+    return copy.deepcopy(module, cast("dict[int, Any]", shared))
 
 
 def scripted_in(model: nn.Module) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from atlas.asked import AtlasSpec
 from atlas.canonical import canonical_json
 from atlas.errors import NetworkError
 from atlas.families import FAMILIES
+from atlas.families.architecture import unfilled
 from atlas.families.family import Family
 from atlas.families.modules import evaluated, scripted_in
 from atlas.labels import ClassLabels
@@ -156,7 +158,7 @@ def _in_memory(asked: AtlasSpec, family: Family, state: Mapping[str, Any]) -> _L
 
 def _fitted(asked: AtlasSpec, family: Family, weights: Weights) -> FittedModel:
     return load_weights(
-        family.build,
+        family.build if family.is_own_code else partial(unfilled, family.build),
         _class_layer(asked, family) if family.classifier is None else family.classifier,
         weights,
         family.title,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from atlas.console import say_above
-from atlas.families.modules import evaluated
+from atlas.families.modules import evaluated, sharing_weights
 from atlas.generated_images import Images, reference_images
 from atlas.network.hooks import HookedInput, HookedOutputs
 from atlas.network.measured import measure_operations, nodes_to_measure
@@ -100,7 +100,7 @@ class Network:
             logits, node = logits_of(self.graph, layer.name), layer_node(self.graph, layer.name)
             if not are_raw(self.graph, logits, node):
                 module = part_of(self.graph, {"": logits}, start=_input_of(self.graph, layer))
-        return copy.deepcopy(module)
+        return sharing_weights(module)
 
     def watch(self, layers: Sequence[Layer], precision: Precision = "float32") -> Watch:
         """Reads all these layers, in the order given, with one forward pass."""
@@ -239,9 +239,12 @@ class Network:
 
     def _shortened_for(self, precision: Precision) -> nn.Module:
         if precision not in self._shortened:
-            model = copy.deepcopy(self.graph or self.model)
-            if isinstance(model, fx.GraphModule):
-                model = shortened(model, self._plain_layers())
+            if precision != "float32":  # the folded weights are the same, only rounded
+                model = sharing_weights(self._shortened_for("float32"))
+            else:
+                model = sharing_weights(self.graph or self.model)
+                if isinstance(model, fx.GraphModule):
+                    model = shortened(model, self._plain_layers())
             model = model.requires_grad_(False).to(getattr(torch, precision))
             self._shortened[precision] = model.to(memory_format=torch.channels_last)
         return self._shortened[precision]

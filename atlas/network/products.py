@@ -34,7 +34,6 @@ def write_products_as_layers(traced: fx.GraphModule) -> None:
         product = read(node) if read else None
         if product and _is_layer(product, constants):
             _replace(traced, node, product, constants)
-    traced.recompile()
 
 
 def _is_layer(product: Product, constants: Constants) -> bool:

@@ -15,8 +15,9 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from atlas.families.modules import sharing_weights
 from atlas.network.operators import argument, module_of, operator_of, put_module
 from atlas.units import Layer
 
@@ -26,15 +27,26 @@ FEW_CHANNELS = 4  # with so few input channels, the matrix products inside a con
 def shortened(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:
     """The model with BatchNorms folded into convs and the first conv run without its stride.
 
-    The model, in evaluation mode, is changed in place. Layers keep their names.
+    The model, in evaluation mode, is changed in place; its weights are not. Layers keep their
+    names.
     """
     for layer in layers:
         if layer.batch_norm:
             conv = cast(nn.Conv2d, model.get_submodule(layer.name))
             norm = cast(nn.BatchNorm2d, model.get_submodule(layer.batch_norm))
-            put_module(model, layer.name, fuse_conv_bn_eval(conv, norm))
+            put_module(model, layer.name, _fused(conv, norm))
             put_module(model, layer.batch_norm, nn.Identity())
     return _unstrided(model, layers)
+
+
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
+    """What `fuse_conv_bn_eval` gives, which copies the convolution's weights for nothing."""
+    fused = sharing_weights(conv)
+    mean, var = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    fused.weight, fused.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, mean, var, norm.eps, norm.weight, norm.bias
+    )
+    return fused
 
 
 def _unstrided(model: nn.Module, layers: Sequence[Layer]) -> nn.Module:

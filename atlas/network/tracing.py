@@ -225,7 +225,6 @@ def _allow_any_layout(traced: fx.GraphModule) -> None:
         is_view = node.op == "call_method" and node.target == "view"
         if is_view and not any(isinstance(each, torch.dtype) for each in node.args):
             node.target = "reshape"
-    traced.recompile()
 
 
 def _let_gradients_through(traced: fx.GraphModule) -> None:
@@ -236,7 +235,6 @@ def _let_gradients_through(traced: fx.GraphModule) -> None:
         if is_detached or is_data or node.target is torch.detach:
             node.replace_all_uses_with(node.args[0])
             traced.graph.erase_node(node)
-    traced.recompile()
 
 
 def _call_modules(traced: fx.GraphModule) -> None:
@@ -257,7 +255,6 @@ def _call_modules(traced: fx.GraphModule) -> None:
     for node in reversed(traced.graph.nodes):
         if not node.users and constants.has(node):
             traced.graph.erase_node(node)
-    traced.recompile()
 
 
 def _conv(node: fx.Node, constants: Constants) -> nn.Module | None:

@@ -64,6 +64,18 @@ class Contents:
             return None
         return entry.record(kind.record, self.facts.layer(unit.layer).score_name)
 
+    @functools.cached_property
+    def made_in(self) -> Mapping[str, frozenset[str]]:
+        """By layer, names of the kinds of which anything was made there."""
+        return {
+            layer.name: frozenset(
+                name
+                for unit in (layer.whole, *layer.units)
+                for name in self.entries.get(unit.id, ())
+            )
+            for layer in self.facts.layers
+        }
+
     def layer_record(self, layer: Layer, kind: Kind[RecordType]) -> RecordType | None:
         """The record of a layer's artifact of one kind, None if it was not made."""
         return self.record(layer.whole, kind)
@@ -170,7 +182,7 @@ class Contents:
 
     def prepare(self) -> None:
         """Compute the cached properties that all pages use, before several threads read them."""
-        _ = self.pages, self._cells_px, self.pages_about, self.prepared
+        _ = self.made_in, self.pages, self._cells_px, self.pages_about, self.prepared
 
     @functools.cached_property
     def prepared(self) -> Mapping[str, Any]:
@@ -196,7 +208,10 @@ class Contents:
 
     def _on_sheets(self, layer: Layer) -> list[int]:
         """The units on sheets that are not empty."""
-        sheets = [kind for kind in self.kinds if kind.name in self._sheet_kinds]
+        there = self._sheet_kinds & self.made_in[layer.name]
+        sheets = [kind for kind in self.kinds if kind.name in there]
+        if not sheets:
+            return []
         return [
             index
             for index in range(layer.n_units)
@@ -241,7 +256,7 @@ class Contents:
     def sprite(self, layer: Layer, index: int, kind: Kind[Any]) -> Sprite | None:
         """Where a unit's picture is on the sheets of its kind, None if it was not made."""
         sheets = kind.sheet
-        if sheets is None:
+        if sheets is None or kind.name not in self.made_in[layer.name]:
             return None
         if isinstance(kind.scope, SheetOf):
             return self._part_of_sheet(layer, index, kind, kind.scope, sheets)

@@ -6,6 +6,7 @@ Their schema: docs/schema/, made by `atlas/site/schema.py` from the types of the
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atlas import paths
@@ -15,13 +16,15 @@ from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
 from atlas.kinds.names.view import description_of, name_of
 from atlas.on_demand import ON_DEMAND, OnDemand
-from atlas.records import has_units, published, unit_numbers
+from atlas.records import has_units, published
 from atlas.sheets import Sprite
 from atlas.site.contents import Contents
 from atlas.site.sprites import THUMB_PX, THUMBS
 from atlas.units import Layer, Unit
 
 SCHEMA_VERSION = 3
+
+Columns = Mapping[str, Mapping[str, Sequence[Any]]]  # kind -> name of a number -> one per unit
 
 
 def manifest(contents: Contents) -> bytes:
@@ -56,12 +59,15 @@ def manifest(contents: Contents) -> bytes:
 
 def units(contents: Contents, layer: Layer) -> bytes:
     """Every unit of a layer, rendered or not. Paths are relative to the manifest."""
+    columns = _columns(contents, layer)
+    made = contents.made_in[layer.name]
+    sheets = [kind for kind in contents.kinds if kind.sheet and kind.name in made]
     return _json(
         {
             "schema": SCHEMA_VERSION,
             "layer": layer.name,
             "axes": _axes(contents, layer),
-            "units": [_unit(contents, layer, unit) for unit in layer.units],
+            "units": [_unit(contents, layer, unit, columns, sheets) for unit in layer.units],
         }
     )
 
@@ -122,13 +128,27 @@ def _of_layer(contents: Contents, layer: Layer, kind: Kind[Any]) -> dict[str, An
     return {**_picture(path, entry), "numbers": numbers}
 
 
-def _unit(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
+def _columns(contents: Contents, layer: Layer) -> Columns:
+    """By kind, the numbers that a layer's record has of each of its units."""
+    return {
+        kind.name: columns
+        for kind in contents.kinds
+        if not isinstance(kind.scope, SheetOf)
+        and has_units(kind.record)
+        and (record := contents.layer_record(layer, kind))
+        and (columns := published(record, layer.score_name, "per_unit"))
+    }
+
+
+def _unit(
+    contents: Contents, layer: Layer, unit: Unit, columns: Columns, sheets: Sequence[Kind[Any]]
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "id": unit.id,
         "index": unit.index,
         "page": contents.pages[layer.name].get(unit.index),
-        "pictures": _pictures(contents, layer, unit),
-        "numbers": _numbers(contents, layer, unit),
+        "pictures": _pictures(contents, layer, unit, sheets),
+        "numbers": _numbers(contents, layer, unit, columns),
         "name": _name(contents, layer, unit),
         "description": description_of(contents, layer, unit.index) or None,
     }
@@ -143,29 +163,32 @@ def _name(contents: Contents, layer: Layer, unit: Unit) -> dict[str, str] | None
     return {"text": name.text, "by": name.by} if name else None
 
 
-def _numbers(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
-    """By kind, a unit's numbers, from its own record or from its layer's."""
-    numbers: dict[str, Any] = {}
+def _numbers(contents: Contents, layer: Layer, unit: Unit, columns: Columns) -> dict[str, Any]:
+    """By kind, a unit's numbers, from its layer's record or from its own."""
+    numbers: dict[str, Any] = {
+        kind: {name: column[unit.index] for name, column in of_kind.items()}
+        for kind, of_kind in columns.items()
+    }
+    if unit.id not in contents.entries:
+        return numbers
     for kind in contents.kinds:
-        if isinstance(kind.scope, SheetOf):
+        if isinstance(kind.scope, SheetOf) or has_units(kind.record):
             continue
-        if has_units(kind.record):
-            record = contents.layer_record(layer, kind)
-            if record and (own := unit_numbers(record, layer.score_name, unit.index)):
-                numbers[kind.name] = own
-        elif record := contents.record(unit, kind):
+        if record := contents.record(unit, kind):
             numbers[kind.name] = published(record, layer.score_name, "value")
     return numbers
 
 
-def _pictures(contents: Contents, layer: Layer, unit: Unit) -> dict[str, Any]:
+def _pictures(
+    contents: Contents, layer: Layer, unit: Unit, sheets: Sequence[Kind[Any]]
+) -> dict[str, Any]:
     pictures: dict[str, Any] = {}
     if entry := contents.entry(unit, EXCITATORY):
         pictures[EXCITATORY.name] = _picture(paths.unit_picture(unit), entry)
         cell_px = (THUMB_PX, THUMB_PX)
         thumbnail = Sprite(THUMBS.place(unit.index), THUMBS.columns, cell_px, cell_px)
         pictures["thumbnail"] = _sprite(layer, thumbnail)
-    for kind in contents.kinds:
+    for kind in sheets:
         if sprite := contents.sprite(layer, unit.index, kind):
             pictures[kind.name] = _sprite(layer, sprite)
     return pictures

@@ -14,6 +14,7 @@ from typing import Any
 
 from atlas.canonical import canonical_json
 from atlas.kinds.names.view import Name, name_of, preferences_of
+from atlas.kinds.tuning import KIND as TUNING
 from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.site.parts import Link
@@ -37,10 +38,7 @@ def search_index(contents: Contents, questions: Sequence[Link] = ()) -> bytes:
         "labels": facts.labels if classifier else (),
         "names": [_trimmed(words.of(_words(name)) for name in each) for each in names],
         "fits": [_trimmed(_percent(name) for name in each) for each in names],
-        "tastes_of": [
-            _trimmed(tastes.of(_tastes(contents, layer, index)) for index in range(layer.n_units))
-            for layer in facts.layers
-        ],
+        "tastes_of": [_trimmed(map(tastes.of, _tastes(contents, layer))) for layer in facts.layers],
         "classes": [_place(things, synset_id) for synset_id in facts.label_ids],
         "above": [[_place(things, parent) for parent in each.parents] for each in things],
         "words": words.texts,
@@ -92,7 +90,14 @@ def _percent(name: Name | None) -> int:
     return round(100 * name.auc) if name and name.auc else 0
 
 
-def _tastes(contents: Contents, layer: Layer, index: int) -> str:
+def _tastes(contents: Contents, layer: Layer) -> list[str]:
+    """For each unit of a layer, its taste; empty where no stimuli were shown."""
+    if TUNING.name not in contents.made_in[layer.name]:
+        return []
+    return [_taste(contents, layer, index) for index in range(layer.n_units)]
+
+
+def _taste(contents: Contents, layer: Layer, index: int) -> str:
     """The stimuli that a unit prefers, and other words for them."""
     preferred = preferences_of(contents, layer, index)
     shown = ", ".join(each.words[0] for each in preferred)

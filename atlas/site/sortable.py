@@ -110,6 +110,8 @@ def _values(
     contents: Contents, layer: Layer, kind: Kind[Any], column: Column
 ) -> Sequence[float | None]:
     """A column's value for each unit; empty if it was not measured."""
+    if kind.name not in contents.made_in[layer.name]:
+        return ()
     if not has_units(kind.record):
         records = [contents.record(unit, kind) for unit in layer.units]
         return [getattr(record, column.field) if record else None for record in records]

@@ -63,6 +63,8 @@ def preferences_of(contents: Contents, layer: Layer, index: int) -> tuple[Prefer
 
 def description_of(contents: Contents, layer: Layer, index: int) -> str:
     """What was measured of a unit, in sentences; empty if nothing was."""
+    if not contents.made_in[layer.name]:
+        return ""
     view = _view(contents, layer, index)
     told = f"Tells “{view.name}” from other photographs: " if view.name else ""
     preferred = _preferred(preferences_of(contents, layer, index))
