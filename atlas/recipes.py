@@ -214,7 +214,7 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
     if preset == "fine":  # so that the finished picture has the full size
         canvas_px = largest_px + 2 * margin_px
     return Fourier(
-        fitting_stages(stages_for(preset, canvas_px, layer), layer, facts),
+        fitting_stages(stages_for(preset, canvas_px, layer, facts), layer, facts),
         0 if layer.takes_one_size else margin_px,
         "power",
         decay=decay_of(layer),
@@ -280,22 +280,34 @@ def decay_of(layer: Layer) -> float:
     return min(MAX_DECAY, 0.5 + layer.receptive_field_px / 160)
 
 
+def has_small_fields(layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether a layer's receptive field is at most half as wide as the network's input."""
+    return 2 * layer.receptive_field_px <= facts.input_size_px
+
+
 def learning_rate(preset: PresetName, layer: Layer) -> float:
     """The learning rate of a channel's ascent.
 
     It is larger for the few steps of a preview, and for small receptive fields, whose units answer
     most to the strongest contrast.
     """
-    return max(PREVIEW_RATE if preset == "preview" else 0.2, 0.35 - layer.receptive_field_px / 250)
+    least = PREVIEW_RATE if preset == "preview" else 0.2
+    return max(least, 0.65 * math.pow(layer.receptive_field_px, -0.25))
 
 
-def stages_for(preset: PresetName, canvas_px: int, layer: Layer) -> tuple[Stage, ...]:
-    """The stages of an ascent. It begins coarsely, which is cheap and leads to larger objects.
+def stages_for(
+    preset: PresetName, canvas_px: int, layer: Layer, facts: NetworkFacts
+) -> tuple[Stage, ...]:
+    """The stages of an ascent.
 
-    If receptive fields are wider than the canvas, more of the steps are coarse.
+    It begins coarsely, which is cheap and leads to larger objects; the wider receptive fields are,
+    the more. Where they are small, the canvas has its full size from the start: what a unit finds
+    on a smaller one is too large for it once the canvas has grown.
     """
     if preset == "preview":
         return (Stage(canvas_px, PREVIEW_STEPS),)
+    if has_small_fields(layer, facts):
+        return (Stage(canvas_px, 28 if preset == "fine" else 24),)
     coarse_px = rounded_up(canvas_px * 4 / 7)
     if preset == "fine":
         return (

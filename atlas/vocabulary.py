@@ -80,7 +80,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         unit_subtitle="channel {index} of {count}, {kernel} convolution",
         layer_subtitle="{kernel} convolution in {where}: {units}",
         size="{count} · {kernel}",
-        silenced="silences the unit: {response} at its weakest position",
+        silenced="drives the unit down: {response} at its weakest position",
         fires_in="{share}, at {positions} of positions",
     ),
     "pointwise": Vocabulary(
@@ -91,7 +91,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         unit_subtitle="channel {index} of {count}, linear layer at every position",
         layer_subtitle="Linear layer at every position in {where}: {units}",
         size="{count} · {kernel}",
-        silenced="silences the unit: {response} at its weakest position",
+        silenced="drives the unit down: {response} at its weakest position",
         fires_in="{share}, at {positions} of positions",
     ),
     "hidden": Vocabulary(
@@ -102,7 +102,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         unit_subtitle="unit {index} of {count}, hidden linear layer",
         layer_subtitle="Hidden linear layer in {where}: {units}",
         size="{units}",
-        silenced="silences the unit: {response}",
+        silenced="drives the unit down: {response}",
         fires_in="{share}",
     ),
     "classifier": Vocabulary(
@@ -119,7 +119,7 @@ VOCABULARIES: Mapping[LayerKind, Vocabulary] = {
         excites="Speaks for",
         inhibits="Speaks against",
         strength="how far the logit of a class moves",
-        silenced="silences the class: logit {response}{rank}",
+        silenced="drives the class down: logit {response}{rank}",
         fires="Is the answer for",
         fires_in="{share}",
     ),

@@ -65,6 +65,11 @@ def test_what_torchvision_defines_is_listed_by_a_name_that_it_has() -> None:
     assert operator_of(node, None).role == "passing"
 
 
+def test_methods_in_the_table_are_those_of_tensors() -> None:
+    methods = [each for each in OPERATORS if isinstance(each, str) and "." not in each]
+    assert [each for each in methods if not hasattr(Tensor, each)] == []
+
+
 def test_functions_that_are_said_never_to_fall_do_not() -> None:
     x = torch.linspace(-12, 12, 100_001, dtype=torch.float64)
     options = {torch.clamp: (-1, 1), torch.clip: (-1, 1), torch.clamp_min: (0,)}

@@ -84,7 +84,7 @@ def test_hidden_layers_are_not_called_classes(built, name):
     assert f"Hidden linear layer in brain: {layer.n_units} units" in page
     unit = Page((site / name / "0001.html").read_text()).text
     assert f"unit 1 of {layer.n_units}, hidden linear layer" in unit
-    assert "silences the unit" in unit
+    assert "drives the unit down" in unit
     assert "numbered from 0" not in unit
 
 

@@ -95,7 +95,8 @@ def channel(field_px: int) -> Fourier:
     return fourier("standard", layer, dataclasses.replace(FACTS, preprocessing=seen_as))
 
 
-FIELDS_PX = (7, 11, 19, 43, 91, 171, 298, 299, 427)  # 299 is wider than the canvas by a third
+# Up to 112 they are small, and 299 is wider than the canvas by a third.
+FIELDS_PX = (7, 11, 19, 43, 91, 112, 113, 171, 298, 299, 427)
 
 
 def test_a_channel_takes_at_most_24_full_size_steps():
@@ -104,21 +105,22 @@ def test_a_channel_takes_at_most_24_full_size_steps():
         FACTS, preprocessing=dataclasses.replace(FACTS.preprocessing, size_px=224)
     )
     costs = [full_size_steps(channel(field_px), facts) for field_px in FIELDS_PX]
-    assert max(costs) < 24 and costs[0] < 4
+    assert max(costs) <= 24 and costs[0] < 4
 
 
-def test_more_steps_are_coarse_where_fields_are_wider_than_the_canvas():
+def test_the_wider_fields_are_the_more_steps_are_coarse():
     def fine_share(field_px: int) -> float:
         recipe = channel(field_px)
         return recipe.stages[-1].steps / recipe.n_steps
 
-    assert fine_share(11) == fine_share(298) > 2 * fine_share(299) == 2 * fine_share(427)
+    shares = [fine_share(field_px) for field_px in FIELDS_PX]
+    assert shares == [1] * 6 + [0.4] * 3 + [0.125] * 2
 
 
 def test_small_fields_climb_faster_for_the_strongest_contrast():
     rates = [channel(field_px).lr for field_px in FIELDS_PX]
     assert rates == sorted(rates, reverse=True)
-    assert rates[0] == pytest.approx(0.322) and rates[-1] == 0.2
+    assert rates[0] == pytest.approx(0.4, abs=0.01) and set(rates[6:]) == {0.2}
 
 
 def test_a_single_class_has_no_rivals():

@@ -86,6 +86,17 @@ class Shuffled(Net):
         return channel_shuffle(torch.cat((passing, self.branch(read)), dim=1), 2)
 
 
+class ShuffledByMethods(Shuffled):
+    """The same shuffle through the methods of tensors."""
+
+    def middle(self, x: Tensor) -> Tensor:
+        passing, read = x.chunk(2, dim=1)
+        both = torch.cat((passing, self.branch(read)), dim=1)
+        n_images, n_channels, height, width = both.shape
+        halves = both.view(n_images, 2, n_channels // 2, height, width)
+        return halves.transpose(1, 2).contiguous().view(n_images, n_channels, height, width)
+
+
 class Sliced(Net):
     """Channels by index, split in uneven parts, in reverse, and through torch's own shuffle."""
 
@@ -207,6 +218,7 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "clamped": lambda: Pointwise(lambda x: x.clamp(-0.5, max=0.4).abs()),
     "dense": Dense,
     "shuffled": Shuffled,
+    "shuffled by methods": ShuffledByMethods,
     "sliced": Sliced,
     "sigmoid gate": Squeezed,
     "hardsigmoid gate": lambda: Squeezed(nn.Hardsigmoid),

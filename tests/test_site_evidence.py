@@ -56,7 +56,7 @@ def test_a_unit_shows_all_its_pictures_and_the_excitatory_one_first(site: Path) 
         *["examples-00.webp"] * 3,
         "0002.webp",  # once more, in the middle of its circuit
     ]
-    assert "silences the unit: −9.50 σ at its weakest position" in found.text
+    assert "drives the unit down: −9.50 σ at its weakest position" in found.text
     assert "made for a single position, which it drives to +14.25 σ; 11 × 11 px" in found.text
 
 
@@ -131,7 +131,7 @@ def test_a_class_is_measured_in_logits(site: Path) -> None:
     found = unit_page(site, CLASS)
     assert "Excitatory picture+23.00" in found.text and "Plain noise+0.25" in found.text
     assert "Inhibitory picture−23.00" in found.text and "Best photograph+5.50" in found.text
-    assert "silences the class: logit −23.00, rank 8 of 8" in found.text
+    assert "drives the class down: logit −23.00, rank 8 of 8" in found.text
     assert "Logits of this class" in found.text and "\N{NO-BREAK SPACE}σ" not in found.text
     assert "What the network sees in it" in found.text
 
@@ -243,7 +243,7 @@ def test_an_inhibitory_picture_that_nothing_moved_says_so(tmp_path: Path) -> Non
     with site_factory.changed_numbers(known, UNIT.id, "inhibitory") as numbers:
         numbers["dead"] = True
     write_site(known, tmp_path)
-    assert "nothing that was tried silences the unit" in unit_page(tmp_path, UNIT).text
+    assert "nothing that was tried drives the unit down" in unit_page(tmp_path, UNIT).text
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class DreamRecord:
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     """The recipe: excite all channels of a layer at once, on the largest canvas of the preset."""
-    stages = stages_for(asked.preset, full_px(asked.preset, facts), layer)
+    stages = stages_for(asked.preset, full_px(asked.preset, facts), layer, facts)
     return Fourier(
         fitting_stages(stages, layer, facts),
         0,

@@ -14,6 +14,7 @@ from atlas.recipes import (
     Fourier,
     Stage,
     full_size_steps,
+    has_small_fields,
     learning_rate,
     rounded_up,
 )
@@ -60,9 +61,9 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     )
 
 
-def has_small_fields(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
-    """Whether a layer's receptive field is at most half as wide as the network's input."""
-    return not layer.takes_one_size and 2 * layer.receptive_field_px <= facts.input_size_px
+def is_possible(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
+    """Whether receptive fields are small, and the layer takes images that hold just one."""
+    return not layer.takes_one_size and has_small_fields(layer, facts)
 
 
 KIND = Kind(
@@ -74,7 +75,7 @@ KIND = Kind(
     make="atlas.kinds.field.make:make",
     folder=Path(__file__).parent,
     order=21,
-    possible=has_small_fields,
+    possible=is_possible,
     needs="layers whose receptive field is at most half of the image",
     steps=full_size_steps,
     cost=ascent_cost,

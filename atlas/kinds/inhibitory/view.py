@@ -24,7 +24,7 @@ def companion_view(contents: Contents, layer: Layer, unit: Unit) -> Companion | 
 
 def _words(layer: Layer, record: InhibitoryRecord) -> str:
     if record.dead or record.trough is None:
-        return "nothing that was tried silences the unit"
+        return "nothing that was tried drives the unit down"
     rank = ""
     if record.rank is not None and layer.n_units > 1:
         rank = f", rank {record.rank + 1:,} of {wording.count(layer.n_units)}"

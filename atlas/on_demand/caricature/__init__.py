@@ -118,7 +118,7 @@ def _recipe(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     """On the canvas of the preset, at most as large as what the network sees of a photograph."""
     canvas_px = min(full_px(asked.preset, facts), facts.input_size_px)
     return Fourier(
-        fitting_stages(stages_for(asked.preset, canvas_px, layer), layer, facts),
+        fitting_stages(stages_for(asked.preset, canvas_px, layer, facts), layer, facts),
         0,
         "layer",
         decay=max(LEAST_DECAY, decay_of(layer)),
