@@ -528,7 +528,7 @@ def test_an_architecture_of_torchvision_is_recognised(tmp_path, build, name):
 def test_an_architecture_whose_classifier_does_not_fit_is_not_recommended(tmp_path):
     content = resnet18(num_classes=2).state_dict() | {"fc.bias": torch.zeros(3)}
     torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(NetworkError, match="of another shape: fc.bias 3 for 2") as refused:
+    with pytest.raises(NetworkError, match=r"of another shape: fc\.bias 3 for 2") as refused:
         load_file(tmp_path, lambda n_classes: resnet18(num_classes=n_classes), "fc", 1000)
     assert "use --model" not in str(refused.value)
 

@@ -151,9 +151,7 @@ def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> F
 
     best = min(asked, key=rank)
     rivals = [
-        place
-        for place in places
-        if place not in {best, *larger} and places[place] == places[best]
+        place for place in places if place not in {best, *larger} and places[place] == places[best]
     ]
     return _fit_at(architecture, given, best, tuple(rivals))
 
