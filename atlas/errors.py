@@ -23,9 +23,7 @@ class NetworkError(AtlasError):
     @classmethod
     def unreadable(cls, path: Path, error: OSError) -> NetworkError:
         """A weights file that cannot be opened or read."""
-        return cls(
-            f"cannot read the weights {path}: {error.strerror}; check the path after --weights"
-        )
+        return cls(f"cannot read the weights {path}: {error.strerror}; check the path")
 
     @classmethod
     def not_finite(cls, layer: str) -> NetworkError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _DEVICES = ("nvidia", "cuda", "same device", "hip ", "xpu", "mps device")
+_TYPES = ("bias type", "weight type", "scalar type", "same dtype")
 # What operations on images of other shapes raise.
 _ABOUT_SHAPES = (RuntimeError, ValueError, AssertionError, IndexError)
 _PACKAGE = Path(__file__).parent
@@ -47,6 +48,11 @@ def does_not_run(model: nn.Module, n_channels: int, size_px: int, error: Excepti
         return NetworkError(
             f"the network cannot be run where it is: {cause}; let its code make tensors on the "
             "device of the image, and move nothing"
+        )
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _TYPES):
+        return NetworkError(
+            f"the network cannot be run in float32: {cause}; let its code leave the image in the "
+            "type that it has, which is that of its weights"
         )
     if isinstance(error, _ABOUT_SHAPES):
         return NetworkError(f"the network cannot be run on {image}: {cause}; {_way_on(n_channels)}")

@@ -276,7 +276,7 @@ class Atlas:
         from atlas.site.writer import prepare_folder
 
         if self.places.site_dir:
-            prepare_landing(self.places.site_dir)
+            prepare_landing(self.places.site_dir, self.places.out_dir.name)
         prepare_folder(self.places.out_dir, [layer.name for layer in self.facts.layers])
         return self.fill(plan, self._site_refresher)
 

@@ -43,6 +43,10 @@ def unknown(conv, images):
     return conv(images) * {}["scale"]
 
 
+def halved(conv, images):
+    return conv(images.half())
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -51,6 +55,7 @@ def unknown(conv, images):
         (nn.Sequential(nn.Conv1d(3, 4, 3)), r"a network for sequences \(Conv1d\); the atlas"),
         (Own(away), "Found no NVIDIA driver.*; let its code make tensors on the device of"),
         (Own(mixed), "on the same device.*; let its code make tensors on the device of"),
+        (Own(halved), "run in float32: .*; let its code leave the image in the type that it has"),
         (Own(unknown), r"KeyError: 'scale' \(.*test_failures\.py:\d+\); mend it there"),
         (nn.Sequential(nn.Conv2d(1, 4, 3)), "to have 1 channels.*; --input-size, --mean and --std"),
         (

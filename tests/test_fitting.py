@@ -267,6 +267,18 @@ def test_the_copy_that_fits_whole_wins_over_the_one_that_comes_first(tmp_path):
     assert_body(load(tmp_path, {"shadow_params": shadow, "model": state(0)}))
 
 
+@pytest.mark.parametrize("names", [("student", "teacher"), ("b", "a"), ("teacher", "student")])
+def test_a_larger_network_with_the_same_layers_is_neither_taken_nor_offered(tmp_path, names):
+    own, other = names
+    larger = state(1) | {"layer1.2.weight": torch.ones(6, 6, 3, 3)}
+    fitted = load(tmp_path, {other: larger, own: state(0)})
+    assert_body(fitted, 0)
+    assert fitted.remarks[0] == f"a.pth: the weights are those of {own}"
+    assert f"left over and not used: {other}.conv1.weight" in fitted.remarks[1]
+    message = refusal(tmp_path, {other: larger, own: state(0)}, other)
+    assert "not in this architecture: layer1.2.weight" in message
+
+
 # The classifier
 
 HEADS = {
@@ -511,6 +523,14 @@ def test_an_architecture_of_torchvision_is_recognised(tmp_path, build, name):
     content = {"model": inside(f"module.{prefix}", model.half().state_dict())}
     message = refusal(tmp_path, content)
     assert message.endswith(f"it fits torchvision's {name}: use --model {name}")
+
+
+def test_an_architecture_whose_classifier_does_not_fit_is_not_recommended(tmp_path):
+    content = resnet18(num_classes=2).state_dict() | {"fc.bias": torch.zeros(3)}
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(NetworkError, match=r"of another shape: fc\.bias 3 for 2") as refused:
+        load_file(tmp_path, lambda n_classes: resnet18(num_classes=n_classes), "fc", 1000)
+    assert "use --model" not in str(refused.value)
 
 
 def test_a_transformer_is_recognised_as_what_is_not_drawn(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 import sys
 import textwrap
@@ -113,6 +114,27 @@ def test_weights_say_how_many_classes_there_are(folder):
     assert network.facts.classifier.n_units == 9
     assert network.facts.weights == "mine.safetensors"
     assert torch.equal(network.model.fc.weight, model["fc"].weight)
+
+
+@pytest.mark.parametrize("normalised", ["utils.weight_norm", "utils.parametrizations.weight_norm"])
+def test_a_classifier_whose_weight_is_in_parts_gives_the_classes(folder, normalised):
+    head = f"nn.{normalised}(nn.Linear(6, num_classes))"
+    write("normed.py", NET.replace("nn.Linear(6, num_classes)", head))
+    norm = operator.attrgetter(normalised)(nn)
+    trained = nn.ModuleDict({"conv": nn.Conv2d(1, 6, 3), "fc": norm(nn.Linear(6, 9))})
+    trained.load_state_dict({key: torch.rand_like(t) for key, t in trained.state_dict().items()})
+    torch.save(trained.state_dict(), "mine.pth")
+    network = load("normed.py:Net", weights="mine.pth")
+    assert network.facts.classifier.n_units == 9
+    features = torch.rand(2, 6)
+    torch.testing.assert_close(network.model.fc(features), trained["fc"](features))
+
+
+def test_a_function_that_cannot_be_told_the_number_of_classes_is_said_to_be_the_cause(folder):
+    model = nn.ModuleDict({"conv": nn.Conv2d(1, 6, 3), "fc": nn.Linear(6, 9)})
+    save_file(model.state_dict(), "mine.safetensors")
+    with pytest.raises(NetworkError, match=r"fc\.weight 9 × 6 for 4 × 6.*takes num_classes"):
+        load("net.py:make", weights="mine.safetensors")
 
 
 def test_weights_drawn_at_random_are_called_so_and_are_the_same_each_time(folder, capsys):
@@ -585,3 +607,5 @@ def test_of_a_single_class_no_probability_among_classes_is_shown(folder):
         assert words not in one and words in of_two
     assert "rank 1 of" not in one and " of 2" in of_two
     assert "for this class." not in one
+    front = (folder / "net" / "index.html").read_text()
+    assert "Net gives images one logit. This atlas shows" in front

@@ -150,10 +150,18 @@ def test_every_file_of_the_landing_page_is_known_by_its_name(tmp_path: Path):
 # What is not ours
 
 
+def test_a_name_that_differs_in_case_only_from_another_is_refused(tmp_path: Path):
+    add(tmp_path, "one")
+    with pytest.raises(SiteError, match=r"--atlas One differs in case only from one.*--atlas one"):
+        prepare_landing(tmp_path, "One")
+    prepare_landing(tmp_path, "one")
+    prepare_landing(tmp_path, "two")
+
+
 def test_a_front_page_of_others_is_not_overwritten(tmp_path: Path):
     (tmp_path / "index.html").write_text("mine")
     with pytest.raises(SiteError, match=r"not an atlas.*index.html"):
-        prepare_landing(tmp_path)
+        prepare_landing(tmp_path, "one")
     write_site(small(), tmp_path / "one", landing="../")
     with pytest.raises(SiteError, match=r"not an atlas.*index.html"):
         write_landing(tmp_path)
@@ -164,7 +172,7 @@ def test_a_single_atlas_does_not_become_one_of_several(tmp_path: Path):
     write_site(small(), tmp_path)
     before = everything(tmp_path)
     with pytest.raises(SiteError, match=r"is an atlas itself.*--out.*clean site"):
-        prepare_landing(tmp_path)
+        prepare_landing(tmp_path, "one")
     assert everything(tmp_path) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from atlas.heap import no_garbage_collection
 
 HEADS = ("num_heads", "n_heads", "heads")  # by which attention says how it splits channels
 CONVS_PER_ATTENTION = 3  # of a network that is mainly convolutional, at least
+# The key of a layer's weight, also where this is in parts, as weight normalisation leaves it.
+_WEIGHT = re.compile(r"(?P<layer>.+)\.(weight(_[a-z]+)?|parametrizations\.weight\..+)")
 N_CLASSES = (11, 13)  # two numbers of classes that tell the classifier from other layers
 MAKE = frozenset({torch.empty, torch.zeros, torch.ones})
 FILL = frozenset(
@@ -93,7 +96,7 @@ def classifier_of(build: Callable[[int], nn.Module]) -> str:
     """
     few, more = (_shapes(build(n_classes)) for n_classes in N_CLASSES)
     following = [key for key in few if key in more and few[key] != more[key]]
-    names = [key.removesuffix(".weight") for key in following if key.endswith(".weight")]
+    names = [match["layer"] for key in following if (match := _WEIGHT.fullmatch(key))]
     return names[-1] if names else ""
 
 

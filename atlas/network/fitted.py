@@ -33,6 +33,10 @@ _VARIANT = (
     "a variant of it is given as the code that builds it, with --model FILE.py:FUNCTION; "
     "--input-size, --mean and --std then say what images it takes"
 )
+_OWN_CODE = (
+    "let the code build the network that the weights are of; if its function takes num_classes, "
+    "it is told how many they have"
+)
 _FLOATING_POINT = "give weights in floating point, from before they were quantised or converted"
 # The way on for tensors that cannot be used, by what they are.
 _USABLE = {
@@ -69,6 +73,7 @@ def load_weights(
     title: str,
     usual_classes: int,
     state_key: str = "",
+    is_own_code: bool = False,
 ) -> FittedModel:
     """Build a network with as many classes and image channels as weights have, and load them.
 
@@ -81,6 +86,7 @@ def load_weights(
         title: of the network, for messages.
         usual_classes: the number of classes where the weights have no classifier.
         state_key: which of several networks in the file is meant: a key, or a prefix of keys.
+        is_own_code: whether the user can change what `build` builds.
 
     Raises:
         NetworkError: the weights cannot be read, or do not fit the network.
@@ -103,7 +109,8 @@ def load_weights(
         architecture = Architecture.of(build_fitting, classifier)
     if misfits := _misfits(architecture, weights.tensors, fit):
         has_other_types = _OTHER_TYPE in misfits
-        otherwise = _VARIANT if list(misfits) == [_OTHER_SHAPE] else _OTHER_STATE
+        variant = _OWN_CODE if is_own_code else _VARIANT
+        otherwise = variant if list(misfits) == [_OTHER_SHAPE] else _OTHER_STATE
         given = weights.tensors
         way = _usable(given, fit) if has_other_types else _other_model(given, otherwise)
         raise NetworkError(f"{weights.path} does not fit {title}: {_spelled(misfits)}; {way}")

@@ -128,8 +128,9 @@ def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> F
     """Find an architecture's tensors in a file; None if not one has a name that fits.
 
     The place where most tensors of the body have the right shapes wins. Of places that are equal
-    in this, one whose name says that it is an average comes last, then one with a classifier that
-    fits comes first, then the one that the file has first.
+    in this, one with more inside the body's modules comes last, as it is of a larger network, then
+    one whose name says that it is an average, then one with a classifier that fits comes first,
+    then the one that the file has first.
 
     Args:
         architecture: the network.
@@ -140,14 +141,18 @@ def find_fit(architecture: Architecture, given: Given, state_key: str = "") -> F
     asked = [place for place in places if _is_asked(place, state_key)]
     if not asked:
         return None
+    larger = _larger(architecture, given, places)
 
     def rank(place: str) -> tuple[Any, ...]:
         has_classifier = _fits_classifier(architecture, given, place + architecture.classifier)
         n_fitting, n_named = places[place]
-        return -n_fitting, -n_named, _is_average(place), not has_classifier
+        is_average = _is_average(place)
+        return -n_fitting, -n_named, place in larger, is_average, not has_classifier
 
     best = min(asked, key=rank)
-    rivals = [place for place in places if place != best and places[place] == places[best]]
+    rivals = [
+        place for place in places if place not in {best, *larger} and places[place] == places[best]
+    ]
     return _fit_at(architecture, given, best, tuple(rivals))
 
 
@@ -209,6 +214,24 @@ def _places(architecture: Architecture, given: Given) -> dict[str, tuple[int, in
                 named[place] += 1
                 fitting[place] += architecture.fits(name, tensor)
     return {place: (fitting[place], count) for place, count in named.items()}
+
+
+def _larger(architecture: Architecture, given: Given, places: Collection[str]) -> set[str]:
+    """Places where modules of the body have tensors that the architecture does not have.
+
+    Numbers that stand alone are counters; other dots in a name make no difference.
+    """
+    outermost = {name.partition(".")[0] for name in architecture.body if "." in name}
+    known = {name.replace(".", "") for name in architecture.tensors}
+    larger = set()
+    for path, tensor in given.items():
+        if path.endswith(OPTIONAL) or tensor.n_items <= 1:
+            continue
+        parts = path.split(".", MAX_DEPTH)
+        for n_before in range(len(parts) - 1):
+            if parts[n_before] in outermost and "".join(parts[n_before:]) not in known:
+                larger.add("".join(f"{part}." for part in parts[:n_before]))
+    return larger.intersection(places)
 
 
 def _is_average(place: str) -> bool:

@@ -164,6 +164,7 @@ def _fitted(asked: AtlasSpec, family: Family, weights: Weights) -> FittedModel:
         family.title,
         len(family.labels().names),
         asked.state_key,
+        family.is_own_code,
     )
 
 

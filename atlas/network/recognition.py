@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from atlas.families.architecture import outline, why_not_drawn
-from atlas.network.fitting import Architecture, Given, find_fit
+from atlas.network.fitting import OPTIONAL, Architecture, Given, find_fit
 
 MAX_GIVEN = 5000  # tensors of a file that are compared with every architecture
 MAX_CLASSES = 100_000
@@ -53,8 +53,8 @@ def _fits(name: str, given: Given) -> bool:
     n_classes = given[f"{fit.classifier}.weight"].shape[:1] if fit.classifier else ()
     if n_classes and 0 < n_classes[0] <= MAX_CLASSES:  # auxiliary heads have as many
         architecture = _architecture(name, n_classes[0])
-    body = (each for each in architecture.body if each in fit.paths)
-    return all(architecture.fits(each, given[fit.paths[each]]) for each in body)
+    found = {name: path for name, path in fit.paths.items() if not name.endswith(OPTIONAL)}
+    return all(architecture.fits(name, given[path]) for name, path in found.items())
 
 
 def _architecture(name: str, n_classes: int = 1000) -> Architecture:

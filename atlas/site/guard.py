@@ -70,6 +70,21 @@ def refuse_single(site_dir: Path) -> None:
         )
 
 
+def refuse_alike(name: str, others: Iterable[str]) -> None:
+    """Refuse a name that differs in case only from that of another atlas.
+
+    On macOS and Windows, both would be in one folder.
+
+    Raises:
+        SiteError: it does.
+    """
+    if same := [other for other in others if other != name and other.lower() == name.lower()]:
+        raise SiteError(
+            f"--atlas {name} differs in case only from {same[0]}, and macOS and Windows put both "
+            f"into one folder; give another name, or --atlas {same[0]} to build that one"
+        )
+
+
 def refuse_links(out_dir: Path, folders: Iterable[str]) -> None:
     """Refuse folders of a site that are links, as what is written there would be elsewhere.
 

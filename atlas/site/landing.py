@@ -52,14 +52,16 @@ class LandingPage:
     cards: tuple[CardView, ...]
 
 
-def prepare_landing(site_dir: Path) -> None:
-    """Find out before any work whether a folder can hold several atlases.
+def prepare_landing(site_dir: Path, name: str) -> None:
+    """Find out before any work whether a folder can hold several atlases, and one of this name.
 
     Raises:
-        SiteError: it is an atlas itself, or has a front page of someone else.
+        SiteError: it is an atlas itself, has a front page of someone else, or an atlas whose name
+            differs in case only.
     """
     with alone(site_dir):
         guard.refuse_single(site_dir)
+        guard.refuse_alike(name, [folder.name for folder in atlas_folders(site_dir)])
         recorded, sizes = record.load(site_dir), record.sizes(site_dir, [paths.INDEX])
         ours = [path for path in sizes if paths.is_ours(path)]
         guard.refuse_foreign(site_dir, ours, recorded, sizes)

@@ -239,8 +239,9 @@ def _sentence(facts: NetworkFacts) -> str:
     shown = f"for each of its {n_units}, what drives it and how far the picture can be trusted"
     if facts.classifier is None:
         return f"{facts.name} is a network that looks at images. This atlas shows, {shown}."
-    classes = wording.count(facts.classifier.n_units, "class", "classes")
-    return f"{facts.name} sorts images into {classes}. This atlas shows, {shown}."
+    n_classes = facts.classifier.n_units
+    does = f"sorts images into {n_classes:,} classes" if n_classes > 1 else "gives images one logit"
+    return f"{facts.name} {does}. This atlas shows, {shown}."
 
 
 def _image(facts: NetworkFacts) -> ImageView:
