@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from atlas.asked import AtlasSpec
 from atlas.canonical import canonical_json
@@ -34,7 +34,7 @@ from atlas.network.source import (
     with_channels,
 )
 from atlas.network.tracing import LAYERS
-from atlas.network.walk import class_layer, walk
+from atlas.network.walk import class_layer, walk_and_trace
 from atlas.network.weights import Weights, download, open_weights, weights_in_memory
 from atlas.paths import folder_on_any_system, is_layer_name
 from atlas.progress import SILENT, Progress
@@ -87,7 +87,7 @@ def load_network(
     if loaded.image_channels:
         base = with_channels(base, loaded.image_channels)
     preprocessing = prepared(base, asked.preparation)
-    layers = _layers(loaded, family, preprocessing)
+    layers, graph = _layers(loaded, family, preprocessing)
     n_classes = sum(layer.n_units for layer in layers if layer.is_classifier)
     labels = _labels(family, n_classes, is_published=bool(published))
     facts = NetworkFacts(
@@ -106,7 +106,8 @@ def load_network(
         variant=_variant(asked, family, loaded.model, preprocessing),
         remarks=(*loaded.remarks, *_about_layers(loaded, family, layers)),
     )
-    return Network(loaded.model, facts, device, progress)
+    is_traced_there = torch.device(device).type == "cpu"
+    return Network(loaded.model, facts, device, progress, graph if is_traced_there else None)
 
 
 def _loaded(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> _Loaded:
@@ -191,15 +192,23 @@ def _download(asked: AtlasSpec, family: Family, families: Sequence[Family]) -> P
     return download(published.url(), f"give a local file with --weights FILE{other_way}")
 
 
-def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tuple[Layer, ...]:
-    """The layers of the network that have weights.
+def _layers(
+    loaded: _Loaded, family: Family, preprocessing: Preprocessing
+) -> tuple[tuple[Layer, ...], fx.GraphModule | None]:
+    """The layers of the network that have weights, and its graph; None if it cannot be traced.
 
     Raises:
         NetworkError: it cannot be computed for such images, has no convolution, or a layer has a
             name that no folder can have.
     """
     n_channels, size_px = len(preprocessing.mean), preprocessing.size_px
-    layers = walk(evaluated(loaded.model), size_px, family.classifier, family.place, n_channels)
+    layers, graph = walk_and_trace(
+        evaluated(loaded.model).requires_grad_(False),
+        size_px,
+        family.classifier,
+        family.place,
+        n_channels,
+    )
     _refuse_names(layers)
     if not any(layer.is_conv for layer in layers):
         if scripted := scripted_in(loaded.model):
@@ -211,7 +220,7 @@ def _layers(loaded: _Loaded, family: Family, preprocessing: Preprocessing) -> tu
         raise NetworkError(
             f"{family.title} has no convolution; the atlas draws convolutional networks"
         )
-    return tuple(layer for layer in layers if layer.name not in loaded.absent)
+    return tuple(layer for layer in layers if layer.name not in loaded.absent), graph
 
 
 def _refuse_names(layers: Iterable[Layer]) -> None:

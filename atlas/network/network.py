@@ -32,7 +32,15 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Network:
-    """A frozen network in evaluation mode, its facts, and access to its layers."""
+    """A frozen network in evaluation mode, its facts, and access to its layers.
+
+    Args:
+        model: the network.
+        facts: what is known of it.
+        device: the device to put it on.
+        progress: shows what is measured later, of layers without a BatchNorm.
+        traced: its graph as `trace` gives it, if it was traced on this device already.
+    """
 
     def __init__(
         self,
@@ -40,9 +48,12 @@ class Network:
         facts: NetworkFacts,
         device: torch.device | str = "cpu",
         progress: Progress = SILENT,
+        traced: fx.GraphModule | None = None,
     ) -> None:
         self.facts = facts
         self._progress = progress
+        if traced is not None:
+            self.graph = traced.to(memory_format=torch.channels_last)
         self.device = torch.device(device)
         self.model = evaluated(model).requires_grad_(False)
         self.model = self.model.to(self.device)

@@ -84,6 +84,17 @@ def walk(
             None to find them in the graph.
         n_channels: channels of the images.
     """
+    return walk_and_trace(model, size_px, classifier, place, n_channels)[0]
+
+
+def walk_and_trace(
+    model: nn.Module,
+    size_px: int,
+    classifier: str | None = None,
+    place: Place | None = None,
+    n_channels: int = 3,
+) -> tuple[tuple[Layer, ...], fx.GraphModule | None]:
+    """The layers as `walk` describes them, and the graph, as `trace` gives it, if there is one."""
     try:
         traced = trace(model, n_channels, size_px)
     except UntraceableError as error:
@@ -92,7 +103,7 @@ def walk(
             f"{error}; it is read through hooks, which is slower, and its connections and "
             "receptive fields are not known"
         )
-        return layers
+        return layers, None
     if classifier is None:
         classifier = classifier_of(traced) or ""
     weightless = on_meta(traced)
@@ -102,7 +113,7 @@ def walk(
     _refuse_single_images(walker.finished(), weightless, (n_channels, size_px, size_px))
     described = _with_sizes(walker.finished(), weightless, n_channels, size_px)
     classes = {name: type(module).__name__ for name, module in model.named_modules()}
-    return _placed(described, place, walker.junctions, classes)
+    return _placed(described, place, walker.junctions, classes), traced
 
 
 def class_layer(model: nn.Module, size_px: int, n_channels: int = 3) -> str:
