@@ -5,8 +5,10 @@
     python build.py --weights WEIGHTS --units 0-31 --kinds excitatory --seed 1
     python tests/judge_channels.py --weights WEIGHTS
 
-The pictures are read from the cache of those builds; units that are dead, because nothing moved
-them, are left out. Told of every layer is the share of its units
+The pictures are read from the cache of those builds. Left out are units that are dead, because
+nothing moved them, and those that training has all but switched off: after their BatchNorm they
+vary less than a twentieth as much as the layer's median unit (`--all-units` judges them too). Told
+of every layer is the share of its units
 
 - that are most active on their own picture, among the pictures of all these units (`own`): the
   root mean square of what exceeds the unit's threshold, which is what the picture was made for;
@@ -41,6 +43,7 @@ from atlas.asked import AtlasSpec
 from atlas.errors import AtlasError
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.field import KIND as FIELD
+from atlas.kinds.filter import SWITCHED_OFF
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.network.network import Network
 from atlas.network.taps import Tap
@@ -155,10 +158,20 @@ def n_above_photographs(
     return sum(peak > record.highest[unit.index] for unit, peak in peaks.items())
 
 
-def figures(network: Network, layer: Layer, by_seed: Mapping[int, Contents]) -> LayerFigures | None:
-    """What the pictures of a layer come to; None if it has none."""
+def figures(
+    network: Network, layer: Layer, by_seed: Mapping[int, Contents], least_share: float
+) -> LayerFigures | None:
+    """What the pictures of a layer come to; None if it has none.
+
+    Units with a smaller share of `Network.norm_shares` are left out.
+    """
     first, second = (by_seed[seed] for seed in SEEDS)
-    units = [unit for unit in first.pictured(layer) if _is_alive(first, unit)]
+    shares = network.norm_shares(layer)
+    units = [
+        unit
+        for unit in first.pictured(layer)
+        if _is_alive(first, unit) and (shares is None or shares[unit.index] >= least_share)
+    ]
     if not units:
         return None
     tap = network.tap(layer)
@@ -209,7 +222,8 @@ def total(rows: Sequence[LayerFigures]) -> LayerFigures:
 @click.option("--weights", default="", help="As for the builds.")
 @click.option("--preset", default="standard", show_default=True)
 @click.option("--cache", "cache_dir", default=Places.cache_dir, type=click.Path(path_type=Path))
-def main(model: str, weights: str, preset: PresetName, cache_dir: Path) -> None:
+@click.option("--all-units", is_flag=True, help="Judge units that are switched off as well.")
+def main(model: str, weights: str, preset: PresetName, cache_dir: Path, all_units: bool) -> None:
     """Judge a cache's pictures of channels."""
     asked = AtlasSpec(family=model, weights=weights, preset=preset)
     places = Places(cache_dir=cache_dir, device="cpu")
@@ -222,7 +236,11 @@ def main(model: str, weights: str, preset: PresetName, cache_dir: Path) -> None:
             network = atlases[SEEDS[0]].load_network()
             by_seed = {seed: atlas.contents() for seed, atlas in atlases.items()}
             layers = [layer for layer in network.layers if not layer.is_classifier]
-            rows = [figures(network, layer, by_seed) for layer in tqdm(layers, unit=" layers")]
+            least_share = 0.0 if all_units else SWITCHED_OFF
+            rows = [
+                figures(network, layer, by_seed, least_share)
+                for layer in tqdm(layers, unit=" layers")
+            ]
     except AtlasError as error:
         raise click.ClickException(str(error)) from error
     if not any(rows):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from atlas.kinds.filter import FilterRecord, FilterSpec
 from atlas.kinds.filter.make import NEGATIVE, POSITIVE, diverging, filter_picture
@@ -117,3 +119,19 @@ def test_all_zero_weights_give_a_neutral_picture(planted: Network):
     kernel = np.zeros((4, 1, 1), np.float32)
     picture = filter_picture(layer, kernel, ALIKE, layer.unit(0), FilterSpec())
     assert not (picture.pixels == POSITIVE).all(2).any()
+
+
+def test_a_unit_that_its_batch_norm_scales_down_is_told_from_the_others(planted: Network):
+    network = Network(copy.deepcopy(planted.model), planted.facts)
+    layer = network.facts.layer("layer1.0.conv2")
+    norm = network.model.get_submodule(layer.batch_norm)
+    with torch.no_grad():
+        norm.weight.fill_(-0.5)  # a factor's sign says nothing about how far a unit varies
+        norm.weight[1] = 0.005
+    shares = network.norm_shares(layer)
+    assert shares is not None
+    assert shares.tolist() == pytest.approx([1, 0.01, *[1] * (layer.n_units - 2)])
+    with torch.no_grad():
+        norm.weight.zero_()
+    assert network.norm_shares(layer) is None
+    assert network.norm_shares(network.facts.layers[-1]) is None

@@ -52,6 +52,10 @@ def said(**changes: object) -> str:
         ({"name": "", "tried": ()}, "Nothing was tried yet that would describe it in words."),
         ({"has_picture": False}, "Its picture is not rendered yet."),
         ({"is_dead": True}, "No step of the ascent changed its response"),
+        (
+            {"norm_share": 0.049},
+            "After its BatchNorm it varies only 4.9\N{NO-BREAK SPACE}% as much",
+        ),
         ({"reached": 1.5}, "no further than plain noise does, and so shows nothing."),
         ({"begun": 9.0}, "did not raise its score, and so shows nothing."),
         ({"reached": 5.4}, "The best photograph drives it further than its picture does"),
@@ -106,6 +110,11 @@ def test_the_units_that_photographs_drive_further_are_told_exactly():
             and photograph is not None
             and one > photograph
         )
+
+
+def test_a_unit_that_varies_enough_is_not_called_switched_off():
+    assert "BatchNorm" not in said(norm_share=0.05)
+    assert "BatchNorm" not in said(norm_share=None)
 
 
 def test_every_standing_is_reached_and_has_words():

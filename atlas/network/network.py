@@ -215,6 +215,21 @@ class Network:
             return Statistics.of_norm(cast(nn.BatchNorm2d, norm))
         return self.measured[layer.name]
 
+    def norm_shares(self, layer: Layer) -> Tensor | None:
+        """How far each unit varies after the layer's BatchNorm, over the median unit, (n_units,).
+
+        That is the factor of its channel, which training may have all but switched off. Source: Liu
+        et al. 2017, https://arxiv.org/abs/1708.06519. None without a BatchNorm that has factors.
+        """
+        if not self.graph or not layer.batch_norm:
+            return None
+        norm = self.graph.get_submodule(layer.batch_norm)
+        if not isinstance(norm, nn.BatchNorm2d) or not norm.affine:
+            return None
+        factors = norm.weight.detach().float().abs()
+        median = factors.median()
+        return factors / median if median > 0 else None
+
     def weight(self, layer: Layer) -> Tensor:
         """The weights that a layer applies, in float32: (n_units, in_channels / groups, kh, kw)."""
         module = (self.graph or self.model).get_submodule(layer.name)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from atlas.kinds.field import KIND as FIELD
+from atlas.kinds.filter import KIND as FILTER
+from atlas.kinds.filter import SWITCHED_OFF
 from atlas.kinds.kind import Kind
 from atlas.kinds.names import KIND as NAMES
 from atlas.kinds.names.view import preferences_of
@@ -15,6 +17,7 @@ from atlas.kinds.natural import KIND as NATURAL
 from atlas.kinds.noise import KIND as NOISE
 from atlas.kinds.tuning import KIND as TUNING
 from atlas.kinds.twin import KIND as TWIN
+from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.text import enumerated
 from atlas.units import Layer, Unit
@@ -46,6 +49,7 @@ class Known:
     similarity: float | None = None  # of the pictures from two seeds
     similarity_other: float | None = None  # of pictures of two units
     rank: int | None = None  # of the class, in the network's answer to its picture
+    norm_share: float | None = None  # how far it varies after its BatchNorm, over the median unit
 
 
 class Verdict(NamedTuple):
@@ -147,6 +151,8 @@ def _share(auc: float) -> str:
 
 
 def _trust(known: Known) -> Iterator[str]:
+    if known.norm_share is not None and known.norm_share < SWITCHED_OFF:
+        yield _about_norm(known.norm_share)
     stands = standing(known)
     yield STANDINGS[stands]
     if stands in SHOWS_NOTHING:
@@ -159,6 +165,14 @@ def _trust(known: Known) -> Iterator[str]:
         )
     if known.similarity is not None:
         yield _agreement(known.similarity, known.similarity_other)
+
+
+def _about_norm(share: float) -> str:
+    much = wording.percent(share)
+    return (
+        f"After its BatchNorm it varies only {much} as much as the layer’s median unit: training "
+        "has all but switched it off."
+    )
 
 
 def _agreement(similarity: float, other: float | None) -> str:
@@ -177,7 +191,7 @@ def known_of(contents: Contents, layer: Layer, unit: Unit) -> Known:
     fit = names.fit(unit.index) if names else None
     is_named = fit is not None and fit.is_name
     picture, twin = contents.excitatory(unit), contents.record(unit, TWIN)
-    field = contents.record(unit, FIELD)
+    field, weights = contents.record(unit, FIELD), contents.record(unit, FILTER)
     tuning = contents.layer_record(layer, TUNING)
     return Known(
         is_class=layer.is_classifier,
@@ -196,6 +210,7 @@ def known_of(contents: Contents, layer: Layer, unit: Unit) -> Known:
         similarity=twin.similarity if twin else None,
         similarity_other=twin.similarity_other if twin else None,
         rank=picture.rank if picture and layer.n_units > 1 else None,
+        norm_share=weights.norm_share if weights else None,
     )
 
 

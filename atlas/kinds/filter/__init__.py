@@ -15,6 +15,7 @@ from atlas.sheets import SheetKind
 from atlas.units import Layer, NetworkFacts
 
 DRAWING_MACS = 1e8  # as long as a millisecond of an ascent
+SWITCHED_OFF = 0.05  # of the median unit's variation: units with less hardly change what follows
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class FilterSpec:
     """How weights are drawn."""
 
     name: ClassVar[str] = "filter"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     size_px: int = 128  # approximate longer side, since weights are enlarged by whole factors
     n_slices: int = 25  # strongest input slices in a montage
@@ -41,6 +42,9 @@ class FilterRecord:
         "input channels of a montage's slices, strongest first", default=()
     )
     n_inputs: int = value("number of weights that are drawn as bars", default=0)
+    norm_share: float | None = value(
+        "how far the unit varies after its BatchNorm, over the layer's median unit", default=None
+    )
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> FilterSpec:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from atlas.kinds.filter import FilterRecord, FilterSpec
 from atlas.kinds.filter.montage import Montage
@@ -37,9 +39,17 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Picture]]:
     for job in jobs:
         weights = renderer.network.weight(job.layer).float().cpu().numpy()
         swings = renderer.network.input_swings(job.layer).cpu().numpy()
+        shares = renderer.network.norm_shares(job.layer)
         for first in range(0, len(job.units), BATCH):
             units = job.units[first : first + BATCH]
-            yield filter_pictures(job.layer, weights, swings, units, job.spec)
+            pictures = filter_pictures(job.layer, weights, swings, units, job.spec)
+            yield pictures if shares is None else [_with_share(each, shares) for each in pictures]
+
+
+def _with_share(picture: Picture, shares: Tensor) -> Picture:
+    """The picture with its unit's share of `Network.norm_shares`, (n_units,), in its record."""
+    share = _rounded(shares[picture.unit.index].item())
+    return replace(picture, record=replace(picture.record, norm_share=share))
 
 
 def filter_pictures(
