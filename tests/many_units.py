@@ -73,7 +73,7 @@ def unit_of(column: Column) -> str:
 
 def _values(column: Column, draw: np.random.Generator) -> Any:
     """Numbers with many digits, of which there are 30 % fewer where not all units are selective."""
-    if column.field == "dead_mark":
+    if column.field.endswith("_mark"):
         return np.where(draw.uniform(size=N_UNITS) < 0.01, 1.0, np.nan)
     if column.full_turn:
         values = draw.uniform(0, column.full_turn, N_UNITS)

@@ -227,16 +227,19 @@ def test_how_far_stimuli_drive_units_is_counted_from_the_bare_background() -> No
 def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     assert presets["rising diagonals"] == "#ask-orientation=45"
-    assert "red" not in presets and "dead" not in presets  # no unit prefers a hue, or is dead
+    assert not {"red", "dead", "switched off"} & presets.keys()  # no unit is any of these
     with site_factory.changed_numbers(known := contents(), LAYER, "natural") as made:
         made["fires"][3] = 0.002
     with site_factory.changed_numbers(known, LAYER, "tuning") as made:
         made["hue_deg"][0], made["hue_selectivity"][0] = 350.0, 0.8
     with site_factory.changed_numbers(known, f"{LAYER}:2", "excitatory") as made:
         made["dead"] = True
+    with site_factory.changed_numbers(known, f"{LAYER}:1", "filter") as made:
+        made["norm_share"] = 0.049
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     rare = "#share+of+photographs=..0.01&sort=share+of+photographs&order=up"
     assert presets["rarely fires"] == rare
+    assert presets["switched off"] == "#switched+off=1.."
     assert presets["dead"] == "#dead=1.." and presets["red"] == "#ask-hue=0"
 
 

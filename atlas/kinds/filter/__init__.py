@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from atlas.asked import AtlasSpec
 from atlas.costs import Cost
-from atlas.kinds.kind import LOSSLESS, EachUnit, Kind, Section
+from atlas.kinds.kind import LOSSLESS, Column, EachUnit, Kind, Preset, Section
 from atlas.records import value
 from atlas.sheets import SheetKind
 from atlas.units import Layer, NetworkFacts
@@ -46,6 +46,11 @@ class FilterRecord:
         "how far the unit varies after its BatchNorm, over the layer's median unit", default=None
     )
 
+    @property
+    def off_mark(self) -> int | None:
+        """1 for a unit that training has all but switched off, else None: a number to sort by."""
+        return 1 if self.norm_share is not None and self.norm_share < SWITCHED_OFF else None
+
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> FilterSpec:
     """The spec, which is the same for all layers."""
@@ -72,6 +77,16 @@ KIND = Kind(
     encoding=LOSSLESS,  # because lossy WebP blurs flat colours and edges
     sheet=SheetKind("filters", columns=5, cell_px=None, lossless_below_px=float("inf")),
     sheet_words="weights",
+    columns=(
+        Column(
+            "switched off",
+            "off_mark",
+            order=1001,
+            words="hardly varies after its BatchNorm",
+            about="switched-off",
+            presets=(Preset("switched off", low=1),),
+        ),
+    ),
     unit_sections=(Section("notes", "section.html", "atlas.kinds.filter.view:section_view"),),
     glossary="glossary.html",
 )
