@@ -52,8 +52,7 @@ class Network:
     ) -> None:
         self.facts = facts
         self._progress = progress
-        if traced is not None:
-            self.graph = traced.to(memory_format=torch.channels_last)
+        self._traced = traced
         self.device = torch.device(device)
         self.model = evaluated(model).requires_grad_(False)
         self.model = self.model.to(self.device)
@@ -67,11 +66,12 @@ class Network:
     @cached_property
     def graph(self) -> fx.GraphModule | None:
         """The network as a graph that shares its weights; None if torch.fx cannot trace it."""
-        preprocessing = self.facts.preprocessing
-        try:
-            traced = trace(self.model, len(preprocessing.mean), preprocessing.size_px)
-        except UntraceableError:
-            return None
+        preprocessing, traced = self.facts.preprocessing, self._traced
+        if traced is None:
+            try:
+                traced = trace(self.model, len(preprocessing.mean), preprocessing.size_px)
+            except UntraceableError:
+                return None
         return traced.to(memory_format=torch.channels_last)
 
     @property
