@@ -35,7 +35,6 @@ from atlas.units import Layer, Unit
 N_CLASSES = 5
 N_UNITS = 2
 N_FEW_IMAGES = 4  # on which networks are measured before they are rendered
-N_FEW_STEPS = 4  # of the pictures of all but the smallest networks
 SIZE_PX, RENDERED_PX = 96, 64
 # Of one the maps would vanish; the other has much to compute, and enough positions in smaller ones.
 OTHER_PX = {"inception_v3": 128, "convnext_tiny": 64}
@@ -242,7 +241,6 @@ def test_two_units_of_the_first_and_the_last_layer_are_rendered(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("atlas.network.network.reference_images", few_images)
-    monkeypatch.setattr("atlas.recipes.PREVIEW_STEPS", N_FEW_STEPS)
     images = normalised_images(LARGER_RENDERED_PX.get(name, RENDERED_PX), N_FEW_IMAGES)
     model = calibrated(quickly_built(name).eval(), images)
     torch.save(model.state_dict(), tmp_path / "weights.pth")

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from atlas.kinds.field import KIND as FIELD
 from atlas.kinds.filter import KIND as FILTER
-from atlas.kinds.filter import SWITCHED_OFF
+from atlas.kinds.filter import is_switched_off
 from atlas.kinds.kind import Kind
 from atlas.kinds.names import KIND as NAMES
 from atlas.kinds.names.view import preferences_of
@@ -151,7 +151,7 @@ def _share(auc: float) -> str:
 
 
 def _trust(known: Known) -> Iterator[str]:
-    if known.norm_share is not None and known.norm_share < SWITCHED_OFF:
+    if known.norm_share is not None and is_switched_off(known.norm_share):
         yield _about_norm(known.norm_share)
     stands = standing(known)
     yield STANDINGS[stands]
@@ -171,7 +171,7 @@ def _about_norm(share: float) -> str:
     much = wording.percent(share)
     return (
         f"After its BatchNorm it varies only {much} as much as the layer’s median unit: training "
-        "has all but switched it off."
+        "has learned a factor near zero for it."
     )
 
 

@@ -15,7 +15,7 @@ from atlas.sheets import SheetKind
 from atlas.units import Layer, NetworkFacts
 
 DRAWING_MACS = 1e8  # as long as a millisecond of an ascent
-SWITCHED_OFF = 0.05  # of the median unit's variation: units with less hardly change what follows
+SWITCHED_OFF = 0.05  # share of the median unit's variation; units below it are switched off
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,13 @@ class FilterRecord:
 
     @property
     def off_mark(self) -> int | None:
-        """1 for a unit that training has all but switched off, else None: a number to sort by."""
-        return 1 if self.norm_share is not None and self.norm_share < SWITCHED_OFF else None
+        """1 for a unit that is switched off, else None: a number to sort by."""
+        return 1 if is_switched_off(self.norm_share) else None
+
+
+def is_switched_off(norm_share: float | None) -> bool:
+    """Whether a unit varies so little after its BatchNorm; False where that is not known."""
+    return norm_share is not None and norm_share < SWITCHED_OFF
 
 
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> FilterSpec:
