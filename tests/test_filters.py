@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from atlas.kinds.filter import FilterRecord, FilterSpec
-from atlas.kinds.filter.make import NEGATIVE, POSITIVE, diverging, filter_picture
+from atlas.kinds.filter import KIND, FilterRecord, FilterSpec
+from atlas.kinds.filter.make import NEGATIVE, POSITIVE, diverging, filter_picture, make
 from atlas.kinds.filter.montage import Montage
 from atlas.network.network import Network
+from atlas.plan import Job
+from atlas.renderer import Renderer
 
 ALIKE = np.ones(8, np.float32)  # inputs that all move as far
 
@@ -131,6 +133,10 @@ def test_a_unit_that_its_batch_norm_scales_down_is_told_from_the_others(planted:
     shares = network.norm_shares(layer)
     assert shares is not None
     assert shares.tolist() == pytest.approx([1, 0.01, *[1] * (layer.n_units - 2)])
+    job = Job(layer, KIND, FilterSpec(), layer.units[:2], keys=("", ""))
+    ordinary, switched_off = (each.record for each in next(make(Renderer(network), [job])))
+    assert (ordinary.norm_share, ordinary.off_mark) == (1, None)
+    assert (switched_off.norm_share, switched_off.off_mark) == (0.01, 1)
     with torch.no_grad():
         norm.weight.zero_()
     assert network.norm_shares(layer) is None
