@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,9 +22,18 @@ def file_sha256(path: Path) -> str:
     """
     try:
         with open_regular(path, MAX_WEIGHTS_BYTES) as file:
-            return stream_sha256(file)
+            there = os.fstat(file.fileno())
+            unchanged = (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns)
+            return _sha256_of(path.absolute(), unchanged)
     except OSError as error:
         raise NetworkError.unreadable(path, error) from error
+
+
+@functools.lru_cache  # weights are identified before they are loaded and again when they are
+def _sha256_of(path: Path, _unchanged: tuple[int, ...]) -> str:
+    """The digest of a file, which is read once while these facts about it do not change."""
+    with open_regular(path, MAX_WEIGHTS_BYTES) as file:
+        return stream_sha256(file)
 
 
 def stream_sha256(file: BinaryIO) -> str:

@@ -18,7 +18,7 @@ from atlas.on_demand import ON_DEMAND
 from atlas.places import Places
 from atlas.plan import Job, jobs_of
 from atlas.progress import SILENT, Progress, counted
-from atlas.units import NetworkFacts
+from atlas.units import NetworkFacts, Unit
 
 if TYPE_CHECKING:  # the site is not always needed
     from atlas.site.contents import Contents
@@ -97,11 +97,12 @@ def _all_jobs(source: SiteSource, cache: Cache) -> tuple[Job, ...]:
     Kinds that are made only where somebody names them are shown if they were made.
     """
     facts, there = source.facts, cache.units()
-    # Of each layer one unit at least, for artifacts of the whole layer and for its recipe.
-    units = {
-        layer.name: tuple(unit for unit in layer.units if unit.id in there) or layer.units[:1]
-        for layer in facts.layers
-    }
+    made_in = {layer.name for each in there if (layer := facts.layer_of(each))}
+    units: dict[str, tuple[Unit, ...]] = {}
+    for layer in facts.layers:
+        made = (unit for unit in layer.units if unit.id in there) if layer.name in made_in else ()
+        # One unit at least, for artifacts of the whole layer and for its recipe.
+        units[layer.name] = tuple(made) or layer.units[:1]
     named = dataclasses.replace(source.asked, kinds=tuple(kind.name for kind in source.kinds))
     return jobs_of(named, facts, source.kinds, units, cache.keys(), are_made=False)
 

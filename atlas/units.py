@@ -202,6 +202,10 @@ class NetworkFacts:
         """The layer called `name`, which must exist."""
         return self._by_name[name]
 
+    def layer_of(self, unit_id: str) -> Layer | None:
+        """The layer of a unit's id, or that an id is of; None for ids of neither."""
+        return self._by_name.get(unit_id) or self._by_name.get(unit_id.rpartition(":")[0])
+
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.layers}

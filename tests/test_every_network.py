@@ -76,9 +76,8 @@ def quickly_built(name: str) -> nn.Module:
         for module in model.modules():
             if isinstance(module, LAYERS):
                 fan_in = module.weight[0].numel()
-                n_times = -(-module.weight.numel() // N_RANDOM)
-                cut = numbers.repeat(n_times)[: module.weight.numel()]
-                module.weight.copy_(cut.view_as(module.weight)).mul_((2 / fan_in) ** 0.5)
+                for part in module.weight.flatten().split(N_RANDOM):
+                    part.copy_(numbers[: len(part)]).mul_((2 / fan_in) ** 0.5)
                 if module.bias is not None:
                     module.bias.zero_()
             elif isinstance(module, NORMS):

@@ -59,6 +59,7 @@ def find(name: str) -> Family:
         NetworkError: it is no convolutional network.
     """
     from atlas.families.architecture import (
+        N_CLASSES,
         classifier_of,
         outline,
         refuse_other_than_convolutional,
@@ -66,7 +67,8 @@ def find(name: str) -> Family:
 
     _refuse_unknown(name)
     build = partial(_build, name)
-    refuse_other_than_convolutional(name, outline(build))
+    outlines = {n_classes: outline(build, n_classes) for n_classes in N_CLASSES}
+    refuse_other_than_convolutional(name, outlines[N_CLASSES[0]])
     enum = _weights_enum(name)
     published = _for_classification(enum)
     default = FIRST_WEIGHTS if FIRST_WEIGHTS in published else published[0]
@@ -75,7 +77,7 @@ def find(name: str) -> Family:
         title=title_of(enum.__name__),
         about=f"torchvision's {title_of(enum.__name__)}.",
         build=build,
-        classifier=classifier_of(partial(outline, build)),
+        classifier=classifier_of(outlines.__getitem__),
         weights={weights: _published(name, enum[weights]) for weights in published},
         default_weights=default,
         recommended_weights=enum.DEFAULT.name,

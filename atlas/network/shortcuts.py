@@ -153,14 +153,16 @@ def pooled_first(extractor: fx.GraphModule) -> fx.GraphModule:
     There maps are smaller. They are the same for functions that never fall: the maximum of
     rectified values is the rectified maximum. The graph is changed in place.
     """
-    for pool in list(extractor.graph.nodes):
+    pools = [node for node in extractor.graph.nodes if _is_max_pool(node, extractor)]
+    for pool in pools:
         function = argument(pool, 0, "input")
-        if _is_max_pool(pool, extractor) and _never_falls(function, extractor):
+        if _never_falls(function, extractor):
             pool.replace_all_uses_with(function)
             pool.replace_input_with(function, function.all_input_nodes[0])
             function.replace_input_with(function.all_input_nodes[0], pool)
             pool.append(function)
-    extractor.recompile()
+    if pools:
+        extractor.recompile()
     return extractor
 
 

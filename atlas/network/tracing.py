@@ -7,7 +7,6 @@ becomes a module of its own, named after the module that owns the weights.
 
 from __future__ import annotations
 
-import copy
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -27,6 +26,7 @@ from atlas.network.constants import Constants
 from atlas.network.operators import argument, module_of, put_module, works_in_place
 from atlas.network.outputs import main_output
 from atlas.network.products import write_products_as_layers
+from atlas.network.weightless import Weightless, without_contents
 
 LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -77,16 +77,11 @@ def propagate_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
     Raises:
         NetworkError: the network cannot be run on such images.
     """
-    weightless = on_meta(traced)
     try:
-        with torch.device("meta"), torch.inference_mode():
-            _Shapes(weightless).run(torch.empty(shape))
+        with without_contents():
+            _Shapes(Weightless(traced)).run(torch.empty(shape))
     except Exception:  # the network's own operations: one may need numbers, another may fail
         _compute_shapes(traced, shape)
-        return
-    for node, twin in zip(traced.graph.nodes, weightless.graph.nodes, strict=True):
-        if "tensor_meta" in twin.meta:
-            node.meta["tensor_meta"] = twin.meta["tensor_meta"]
 
 
 def _compute_shapes(traced: fx.GraphModule, shape: tuple[int, ...]) -> None:
@@ -107,8 +102,8 @@ class _Shapes(fx.Interpreter):
     Unlike that, it prints nothing when an operation fails.
     """
 
-    def __init__(self, traced: fx.GraphModule) -> None:
-        super().__init__(traced)
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model)
         self.extra_traceback = False
 
     def run_node(self, n: fx.Node) -> Any:
@@ -124,26 +119,6 @@ def _metadata(value: Any) -> Any:
         return value
     layout = value.stride() if value.layout == torch.strided else ()
     return TensorMetadata(value.shape, value.dtype, value.requires_grad, layout, None, False, {})
-
-
-def on_meta(traced: fx.GraphModule) -> fx.GraphModule:
-    """A copy of a graph with tensors that have shapes and no contents.
-
-    It gives the same shapes; BatchNorms, which keep the shape, are slow without contents, and left
-    out.
-    """
-    tensors = {id(tensor): tensor for tensor in _tensors_of(traced)}
-    memo = {
-        key: nn.Parameter(tensor.to("meta"), requires_grad=False)
-        if isinstance(tensor, nn.Parameter)
-        else tensor.to("meta")
-        for key, tensor in tensors.items()
-    }
-    weightless: fx.GraphModule = copy.deepcopy(traced, memo)
-    for name, module in list(weightless.named_modules()):
-        if isinstance(module, nn.BatchNorm2d):
-            put_module(weightless, name, nn.Identity())
-    return weightless
 
 
 def part_of(

@@ -40,8 +40,9 @@ from atlas.network.operators import (
 )
 from atlas.network.outputs import classifier_of, logits_of, shape_of
 from atlas.network.places import Junction, Spot, places
-from atlas.network.tracing import UntraceableError, on_meta, trace
+from atlas.network.tracing import UntraceableError, trace
 from atlas.network.weighting import Weighting, weighting
+from atlas.network.weightless import Weightless, without_contents
 from atlas.units import Layer, LayerKind, Merge
 
 SIZE_STEP_PX = 16  # of the sizes that are tried for the smallest one
@@ -106,7 +107,7 @@ def walk_and_trace(
         return layers, None
     if classifier is None:
         classifier = classifier_of(traced) or ""
-    weightless = on_meta(traced)
+    weightless = Weightless(traced)
     walker = _Walker(traced, weightless, classifier)
     for node in traced.graph.nodes:
         walker.follow(node)
@@ -155,7 +156,7 @@ class _View:
 class _Walker:
     """Visits the nodes of a graph in forward order and collects the layers."""
 
-    def __init__(self, traced: fx.GraphModule, weightless: fx.GraphModule, classifier: str) -> None:
+    def __init__(self, traced: fx.GraphModule, weightless: Weightless, classifier: str) -> None:
         self.layers: list[Layer] = []
         self.junctions: list[Junction] = []
         self._traced = traced
@@ -373,7 +374,7 @@ def _spot(layer: Layer) -> Spot:
 
 
 def _with_sizes(
-    layers: Sequence[Layer], weightless: fx.GraphModule, n_channels: int, size_px: int
+    layers: Sequence[Layer], weightless: Weightless, n_channels: int, size_px: int
 ) -> list[Layer]:
     """The layers with the sizes of images that they can be computed for."""
 
@@ -399,8 +400,8 @@ def _with_sizes(
 class _Reaching(fx.Interpreter):
     """Runs a graph and remembers the targets of the nodes that could be computed."""
 
-    def __init__(self, traced: fx.GraphModule) -> None:
-        super().__init__(traced)
+    def __init__(self, weightless: Weightless) -> None:
+        super().__init__(weightless)
         self.reached: set[str] = set()
 
     def run_node(self, n: fx.Node) -> Any:
@@ -410,7 +411,7 @@ class _Reaching(fx.Interpreter):
         return output
 
 
-def _reached_at(weightless: fx.GraphModule, shape: Sequence[int]) -> set[str]:
+def _reached_at(weightless: Weightless, shape: Sequence[int]) -> set[str]:
     """Targets of the nodes that can be computed for images of a certain shape.
 
     A linear layer that reads a flattened map, for example, fits one size of the map only.
@@ -418,7 +419,7 @@ def _reached_at(weightless: fx.GraphModule, shape: Sequence[int]) -> set[str]:
     interpreter = _Reaching(weightless)
     interpreter.extra_traceback = False
     try:
-        with torch.inference_mode(), torch.device("meta"):
+        with without_contents():
             interpreter.run(torch.empty(tuple(shape)))
     except Exception as error:  # the network's own operations
         if is_out_of_memory(error):
@@ -427,7 +428,7 @@ def _reached_at(weightless: fx.GraphModule, shape: Sequence[int]) -> set[str]:
 
 
 def _refuse_single_images(
-    layers: Sequence[Layer], weightless: fx.GraphModule, image_shape: tuple[int, int, int]
+    layers: Sequence[Layer], weightless: Weightless, image_shape: tuple[int, int, int]
 ) -> None:
     """Refuse a network that is for one image at a time.
 

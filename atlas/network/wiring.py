@@ -36,6 +36,7 @@ from atlas.network.operators import (
 )
 from atlas.network.signals import Signal, Writer
 from atlas.network.taps import Reader
+from atlas.network.weightless import Weightless, without_contents
 
 N_IMAGES = 2  # in the shapes of nodes, so that no dim of size 1 is the batch
 PASSING = {"passing", "resize"}
@@ -64,44 +65,30 @@ def follow(
         image_shape: channels, height and width of its images.
         measured: what was measured of operations without running statistics.
     """
-    on_meta = _OnMeta(graph)
+    outputs = _Outputs(Weightless(graph))
     try:
-        on_meta.run(torch.empty(N_IMAGES, *image_shape, device="meta"))
+        with without_contents():
+            outputs.run(torch.empty(N_IMAGES, *image_shape))
     except Exception:  # the network's own operations: their shapes may need the image's numbers
         return dict.fromkeys(reader.layer.name for reader in readers)
-    follower = _Follower(graph, readers, on_meta.outputs, measured)
+    follower = _Follower(graph, readers, outputs.of_nodes, measured)
     for node in graph.graph.nodes:
         follower.visit(node)
     return follower.layer_inputs
 
 
-class _OnMeta(fx.Interpreter):
-    """Finds the shapes of what all nodes give, without computing any of it."""
+class _Outputs(fx.Interpreter):
+    """Runs a graph and keeps what all its nodes give."""
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
+    def __init__(self, weightless: Weightless) -> None:
+        super().__init__(weightless)
         self.extra_traceback = False
-        self.outputs: dict[fx.Node, Any] = {}  # with tensors that hold nothing
+        self.of_nodes: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one node."""
-        self.outputs[n] = super().run_node(n)
-        return self.outputs[n]
-
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """Run a module with its tensors replaced by ones that hold nothing."""
-        module = self.fetch_attr(target)
-        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        on_meta = {name: _to_meta(tensor) for name, tensor in tensors.items()}
-        return torch.func.functional_call(module, on_meta, args, kwargs)
-
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        """Take an attribute of the network."""
-        return tree_map(_to_meta, super().get_attr(target, args, kwargs))
-
-
-def _to_meta(value: Any) -> Any:
-    return value.to("meta") if isinstance(value, Tensor) else value
+        self.of_nodes[n] = super().run_node(n)
+        return self.of_nodes[n]
 
 
 # Gives the signal after a node from the one signal that is its input, and the node's module.

@@ -67,14 +67,11 @@ class Contents:
     @functools.cached_property
     def made_in(self) -> Mapping[str, frozenset[str]]:
         """By layer, names of the kinds of which anything was made there."""
-        return {
-            layer.name: frozenset(
-                name
-                for unit in (layer.whole, *layer.units)
-                for name in self.entries.get(unit.id, ())
-            )
-            for layer in self.facts.layers
-        }
+        kinds: dict[str, set[str]] = {layer.name: set() for layer in self.facts.layers}
+        for unit_id, made in self.entries.items():
+            if layer := self.facts.layer_of(unit_id):
+                kinds[layer.name].update(made)
+        return {name: frozenset(made) for name, made in kinds.items()}
 
     def layer_record(self, layer: Layer, kind: Kind[RecordType]) -> RecordType | None:
         """The record of a layer's artifact of one kind, None if it was not made."""
@@ -116,7 +113,7 @@ class Contents:
 
     def failures_in(self, layer: Layer) -> list[str]:
         """What could not be made in a layer and why, in words."""
-        units = (layer.whole, *layer.units)
+        units = (layer.whole, *layer.units) if self.failures else ()
         return [words for unit in units for words in self.failures.get(unit.id, ())]
 
     def is_dead(self, unit: Unit) -> bool:
@@ -159,6 +156,8 @@ class Contents:
         }
 
     def _shown_of(self, layer: Layer) -> Iterator[str]:
+        if not (self.made_in[layer.name] or self.pages_about or self.failures):
+            return
         for unit in (layer.whole, *layer.units):
             for kind, entry in sorted(self.entries.get(unit.id, {}).items()):
                 yield f"{kind}{_shown_by(entry)}"
@@ -199,7 +198,8 @@ class Contents:
 
         A sheet is made for several units even if only one of them was chosen.
         """
-        own = [unit.index for unit in layer.units if self._has_own(unit)]
+        units = layer.units if self.made_in[layer.name] else ()
+        own = [unit.index for unit in units if self._has_own(unit)]
         return tuple(own or self._on_sheets(layer) or self._shown(layer))
 
     def _has_own(self, unit: Unit) -> bool:

@@ -14,7 +14,7 @@ from atlas.cache import Entry
 from atlas.canonical import canonical_json
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.kind import Kind, SheetOf, WholeLayer
-from atlas.kinds.names.view import description_of, name_of
+from atlas.kinds.names.view import Name, description_of, names_of
 from atlas.on_demand import ON_DEMAND, OnDemand
 from atlas.records import has_units, published
 from atlas.sheets import Sprite
@@ -23,6 +23,8 @@ from atlas.site.sprites import THUMB_PX, THUMBS
 from atlas.units import Layer, Unit
 
 SCHEMA_VERSION = 3
+
+NOTHING_MADE: Mapping[str, Any] = {"pictures": {}, "numbers": {}, "description": None}
 
 Columns = Mapping[str, Mapping[str, Sequence[Any]]]  # kind -> name of a number -> one per unit
 
@@ -67,7 +69,13 @@ def units(contents: Contents, layer: Layer) -> bytes:
             "schema": SCHEMA_VERSION,
             "layer": layer.name,
             "axes": _axes(contents, layer),
-            "units": [_unit(contents, layer, unit, columns, sheets) for unit in layer.units],
+            "units": [
+                {
+                    **_unit(contents, layer, unit, name),
+                    **(_made_of(contents, layer, unit, columns, sheets) if made else NOTHING_MADE),
+                }
+                for unit, name in zip(layer.units, names_of(contents, layer), strict=True)
+            ],
         }
     )
 
@@ -140,27 +148,28 @@ def _columns(contents: Contents, layer: Layer) -> Columns:
     }
 
 
-def _unit(
-    contents: Contents, layer: Layer, unit: Unit, columns: Columns, sheets: Sequence[Kind[Any]]
-) -> dict[str, Any]:
+def _unit(contents: Contents, layer: Layer, unit: Unit, name: Name | None) -> dict[str, Any]:
+    """What is known of a unit of which nothing was made."""
     facts: dict[str, Any] = {
         "id": unit.id,
         "index": unit.index,
         "page": contents.pages[layer.name].get(unit.index),
-        "pictures": _pictures(contents, layer, unit, sheets),
-        "numbers": _numbers(contents, layer, unit, columns),
-        "name": _name(contents, layer, unit),
-        "description": description_of(contents, layer, unit.index) or None,
+        "name": {"text": name.text, "by": name.by} if name else None,
     }
     if layer.is_classifier:
         facts["label"] = contents.label(layer, unit.index)
     return facts
 
 
-def _name(contents: Contents, layer: Layer, unit: Unit) -> dict[str, str] | None:
-    """What a unit is called, and by whom."""
-    name = name_of(contents, layer, unit.index)
-    return {"text": name.text, "by": name.by} if name else None
+def _made_of(
+    contents: Contents, layer: Layer, unit: Unit, columns: Columns, sheets: Sequence[Kind[Any]]
+) -> dict[str, Any]:
+    """What was made of a unit."""
+    return {
+        "pictures": _pictures(contents, layer, unit, sheets),
+        "numbers": _numbers(contents, layer, unit, columns),
+        "description": description_of(contents, layer, unit.index) or None,
+    }
 
 
 def _numbers(contents: Contents, layer: Layer, unit: Unit, columns: Columns) -> dict[str, Any]:

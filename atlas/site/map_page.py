@@ -13,7 +13,7 @@ from atlas.canonical import canonical_json
 from atlas.kinds.kind import SELECTIVE
 from atlas.kinds.map import KIND, MapRecord
 from atlas.kinds.map.pyramid import CELL_PX, TILE_PX, Pyramid
-from atlas.kinds.names.view import name_of
+from atlas.kinds.names.view import names_in
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.kinds.similar import KIND as SIMILAR
 from atlas.kinds.similar import Basis
@@ -189,11 +189,7 @@ def _classes(contents: Contents, layer: Layer) -> Sequence[str]:
 
 def _names(contents: Contents, layer: Layer) -> Sequence[str]:
     """By unit, what it is called beside its number: its class or its name; else nothing."""
-    names = (name_of(contents, layer, index) for index in range(layer.n_units))
-    return [
-        contents.label(layer, index) or (name.text if name else "")
-        for index, name in enumerate(names)
-    ]
+    return [name or "" for name in names_in(contents, layer)]
 
 
 def is_selective(selectivity: float | None) -> bool:

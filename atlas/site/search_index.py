@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from atlas.canonical import canonical_json
-from atlas.kinds.names.view import Name, name_of, preferences_of
+from atlas.kinds.names.view import Name, names_of, preferences_of
 from atlas.kinds.tuning import KIND as TUNING
 from atlas.site import wording
 from atlas.site.contents import Contents
@@ -30,7 +30,7 @@ def search_index(contents: Contents, questions: Sequence[Link] = ()) -> bytes:
     classifier = facts.classifier
     things = _things(facts.label_ids if classifier else ())
     words, tastes = Numbered(["|".join(each.lemmas) for each in things]), Numbered(())
-    names = [_names(contents, layer) for layer in facts.layers]
+    names = [names_of(contents, layer) for layer in facts.layers]
     index = {
         "layers": [_layer(contents, layer) for layer in facts.layers],
         "kinds": [layer.kind for layer in facts.layers],
@@ -75,10 +75,6 @@ def _layer(contents: Contents, layer: Layer) -> list[Any]:
         wording.ranges(contents.paged[layer.name]),
         wording.ranges(pictured),
     ]
-
-
-def _names(contents: Contents, layer: Layer) -> list[Name | None]:
-    return [name_of(contents, layer, index) for index in range(layer.n_units)]
 
 
 def _words(name: Name | None) -> str:

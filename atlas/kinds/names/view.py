@@ -46,12 +46,18 @@ def name_of(contents: Contents, layer: Layer, index: int) -> Name | None:
     return Name(fit.concept, fit.words, "machine", fit.auc) if fit and fit.is_name else None
 
 
+def names_of(contents: Contents, layer: Layer) -> list[Name | None]:
+    """The names of all units of a layer."""
+    if not contents.given_names and contents.layer_record(layer, KIND) is None:
+        return [None] * layer.n_units
+    return [name_of(contents, layer, index) for index in range(layer.n_units)]
+
+
 def names_in(contents: Contents, layer: Layer) -> list[str | None]:
     """What the units of a layer are called: classes by their labels, others by their names."""
-    names = (name_of(contents, layer, index) for index in range(layer.n_units))
     return [
         contents.label(layer, index) or (name.text if name else None)
-        for index, name in enumerate(names)
+        for index, name in enumerate(names_of(contents, layer))
     ]
 
 
