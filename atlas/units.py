@@ -67,6 +67,10 @@ class Layer:
         assert index >= 0, (self.name, index)
         return self.units[index]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Its fields, to be pickled: units are made again where they are asked for."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     @property
     def is_classifier(self) -> bool:
         """Whether its units are classes."""

@@ -95,7 +95,7 @@ def test_a_whole_network_gives_the_same_bits(precision):
     assert torch.equal(inputs, plain)
     found, wanted = (torch.autograd.grad(each.sum(), images)[0] for each in (inputs, plain))
     assert torch.equal(found, wanted) and found.abs().max() > 0
-    convs = prepacked_convs(tap._ways[0].extractor)
+    convs = prepacked_convs(tap._ways[0, True].extractor)
     assert len(convs) == 5
     assert all((conv.weights is not None) == is_onednns(dtype) for conv in convs)
 

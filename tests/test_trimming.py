@@ -110,7 +110,7 @@ def heights_px(tap: Tap, n_unread: int) -> list[int]:
     """Of the maps of all kernels larger than 1x1 before the tap, from back to front."""
     image, found = torch.zeros(1, 3, 128, 128), []
     tap.own_maps(image, torch.tensor([0]), n_unread)
-    extractor = tap._ways[n_unread].extractor
+    extractor = tap._ways[n_unread, False].extractor
     hooks = [
         module.register_forward_hook(lambda _module, _inputs, maps: found.append(maps.shape[2]))
         for module in extractor.modules()
@@ -282,12 +282,12 @@ def test_a_gate_reads_its_whole_map_and_what_it_multiplies_is_cut():
     tap = network.tap(network.facts.layer("last"), "float32")
     tap.own_maps(torch.zeros(1, 3, 24, 24), torch.tensor([0]), 4)
     sizes = {}
-    for name, module in tap._ways[4].extractor.named_modules():
+    for name, module in tap._ways[4, False].extractor.named_modules():
         if isinstance(module, nn.Conv2d | nn.AdaptiveAvgPool2d):
             module.register_forward_hook(
                 lambda _module, maps, _output, name=name: sizes.update({name: maps[0].shape[-1]})
             )
-    tap._ways[4].extractor(torch.zeros(1, 3, 24, 24))
+    tap._ways[4, False].extractor(torch.zeros(1, 3, 24, 24))
     assert sizes["between.0.avgpool"] == 24
     assert min(sizes["between.0.fc1"], sizes["between.0.fc2"]) == 1
     (last,) = (size for name, size in sizes.items() if "between_1" in name)

@@ -24,9 +24,11 @@ MAKE = frozenset({torch.empty, torch.zeros, torch.ones})
 FILL = frozenset(
     {
         *(Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_),
+        *(Tensor.erfinv_, Tensor.mul_, Tensor.add_, Tensor.clamp_),  # of truncated distributions
         *(init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_),
     }
 )
+COMPARE = frozenset({Tensor.lt, Tensor.gt, Tensor.__lt__, Tensor.__gt__})
 
 
 class _WithoutMemory(TorchFunctionMode):
@@ -59,6 +61,8 @@ class _Unfilled(TorchFunctionMode):
             filled = args[0] if args else options["tensor"]
             if isinstance(filled, nn.Parameter):
                 return filled
+        if func in COMPARE and isinstance(args[0], nn.Parameter):
+            return torch.zeros((), dtype=torch.bool)  # no number is beyond a limit, to be drawn anew
         return func(*args, **options)
 
 

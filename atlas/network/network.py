@@ -265,9 +265,12 @@ class Network:
 
     def _shortened_for(self, precision: Precision) -> nn.Module:
         if precision not in self._shortened:
-            model = sharing_weights(self.graph or self.model)
-            if isinstance(model, fx.GraphModule):
-                model = shortened(model, self._plain_layers())
+            if precision != "float32":  # the folded weights are the same, only rounded
+                model = sharing_weights(self._shortened_for("float32"))
+            else:
+                model = sharing_weights(self.graph or self.model)
+                if isinstance(model, fx.GraphModule):
+                    model = shortened(model, self._plain_layers())
             model = model.requires_grad_(False).to(getattr(torch, precision))
             self._shortened[precision] = model.to(memory_format=torch.channels_last)
         return self._shortened[precision]

@@ -176,7 +176,8 @@ class Tap(Reader):
         self.module = module
         self.ascended = ascended
         self.own_only = own_only and pays_alone(layer) and is_plain(ascended)
-        self._ways: dict[int, _Way] = {}  # by the number of unread rows
+        # By the number of unread rows, and whether images have a gradient.
+        self._ways: dict[tuple[int, bool], _Way] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         """The layer's raw output for images (B, 3, H, W), which are not normalised here.
@@ -211,7 +212,7 @@ class Tap(Reader):
             What the wanted part of the map depends on, and (B, h, w), without the unwanted rows and
             columns.
         """
-        way = self._way(n_unread)
+        way = self._way(n_unread, images.requires_grad)
         inputs = self._run_extractor(way.extractor, images)
         if self.own_only:
             maps = own_maps(way.module, way.layer, inputs, channels)
@@ -222,7 +223,7 @@ class Tap(Reader):
 
     def inputs(self, images: Tensor) -> Tensor:
         """The layer's input for images (B, 3, H, W), which are not normalised here."""
-        return self._run_extractor(self._way(0).extractor, images)
+        return self._run_extractor(self._way(0, images.requires_grad).extractor, images)
 
     def with_residual_branches(self, gradient: float = 1.0) -> tuple[Tap, ResidualBranches | None]:
         """A tap that computes the same, and the residual branches on the way; None without a graph.
@@ -253,20 +254,23 @@ class Tap(Reader):
         inputs: Tensor = extractor(images)["tap"]
         return inputs
 
-    def _way(self, n_unread: int) -> _Way:
-        if n_unread not in self._ways:
-            self._ways[n_unread] = self._make_way(n_unread)
-        return self._ways[n_unread]
+    def _way(self, n_unread: int, has_gradient: bool) -> _Way:
+        way = self._ways.get((n_unread, has_gradient))
+        if way is None:
+            way = self._make_way(n_unread)
+            if has_gradient:  # what is computed once or twice is not worth it
+                way = way._replace(extractor=prepacked(way.extractor))
+            self._ways[n_unread, has_gradient] = way
+        return way
 
     def _make_way(self, n_unread: int) -> _Way:
         extractor = self.extractor
         is_trimmed = n_unread and self.layer.is_conv
         if not is_trimmed or not isinstance(extractor, fx.GraphModule):
-            return _Way(prepacked(extractor), self.ascended, self.layer, n_unread)
+            return _Way(extractor, self.ascended, self.layer, n_unread)
         module, trim = trim_module(self.ascended, n_unread)
         layer = dataclasses.replace(self.layer, padding=(0, 0)) if trim.made else self.layer
-        quick = prepacked(trimmed(extractor, trim.read))
-        return _Way(quick, module, layer, n_unread - trim.made)
+        return _Way(trimmed(extractor, trim.read), module, layer, n_unread - trim.made)
 
 
 class Watch:

@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from atlas.network.operators import operator_of_module
+
+KEEPING_SHAPE = {"batch norm", "rectifier", "pointwise", "passing"}
+
 
 class Weightless(nn.Module):
     """The modules of a graph, whose tensors have shapes and no contents.
 
-    `fx.Interpreter` runs the graph with them, and finds the same shapes. BatchNorms, which keep the
-    shape, are slow without contents, and left out.
+    `fx.Interpreter` runs the graph with them, and finds the same shapes. BatchNorms and pointwise
+    functions, which keep the shape, are left out: without contents too they take most of the time.
 
     Args:
         traced: the graph, which is shared; its modules are left as they are.
@@ -52,7 +56,7 @@ def _emptied(attributes: Mapping[str, Any], twins: dict[int, nn.Module]) -> dict
 
 
 def _twin(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
-    if isinstance(module, nn.BatchNorm2d):
+    if isinstance(module, nn.BatchNorm2d) or operator_of_module(module).role in KEEPING_SHAPE:
         return nn.Identity()
     if id(module) not in twins:
         # Not with `copy`, which modules with computed weights refuse.
