@@ -50,7 +50,7 @@ RENDERED_KINDS = tuple(
     and (kind.steps is None or kind.name == "excitatory")
 )
 # Tuning shows hundreds of stimuli to the same readers that noise is shown to: three networks do.
-TUNED = ("alexnet", "mobilenet_v3_small", "squeezenet1_1")
+TUNED = ("mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1")
 N_RANDOM = 1_000_003  # a prime, so that no two units of a layer have the same weights
 NORMS = (nn.BatchNorm2d, nn.LayerNorm)
 OPTIONS = {"aux_logits": False, "init_weights": False}
