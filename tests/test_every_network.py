@@ -35,10 +35,10 @@ from atlas.units import Layer, Unit
 N_CLASSES = 5
 N_UNITS = 2
 N_FEW_IMAGES = 4  # on which networks are measured before they are rendered
-SIZE_PX, RENDERED_PX = 96, 64
+SIZE_PX, RENDERED_PX = 96, 48
 # Of one the maps would vanish; the other has much to compute, and enough positions in smaller ones.
 OTHER_PX = {"inception_v3": 128, "convnext_tiny": 64}
-LARGER_RENDERED_PX = {"inception_v3": 80}
+LARGER_RENDERED_PX = {"alexnet": 64, "inception_v3": 80}
 MOST_WEIGHTS = 100_000_000  # of a network that is rendered: larger ones take long to be read
 ARE_OTHERS_RENDERED = os.environ.get("ATLAS_TEST_NETWORKS") == "all"
 # Of the kinds that are ascents, which take the most time, the excitatory pictures alone.

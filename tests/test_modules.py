@@ -7,12 +7,19 @@ import copy
 import pytest
 import torch
 from conftest import make_network
-from torch import nn
-from torch.nn.utils import prune
+from torch import fx, nn
+from torch.nn.utils import parametrizations, prune
 from torch.optim.swa_utils import AveragedModel
 
 from atlas.errors import NetworkError
-from atlas.families.modules import copied, evaluated, plain, refuse_unreadable
+from atlas.families.modules import (
+    copied,
+    evaluated,
+    plain,
+    refuse_unreadable,
+    sharing_weights,
+    with_tensors,
+)
 
 
 def net() -> nn.Sequential:
@@ -73,6 +80,39 @@ def test_a_module_that_keeps_a_tensor_it_has_computed_is_copied():
     with torch.no_grad():
         found[0].weight_g.zero_()
     assert model[0].weight_g.abs().min() > 0
+
+
+def test_a_copy_with_other_tensors_leaves_the_module_as_it_was():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), parametrizations.weight_norm(nn.Conv2d(4, 4, 1))
+    ).eval()
+    model.again = model[0]
+    images = torch.rand(1, 3, 9, 9)
+    before = model[:3](images)
+    doubled = with_tensors(model, lambda each: nn.Parameter(each.detach() * 2, requires_grad=False))
+    assert doubled.again is doubled[0] is not model[0]
+    torch.testing.assert_close(doubled[0](images), 2 * model[0](images))
+    doubled[0] = nn.Identity()
+    assert torch.equal(model[:3](images), before)
+    bare = with_tensors(
+        model,
+        lambda tensor: tensor,
+        lambda each: nn.Identity() if isinstance(each, nn.BatchNorm2d) else None,
+    )
+    torch.testing.assert_close(bare[1](before), before)
+
+
+def test_a_graph_that_shares_weights_is_taken_to_another_precision_alone():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval()
+    graph = fx.symbolic_trace(model)
+    shared = sharing_weights(graph)
+    assert shared.get_submodule("0").weight.data_ptr() == model[0].weight.data_ptr()
+    shared.bfloat16()
+    shared.get_submodule("1").running_mean.add_(1)
+    images = torch.rand(1, 3, 9, 9)
+    assert torch.equal(graph(images), model(images))
+    assert model[1].running_mean.abs().max() == 0
+    assert shared(images.bfloat16()).dtype == torch.bfloat16
 
 
 def on_meta() -> nn.Module:

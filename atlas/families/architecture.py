@@ -62,7 +62,7 @@ class _Unfilled(TorchFunctionMode):
             if isinstance(filled, nn.Parameter):
                 return filled
         if func in COMPARE and isinstance(args[0], nn.Parameter):
-            return torch.zeros((), dtype=torch.bool)  # no number is beyond a limit, to be drawn anew
+            return torch.tensor(False)  # no number is beyond a limit, so none is drawn anew
         return func(*args, **options)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from atlas.families.modules import with_tensors
 from atlas.network.operators import operator_of_module
 
 KEEPING_SHAPE = {"batch norm", "rectifier", "pointwise", "passing"}
@@ -26,7 +26,7 @@ class Weightless(nn.Module):
 
     def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__()
-        vars(self).update(_emptied(vars(traced), {}))
+        vars(self).update(vars(with_tensors(traced, _on_meta, _shape_kept)))
         self.graph = traced.graph
 
 
@@ -37,41 +37,12 @@ def without_contents() -> Iterator[None]:
         yield
 
 
-def _emptied(attributes: Mapping[str, Any], twins: dict[int, nn.Module]) -> dict[str, Any]:
-    """A module's attributes with tensors that have no contents.
-
-    Args:
-        attributes: of the module.
-        twins: the modules that were made before, by the ids of those that they are made from.
-    """
-    return {
-        **_on_meta(attributes),
-        "_parameters": _on_meta(attributes["_parameters"]),
-        "_buffers": _on_meta(attributes["_buffers"]),
-        "_modules": {
-            name: None if child is None else _twin(child, twins)
-            for name, child in attributes["_modules"].items()
-        },
-    }
+def _on_meta(tensor: Tensor) -> Tensor:
+    empty = tensor.to("meta")
+    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
 
 
-def _twin(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:
-    if isinstance(module, nn.BatchNorm2d) or operator_of_module(module).role in KEEPING_SHAPE:
-        return nn.Identity()
-    if id(module) not in twins:
-        # Not with `copy`, which modules with computed weights refuse.
-        twin = twins[id(module)] = object.__new__(type(module))
-        vars(twin).update(_emptied(vars(module), twins))
-    return twins[id(module)]
-
-
-def _on_meta(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values, of tensors the shapes alone."""
-    return {
-        name: nn.Parameter(value.to("meta"), requires_grad=False)
-        if isinstance(value, nn.Parameter)
-        else value.to("meta")
-        if isinstance(value, Tensor)
-        else value
-        for name, value in values.items()
-    }
+def _shape_kept(module: nn.Module) -> nn.Module | None:
+    """What a module is replaced with; None if it is not."""
+    is_kept = isinstance(module, nn.BatchNorm2d) or operator_of_module(module).role in KEEPING_SHAPE
+    return nn.Identity() if is_kept else None
