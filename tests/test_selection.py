@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 
 import pytest
 import site_factory
@@ -218,3 +219,11 @@ def test_the_name_of_a_module_means_all_layers_inside_it():
 def test_the_beginning_of_a_module_s_name_is_not_its_name():
     with pytest.raises(SpecError, match="no layer 'lay'"):
         chosen(layers=("lay",))
+
+
+def test_a_layer_is_pickled_without_its_units():
+    layer = FACTS.layers[0]
+    assert len(layer.units) == layer.n_units
+    found = pickle.loads(pickle.dumps(layer))
+    assert found == layer and "units" not in vars(found)
+    assert found.units == layer.units

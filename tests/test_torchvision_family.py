@@ -51,6 +51,17 @@ def test_a_network_that_weights_are_loaded_into_is_built_without_drawing_random_
     assert shapes == {key: tensor.shape for key, tensor in plain.state_dict().items()}
 
 
+def test_numbers_beyond_the_limits_of_a_distribution_are_not_drawn_anew():
+    weight = nn.Parameter(torch.full((4, 4), 100.0))
+
+    def build(_: int) -> nn.Module:
+        nn.init.trunc_normal_(weight)
+        return nn.Identity()
+
+    unfilled(build, 5)
+    assert weight.eq(100).all()
+
+
 def _norms(model):
     return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
 
