@@ -22,16 +22,19 @@ def file_sha256(path: Path) -> str:
     """
     try:
         with open_regular(path, MAX_WEIGHTS_BYTES) as file:
-            there = os.fstat(file.fileno())
-            unchanged = (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns)
-            return _sha256_of(path.absolute(), unchanged)
+            status = os.fstat(file.fileno())
+        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        return _sha256_of(path.absolute(), version)
     except OSError as error:
         raise NetworkError.unreadable(path, error) from error
 
 
 @functools.lru_cache  # weights are identified before they are loaded and again when they are
-def _sha256_of(path: Path, _unchanged: tuple[int, ...]) -> str:
-    """The digest of a file, which is read once while these facts about it do not change."""
+def _sha256_of(path: Path, _version: tuple[int, ...]) -> str:
+    """The digest of a file, which is read once for each version of it.
+
+    A version is told by device, inode, size in bytes, and time of the last change.
+    """
     with open_regular(path, MAX_WEIGHTS_BYTES) as file:
         return stream_sha256(file)
 

@@ -207,7 +207,7 @@ class NetworkFacts:
         return self._by_name[name]
 
     def layer_of(self, unit_id: str) -> Layer | None:
-        """The layer of a unit's id, or that an id is of; None for ids of neither."""
+        """The layer with an id, or with the unit that has it; None if there is none."""
         return self._by_name.get(unit_id) or self._by_name.get(unit_id.rpartition(":")[0])
 
     @cached_property

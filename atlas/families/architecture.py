@@ -28,6 +28,7 @@ FILL = frozenset(
         *(init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_),
     }
 )
+# With these, PyTorch finds the numbers of a truncated distribution that are to be drawn anew.
 COMPARE = frozenset({Tensor.lt, Tensor.gt, Tensor.__lt__, Tensor.__gt__})
 
 
@@ -62,7 +63,7 @@ class _Unfilled(TorchFunctionMode):
             if isinstance(filled, nn.Parameter):
                 return filled
         if func in COMPARE and isinstance(args[0], nn.Parameter):
-            return torch.tensor(False)  # no number is beyond a limit, so none is drawn anew
+            return torch.tensor(False)  # none is
         return func(*args, **options)
 
 

@@ -66,8 +66,10 @@ def sharing_weights(module: nn.Module) -> nn.Module:
 
     It can be taken to another precision or layout, but its weights are not to be changed in place.
     """
-    if isinstance(module, fx.GraphModule):  # to copy all that modules hold takes three times longer
-        return fx.GraphModule(with_tensors(module, _sharing_memory), copy.deepcopy(module.graph))
+    if isinstance(module, fx.GraphModule):  # copying all in its modules takes three times as long
+        return fx.GraphModule(
+            with_tensors(module, _in_the_same_memory), copy.deepcopy(module.graph)
+        )
     parameters = (each for each in module.parameters() if type(each) is nn.Parameter)
     shared = {id(each): nn.Parameter(each.detach(), each.requires_grad) for each in parameters}
     return copy.deepcopy(module, cast("dict[int, Any]", shared))
@@ -75,40 +77,42 @@ def sharing_weights(module: nn.Module) -> nn.Module:
 
 def with_tensors(
     module: nn.Module,
-    other: Callable[[Tensor], Tensor],
-    replaced: Callable[[nn.Module], nn.Module | None] = lambda _: None,
+    new_tensor: Callable[[Tensor], Tensor],
+    new_module: Callable[[nn.Module], nn.Module | None] = lambda _: None,
 ) -> nn.Module:
     """A copy of a module with other tensors; what else its modules hold is shared.
 
     Args:
-        module: the module, which may compute its weights.
-        other: gives what a tensor becomes, once for each.
-        replaced: gives what a module inside becomes altogether, None for others.
+        module: the module; unlike `copy`, this takes modules that compute their weights.
+        new_tensor: gives the tensor that takes the place of one; asked once for each.
+        new_module: gives the module that takes the place of one; None to copy it.
     """
-    made: dict[int, Any] = {}  # by the ids of what they are made from
+    copies: dict[int, Any] = {}  # by the ids of the originals
 
-    def changed(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: changed_once(value) for name, value in values.items()}
+    def copied_values(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: copied_once(value) for name, value in values.items()}
 
-    def changed_once(value: Any) -> Any:
+    def copied_once(value: Any) -> Any:
         if not isinstance(value, nn.Module | Tensor):
             return value
-        if id(value) not in made:
-            made[id(value)] = other(value) if isinstance(value, Tensor) else twin(value)
-        return made[id(value)]
+        if id(value) not in copies:
+            copied = new_tensor(value) if isinstance(value, Tensor) else copied_module(value)
+            copies[id(value)] = copied
+        return copies[id(value)]
 
-    def twin(original: nn.Module) -> nn.Module:
-        if (replacement := replaced(original)) is not None:
-            return replacement
-        copied: nn.Module = object.__new__(type(original))  # modules may refuse `copy`
-        vars(copied).update(changed(vars(original)))
-        vars(copied).update({part: changed(vars(original)[part]) for part in PARTS})
-        return copied
+    def copied_module(original: nn.Module) -> nn.Module:
+        if (other := new_module(original)) is not None:
+            return other
+        made: nn.Module = object.__new__(type(original))
+        vars(made).update(copied_values(vars(original)))
+        vars(made).update({part: copied_values(vars(original)[part]) for part in PARTS})
+        return made
 
-    return twin(module)
+    return copied_module(module)
 
 
-def _sharing_memory(tensor: Tensor) -> Tensor:
+def _in_the_same_memory(tensor: Tensor) -> Tensor:
+    """A parameter of its own with the same numbers; other tensors are copied."""
     if type(tensor) is nn.Parameter:
         return nn.Parameter(tensor.detach(), tensor.requires_grad)
     return copy.deepcopy(tensor) if isinstance(tensor, nn.Parameter) else tensor.clone()

@@ -258,7 +258,7 @@ class Tap(Reader):
         way = self._ways.get((n_unread, has_gradient))
         if way is None:
             way = self._make_way(n_unread)
-            if has_gradient:  # what is computed once or twice is not worth it
+            if has_gradient:  # without, a tap is run once or twice, and packing takes longer
                 way = way._replace(extractor=prepacked(way.extractor))
             self._ways[n_unread, has_gradient] = way
         return way

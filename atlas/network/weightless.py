@@ -26,7 +26,7 @@ class Weightless(nn.Module):
 
     def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__()
-        vars(self).update(vars(with_tensors(traced, _on_meta, _shape_kept)))
+        vars(self).update(vars(with_tensors(traced, _on_meta, _identity_for)))
         self.graph = traced.graph
 
 
@@ -42,7 +42,9 @@ def _on_meta(tensor: Tensor) -> Tensor:
     return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
 
 
-def _shape_kept(module: nn.Module) -> nn.Module | None:
-    """What a module is replaced with; None if it is not."""
-    is_kept = isinstance(module, nn.BatchNorm2d) or operator_of_module(module).role in KEEPING_SHAPE
-    return nn.Identity() if is_kept else None
+def _identity_for(module: nn.Module) -> nn.Module | None:
+    """An identity, for a module that keeps the shape; None for others."""
+    keeps_shape = (
+        isinstance(module, nn.BatchNorm2d) or operator_of_module(module).role in KEEPING_SHAPE
+    )
+    return nn.Identity() if keeps_shape else None

@@ -149,7 +149,7 @@ def _columns(contents: Contents, layer: Layer) -> Columns:
 
 
 def _unit(contents: Contents, layer: Layer, unit: Unit, name: Name | None) -> dict[str, Any]:
-    """What is known of a unit of which nothing was made."""
+    """What is known of every unit, whether anything was made of it or not."""
     facts: dict[str, Any] = {
         "id": unit.id,
         "index": unit.index,
