@@ -50,7 +50,7 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding

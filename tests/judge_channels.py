@@ -10,8 +10,8 @@ nothing moved them, and those that training has all but switched off: after thei
 vary less than a twentieth as much as the layer's median unit (`--all-units` judges them too). Told
 of every layer is the share of its units
 
-- that are most active on their own picture, among the pictures of all these units (`own`): the
-  root mean square of what exceeds the unit's threshold, which is what the picture was made for;
+- for which no other unit's picture, among those of all these units, scores more than their own
+  (`own`), with the score that their picture was made for;
 - for which the same is true of the picture from the second seed (`again`);
 - whose picture they answer to more than the other units do (`named`): the mean over the picture,
   in sigmas. Units that are seldom active have small sigmas, and win this on many pictures;
@@ -48,9 +48,10 @@ from atlas.kinds.natural import KIND as NATURAL
 from atlas.network.network import Network
 from atlas.network.taps import Tap
 from atlas.pictures.finished import all_responses
+from atlas.pictures.fourier import objective
 from atlas.pipeline import Atlas
 from atlas.places import Places
-from atlas.recipes import PresetName
+from atlas.recipes import Fourier, PresetName, fourier_recipe
 from atlas.site.contents import Contents
 from atlas.units import Layer, Unit
 
@@ -80,20 +81,20 @@ class Answers:
     """How a layer's units answer to some images, (B, n_units) each."""
 
     mean: Tensor  # in sigmas
-    activity: Tensor  # root mean square of what exceeds the threshold
+    score: Tensor  # what the recipe's objective gives
 
 
 @torch.inference_mode()
-def answers_to(tap: Tap, images: Sequence[Tensor]) -> Answers:
+def answers_to(tap: Tap, images: Sequence[Tensor], recipe: Fourier) -> Answers:
     """How all units of a layer answer to B images, (3, H, W) each."""
-    means, activities = [], []
+    means, scores = [], []
+    channels = torch.arange(tap.layer.n_units, device=tap.device)
     for first in range(0, len(images), BATCH_SIZE):
         batch = torch.stack(list(images[first : first + BATCH_SIZE])).to(tap.device)
         z = all_responses(tap, batch)  # (B, n_units, h, w)
-        active = (z + tap.offset[:, None, None]).relu()
         means.append(z.mean((2, 3)))
-        activities.append(active.square().mean((2, 3)).sqrt())
-    return Answers(torch.cat(means), torch.cat(activities))
+        scores.append(torch.stack([objective(tap, of_image, channels, recipe) for of_image in z]))
+    return Answers(torch.cat(means), torch.cat(scores))
 
 
 def n_named(means: Tensor, units: Sequence[Unit]) -> int:
@@ -102,9 +103,9 @@ def n_named(means: Tensor, units: Sequence[Unit]) -> int:
     return int((among.argmax(1) == torch.arange(len(units))).sum())
 
 
-def n_own(activities: Tensor, units: Sequence[Unit]) -> int:
-    """How many units are most active on their own picture, from (len(units), n_units)."""
-    among = activities[:, [unit.index for unit in units]]
+def n_own(scores: Tensor, units: Sequence[Unit]) -> int:
+    """For how many units their own picture scores most, from (len(units), n_units) scores."""
+    among = scores[:, [unit.index for unit in units]]
     return int((among.argmax(0) == torch.arange(len(units))).sum())
 
 
@@ -175,14 +176,15 @@ def figures(
     if not units:
         return None
     tap = network.tap(layer)
-    one = answers_to(tap, images_of(first, units))
+    recipe = fourier_recipe(first.spec.preset, layer, first.facts, first.spec.seed)
+    one = answers_to(tap, images_of(first, units), recipe)
     is_twice = set(second.pictured(layer)) >= set(units)
-    two = answers_to(tap, images_of(second, units)) if is_twice else None
+    two = answers_to(tap, images_of(second, units), recipe) if is_twice else None
     return LayerFigures(
         layer.name,
         len(units),
-        n_own(one.activity, units),
-        n_own(two.activity, units) if two else None,
+        n_own(one.score, units),
+        n_own(two.score, units) if two else None,
         n_named(one.mean, units),
         n_agree(one.mean, two.mean, units) if two else None,
         n_above_photographs(first, layer, {unit: peak_of(first, unit) for unit in units}),

@@ -114,19 +114,17 @@ def positive(model: nn.Module) -> nn.Module:
     return model
 
 
-def seen_rows(model: nn.Module, layer: Layer, size_px: int) -> tuple[int, int]:
-    """First and last row of the image that the middle position of a layer's map depends on."""
-    found: list[Tensor] = []
-    module = model.get_submodule(layer.name)
-    handle = module.register_forward_hook(lambda _m, _i, output: found.append(output))
+def seen_rows(
+    model: nn.Module, layers: Sequence[Layer], size_px: int
+) -> Iterator[tuple[Layer, int, int]]:
+    """First and last row of the image that the middle position of each layer's map depends on."""
     images = torch.rand(1, 3, size_px, size_px, dtype=torch.double, requires_grad=True)
-    model(images)
-    handle.remove()
-    maps = found[0].permute(0, 3, 1, 2) if layer.kind == "pointwise" else found[0]
-    middle = maps.shape[2] // 2
-    (gradient,) = torch.autograd.grad(maps[:, :, middle, middle].sum(), images)
-    rows = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0]
-    return int(rows[0]), int(rows[-1])
+    for layer, maps in hooked(model, layers, images):
+        middle = maps.shape[2] // 2
+        response = maps[:, :, middle, middle].sum()
+        (gradient,) = torch.autograd.grad(response, images, retain_graph=True)
+        rows = gradient.abs().sum((0, 1, 3)).nonzero()[:, 0]
+        yield layer, int(rows[0]), int(rows[-1])
 
 
 @pytest.mark.parametrize(
@@ -146,12 +144,12 @@ def test_receptive_fields_are_where_the_gradient_is(name: str):
     ]
     oracle = positive(model)
     assert len(layers) >= 3
-    for layer in layers[:: max(1, len(layers) // 4)]:
+    for layer, *rows in seen_rows(oracle, layers[:: max(1, len(layers) // 4)], size_px):
         middle = layer.output_px[0] // 2
         centre_px = layer.field_centre_px + middle * layer.total_stride_px
         reach_px = (layer.receptive_field_px - 1) / 2
-        expected = max(0, centre_px - reach_px), min(size_px - 1, centre_px + reach_px)
-        assert seen_rows(oracle, layer, size_px) == expected, layer.name
+        expected = [max(0, centre_px - reach_px), min(size_px - 1, centre_px + reach_px)]
+        assert rows == expected, layer.name
 
 
 def of_each_kind(network: Network) -> Iterator[Layer]:
@@ -202,7 +200,7 @@ def hooked(
         )
         for layer in layers
     ]
-    with torch.no_grad():
+    with torch.set_grad_enabled(images.requires_grad):
         logits = model(images)
     for handle in handles:
         handle.remove()

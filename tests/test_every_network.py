@@ -35,6 +35,7 @@ from atlas.units import Layer, Unit
 N_CLASSES = 5
 N_UNITS = 2
 N_FEW_IMAGES = 4  # on which networks are measured before they are rendered
+N_FEW_STEPS = 6  # of their ascents
 SIZE_PX, RENDERED_PX = 96, 48
 # Of one the maps would vanish; the other has much to compute, and enough positions in smaller ones.
 OTHER_PX = {"inception_v3": 128, "convnext_tiny": 64}
@@ -223,23 +224,31 @@ def picked(layers: tuple[Layer, ...]) -> list[Layer]:
     return [layers[0], *kinds.values(), layers[-1]]
 
 
+@pytest.fixture
+def at_little_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures networks on few images, and takes few steps of an ascent.
+
+    How well signals are predicted is tested above, and how far an ascent gets elsewhere; pages are
+    the same with rougher numbers.
+    """
+    monkeypatch.setattr("atlas.network.network.reference_images", few_images)
+    monkeypatch.setattr("atlas.recipes.PREVIEW_STEPS", N_FEW_STEPS)
+
+
+@pytest.mark.usefixtures("at_little_cost")
 @pytest.mark.parametrize("named_network", RENDERED, indirect=True)
 def test_two_units_are_rendered_and_no_link_is_broken(
-    named_network: tuple[str, Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    named_network: tuple[str, Network], tmp_path: Path
 ):
     name, network = named_network
-    # How well signals are predicted is tested above; pages are the same with rougher numbers.
-    monkeypatch.setattr("atlas.network.network.reference_images", few_images)
     torch.save(network.model.state_dict(), tmp_path / "weights.pth")
     layers = [layer.name for layer in picked(network.layers)]
     assert_rendered(name, layers, kinds_of(name), tmp_path)
 
 
+@pytest.mark.usefixtures("at_little_cost")
 @pytest.mark.parametrize("name", OTHERS if ARE_OTHERS_RENDERED else OTHERS[-1:])
-def test_two_units_of_the_first_and_the_last_layer_are_rendered(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("atlas.network.network.reference_images", few_images)
+def test_two_units_of_the_first_and_the_last_layer_are_rendered(name: str, tmp_path: Path):
     images = normalised_images(LARGER_RENDERED_PX.get(name, RENDERED_PX), N_FEW_IMAGES)
     model = calibrated(quickly_built(name).eval(), images)
     torch.save(model.state_dict(), tmp_path / "weights.pth")

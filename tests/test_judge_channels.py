@@ -12,11 +12,11 @@ from test_command import run
 from atlas.units import Unit
 
 
-def test_a_unit_is_most_active_on_its_own_picture_if_none_of_the_others_moves_it_more():
+def test_a_units_own_picture_is_its_best_if_no_other_scores_more():
     units = [Unit("conv", index) for index in (0, 2, 3)]
     # A row for each picture, a column for each unit of the layer; unit 1 has no picture.
-    activities = torch.tensor([[3.0, 9, 1, 2], [1, 9, 3, 4], [4, 9, 2, 3]])
-    assert judge_channels.n_own(activities, units) == 1  # the second
+    scores = torch.tensor([[3.0, 9, 1, 2], [1, 9, 3, 4], [4, 9, 2, 3]])
+    assert judge_channels.n_own(scores, units) == 1  # the second
 
 
 def test_seeds_agree_if_they_move_the_other_units_alike():

@@ -188,8 +188,8 @@ class Network:
         n_channels, size_px = len(seen.mean), seen.size_px
         images = normalised_batches(reference_images(size_px, n_channels), seen, self.device)
         measured = measure_operations(self.graph, nodes_to_measure(self.graph), images)
-        readers = [self.reader(layer) for layer in self.facts.layers]
-        return follow(self.graph, readers, (n_channels, size_px, size_px), measured)
+        layers = {layer: self._statistics(layer) for layer in self.facts.layers}
+        return follow(self.graph, layers, (n_channels, size_px, size_px), measured)
 
     def input_swings(self, layer: Layer) -> Tensor:
         """How far each input channel moves with the layer that writes it, (in_channels,).

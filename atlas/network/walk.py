@@ -111,7 +111,6 @@ def walk_and_trace(
     walker = _Walker(traced, weightless, classifier)
     for node in traced.graph.nodes:
         walker.follow(node)
-    _refuse_single_images(walker.finished(), weightless, (n_channels, size_px, size_px))
     described = _with_sizes(walker.finished(), weightless, n_channels, size_px)
     classes = {name: type(module).__name__ for name, module in model.named_modules()}
     return _placed(described, place, walker.junctions, classes), traced
@@ -376,12 +375,19 @@ def _spot(layer: Layer) -> Spot:
 def _with_sizes(
     layers: Sequence[Layer], weightless: Weightless, n_channels: int, size_px: int
 ) -> list[Layer]:
-    """The layers with the sizes of images that they can be computed for."""
+    """The layers with the sizes of images that they can be computed for.
 
-    def reached(px: int) -> set[str]:
-        return _reached_at(weightless, (1, n_channels, px, px))
+    Raises:
+        NetworkError: a layer that is computed for one image is not computed for two.
+    """
+
+    def reached(px: int, n_images: int = 2) -> set[str]:
+        return _reached_at(weightless, (n_images, n_channels, px, px))
 
     of_any_size = set.intersection(*map(reached, other_sizes_px(size_px)))
+    of_one_size = {layer.name for layer in layers} - of_any_size
+    if of_one_size and (missing := of_one_size & reached(size_px, 1) - reached(size_px)):
+        raise takes_one_image(next(layer.name for layer in layers if layer.name in missing))
     smallest_px: dict[str, int] = {}
     for px in (1, *range(SIZE_STEP_PX, size_px, SIZE_STEP_PX)):
         if of_any_size.issubset(smallest_px):
@@ -425,21 +431,6 @@ def _reached_at(weightless: Weightless, shape: Sequence[int]) -> set[str]:
         if is_out_of_memory(error):
             raise
     return interpreter.reached
-
-
-def _refuse_single_images(
-    layers: Sequence[Layer], weightless: Weightless, image_shape: tuple[int, int, int]
-) -> None:
-    """Refuse a network that is for one image at a time.
-
-    Raises:
-        NetworkError: a layer that is computed for one image is not computed for two.
-    """
-    names = {layer.name for layer in layers}
-    if names <= (of_two := _reached_at(weightless, (2, *image_shape))):
-        return
-    if missing := names & _reached_at(weightless, (1, *image_shape)) - of_two:
-        raise takes_one_image(next(layer.name for layer in layers if layer.name in missing))
 
 
 def _kind(

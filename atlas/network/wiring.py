@@ -1,13 +1,12 @@
 """Which units write the channels that a layer reads, and how far they move them.
 
-Every node of the graph gets a `Signal`: the mean and the variance of its
-channels, and the units that write them. A layer's output has the mean and the standard deviation
-that its reader holds; the output of a BatchNorm has mean beta and standard deviation |gamma|,
-because its statistics standardise its input. From there on, channels are assumed to be Gaussian
-before a pointwise function and independent where they are summed or multiplied by a gate. Through
-pools, channels move as far as their inputs do. What is divided or multiplied by statistics of its
-own is measured on generated images (`measured.py`). What an operation does that is not in the table
-of `operators.py` is not known.
+Every node of the graph gets a `Signal`: the mean and the variance of its channels, and the units
+that write them. Those of a layer's output are given; the output of a BatchNorm has mean beta and
+standard deviation |gamma|, because its statistics standardise its input. From there on, channels
+are assumed to be Gaussian before a pointwise function and independent where they are summed or
+multiplied by a gate. Through pools, channels move as far as their inputs do. What is divided or
+multiplied by statistics of its own is measured on generated images (`measured.py`). What an
+operation does that is not in the table of `operators.py` is not known.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import copy
 import dataclasses
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -35,8 +34,9 @@ from atlas.network.operators import (
     works_in_place,
 )
 from atlas.network.signals import Signal, Writer
-from atlas.network.taps import Reader
+from atlas.network.taps import Statistics
 from atlas.network.weightless import Weightless, without_contents
+from atlas.units import Layer
 
 N_IMAGES = 2  # in the shapes of nodes, so that no dim of size 1 is the batch
 PASSING = {"passing", "resize"}
@@ -50,7 +50,7 @@ JOINS: dict[str, Callable[[Any, Any], Any]] = {
 
 def follow(
     graph: fx.GraphModule,
-    readers: Sequence[Reader],
+    layers: Mapping[Layer, Statistics],
     image_shape: tuple[int, int, int],
     measured: Mapping[fx.Node, Measurement],
 ) -> dict[str, Signal | None]:
@@ -61,7 +61,7 @@ def follow(
 
     Args:
         graph: a traced network in evaluation mode, in which all layers are modules.
-        readers: readers of all its layers.
+        layers: all its layers, each with the statistics of its raw output.
         image_shape: channels, height and width of its images.
         measured: what was measured of operations without running statistics.
     """
@@ -70,8 +70,8 @@ def follow(
         with without_contents():
             outputs.run(torch.empty(N_IMAGES, *image_shape))
     except Exception:  # the network's own operations: their shapes may need the image's numbers
-        return dict.fromkeys(reader.layer.name for reader in readers)
-    follower = _Follower(graph, readers, outputs.of_nodes, measured)
+        return dict.fromkeys(layer.name for layer in layers)
+    follower = _Follower(graph, layers, outputs.of_nodes, measured)
     for node in graph.graph.nodes:
         follower.visit(node)
     return follower.layer_inputs
@@ -101,13 +101,14 @@ class _Follower:
     def __init__(
         self,
         graph: fx.GraphModule,
-        readers: Sequence[Reader],
+        layers: Mapping[Layer, Statistics],
         outputs: Mapping[fx.Node, Any],
         measured: Mapping[fx.Node, Measurement],
     ) -> None:
         self.layer_inputs: dict[str, Signal | None] = {}
         self._graph = graph
-        self._readers = {reader.layer.name: reader for reader in readers}
+        self._layers = {layer.name: layer for layer in layers}
+        self._statistics = layers
         self._outputs = outputs  # of all nodes, with tensors that hold nothing
         self._measured = measured
         # A signal, a tuple of signals, a constant, or None where a tensor is not known.
@@ -127,20 +128,22 @@ class _Follower:
     def visit(self, node: fx.Node) -> None:
         """Find the value of the next node in forward order."""
         module = module_of(node, self._graph)
-        reader = self._readers.get(str(node.target)) if module else None
-        self._values[node] = self._layer(node, reader) if reader else self._value(node, module)
+        layer = self._layers.get(str(node.target)) if module else None
+        self._values[node] = self._layer(node, layer) if layer else self._value(node, module)
         if works_in_place(node, module):
             self._values[node.all_input_nodes[0]] = self._values[node]
 
-    def _layer(self, node: fx.Node, reader: Reader) -> Signal | None:
+    def _layer(self, node: fx.Node, layer: Layer) -> Signal | None:
         """The signal that a layer gives; the one that it reads is noted."""
-        layer, signal = reader.layer, self._values[node.all_input_nodes[0]]
+        signal = self._values[node.all_input_nodes[0]]
         is_called_once = self._n_calls[layer.name] == 1
         dim = -1 if isinstance(module_of(node, self._graph), nn.Linear) else 1
         is_known = is_called_once and isinstance(signal, Signal)
         vector = signals.vector(signal, dim, layer.in_channels) if is_known else None
         self.layer_inputs[layer.name] = vector
-        return _output(reader, dim, self._outputs[node].ndim) if is_called_once else None
+        if not is_called_once:
+            return None
+        return _output(layer, self._statistics[layer], dim, self._outputs[node].ndim)
 
     def _value(self, node: fx.Node, module: nn.Module | None) -> Any:
         if node.op == "get_attr":
@@ -330,13 +333,14 @@ def _exact(value: Any) -> Any:
     return value.detach().cpu().double() if isinstance(value, Tensor) else value
 
 
-def _output(reader: Reader, dim: int, n_dims: int) -> Signal:
+def _output(layer: Layer, statistics: Statistics, dim: int, n_dims: int) -> Signal:
     """The signal of a layer's raw output, which moves by `sign * std` per sigma of excitation."""
     shape = [1] * n_dims
     shape[dim] = -1
-    units = torch.arange(reader.layer.n_units, device=reader.mean.device)
-    writer = Writer(reader.layer.name, units.view(shape), (reader.sign * reader.std).view(shape))
-    return Signal(reader.mean.view(shape), (reader.std**2).view(shape), (writer,))
+    mean, std, sign, _ = statistics
+    units = torch.arange(layer.n_units, device=mean.device)
+    writer = Writer(layer.name, units.view(shape), (sign * std).view(shape))
+    return Signal(mean.view(shape), (std**2).view(shape), (writer,))
 
 
 def _summed(one: Signal, other: Signal, what: Operator) -> Signal:

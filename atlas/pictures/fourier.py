@@ -350,7 +350,7 @@ def _lowered(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
     """
     if not recipe.roughness:
         return z.new_zeros(len(z))
-    highest = _above_threshold(tap, z, channels, recipe).amax((1, 2))
+    highest = _excess(tap, z, channels, recipe).amax((1, 2))
     return torch.where(highest < FLAT_BELOW, -highest, 0.0)
 
 
@@ -360,24 +360,30 @@ def objective(
     """The score of each image, from its unit's responses z in sigmas: (B, h, w) -> (B,).
 
     `mean` is the mean pre-activation. `power` is the root mean square of what exceeds the unit's
-    threshold, smoothed; in shallow layers a mean is degenerate, since one flat colour maximises
-    it. An inhibitory recipe measures what falls below the unit's average instead, because
-    activations below the threshold are all zero. `centre` is the response at the middle position.
-    `layer` is the power of all channels together, from (B, n_units, h, w). With `lowered`, (B,),
-    the thresholds of `power` are lower by that.
+    threshold, or its average where that is higher, smoothed; in shallow layers a mean is
+    degenerate, since one flat colour maximises it. An inhibitory recipe measures what falls below
+    the unit's average instead, because activations below the threshold are all zero. `centre` is
+    the response at the middle position. `layer` is the power of all channels together, from
+    (B, n_units, h, w). With `lowered`, (B,), the thresholds of `power` are lower by that.
     """
     if recipe.objective == "layer":
         return _power(z + tap.offset[:, None, None])
     if recipe.objective == "power":
-        above = _above_threshold(tap, z, channels, recipe)
-        return _power(above if lowered is None else above + lowered[:, None, None])
+        excess = _excess(tap, z, channels, recipe)
+        return _power(excess if lowered is None else excess + lowered[:, None, None])
     wanted = -z if recipe.aim == "inhibit" else z
     return tap.middle(wanted) if recipe.objective == "centre" else wanted.mean((1, 2))
 
 
-def _above_threshold(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
-    """How far responses z are above their thresholds, or below the averages: (B, h, w)."""
-    return -z if recipe.aim == "inhibit" else z + tap.offset[channels, None, None]
+def _excess(tap: Tap, z: Tensor, channels: Tensor, recipe: Fourier) -> Tensor:
+    """How far responses z exceed the units' thresholds, or fall below their averages: (B, h, w).
+
+    Where the average is higher than the threshold, what exceeds the average counts: such a unit is
+    active nearly everywhere, and what drives it most is what drives it further.
+    """
+    if recipe.aim == "inhibit":
+        return -z
+    return z + tap.offset[channels, None, None].clamp(max=0)
 
 
 def _power(z: Tensor) -> Tensor:
