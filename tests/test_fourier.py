@@ -27,6 +27,7 @@ from atlas.kinds.dream import DreamRecord
 from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.field import FieldRecord
 from atlas.network.network import Network
+from atlas.pictures.ascent import Ascent
 from atlas.pictures.finished import centre_response, finish, layer_response, responses
 from atlas.pictures.fourier import (
     COLOUR_MATRIX,
@@ -359,6 +360,31 @@ def test_what_exceeds_the_threshold_counts_or_the_average_where_that_is_higher(s
         downwards = dataclasses.replace(RECIPE, aim="inhibit")
         expected = F.softplus(-z).square().mean((1, 2)).sqrt()
         torch.testing.assert_close(objective(tap, z, channels, downwards), expected)
+
+
+def test_a_class_that_fell_is_tried_again_more_slowly_and_the_others_are_kept(
+    seeded: Network, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def climb(responses, streams, recipe, device, on_step):
+        """Class 1 falls, and a picture's grey is the learning rate."""
+        classes = [stream.unit.index for stream in streams]
+        responses._first = torch.zeros(len(classes))
+        responses._last = torch.tensor([-1.0 if index % 2 else 1.0 for index in classes])
+        asked.append((classes, recipe.lr))
+        grey = torch.full((len(classes), 3, 8, 8), recipe.lr)
+        return Ascent(grey, grey.clone(), torch.ones(len(classes), dtype=torch.bool))
+
+    monkeypatch.setattr("atlas.pictures.fourier.climb", climb)
+    layer = seeded.layers[-1]
+    assert layer.is_classifier
+    ascent = ascend(seeded.tap(layer), [layer.unit(index) for index in range(3)], RECIPE)
+    slower = pytest.approx(0.6 * RECIPE.lr)
+    assert asked == [([0, 1, 2], RECIPE.lr), ([1], slower)]
+    assert ascent.final[:, 0, 0, 0].tolist() == pytest.approx(
+        [RECIPE.lr, 0.6 * RECIPE.lr, RECIPE.lr]
+    )
 
 
 def test_a_picture_does_not_depend_on_its_batch(seeded: Network):

@@ -39,6 +39,8 @@ RESCUE_GAIN = 3.0  # factor of the coefficients
 # Where a softplus is flat: so far below its threshold, a penalty outweighs all that it rises.
 FLAT_BELOW = -10.0
 
+SLOWER = 0.6  # factor of the learning rate for a class whose response fell in the end
+
 SQUARES_KEPT = 0.999  # share of the earlier squared gradients' mean that each step keeps
 
 
@@ -134,6 +136,8 @@ class OwnResponses:
         wants_rivals = recipe.rivals and recipe.aim == "excite"
         self._rivals = Rivals(self._tap, self._channels, recipe) if wants_rivals else None
         self.map_size = 0  # side of the map, in positions, at the last step
+        self._first: Tensor | None = None  # each unit's mean response at step one
+        self._last: Tensor | None = None
         self._lowered: Tensor | None = None  # how far thresholds are lowered, found at step one
 
     def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
@@ -148,10 +152,18 @@ class OwnResponses:
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         inputs, z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
         self.map_size = z.shape[-1] + 2 * n_unread
+        self._last = z.detach().flatten(1).mean(1)
         if self._lowered is None:
+            self._first = self._last
             self._lowered = _lowered(tap, z.detach(), channels, recipe)
         score = objective(tap, z, channels, recipe, self._lowered)
         return inputs, score - self._rivals.penalty(inputs, z) if self._rivals else score
+
+
+    def fallen(self) -> Tensor:
+        """Which units answer less at the last step than at the first, (B,)."""
+        assert self._first is not None and self._last is not None
+        return self._last < self._first
 
 
 class Rivals:
@@ -231,18 +243,34 @@ def ascend(
 ) -> Ascent:
     """Synthesise, for each unit, an image whose response is far from the unit's average.
 
+    A class whose response is lower in the end is tried once more with a lower learning rate: the
+    steps can lead to an image without any object, from which no gradient leads back.
+
     Args:
         tap: a tap on the units' layer.
         units: B units.
         recipe: stages, objective and jitter.
         on_step: told after each step how many pixels the network was shown, in all B images.
     """
-    streams = [Stream(recipe.seed, unit) for unit in units]
-    responses = OwnResponses(tap, streams, recipe)
-    ascent = climb(responses, streams, recipe, tap.device, on_step)
+    ascent, responses = _ascend(tap, units, recipe, on_step)
+    if tap.layer.is_classifier and recipe.aim == "excite":
+        fallen = [row for row, fell in enumerate(responses.fallen().tolist()) if fell]
+        if fallen:
+            slower = replace(recipe, lr=SLOWER * recipe.lr)
+            again, _ = _ascend(tap, [units[row] for row in fallen], slower, unobserved)
+            ascent.final[fallen] = again.final
     if recipe.objective == "centre":
         return replace(ascent, shown=middle_field(tap.layer, responses.map_size))
     return ascent
+
+
+def _ascend(
+    tap: Tap, units: Sequence[Unit], recipe: Fourier, on_step: Advance
+) -> tuple[Ascent, OwnResponses]:
+    """One ascent, and the objective with what it saw."""
+    streams = [Stream(recipe.seed, unit) for unit in units]
+    responses = OwnResponses(tap, streams, recipe)
+    return climb(responses, streams, recipe, tap.device, on_step), responses
 
 
 def climb(
