@@ -36,7 +36,7 @@ N_CLASSES = 5
 N_UNITS = 2
 N_FEW_IMAGES = 4  # on which networks are measured before they are rendered
 N_FEW_STEPS = 6  # of their ascents
-SIZE_PX, RENDERED_PX = 96, 48
+SIZE_PX, RENDERED_PX = 96, 32
 # Of one the maps would vanish; the other has much to compute, and enough positions in smaller ones.
 OTHER_PX = {"inception_v3": 128, "convnext_tiny": 64}
 LARGER_RENDERED_PX = {"alexnet": 64, "inception_v3": 80}

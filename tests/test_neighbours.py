@@ -65,6 +65,13 @@ def test_equal_pictures_have_equal_embeddings_and_survive_packing(seeded: Networ
     np.testing.assert_allclose(unpacked(text), points[0].numpy(), rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+def test_an_embedding_of_any_size_keeps_its_direction(size: float):
+    embedding = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    kept = torch.from_numpy(unpacked(packed((size * embedding).tolist()))).double()
+    torch.testing.assert_close(kept / kept.norm(), embedding / embedding.norm(), rtol=0, atol=1e-3)
+
+
 def test_many_features_are_projected_and_keep_their_angles():
     class Wide:
         device = torch.device("cpu")

@@ -13,6 +13,7 @@ from torch import Tensor
 from atlas.network.taps import Tap
 
 N_DIMS = 128  # dimensions at most; the projection changes angles by about 0.06 rad
+PRECISE = (1e-2, 6e4)  # half-precision numbers between these have three digits
 
 
 class Embedder:
@@ -56,10 +57,17 @@ class Embedder:
 
 
 def packed(embedding: list[float]) -> str:
-    """An embedding as text: base64 of half-precision numbers."""
-    return base64.b64encode(np.array(embedding, dtype="<f2").tobytes()).decode()
+    """An embedding as text: base64 of half-precision numbers.
+
+    An embedding too large or too small for these is scaled: only its direction is used.
+    """
+    numbers = np.array(embedding)
+    largest = float(np.abs(numbers).max(initial=0))
+    if largest > 0 and not PRECISE[0] <= largest <= PRECISE[1]:
+        numbers /= largest
+    return base64.b64encode(numbers.astype("<f2").tobytes()).decode()
 
 
 def unpacked(text: str) -> NDArray[np.float32]:
-    """The inverse of `packed`, to half precision."""
+    """The inverse of `packed`, to half precision and perhaps scaled."""
     return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float32)
