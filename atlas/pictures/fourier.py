@@ -159,7 +159,6 @@ class OwnResponses:
         score = objective(tap, z, channels, recipe, self._lowered)
         return inputs, score - self._rivals.penalty(inputs, z) if self._rivals else score
 
-
     def fallen(self) -> Tensor:
         """Which units answer less at the last step than at the first, (B,)."""
         assert self._first is not None and self._last is not None
