@@ -11,6 +11,7 @@ from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 from atlas.cache import Artifact
+from atlas.errors import NetworkError
 from atlas.images import ImageSet
 from atlas.kinds.kind import Kind
 from atlas.lazily import load
@@ -121,7 +122,11 @@ class Engine:
                 commit([future.result() for future in encoding])
 
     def _encode(self, order: Order, result: Picture | Panel, seconds: float) -> Artifact:
-        """An artifact for the cache; a panel has no picture, only numbers."""
+        """An artifact for the cache; a panel has no picture, only numbers.
+
+        Raises:
+            NetworkError: a number is not finite.
+        """
         kind, layer = order.job.kind, order.job.layer
         check(result.record, kind.record, layer.n_units)
         width_px = height_px = 0
@@ -131,13 +136,17 @@ class Engine:
             data = encode(result.pixels, quality, self._provenance(order, result))
         else:
             data = result.data
+        try:
+            numbers_json = to_json(result.record, layer.score_name)
+        except ValueError as error:
+            raise NetworkError.not_finite(layer.name) from error
         return Artifact(
             key=order.key,
             unit=result.unit.id,
             kind=kind.name,
             width_px=width_px,
             height_px=height_px,
-            numbers_json=to_json(result.record, layer.score_name),
+            numbers_json=numbers_json,
             seconds=round(seconds, 4),
             data=data,
             slot=order.slot,

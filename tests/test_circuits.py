@@ -132,6 +132,13 @@ def test_the_spread_counts_inputs():
     assert found.top_share == [1.0, 1.0, 1.0, 0.0]
 
 
+def test_inputs_too_weak_for_the_digits_of_a_number_count_as_none():
+    model = Pair()
+    model.fc = nn.Linear(4, 3, bias=False)
+    model.reader.weight.data[:] = 1e-42
+    assert circuits(model)["reader"].n_effective == [0.0] * 4
+
+
 def test_the_five_strongest_inputs_carry_their_share():
     model = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Conv2d(10, 1, 1))
     model[1].weight.data = torch.arange(1.0, 11).view(1, 10, 1, 1)

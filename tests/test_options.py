@@ -95,8 +95,9 @@ def test_lists_that_name_nothing_are_refused(folders, option, nothing):
 
 
 @pytest.mark.parametrize("nothing", ["", "  "])
-def test_weights_without_a_name_are_refused(folders, nothing):
-    assert_refused(run("--weights", nothing, *folders.options), "--weights is empty")
+@pytest.mark.parametrize("option", ["--model", "--weights"])
+def test_networks_and_weights_without_a_name_are_refused(folders, option, nothing):
+    assert_refused(run(option, nothing, *folders.options), f"{option} is empty")
 
 
 @pytest.mark.parametrize("option", ["--kinds", "--leave-out"])

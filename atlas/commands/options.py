@@ -292,6 +292,8 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
 
 def _model(model: str | None, flags: Mapping[str, bool]) -> str:
     """The network that was asked for, by its name or by its own flag."""
+    if model is not None and not model.strip():
+        raise SpecError("--model is empty; name a network, or leave it out")
     asked = [*([model] if model else []), *(name for name, is_set in flags.items() if is_set)]
     if len(set(asked)) > 1:
         raise SpecError(f"{' and '.join(asked)} are two networks; ask for one of them")

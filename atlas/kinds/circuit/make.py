@@ -198,10 +198,11 @@ def spread(sizes: Tensor) -> Fields:
     Source: the participation ratio, https://en.wikipedia.org/wiki/Inverse_participation_ratio
     """
     total = sizes.sum(1)
-    divisor = total.clamp(min=torch.finfo(sizes.dtype).tiny)  # never zero
+    least = torch.finfo(sizes.dtype).tiny  # below it, digits are lost
+    divisor = total.clamp(min=least)
     top = sizes.topk(min(N_STRONGEST, sizes.shape[1])).values.sum(1)
     shares = sizes / divisor[:, None]  # squares of the sizes themselves could underflow
-    n_effective = torch.where(total > 0, 1 / shares.square().sum(1), 0)
+    n_effective = torch.where(total >= least, 1 / shares.square().sum(1), 0)
     return {"n_effective": rounded(n_effective), "top_share": rounded(top / divisor)}
 
 
