@@ -253,11 +253,13 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
     weights, images, out, name = (take(each) for each in ("weights", "images", "out", "atlas_name"))
     layers, units, classes = (take(each) for each in ("layers", "units", "classes"))
     items_of("--classes", classes)  # refuses a list without items
-    if weights is not None and not weights.strip():
-        raise SpecError("--weights is empty; give a name or a file, or leave it out")
+    model = take("model")
+    for option, value in (("--model", model), ("--weights", weights)):
+        if value is not None and not value.strip():
+            raise SpecError(f"{option} is empty; give a name or a file, or leave it out")
     flags = {family.name: take(flag_name(family)) for family in FAMILIES if family.flag}
     spec = AtlasSpec(
-        family=_model(take("model"), flags),
+        family=_model(model, flags),
         weights=weights or "",
         state_key=take("state_key"),
         labels=take("labels"),
@@ -292,8 +294,6 @@ def asked_by(params: dict[str, Any]) -> tuple[AtlasSpec, Places, Progress]:
 
 def _model(model: str | None, flags: Mapping[str, bool]) -> str:
     """The network that was asked for, by its name or by its own flag."""
-    if model is not None and not model.strip():
-        raise SpecError("--model is empty; name a network, or leave it out")
     asked = [*([model] if model else []), *(name for name, is_set in flags.items() if is_set)]
     if len(set(asked)) > 1:
         raise SpecError(f"{' and '.join(asked)} are two networks; ask for one of them")

@@ -381,6 +381,7 @@ def _with_sizes(
         NetworkError: a layer that is computed for one image is not computed for two.
     """
 
+    # Two images, so that networks for one image at a time are found as well.
     def reached(px: int, n_images: int = 2) -> set[str]:
         return _reached_at(weightless, (n_images, n_channels, px, px))
 

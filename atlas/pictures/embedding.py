@@ -13,7 +13,8 @@ from torch import Tensor
 from atlas.network.taps import Tap
 
 N_DIMS = 128  # dimensions at most; the projection changes angles by about 0.06 rad
-PRECISE = (1e-2, 6e4)  # half-precision numbers between these have three digits
+# An embedding whose largest number is outside of these is scaled to fit half precision.
+LEAST, MOST = 1e-2, 6e4
 
 
 class Embedder:
@@ -63,7 +64,7 @@ def packed(embedding: list[float]) -> str:
     """
     numbers = np.array(embedding)
     largest = float(np.abs(numbers).max(initial=0))
-    if largest > 0 and not PRECISE[0] <= largest <= PRECISE[1]:
+    if largest > 0 and not LEAST <= largest <= MOST:
         numbers /= largest
     return base64.b64encode(numbers.astype("<f2").tobytes()).decode()
 

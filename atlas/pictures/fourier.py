@@ -136,8 +136,8 @@ class OwnResponses:
         wants_rivals = recipe.rivals and recipe.aim == "excite"
         self._rivals = Rivals(self._tap, self._channels, recipe) if wants_rivals else None
         self.map_size = 0  # side of the map, in positions, at the last step
-        self._first: Tensor | None = None  # each unit's mean response at step one
-        self._last: Tensor | None = None
+        self._first: Tensor | None = None  # the responses at step one, (B, h, w)
+        self._last: Tensor | None = None  # and at the last step so far
         self._lowered: Tensor | None = None  # how far thresholds are lowered, found at step one
 
     def score(self, images: Tensor, jitter: Tensor, stage: Stage) -> Tensor:
@@ -152,7 +152,7 @@ class OwnResponses:
         n_unread = unread_rim(recipe, tap.layer, stage.seen_px)
         inputs, z = _responses(tap, tap.normalise(images), channels, recipe, n_unread)
         self.map_size = z.shape[-1] + 2 * n_unread
-        self._last = z.detach().flatten(1).mean(1)
+        self._last = z.detach()
         if self._lowered is None:
             self._first = self._last
             self._lowered = _lowered(tap, z.detach(), channels, recipe)
@@ -160,9 +160,9 @@ class OwnResponses:
         return inputs, score - self._rivals.penalty(inputs, z) if self._rivals else score
 
     def fallen(self) -> Tensor:
-        """Which units answer less at the last step than at the first, (B,)."""
+        """Which units answer less at the last step than at the first, in the mean: (B,)."""
         assert self._first is not None and self._last is not None
-        return self._last < self._first
+        return self._last.flatten(1).mean(1) < self._first.flatten(1).mean(1)
 
 
 class Rivals:
@@ -253,11 +253,11 @@ def ascend(
     """
     ascent, responses = _ascend(tap, units, recipe, on_step)
     if tap.layer.is_classifier and recipe.aim == "excite":
-        fallen = [row for row, fell in enumerate(responses.fallen().tolist()) if fell]
-        if fallen:
+        fallen = responses.fallen().nonzero()[:, 0]
+        if len(fallen):
             slower = replace(recipe, lr=SLOWER * recipe.lr)
-            again, _ = _ascend(tap, [units[row] for row in fallen], slower, unobserved)
-            ascent.final[fallen] = again.final
+            again, _ = _ascend(tap, [units[row] for row in fallen.tolist()], slower, unobserved)
+            ascent = replace(ascent, final=ascent.final.index_copy(0, fallen, again.final))
     if recipe.objective == "centre":
         return replace(ascent, shown=middle_field(tap.layer, responses.map_size))
     return ascent
