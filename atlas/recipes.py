@@ -25,6 +25,7 @@ CLASS_COLOUR_GAIN = 0.1  # more, and pictures for some networks become nearly wh
 CLASS_MOMENTUM = 0.7
 MOMENTUM = 0.5  # of the ascents of channels, which are shorter
 LAST_JITTER = 0.3  # the same
+LEAST_GRADIENT = 0.01  # the same; more, and responses are lower
 FILLED = 4 / 3  # of the canvas: receptive fields so wide see objects that fill it
 
 
@@ -50,7 +51,7 @@ class Fourier:
     """
 
     name: ClassVar[str] = "fourier"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     stages: tuple[Stage, ...]
     margin_px: int  # cut from each side of the canvas, where receptive fields meet the padding
@@ -60,6 +61,7 @@ class Fourier:
     lr: float = 0.1
     mean_colour_gain: float = 0.5  # the mean colour moves so many times lr per step, unsquashed
     momentum: float = 0.9  # share of the earlier gradients' mean that each step keeps
+    least_gradient: float = 0.0  # of the root mean square; coefficients with smaller ones move less
     init_std: float = 0.05
     rotation_deg: float = 8.0  # jitter per step is uniform in +- this value
     zoom: float = 0.08  # in +- this share
@@ -220,6 +222,7 @@ def _fourier(preset: PresetName, layer: Layer, facts: NetworkFacts, seed: int) -
         decay=decay_of(layer),
         lr=learning_rate(preset, layer),
         momentum=MOMENTUM,
+        least_gradient=LEAST_GRADIENT,
         last_jitter=LAST_JITTER,
         seed=seed,
     )
@@ -292,7 +295,7 @@ def learning_rate(preset: PresetName, layer: Layer) -> float:
     most to the strongest contrast.
     """
     least = PREVIEW_RATE if preset == "preview" else 0.2
-    return max(least, 0.65 * math.pow(layer.receptive_field_px, -0.25))
+    return max(least, 0.55 * math.pow(layer.receptive_field_px, -0.25))
 
 
 def stages_for(

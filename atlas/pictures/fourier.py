@@ -41,6 +41,8 @@ FLAT_BELOW = -10.0
 
 SLOWER = 0.6  # factor of the learning rate for a class whose response fell in the end
 
+NEGLIGIBLE = 1e-8  # a gradient that Adam takes for zero, as PyTorch has it
+
 SQUARES_KEPT = 0.999  # share of the earlier squared gradients' mean that each step keeps
 
 
@@ -303,7 +305,11 @@ def climb(
         spectrum = canvas.enlarge(spectrum, larger).requires_grad_(True)
         canvas = larger
         optimiser = torch.optim.Adam(
-            [spectrum], lr=recipe.lr, betas=(recipe.momentum, SQUARES_KEPT), fused=True
+            [spectrum],
+            lr=recipe.lr,
+            betas=(recipe.momentum, SQUARES_KEPT),
+            eps=recipe.least_gradient or NEGLIGIBLE,
+            fused=True,
         )
         for _ in range(stage.steps):
             canvas_images, row = canvas.image(spectrum), next(jitter)  # (B, 3, N, N), (B, 4)
@@ -315,8 +321,10 @@ def climb(
             optimiser.zero_grad()
             images.retain_grad()  # without that of the roughness, which is never zero
             backpropagate(-score.sum())  # a sum, so no unit's gradient depends on the batch size
-            assert images.grad is not None
+            assert images.grad is not None and spectrum.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
+            if recipe.least_gradient:
+                spectrum.grad = _of_unit_size(spectrum.grad)
             optimiser.step()
             n_done += 1
             if n_done in RESCUE_STEPS and stage is recipe.stages[0]:
@@ -330,6 +338,12 @@ def climb(
         moved,
         recipe.enlargement,
     )
+
+
+def _of_unit_size(gradient: Tensor) -> Tensor:
+    """Each image's gradient divided by its root mean square, (B, 3, N, N/2+1, 2)."""
+    size = gradient.flatten(1).square().mean(1).sqrt().clamp(min=1e-30)  # (B,)
+    return gradient / size.view(-1, 1, 1, 1, 1)
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:

@@ -11,6 +11,7 @@ from atlas.costs import ascent_cost
 from atlas.kinds.kind import Kind, Section, WholeLayer
 from atlas.recipes import (
     LAST_JITTER,
+    LEAST_GRADIENT,
     MOMENTUM,
     Fourier,
     decay_of,
@@ -49,6 +50,7 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
         decay=decay_of(layer),
         lr=learning_rate(asked.preset, layer),
         momentum=MOMENTUM,
+        least_gradient=LEAST_GRADIENT,
         last_jitter=LAST_JITTER,
         seed=asked.seed,
     )

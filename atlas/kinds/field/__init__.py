@@ -10,6 +10,7 @@ from atlas.costs import ascent_cost
 from atlas.kinds.kind import EachUnit, Evidence, EvidenceRow, Kind, Section
 from atlas.recipes import (
     LAST_JITTER,
+    LEAST_GRADIENT,
     MOMENTUM,
     Fourier,
     Stage,
@@ -52,6 +53,7 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
         decay=1.0,
         lr=learning_rate(asked.preset, layer),
         momentum=MOMENTUM,
+        least_gradient=LEAST_GRADIENT,
         last_jitter=LAST_JITTER,
         init_std=0.1,
         rotation_deg=5.0,

@@ -18,6 +18,7 @@ from atlas.asked import AtlasSpec
 from atlas.on_demand.page import OnDemand, OnDemandRecord, Request
 from atlas.recipes import (
     LAST_JITTER,
+    LEAST_GRADIENT,
     MOMENTUM,
     Fourier,
     decay_of,
@@ -124,6 +125,7 @@ def _recipe(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
         decay=max(LEAST_DECAY, decay_of(layer)),
         lr=learning_rate(asked.preset, layer),
         momentum=MOMENTUM,
+        least_gradient=LEAST_GRADIENT,
         last_jitter=LAST_JITTER,
         seed=asked.seed,
     )
