@@ -37,6 +37,7 @@ from atlas.pictures.fourier import (
     _jitters,
     _roughness,
     ascend,
+    climb,
     jittered,
     middle_field,
     objective,
@@ -228,6 +229,43 @@ def test_a_flat_colour_is_within_reach():
     linear = dataclasses.replace(recipe, objective="mean")
     (picture,) = render(network, "conv1", [0], linear)
     assert picture.record.score > 0.85 * 4.0 * 0.5 / 0.25
+
+
+def test_small_gradients_leave_a_colour_flat():
+    """A unit that weighs red alone sees fewer dark specks where small gradients move less."""
+    network = make_network(Red())
+    layer = network.facts.layers[0]
+    recipe = unit_recipe("fourier", "standard", layer, network.facts, seed=0)
+    assert isinstance(recipe, Fourier) and recipe.least_gradient
+    alike = dataclasses.replace(recipe, least_gradient=0.0)
+    (flat,) = render(network, "conv1", [0], recipe)
+    (specked,) = render(network, "conv1", [0], alike)
+    red, specked_red = flat.pixels[..., 0] / 255, specked.pixels[..., 0] / 255
+    assert (red < 0.9).mean() < 0.7 * (specked_red < 0.9).mean()
+    assert flat.record.score > 1.25 * specked.record.score
+
+
+class Swelling:
+    """The share of red in an image; at every other step its gradients are larger by a factor."""
+
+    def __init__(self, factor: float) -> None:
+        self.factors = itertools.cycle([1.0, factor])
+
+    def score(self, images, jitter, stage):
+        return next(self.factors) * images[:, 0].mean((1, 2))
+
+
+def test_steps_count_alike_however_large_their_gradients_are(planted: Network):
+    recipe = dataclasses.replace(RECIPE, least_gradient=0.01, stages=(Stage(16, 8),), margin_px=0)
+    streams = [Stream(0, planted.layers[0].unit(0))]
+    images = [
+        climb(Swelling(factor), streams, recipe, torch.device("cpu")).final
+        for factor in (1.0, 1000.0)
+    ]
+    assert (images[0] - images[1]).abs().max() < 1e-3
+    plain = dataclasses.replace(recipe, least_gradient=0.0)
+    other = climb(Swelling(1000.0), streams, plain, torch.device("cpu")).final
+    assert (images[0] - other).abs().max() > 0.05
 
 
 def test_an_image_without_a_gradient_begins_again_from_stronger_noise():

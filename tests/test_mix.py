@@ -66,7 +66,7 @@ def test_between_the_ends_both_units_are_driven(planted: Network):
 
 def test_units_of_different_layers_share_a_picture(demo: Network):
     shallow, deep = peaks(demo, "conv1:3", "layer2.1.conv2:7")
-    assert deep[0] < 0.5 * deep[-1]
+    assert deep[0] < 0.6 * deep[-1]
     assert shallow[2] > 0.75 * shallow[0] and deep[2] > 0.8 * deep[-1]
 
 
