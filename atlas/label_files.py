@@ -299,7 +299,9 @@ def _in_lines(lines: Sequence[str], n_classes: int) -> Labels:
                 return labels
             if _HEADER_LINE.fullmatch(header.strip('"')):
                 return _plain(_unquoted(rest))
-    return _plain(lines)
+    values = _unquoted(lines)
+    is_table = all(value == line or "," in value for value, line in zip(values, lines, strict=True))
+    return _plain(values if is_table else lines)
 
 
 def _in_row(text: str, n_classes: int) -> Labels:
@@ -333,7 +335,8 @@ def _unquoted(lines: Sequence[str]) -> Sequence[str]:
         rows = list(csv.reader(lines, strict=True))
     except csv.Error:
         return lines
-    return [row[0] for row in rows] if all(len(row) == 1 for row in rows) else lines
+    is_whole = len(rows) == len(lines) and all(len(row) == 1 for row in rows)
+    return [row[0] for row in rows] if is_whole else lines
 
 
 def _plain(lines: Iterable[str]) -> Labels:

@@ -142,6 +142,12 @@ def test_the_name_of_a_single_class_may_have_commas_and_brackets():
         assert names_in(name, 1) == (name,)
 
 
+def test_a_table_of_one_column_quotes_only_names_with_commas():
+    """As Python's csv module and spreadsheets write it."""
+    lines = 'tench\n"shark, great white"\n"5 "" nail, long"\n'
+    assert names_in(lines) == ("tench", "shark, great white", '5 " nail, long')
+
+
 def test_words_in_brackets_need_no_quotes():
     assert names_in("nc: 3\nnames: [cat, dog, fish]\npath: x") == ("cat", "dog", "fish")
 
