@@ -9,7 +9,6 @@ from atlas.asked import AtlasSpec
 from atlas.costs import ascent_cost
 from atlas.kinds.kind import EachUnit, Evidence, EvidenceRow, Kind, Section
 from atlas.recipes import (
-    LAST_JITTER,
     LEAST_GRADIENT,
     MOMENTUM,
     Fourier,
@@ -42,7 +41,8 @@ class FieldRecord:
 def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
     """The recipe: excite the middle position, on a canvas that holds its field without padding.
 
-    Jitter is small, because the picture is to show where in the field each feature is.
+    Jitter is small, and smaller still in the end, because the picture is to show where in the field
+    each feature is.
     """
     canvas_px = rounded_up(1.25 * layer.receptive_field_px + 4 * layer.total_stride_px, 4)
     steps = 16 if asked.preset == "preview" else 48
@@ -54,7 +54,7 @@ def spec(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> Fourier:
         lr=learning_rate(asked.preset, layer),
         momentum=MOMENTUM,
         least_gradient=LEAST_GRADIENT,
-        last_jitter=LAST_JITTER,
+        last_jitter=0.1,
         init_std=0.1,
         rotation_deg=5.0,
         zoom=0.05,
