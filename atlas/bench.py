@@ -28,8 +28,9 @@ from atlas.kinds.excitatory import ExcitatoryRecord
 from atlas.kinds.inhibitory import KIND as INHIBITORY
 from atlas.network.network import Network, Precision
 from atlas.network.taps import Tap
+from atlas.pictures import progressive
 from atlas.pictures.finished import finish
-from atlas.pictures.recipes import ascend
+from atlas.pictures.fourier import ascend_once
 from atlas.pictures.reference import render_one
 from atlas.plan import Job, jobs_of
 from atlas.progress import Progress, counted, interval, progress_on
@@ -267,12 +268,14 @@ def run_ours(fast: Tap, exact: Tap, units: Sequence[Unit], recipe: Recipe, stage
         stage: canvas size and number of steps.
     """
     if isinstance(recipe, Fourier):
-        part: Recipe = dataclasses.replace(recipe, stages=(stage,))
+        # Once: after so few steps the response of many a class is lower than at the first.
+        ascent, _ = ascend_once(fast, units, dataclasses.replace(recipe, stages=(stage,)))
     else:
         part = dataclasses.replace(
             recipe, n_scales=1, start_px=stage.size_px, steps=stage.steps, growth=1.0
         )
-    finish(ascend(fast, units, part), units, exact, ExcitatoryRecord).pictures()
+        ascent = progressive.ascend(fast, units, part)
+    finish(ascent, units, exact, ExcitatoryRecord).pictures()
 
 
 def _run_plain(plain: nn.Module, unit: Unit, stage: Stage) -> None:

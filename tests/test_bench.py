@@ -7,13 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from test_command import assert_refused, run
 
 from atlas.asked import AtlasSpec, Selection
-from atlas.bench import Bench, Depth, bench, depths_of, predict, stages_of, table
+from atlas.bench import Bench, Depth, bench, depths_of, predict, run_ours, stages_of, table
 from atlas.families import find_family
 from atlas.network.load import load_network
 from atlas.network.network import Network
+from atlas.pictures.fourier import OwnResponses
 from atlas.recipes import Progressive, Stage, unit_recipe
 
 PREVIEW = AtlasSpec(family="demo", preset="preview")
@@ -47,6 +49,24 @@ def test_the_plain_loop_is_given_the_same_sizes_and_steps(demo: Network):
     assert stages_of(recipe) == recipe.stages
     tutorial = Progressive(n_scales=2, blur_px=5, steps=3)
     assert stages_of(tutorial) == (Stage(56, 3), Stage(62, 3))
+
+
+def test_no_class_is_tried_twice_in_a_measurement(demo: Network, monkeypatch):
+    """A class is lower after few steps than at the first, which says nothing of a whole ascent."""
+    n_steps = []
+    score = OwnResponses.score
+
+    def counted(self, images, jitter, stage):
+        n_steps.append(len(images))
+        return score(self, images, jitter, stage)
+
+    monkeypatch.setattr(OwnResponses, "score", counted)
+    monkeypatch.setattr(OwnResponses, "fallen", lambda self: torch.ones(2, dtype=torch.bool))
+    classes = demo.layers[-1]
+    recipe = unit_recipe("fourier", "standard", classes, demo.facts, seed=0)
+    fast, exact = demo.tap(classes, "float32"), demo.tap(classes, "float32")
+    run_ours(fast, exact, classes.units[:2], recipe, Stage(64, 3))
+    assert n_steps == [2, 2, 2]
 
 
 def test_a_network_is_as_fast_as_the_nearest_layer_that_was_measured(demo: Network):

@@ -253,22 +253,22 @@ def ascend(
         recipe: stages, objective and jitter.
         on_step: told after each step how many pixels the network was shown, in all B images.
     """
-    ascent, responses = _ascend(tap, units, recipe, on_step)
+    ascent, responses = ascend_once(tap, units, recipe, on_step)
     if tap.layer.is_classifier and recipe.aim == "excite":
         fallen = responses.fallen().nonzero()[:, 0]
         if len(fallen):
             slower = replace(recipe, lr=SLOWER * recipe.lr)
-            again, _ = _ascend(tap, [units[row] for row in fallen.tolist()], slower, unobserved)
+            again, _ = ascend_once(tap, [units[row] for row in fallen.tolist()], slower, unobserved)
             ascent = replace(ascent, final=ascent.final.index_copy(0, fallen, again.final))
     if recipe.objective == "centre":
         return replace(ascent, shown=middle_field(tap.layer, responses.map_size))
     return ascent
 
 
-def _ascend(
-    tap: Tap, units: Sequence[Unit], recipe: Fourier, on_step: Advance
+def ascend_once(
+    tap: Tap, units: Sequence[Unit], recipe: Fourier, on_step: Advance = unobserved
 ) -> tuple[Ascent, OwnResponses]:
-    """One ascent, and the objective with what it saw."""
+    """As `ascend`, but no class is tried once more; and the objective with what it saw."""
     streams = [Stream(recipe.seed, unit) for unit in units]
     responses = OwnResponses(tap, streams, recipe)
     return climb(responses, streams, recipe, tap.device, on_step), responses
