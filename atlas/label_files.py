@@ -300,6 +300,7 @@ def _in_lines(lines: Sequence[str], n_classes: int) -> Labels:
             if _HEADER_LINE.fullmatch(header.strip('"')):
                 return _plain(_unquoted(rest))
     values = _unquoted(lines)
+    # A table quotes only values with commas; other quotes belong to the names.
     is_table = all(value == line or "," in value for value, line in zip(values, lines, strict=True))
     return _plain(values if is_table else lines)
 
@@ -335,8 +336,8 @@ def _unquoted(lines: Sequence[str]) -> Sequence[str]:
         rows = list(csv.reader(lines, strict=True))
     except csv.Error:
         return lines
-    is_whole = len(rows) == len(lines) and all(len(row) == 1 for row in rows)
-    return [row[0] for row in rows] if is_whole else lines
+    is_one_column = len(rows) == len(lines) and all(len(row) == 1 for row in rows)
+    return [row[0] for row in rows] if is_one_column else lines
 
 
 def _plain(lines: Iterable[str]) -> Labels:

@@ -23,9 +23,9 @@ MAX_DECAY = 1.4  # largest exponent of the decay of frequencies, for large recep
 CLASS_DECAY = 1.2  # the same for classes
 CLASS_COLOUR_GAIN = 0.1  # more, and pictures for some networks become nearly white or black
 CLASS_MOMENTUM = 0.7
-MOMENTUM = 0.5  # of the ascents of channels, which are shorter
-LAST_JITTER = 0.3  # the same
-LEAST_GRADIENT = 0.01  # the same; more, and responses are lower
+# Of the ascents of channels, which are shorter than those of classes.
+MOMENTUM, LAST_JITTER = 0.5, 0.3
+LEAST_GRADIENT = 0.01  # keeps flat colours free of specks; a larger one lowers responses
 FILLED = 4 / 3  # of the canvas: receptive fields so wide see objects that fill it
 
 
@@ -61,7 +61,9 @@ class Fourier:
     lr: float = 0.1
     mean_colour_gain: float = 0.5  # the mean colour moves so many times lr per step, unsquashed
     momentum: float = 0.9  # share of the earlier gradients' mean that each step keeps
-    least_gradient: float = 0.0  # of the root mean square; coefficients with smaller ones move less
+    # Each image's gradient is divided by its root mean square, and coefficients whose gradient is
+    # then below this share move less; 0: gradients stay as they are.
+    least_gradient: float = 0.0
     init_std: float = 0.05
     rotation_deg: float = 8.0  # jitter per step is uniform in +- this value
     zoom: float = 0.08  # in +- this share

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 import torch
 from conftest import GABOR_ANGLE_DEG, Planted, make_network, randomise
@@ -74,9 +72,9 @@ def test_units_of_different_layers_share_a_picture(demo: Network):
 def test_the_steps_lead_from_one_to_the_other_even_to_a_class(demo: Network, second: str):
     """Though a logit is a larger number than the sigmas of a channel."""
     first, other = peaks(demo, "layer2.1.conv2:3", second)
-    # Two ascents differ by some per cent.
-    assert all(before > 0.95 * after for before, after in pairwise(first[:4]))
-    assert all(after > 0.95 * before for before, after in pairwise(other[:4]))
+    # Last digits change the peak of a shared picture by up to a quarter, so two steps are added.
+    assert sum(first[:2]) > 1.25 * sum(first[3:])
+    assert sum(other[3:]) > 1.25 * sum(other[:2])
     assert first[1] > first[-1] + 0.4 * (first[0] - first[-1])
     assert other[1] > other[0] + 0.15 * (other[-1] - other[0])
 

@@ -41,7 +41,9 @@ FLAT_BELOW = -10.0
 
 SLOWER = 0.6  # factor of the learning rate for a class whose response fell in the end
 
-NEGLIGIBLE = 1e-8  # a gradient that Adam takes for zero, as PyTorch has it
+ADAM_EPS = 1e-8  # PyTorch's own
+
+FAINT = 1e-30  # mean squared gradient that counts as zero
 
 SQUARES_KEPT = 0.999  # share of the earlier squared gradients' mean that each step keeps
 
@@ -268,7 +270,7 @@ def ascend(
 def ascend_once(
     tap: Tap, units: Sequence[Unit], recipe: Fourier, on_step: Advance = unobserved
 ) -> tuple[Ascent, OwnResponses]:
-    """As `ascend`, but no class is tried once more; and the objective with what it saw."""
+    """Like `ascend`, without the second try, and with the responses that would decide on one."""
     streams = [Stream(recipe.seed, unit) for unit in units]
     responses = OwnResponses(tap, streams, recipe)
     return climb(responses, streams, recipe, tap.device, on_step), responses
@@ -308,7 +310,7 @@ def climb(
             [spectrum],
             lr=recipe.lr,
             betas=(recipe.momentum, SQUARES_KEPT),
-            eps=recipe.least_gradient or NEGLIGIBLE,
+            eps=recipe.least_gradient or ADAM_EPS,
             fused=True,
         )
         for _ in range(stage.steps):
@@ -324,7 +326,7 @@ def climb(
             assert images.grad is not None and spectrum.grad is not None
             moved |= images.grad.flatten(1).abs().amax(1) > 0
             if recipe.least_gradient:
-                spectrum.grad = _of_unit_size(spectrum.grad)
+                spectrum.grad = F.rms_norm(spectrum.grad, spectrum.shape[1:], eps=FAINT)
             optimiser.step()
             n_done += 1
             if n_done in RESCUE_STEPS and stage is recipe.stages[0]:
@@ -338,12 +340,6 @@ def climb(
         moved,
         recipe.enlargement,
     )
-
-
-def _of_unit_size(gradient: Tensor) -> Tensor:
-    """Each image's gradient divided by its root mean square, (B, 3, N, N/2+1, 2)."""
-    size = gradient.flatten(1).square().mean(1).sqrt().clamp(min=1e-30)  # (B,)
-    return gradient / size.view(-1, 1, 1, 1, 1)
 
 
 def unread_rim(recipe: Fourier, layer: Layer, size_px: int) -> int:
