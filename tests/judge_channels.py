@@ -7,16 +7,17 @@
 
 The pictures are read from the cache of those builds. Left out are units that are dead, because
 nothing moved them, and those that training has all but switched off: after their BatchNorm they
-vary less than a twentieth as much as the layer's median unit (`--all-units` judges them too). Told
-of every layer is the share of its units
+vary less than a twentieth as much as the layer's median unit (`--all-units` judges them too). Units
+are compared with the others of their group: units 0 to 31, 32 to 63 and so on (`--group-size`).
+Told of every layer is the share of its units
 
-- for which no other unit's picture, among those of all these units, scores more than their own
-  (`own`), with the score that their picture was made for;
+- for which no other picture of the group scores more than their own (`own`), with the score that
+  their picture was made for;
 - for which the same is true of the picture from the second seed (`again`);
-- whose picture they answer to more than the other units do (`named`): the mean over the picture,
-  in sigmas. Units that are seldom active have small sigmas, and win this on many pictures;
+- whose picture they answer to more than the group's other units do (`named`): the mean over the
+  picture, in sigmas. Units that are seldom active have small sigmas, and win this on many pictures;
 - whose pictures from the two seeds move the layer's other units more alike than the picture of the
-  next unit does (`agree`): the correlation of their mean responses;
+  group's next unit does (`agree`): the correlation of their mean responses;
 - whose picture reaches a higher peak than the best photograph (`above photographs`);
 - whose picture does, or else that of a single receptive field (`field`), where it has one
   (`above with fields`).
@@ -30,6 +31,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import click
@@ -61,9 +63,9 @@ BATCH_SIZE = 8
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """Of the units of one layer that have pictures, how many pass each test; None: not known."""
+    """Of the units of a group, a layer or all layers, how many pass each test; None: not known."""
 
-    layer: str
+    name: str
     n_units: int
     n_own: int
     n_again: int | None  # with the second seed
@@ -159,22 +161,26 @@ def n_above_photographs(
     return sum(peak > record.highest[unit.index] for unit, peak in peaks.items())
 
 
-def figures(
-    network: Network, layer: Layer, by_seed: Mapping[int, Contents], least_share: float
-) -> LayerFigures | None:
-    """What the pictures of a layer come to; None if it has none.
+def judged_units(
+    network: Network, layer: Layer, contents: Contents, least_share: float
+) -> list[Unit]:
+    """The units of a layer that have pictures, are not dead and not switched off.
 
-    Units with a smaller share of `Network.norm_shares` are left out.
+    Switched off are those with a smaller share of `Network.norm_shares`.
     """
-    first, second = (by_seed[seed] for seed in SEEDS)
     shares = network.norm_shares(layer)
-    units = [
+    return [
         unit
-        for unit in first.pictured(layer)
-        if _is_alive(first, unit) and (shares is None or shares[unit.index] >= least_share)
+        for unit in contents.pictured(layer)
+        if _is_alive(contents, unit) and (shares is None or shares[unit.index] >= least_share)
     ]
-    if not units:
-        return None
+
+
+def figures(
+    network: Network, layer: Layer, units: Sequence[Unit], by_seed: Mapping[int, Contents]
+) -> LayerFigures:
+    """What the pictures of a group of units come to."""
+    first, second = (by_seed[seed] for seed in SEEDS)
     tap = network.tap(layer)
     recipe = fourier_recipe(first.spec.preset, layer, first.facts, first.spec.seed)
     one = answers_to(tap, images_of(first, units), recipe)
@@ -206,17 +212,22 @@ def report(rows: Sequence[LayerFigures]) -> None:
     """Print one line a layer, and the shares over all units."""
     names = [field.name.removeprefix("n_").replace("_", " ") for field in COUNTS]
     print(f"{'layer':28}{'units':>6}" + "".join(f"{name:>{len(name) + 4}}" for name in names))
-    for row in [*rows, total(rows)]:
+    for row in [*rows, total("all", rows)]:
         shares = (share(getattr(row, field.name), row.n_units) for field in COUNTS)
         cells = (f"{text:>{len(name) + 4}}" for text, name in zip(shares, names, strict=True))
-        print(f"{row.layer:28}{row.n_units:6}" + "".join(cells))
+        print(f"{row.name:28}{row.n_units:6}" + "".join(cells))
 
 
-def total(rows: Sequence[LayerFigures]) -> LayerFigures:
-    """The figures over all layers; what one of them lacks is not known."""
+def total(name: str, rows: Sequence[LayerFigures]) -> LayerFigures:
+    """The figures of groups or layers together; what one of them lacks is not known."""
     counts = ([getattr(row, field.name) for row in rows] for field in COUNTS)
     sums = [None if None in each else sum(each) for each in counts]
-    return LayerFigures("all", sum(row.n_units for row in rows), *sums)
+    return LayerFigures(name, sum(row.n_units for row in rows), *sums)
+
+
+def groups_of(units: Sequence[Unit], group_size: int) -> list[list[Unit]]:
+    """The units, ordered by index, in groups of so many successive ones of the layer."""
+    return [list(group) for _, group in groupby(units, lambda unit: unit.index // group_size)]
 
 
 @click.command(help=__doc__)
@@ -225,7 +236,21 @@ def total(rows: Sequence[LayerFigures]) -> LayerFigures:
 @click.option("--preset", default="standard", show_default=True)
 @click.option("--cache", "cache_dir", default=Places.cache_dir, type=click.Path(path_type=Path))
 @click.option("--all-units", is_flag=True, help="Judge units that are switched off as well.")
-def main(model: str, weights: str, preset: PresetName, cache_dir: Path, all_units: bool) -> None:
+@click.option(
+    "--group-size",
+    default=32,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="How many successive units are compared with each other.",
+)
+def main(
+    model: str,
+    weights: str,
+    preset: PresetName,
+    cache_dir: Path,
+    all_units: bool,
+    group_size: int,
+) -> None:
     """Judge a cache's pictures of channels."""
     asked = AtlasSpec(family=model, weights=weights, preset=preset)
     places = Places(cache_dir=cache_dir, device="cpu")
@@ -237,17 +262,25 @@ def main(model: str, weights: str, preset: PresetName, cache_dir: Path, all_unit
             }
             network = atlases[SEEDS[0]].load_network()
             by_seed = {seed: atlas.contents() for seed, atlas in atlases.items()}
-            layers = [layer for layer in network.layers if not layer.is_classifier]
             least_share = 0.0 if all_units else SWITCHED_OFF
+            groups = [
+                (layer, group)
+                for layer in network.layers
+                if not layer.is_classifier
+                for group in groups_of(
+                    judged_units(network, layer, by_seed[SEEDS[0]], least_share), group_size
+                )
+            ]
             rows = [
-                figures(network, layer, by_seed, least_share)
-                for layer in tqdm(layers, unit=" layers")
+                figures(network, layer, group, by_seed)
+                for layer, group in tqdm(groups, unit=" groups")
             ]
     except AtlasError as error:
         raise click.ClickException(str(error)) from error
-    if not any(rows):
+    if not rows:
         raise click.ClickException(f"{cache_dir} has no pictures of {model} with this recipe")
-    report([row for row in rows if row])
+    by_layer = groupby(rows, lambda row: row.name)
+    report([total(name, list(of_layer)) for name, of_layer in by_layer])
 
 
 if __name__ == "__main__":

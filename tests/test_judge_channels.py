@@ -33,6 +33,11 @@ def test_a_picture_names_its_unit_if_no_other_answers_more():
     assert judge_channels.n_named(means, units) == 2
 
 
+def test_groups_are_successive_units_of_the_layer_whichever_are_left_out():
+    units = [Unit("conv", index) for index in (0, 3, 4, 9)]
+    assert judge_channels.groups_of(units, 4) == [units[:2], units[2:3], units[3:]]
+
+
 def test_the_demos_pictures_name_their_units(tmp_path: Path):
     part = ["--layers", "conv1,layer1.0.conv2", "--units", "0-7", "--preset", "preview"]
     options = ["--demo", *part, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
