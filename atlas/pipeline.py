@@ -5,33 +5,30 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 import pickle
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from atlas.addressing import artifact_keys
 from atlas.asked import AtlasSpec
-from atlas.cache import Artifact, Cache, Damaged, Entry
+from atlas.cache import Artifact, Cache, Entry
 from atlas.catalogue import CATALOGUE, Catalogue
 from atlas.cluster import Cluster, devices_named
-from atlas.cluster.board import Doing, read_board
+from atlas.cluster.board import read_board
 from atlas.cluster.scheduling import Failure
 from atlas.console import say_above
-from atlas.errors import CacheError, DamagedError, ImagesError
+from atlas.damage import N_MENDINGS, Damage, not_kept, without_damage
+from atlas.errors import DamagedError
 from atlas.families import find_family, finder_of, listed_family
 from atlas.families.family import Family
 from atlas.given_names import read_names
 from atlas.heap import import_torch, no_garbage_collection
 from atlas.kinds.kind import Encoding
-from atlas.kinds.natural import KIND as NATURAL
-from atlas.kinds.natural import NaturalRecord
 from atlas.labels import with_labels
 from atlas.lazily import load
 from atlas.legacy import adopt_old_photographs
@@ -42,13 +39,12 @@ from atlas.observer import Observer
 from atlas.on_demand.page import Request
 from atlas.origin import origin_of, say_origin
 from atlas.pass_parts import drop_joined, passes_of, with_joined
+from atlas.photographs import given_images, last_shown, notes_on
 from atlas.places import Places
 from atlas.plan import (
     Job,
     Plan,
     StageTime,
-    jobs_for,
-    jobs_of,
     make_plan,
     measured_speed,
     remaining,
@@ -59,44 +55,17 @@ from atlas.publishing import SiteSource, contents_of, write_site_of, write_site_
 from atlas.records import to_json
 from atlas.refresh import Refresher
 from atlas.sharding import Shard, jobs_of_shard
+from atlas.status import Status, status_of
 from atlas.units import NetworkFacts
 
 if TYPE_CHECKING:  # torch, which takes seconds to import, and the site are not always needed
     from atlas.engine import Engine
-    from atlas.images import ImageSet
     from atlas.network.network import Network
     from atlas.renderer import Renderer
     from atlas.site.contents import Contents
     from atlas.site.writer import SiteReport
 
-N_MENDINGS = 3  # times that damage in the cache is mended before it is given up
-N_NAMED = 3  # damaged artifacts that are named
 DEVICES_EVERYWHERE = ("auto", "cpu")
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class LayerStatus:
-    """How many artifacts of one layer are done."""
-
-    layer: str
-    n_units: int
-    n_asked: int  # artifacts
-    n_done: int
-
-
-@dataclass(frozen=True)
-class Status:
-    """How many artifacts of an atlas are done."""
-
-    facts: NetworkFacts
-    layers: tuple[LayerStatus, ...]
-    n_asked: int  # artifacts
-    n_done: int
-    cache_bytes: int
-    seconds_left: float | None  # None until something was measured
-    missing_macs: float = 0.0  # the work that is missing
-    workers: tuple[Doing, ...] = ()  # that make artifacts for this cache now
 
 
 @dataclass(frozen=True)
@@ -155,8 +124,6 @@ class Atlas:
         self.catalogue = catalogue
         self._listed = listed_family(asked.family, catalogue.families)
         self._network: Network | None = None
-        self._lost: dict[str, Damaged] = {}  # artifacts that were damaged, by their keys
-        self._named: set[Damaged] = set()  # that were named on stderr
         self._seconds: dict[str, float] = {}  # for each artifact that was made here, by key
         self._failures: dict[str, Failure] = {}  # what could not be made, by key
         self._closing = ExitStack()
@@ -165,15 +132,22 @@ class Atlas:
         self._closing.callback(self.cache.close)
         try:
             self.asked = asked
-            self.images = self._find_images()
+            self.images = given_images(places, self._listed, self.cache, self.progress)
             self.facts = with_labels(self._find_facts(), asked.labels)
             names_path = places.names_path
             self.given_names = read_names(names_path, self.facts) if names_path else {}
             if self.images is None:  # photographs that are given are shown to the network again
                 adopt_old_photographs(self.cache, self.facts)
             given = self.images
-            sha256, n_images = (given.sha256, len(given.files)) if given else self._last_images()
+            sha256, n_images = (
+                (given.sha256, len(given.files))
+                if given
+                else last_shown(self.cache, asked, self.facts)
+            )
             self.asked = dataclasses.replace(asked, images_sha256=sha256, n_images=n_images)
+            self._damage = Damage(
+                self.cache, self.asked, self.facts, catalogue.kinds, has_images=given is not None
+            )
         except BaseException:
             self._closing.close()
             raise
@@ -193,9 +167,9 @@ class Atlas:
         self._seconds, self._failures = {}, {}
         plan = self.plan()
         self.render(plan)
-        notes = self._photograph_notes()
+        notes = notes_on(self.images, self.cache, self.asked, self.facts)
         site = self.write()
-        asked = self.plan().asked if self._lost or self._failures else plan.asked
+        asked = self.plan().asked if self._damage.is_known or self._failures else plan.asked
         made = [key for job in asked for key in job.keys if key in self._seconds]
         n_there = sum(len(job.keys) for job in asked) - len(made)
         times, failures = stage_times(asked, self._seconds), tuple(self._failures.values())
@@ -204,7 +178,7 @@ class Atlas:
     def plan(self) -> Plan:
         """What was asked for, and what of it is missing; damaged artifacts are named on stderr."""
         done = self.cache.keys()
-        self._count_as_lost(self.cache.damaged_rows)
+        self._damage.note(self.cache.damaged_rows)
         with no_garbage_collection():
             if self.places.shard:
                 return self._plan_of(self.places.shard, done)
@@ -214,7 +188,7 @@ class Atlas:
                 done,
                 self.catalogue.kinds,
                 has_images=self.images is not None,
-                lost=self._lost_jobs(),
+                lost=self._damage.jobs(),
                 failed=self._failures,
             )
 
@@ -297,7 +271,7 @@ class Atlas:
             AtlasError: something cannot be made, or the cache does not keep it.
         """
         if self.cache.damaged_rows:
-            self._set_aside()
+            self._damage.set_aside()
         asked = plan
         for _ in range(N_MENDINGS + 1):
             if not plan.missing:
@@ -305,22 +279,28 @@ class Atlas:
             try:
                 self._make(plan, meanwhile)
             except DamagedError:  # something that others are made from
-                self._set_aside()
+                self._damage.set_aside()
                 asked = plan = self.plan()
             if self._failures:  # what is made from others is made without those that failed
                 plan = self.plan()
             plan = remaining(plan, self.cache.keys())
-        raise CacheError(
-            f"{self.cache.path} does not keep what is stored in it; "
-            "give another folder with --cache"
-        )
+        raise not_kept(self.cache)
 
     def write(self) -> SiteReport:
         """Write the site of everything the cache holds for this network and recipe.
 
         Artifacts that turn out to be damaged are made again.
         """
-        return self._mending(lambda: write_site_of(self._site_source(), self.cache, self.progress))
+        return without_damage(
+            self.cache,
+            lambda: write_site_of(self._site_source(), self.cache, self.progress),
+            self._mend,
+        )
+
+    def _mend(self) -> None:
+        """Make what is damaged in the cache again."""
+        self._damage.set_aside()
+        self.render(remaining(Plan(self._damage.jobs(), ()), self.cache.keys()))
 
     def _make(self, plan: Plan, meanwhile: Callable[[], AbstractContextManager[object]]) -> None:
         """Make what a plan misses."""
@@ -388,59 +368,6 @@ class Atlas:
         engine.run(jobs, commit)
         self._failures |= {failure.key: failure for failure in engine.failures}
 
-    def _mending(self, work: Callable[[], Result]) -> Result:
-        """Do some work that reads artifacts, again if some had to be made again for it."""
-        for _ in range(N_MENDINGS):
-            try:
-                return work()
-            except DamagedError:
-                self._set_aside()
-                jobs = self._lost_jobs()
-                self.render(remaining(Plan(jobs, ()), self.cache.keys()))
-        return work()
-
-    def _set_aside(self) -> None:
-        """Delete what is damaged in the cache, bytes included, and remember what it was."""
-        self._count_as_lost(self.cache.set_aside())
-
-    def _count_as_lost(self, damaged: Iterable[Damaged]) -> None:
-        """Remember damaged artifacts, and name those that were not named before on stderr."""
-        new = [each for each in damaged if each not in self._named]
-        if not new:
-            return
-        self._named.update(new)
-        self._lost |= {each.key: each for each in new}
-        say_above(self._damage_words(new))
-
-    def _damage_words(self, new: Sequence[Damaged]) -> str:
-        """Which artifacts are damaged, and how many of them cannot be made again."""
-        again = {key for job in self._lost_jobs() for key in job.keys}
-        named = ", ".join(map(str, itertools.islice(new, N_NAMED)))
-        more = f" and {len(new) - N_NAMED:,} more" if len(new) > N_NAMED else ""
-        n_gone = sum(each.key not in again for each in new)
-        gone = f"; {n_gone:,} cannot be made again with these options" if n_gone else ""
-        return (
-            f"Damaged in {self.cache.path}: {len(new):,} artifacts ({named}{more}), which count "
-            f"as missing{gone}."
-        )
-
-    def _lost_jobs(self) -> tuple[Job, ...]:
-        """The jobs for artifacts that were damaged, as far as they can be made again."""
-        if not self._lost:
-            return ()
-        facts, has_images = self.facts, self.images is not None
-        whole = {layer.name: layer.units for layer in facts.layers}
-        there, kinds = self.cache.keys(), self.catalogue.kinds
-        again = set(self._lost)
-        for _ in range(2):  # what is made from the network depends on what else is there again
-            jobs = jobs_of(self.asked, facts, kinds, whole, there | again, are_made=False)
-            possible = (job for job in jobs if has_images or not job.kind.needs_images)
-            found = jobs_for(possible, self._lost)
-            before, again = again, {key for job in found for key in job.keys}
-            if again == before:
-                break
-        return found
-
     def contents(self) -> Contents:
         """The contents of the site: this selection, and everything that was rendered before."""
         return contents_of(self._site_source(), self.cache)
@@ -501,81 +428,8 @@ class Atlas:
 
                 refuse_missing(device, all_gpus())
         plan = self.plan()
-        asked, missing = (_artifacts_by_layer(jobs) for jobs in (plan.asked, plan.missing))
-        speed, workers = self._speed(plan), read_board(self.places.cache_dir)
-        n_at_work = max(1, len(workers))
-        return Status(
-            facts=self.facts,
-            layers=tuple(
-                LayerStatus(
-                    layer.name,
-                    layer.n_units,
-                    asked[layer.name],
-                    asked[layer.name] - missing[layer.name],
-                )
-                for layer in self.facts.layers
-                if asked[layer.name]
-            ),
-            n_asked=plan.n_asked,
-            n_done=plan.n_asked - plan.n_missing,
-            cache_bytes=self.cache.disk_bytes,
-            seconds_left=plan.missing_cost / (speed * n_at_work) if speed else None,
-            missing_macs=plan.missing_cost,
-            workers=workers,
-        )
-
-    def _find_images(self) -> ImageSet | None:
-        """The photographs that were given, or else those of the family; None if there are none."""
-        if self.places.images_dir is None:
-            return self._listed.images() if self._listed else None
-        from atlas.images import ImageFolder
-
-        own = (self.places.site_dir or self.places.out_dir, self.places.cache_dir)
-        known = self.cache.image_digests
-        return ImageFolder.of(self.places.images_dir, known, own, self.progress)
-
-    def _photograph_notes(self) -> tuple[str, ...]:
-        """What of the photographs that were given was left out or skipped.
-
-        Raises:
-            ImagesError: every photograph was skipped.
-        """
-        if self.images is None:
-            return ()
-        left_out = self.images.left_out
-        notes = (f"Left out beside the photographs: {left_out}.",) if left_out else ()
-        record = self._natural_record()
-        if record is None or not record.n_skipped:
-            return notes
-        if not record.n_images:
-            raise ImagesError.none_of_them(record.skipped_words)
-        return (*notes, f"{record.skipped_words}.")
-
-    def _natural_record(self) -> NaturalRecord | None:
-        """The answers of any layer of this network to these photographs."""
-        for layer in self.facts.layers:
-            spec = NATURAL.spec(self.asked, layer, self.facts)
-            keys = artifact_keys(self.facts.identity, (layer.whole,), NATURAL.name, spec)
-            for entry in self.cache.entries(keys).values():
-                return entry.record(NaturalRecord, layer.score_name)
-        return None
-
-    def _last_images(self) -> tuple[str, int]:
-        """Digest and number of the photographs that this network was shown last; "", 0 if none."""
-        layers = {layer.name: layer for layer in self.facts.layers}
-        for entry in reversed(self.cache.of_kind(NATURAL.name)):
-            layer = layers.get(entry.unit)
-            if layer is None:
-                continue
-            record = entry.record(NaturalRecord, layer.score_name)
-            sha256 = record.images_sha256
-            asked = dataclasses.replace(self.asked, images_sha256=sha256)
-            spec = NATURAL.spec(asked, layer, self.facts)
-            if (entry.key,) == artifact_keys(
-                self.facts.identity, (layer.whole,), NATURAL.name, spec
-            ):
-                return sha256, record.n_images + record.n_skipped
-        return "", 0
+        workers = read_board(self.places.cache_dir)
+        return status_of(plan, self.facts, self.cache.disk_bytes, self._speed(plan), workers)
 
     def _site_source(self) -> SiteSource:
         return SiteSource(
@@ -640,10 +494,3 @@ class Atlas:
 def _glossary_of(family: Family | None) -> str:
     glossary = family.glossary if family else None
     return glossary.read_text(encoding="utf-8") if glossary else ""
-
-
-def _artifacts_by_layer(jobs: Sequence[Job]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for job in jobs:
-        counts[job.layer.name] += len(job.units)
-    return counts

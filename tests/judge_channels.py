@@ -42,6 +42,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from atlas.asked import AtlasSpec
+from atlas.commands.values import items_of
 from atlas.errors import AtlasError
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.field import KIND as FIELD
@@ -54,6 +55,7 @@ from atlas.pictures.fourier import objective
 from atlas.pipeline import Atlas
 from atlas.places import Places
 from atlas.recipes import Fourier, PresetName, fourier_recipe
+from atlas.selection import select_layers
 from atlas.site.contents import Contents
 from atlas.units import Layer, Unit
 
@@ -235,6 +237,7 @@ def groups_of(units: Sequence[Unit], group_size: int) -> list[list[Unit]]:
 @click.option("--weights", default="", help="As for the builds.")
 @click.option("--preset", default="standard", show_default=True)
 @click.option("--cache", "cache_dir", default=Places.cache_dir, type=click.Path(path_type=Path))
+@click.option("--layers", multiple=True, help="As for the builds; all with pictures if left out.")
 @click.option("--all-units", is_flag=True, help="Judge units that are switched off as well.")
 @click.option(
     "--group-size",
@@ -248,6 +251,7 @@ def main(
     weights: str,
     preset: PresetName,
     cache_dir: Path,
+    layers: Sequence[str],
     all_units: bool,
     group_size: int,
 ) -> None:
@@ -265,7 +269,7 @@ def main(
             least_share = 0.0 if all_units else SWITCHED_OFF
             groups = [
                 (layer, group)
-                for layer in network.layers
+                for layer in select_layers(items_of("--layers", layers), network.facts)
                 if not layer.is_classifier
                 for group in groups_of(
                     judged_units(network, layer, by_seed[SEEDS[0]], least_share), group_size

@@ -6,9 +6,10 @@ from atlas.asked import AtlasSpec
 from atlas.commands.options import atlas_options
 from atlas.commands.program import sub_command
 from atlas.console import say
-from atlas.pipeline import Atlas, Status
+from atlas.pipeline import Atlas
 from atlas.places import Places
 from atlas.progress import Progress, interval
+from atlas.status import Status
 
 
 @sub_command(short_help="What is done, what is missing, and how long that will take.")

@@ -30,11 +30,12 @@ from atlas.comparing import (
 from atlas.comparing.classes import Classes, Pair, classes_of
 from atlas.comparing.ranking import LayerChange, are_related, exchanges, layer_change
 from atlas.console import say_above
-from atlas.errors import CacheError, DamagedError, SpecError
+from atlas.damage import names_of, without_damage
+from atlas.errors import SpecError
 from atlas.files import is_there
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.filter import KIND as FILTER
-from atlas.pipeline import N_MENDINGS, N_NAMED, Atlas
+from atlas.pipeline import Atlas
 from atlas.places import Places
 from atlas.plan import Plan, jobs_of, remaining
 from atlas.progress import Progress, Tally, counted
@@ -143,23 +144,17 @@ class Comparison:
         from atlas.comparing.pages import prepare, write
 
         prepare(self.places.out_dir)
-        for _ in range(N_MENDINGS):
-            try:
-                ranking = self.ranking()
-                return ranking, write(ranking, self.a, self.b, self.places.out_dir)
-            except DamagedError:
-                self._set_aside()
-        raise CacheError(
-            f"{self.a.cache.path} does not keep what is stored in it; "
-            "give another folder with --cache"
-        )
+
+        def ranked_and_written() -> tuple[Ranking, SiteReport]:
+            ranking = self.ranking()
+            return ranking, write(ranking, self.a, self.b, self.places.out_dir)
+
+        return without_damage(self.a.cache, ranked_and_written, self._set_aside)
 
     def _set_aside(self) -> None:
         """Delete what is damaged in the cache, so that it is made again."""
         damaged = self.a.cache.set_aside()
-        named = ", ".join(map(str, damaged[:N_NAMED]))
-        more = f" and {len(damaged) - N_NAMED:,} more" if len(damaged) > N_NAMED else ""
-        say_above(f"Damaged in {self.a.cache.path}, made again: {named}{more}.")
+        say_above(f"Damaged in {self.a.cache.path}, made again: {names_of(damaged)}.")
 
     def ranking(self) -> Ranking:
         """The ranking of all units, with pictures of the most changed.
