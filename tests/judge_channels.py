@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """How well the pictures of channels stand for their units, layer by layer.
 
-    python build.py --weights WEIGHTS --units 0-31 --kinds excitatory,field,natural --images FOLDER
+    python build.py --weights WEIGHTS --units 0-31 --images FOLDER \
+        --kinds excitatory,field,border,natural
     python build.py --weights WEIGHTS --units 0-31 --kinds excitatory --seed 1
     python tests/judge_channels.py --weights WEIGHTS
 
 The pictures are read from the cache of those builds. Left out are units that are dead, because
-nothing moved them, and those that training has all but switched off: after their BatchNorm they
-vary less than a twentieth as much as the layer's median unit (`--all-units` judges them too). Units
-are compared with the others of their group: units 0 to 31, 32 to 63 and so on (`--group-size`).
-Told of every layer is the share of its units
+nothing moved them. So are those that training has all but switched off, which vary less than a
+twentieth as much as the layer's median unit after their BatchNorm, and those that answer to the
+borders of images, which pictures of channels leave out (`--all-units` judges both too). Units are
+compared with the others of their group: units 0 to 31, 32 to 63 and so on (`--group-size`). Told of
+every layer is the share of its units
 
 - for which no other picture of the group scores more than their own (`own`), with the score that
   their picture was made for;
@@ -44,9 +46,11 @@ from tqdm import tqdm
 from atlas.asked import AtlasSpec
 from atlas.commands.values import items_of
 from atlas.errors import AtlasError
+from atlas.kinds.border import KIND as BORDER
+from atlas.kinds.border import answers_to_borders
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.field import KIND as FIELD
-from atlas.kinds.filter import SWITCHED_OFF
+from atlas.kinds.filter import is_switched_off
 from atlas.kinds.natural import KIND as NATURAL
 from atlas.network.network import Network
 from atlas.network.taps import Tap
@@ -163,19 +167,21 @@ def n_above_photographs(
     return sum(peak > record.highest[unit.index] for unit, peak in peaks.items())
 
 
-def judged_units(
-    network: Network, layer: Layer, contents: Contents, least_share: float
-) -> list[Unit]:
-    """The units of a layer that have pictures, are not dead and not switched off.
-
-    Switched off are those with a smaller share of `Network.norm_shares`.
-    """
+def judged_units(network: Network, layer: Layer, contents: Contents) -> list[Unit]:
+    """The units of a layer with pictures, but those switched off or that answer to borders."""
     shares = network.norm_shares(layer)
+    border = contents.layer_record(layer, BORDER)
     return [
         unit
-        for unit in contents.pictured(layer)
-        if _is_alive(contents, unit) and (shares is None or shares[unit.index] >= least_share)
+        for unit in pictured_units(layer, contents)
+        if not (shares is not None and is_switched_off(float(shares[unit.index])))
+        and not (border and answers_to_borders(border.excess[unit.index]))
     ]
+
+
+def pictured_units(layer: Layer, contents: Contents) -> list[Unit]:
+    """The units of a layer that have pictures and are not dead."""
+    return [unit for unit in contents.pictured(layer) if _is_alive(contents, unit)]
 
 
 def figures(
@@ -238,7 +244,7 @@ def groups_of(units: Sequence[Unit], group_size: int) -> list[list[Unit]]:
 @click.option("--preset", default="standard", show_default=True)
 @click.option("--cache", "cache_dir", default=Places.cache_dir, type=click.Path(path_type=Path))
 @click.option("--layers", multiple=True, help="As for the builds; all with pictures if left out.")
-@click.option("--all-units", is_flag=True, help="Judge units that are switched off as well.")
+@click.option("--all-units", is_flag=True, help="Leave out dead units alone.")
 @click.option(
     "--group-size",
     default=32,
@@ -266,13 +272,16 @@ def main(
             }
             network = atlases[SEEDS[0]].load_network()
             by_seed = {seed: atlas.contents() for seed, atlas in atlases.items()}
-            least_share = 0.0 if all_units else SWITCHED_OFF
+            first = by_seed[SEEDS[0]]
             groups = [
                 (layer, group)
                 for layer in select_layers(items_of("--layers", layers), network.facts)
                 if not layer.is_classifier
                 for group in groups_of(
-                    judged_units(network, layer, by_seed[SEEDS[0]], least_share), group_size
+                    pictured_units(layer, first)
+                    if all_units
+                    else judged_units(network, layer, first),
+                    group_size,
                 )
             ]
             rows = [

@@ -58,7 +58,12 @@ def found(seed: int = 0) -> Found:
         for values in [_values(column, draw)]
     ]
     words = [f"thing number {nth}" for nth in range(N_CLASSES)]
-    shares = {"name": 0.5, "favourite class": 0.98, "class it speaks for": 0.08}
+    shares = {
+        "name": 0.5,
+        "favourite class": 0.98,
+        "class it speaks for": 0.08,
+        "border place": 0.07,
+    }
     texts = [
         FoundTexts(column, _words(words, shares[column.name], draw))
         for kind in KINDS
@@ -75,6 +80,9 @@ def _values(column: Column, draw: np.random.Generator) -> Any:
     """Numbers with many digits, of which there are 30 % fewer where not all units are selective."""
     if column.field.endswith("_mark"):
         return np.where(draw.uniform(size=N_UNITS) < 0.01, 1.0, np.nan)
+    if column.field == "large_excess":
+        is_large = draw.uniform(size=N_UNITS) < 0.07
+        return np.where(is_large, 3 + draw.lognormal(1, 1, N_UNITS).round(3), np.nan)
     if column.full_turn:
         values = draw.uniform(0, column.full_turn, N_UNITS)
     elif column.unit == "px":

@@ -139,6 +139,6 @@ def test_the_engine_makes_every_kind(planted: Network, cache: Cache, photographs
     assert [a.key for a in artifacts] == [key for job in jobs for key in job.keys]
     assert {a.kind for a in artifacts} == {kind.name for kind in KINDS}
     without_picture = {a.kind for a in artifacts if not a.width_px}
-    measured = {"circuit", "noise", "tuning", "natural", "names", "similar"}
+    measured = {"border", "circuit", "noise", "tuning", "natural", "names", "similar"}
     assert without_picture == {*measured, "map", "photographs"}  # files one after another
     assert make_plan(spec, planted.facts, cache.keys()).n_missing == 0

@@ -43,8 +43,10 @@ def test_nothing_done_everything_missing(planted: Network):
     n_fields = sum(job.layer.n_units for job in plan.asked if job.kind.name == "field")
     n_layers = len(planted.facts.layers)
     per_layer = 5 * n_layers  # circuit, noise, tuning, dream, similar
+    n_borders = sum(layer.has_maps for layer in planted.facts.layers)
+    n_pictures = 3 * planted.facts.n_units + n_twins + n_fields
     n_maps = 1  # of the whole network
-    assert plan.n_asked == 3 * planted.facts.n_units + n_twins + n_fields + per_layer + n_maps
+    assert plan.n_asked == n_pictures + per_layer + n_borders + n_maps
     assert plan.n_missing == plan.n_asked
     assert len(set(keys_of(plan))) == plan.n_asked
 

@@ -181,7 +181,7 @@ def test_27560_units_take_at_most_400_kilobytes() -> None:
     script = find_index(many_units.contents(), many_units.found())
     assert len(gzip.compress(script, 6)) <= 400_000
     index = read(script)
-    assert len(index["numbers"]) >= 14 and len(index["texts"]) == 3
+    assert len(index["numbers"]) >= 14 and len(index["texts"]) == 4
     assert {len(each["codes"]) for each in (*index["numbers"], *index["texts"])} == {27_560}
 
 
@@ -227,7 +227,8 @@ def test_how_far_stimuli_drive_units_is_counted_from_the_bare_background() -> No
 def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     assert presets["rising diagonals"] == "#ask-orientation=45"
-    assert not {"red", "dead", "switched off"} & presets.keys()  # no unit is any of these
+    are_none = {"red", "dead", "switched off", "answers to borders"}
+    assert not are_none & presets.keys()
     with site_factory.changed_numbers(known := contents(), LAYER, "natural") as made:
         made["fires"][3] = 0.002
     with site_factory.changed_numbers(known, LAYER, "tuning") as made:
@@ -236,10 +237,13 @@ def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
         made["dead"] = True
     with site_factory.changed_numbers(known, f"{LAYER}:1", "filter") as made:
         made["norm_share"] = 0.049
+    with site_factory.changed_numbers(known, LAYER, "border") as made:
+        made["excess"][4], made["place"][4] = 3.0, "top left corner"
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     rare = "#share+of+photographs=..0.01&sort=share+of+photographs&order=up"
     assert presets["rarely fires"] == rare
     assert presets["switched off"] == "#switched+off=1.."
+    assert presets["answers to borders"] == "#border=3..&sort=border"
     assert presets["dead"] == "#dead=1.." and presets["red"] == "#ask-hue=0"
 
 

@@ -11,7 +11,15 @@ import site_factory
 from site_reader import Page
 
 from atlas.site.evidence import evidence_view
-from atlas.site.verdict import STANDINGS, Known, known_of, standing, verdict, verdict_view
+from atlas.site.verdict import (
+    STANDINGS,
+    Border,
+    Known,
+    known_of,
+    standing,
+    verdict,
+    verdict_view,
+)
 from atlas.site.writer import write_site
 from atlas.units import Unit
 
@@ -55,6 +63,10 @@ def said(**changes: object) -> str:
         (
             {"norm_share": 0.049},
             "After its BatchNorm it varies only 4.9\N{NO-BREAK SPACE}% as much",
+        ),
+        (
+            {"border": Border("+13.6 σ", "top left corner", "+0.5 σ")},
+            "drives it to +13.6 σ at its top left corner, and to +0.5 σ in the middle: it answers",
         ),
         ({"reached": 1.5}, "no further than plain noise does, and so shows nothing."),
         ({"begun": 9.0}, "did not raise its score, and so shows nothing."),
@@ -115,6 +127,16 @@ def test_the_units_that_photographs_drive_further_are_told_exactly():
 def test_a_unit_that_varies_enough_is_not_called_switched_off():
     assert "BatchNorm" not in said(norm_share=0.05)
     assert "BatchNorm" not in said(norm_share=None)
+
+
+def test_what_a_border_does_is_told_of_the_units_that_answer_to_it():
+    contents, _ = site_factory.contents()
+    layer = contents.facts.layers[0]
+    with site_factory.changed_numbers(contents, layer.name, "border") as made:
+        made["z_max"][0], made["z_middle"][0], made["place"][0] = 6.04, -0.5, "right edge"
+    told, other = (known_of(contents, layer, unit).border for unit in layer.units[:2])
+    assert told == Border("+6.0\N{NO-BREAK SPACE}σ", "right edge", "−0.5\N{NO-BREAK SPACE}σ")
+    assert other is None
 
 
 def test_every_standing_is_reached_and_has_words():

@@ -7,6 +7,7 @@ from typing import Any
 
 from atlas.errors import SpecError
 from atlas.kinds import (
+    border,
     circuit,
     dream,
     examples,
@@ -31,6 +32,7 @@ KINDS: tuple[Kind[Any], ...] = (
     filter.KIND,
     circuit.KIND,
     noise.KIND,
+    border.KIND,
     tuning.KIND,
     natural.KIND,
     photographs.KIND,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from atlas.kinds.border import KIND as BORDER
 from atlas.kinds.field import KIND as FIELD
 from atlas.kinds.filter import KIND as FILTER
 from atlas.kinds.filter import is_switched_off
@@ -21,9 +22,18 @@ from atlas.site import wording
 from atlas.site.contents import Contents
 from atlas.text import enumerated
 from atlas.units import Layer, Unit
+from atlas.vocabulary import score_of
 
 ALIKE, PARTLY_ALIKE = 0.8, 0.5  # least similarity of the pictures from two seeds
 CLEARLY = 0.2  # by how much they must be more alike than the pictures of two units
+
+
+class Border(NamedTuple):
+    """How a unit that answers to borders responds to an image of one colour, in words."""
+
+    highest: str  # `+13.6 σ`
+    place: str  # `top left corner`
+    middle: str  # `+0.5 σ`
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Known:
     similarity_other: float | None = None  # of pictures of two units
     rank: int | None = None  # of the class, in the network's answer to its picture
     norm_share: float | None = None  # how far it varies after its BatchNorm, over the median unit
+    border: Border | None = None  # what an image of one colour does, if it answers to borders
 
 
 class Verdict(NamedTuple):
@@ -153,6 +164,8 @@ def _share(auc: float) -> str:
 def _trust(known: Known) -> Iterator[str]:
     if known.norm_share is not None and is_switched_off(known.norm_share):
         yield _about_norm(known.norm_share)
+    if known.border:
+        yield _about_border(known.border)
     stands = standing(known)
     yield STANDINGS[stands]
     if stands in SHOWS_NOTHING:
@@ -172,6 +185,14 @@ def _about_norm(share: float) -> str:
     return (
         f"After its BatchNorm it varies only {much} as much as the layer’s median unit: training "
         "has learned a factor near zero for it."
+    )
+
+
+def _about_border(border: Border) -> str:
+    return (
+        f"An image of one colour drives it to {border.highest} at its {border.place}, and to "
+        f"{border.middle} in the middle: it answers to where images end, which the zeros around "
+        "maps tell it."
     )
 
 
@@ -211,7 +232,20 @@ def known_of(contents: Contents, layer: Layer, unit: Unit) -> Known:
         similarity_other=twin.similarity_other if twin else None,
         rank=picture.rank if picture and layer.n_units > 1 else None,
         norm_share=weights.norm_share if weights else None,
+        border=_border(contents, layer, unit),
     )
+
+
+def _border(contents: Contents, layer: Layer, unit: Unit) -> Border | None:
+    record = contents.layer_record(layer, BORDER)
+    place = record.place[unit.index] if record else None
+    if record is None or place is None:
+        return None
+    highest, middle = (
+        wording.response(score_of(layer), ends[unit.index], 1)
+        for ends in (record.highest, record.middle)
+    )
+    return Border(highest, place, middle)
 
 
 def _tried(has_fit: bool, has_tuning: bool) -> Iterator[str]:
