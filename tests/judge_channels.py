@@ -43,7 +43,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from atlas.asked import AtlasSpec
+from atlas.asked import AtlasSpec, Selection
 from atlas.commands.values import items_of
 from atlas.errors import AtlasError
 from atlas.kinds.border import KIND as BORDER
@@ -59,7 +59,7 @@ from atlas.pictures.fourier import objective
 from atlas.pipeline import Atlas
 from atlas.places import Places
 from atlas.recipes import Fourier, PresetName, fourier_recipe
-from atlas.selection import select_layers
+from atlas.selection import parse_ranges, select_units
 from atlas.site.contents import Contents
 from atlas.units import Layer, Unit
 
@@ -167,21 +167,21 @@ def n_above_photographs(
     return sum(peak > record.highest[unit.index] for unit, peak in peaks.items())
 
 
-def judged_units(network: Network, layer: Layer, contents: Contents) -> list[Unit]:
-    """The units of a layer with pictures, but those switched off or that answer to borders."""
+def pictured_units(network: Network, layer: Layer, contents: Contents) -> list[Unit]:
+    """The units of a layer that have pictures and are not dead."""
+    return [unit for unit in contents.pictured(layer) if _is_alive(contents, unit)]
+
+
+def ordinary_units(network: Network, layer: Layer, contents: Contents) -> list[Unit]:
+    """Those of them that are not switched off and do not answer to borders."""
     shares = network.norm_shares(layer)
     border = contents.layer_record(layer, BORDER)
     return [
         unit
-        for unit in pictured_units(layer, contents)
+        for unit in pictured_units(network, layer, contents)
         if not (shares is not None and is_switched_off(float(shares[unit.index])))
         and not (border and answers_to_borders(border.excess[unit.index]))
     ]
-
-
-def pictured_units(layer: Layer, contents: Contents) -> list[Unit]:
-    """The units of a layer that have pictures and are not dead."""
-    return [unit for unit in contents.pictured(layer) if _is_alive(contents, unit)]
 
 
 def figures(
@@ -244,6 +244,7 @@ def groups_of(units: Sequence[Unit], group_size: int) -> list[list[Unit]]:
 @click.option("--preset", default="standard", show_default=True)
 @click.option("--cache", "cache_dir", default=Places.cache_dir, type=click.Path(path_type=Path))
 @click.option("--layers", multiple=True, help="As for the builds; all with pictures if left out.")
+@click.option("--units", default="", help="As for the builds; all with pictures if left out.")
 @click.option("--all-units", is_flag=True, help="Leave out dead units alone.")
 @click.option(
     "--group-size",
@@ -258,11 +259,13 @@ def main(
     preset: PresetName,
     cache_dir: Path,
     layers: Sequence[str],
+    units: str,
     all_units: bool,
     group_size: int,
 ) -> None:
     """Judge a cache's pictures of channels."""
     asked = AtlasSpec(family=model, weights=weights, preset=preset)
+    judged = pictured_units if all_units else ordinary_units
     places = Places(cache_dir=cache_dir, device="cpu")
     try:
         with ExitStack() as stack:
@@ -272,15 +275,15 @@ def main(
             }
             network = atlases[SEEDS[0]].load_network()
             by_seed = {seed: atlas.contents() for seed, atlas in atlases.items()}
-            first = by_seed[SEEDS[0]]
+            ranges = parse_ranges(units) if units else ()
+            selection = Selection(items_of("--layers", layers), units=ranges)
+            chosen = set(select_units(selection, network.facts))
             groups = [
                 (layer, group)
-                for layer in select_layers(items_of("--layers", layers), network.facts)
+                for layer in network.layers
                 if not layer.is_classifier
                 for group in groups_of(
-                    pictured_units(layer, first)
-                    if all_units
-                    else judged_units(network, layer, first),
+                    [unit for unit in judged(network, layer, by_seed[0]) if unit in chosen],
                     group_size,
                 )
             ]

@@ -191,8 +191,8 @@ def _about_norm(share: float) -> str:
 def _about_border(border: Border) -> str:
     return (
         f"An image of one colour drives it to {border.highest} at its {border.place}, and to "
-        f"{border.middle} in the middle: it answers to where images end, which the zeros around "
-        "maps tell it."
+        f"{border.middle} in the middle: it answers to the border of images, where maps are padded "
+        "with zeros."
     )
 
 

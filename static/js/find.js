@@ -218,7 +218,7 @@ class FoundUnits {
   left(index, lacking) {
     return [...lacking]
       .filter(([name]) => !index.columns.get(name).isMark)
-      .map(([name, n]) => element("li", { textContent: `${countedUnits(n)} ${n === 1 ? "has" : "have"} no ${index.columns.get(name).isText ? "" : "measured "}${name} and ${n === 1 ? "is" : "are"} left out.` }));
+      .map(([name, n]) => element("li", { textContent: `${countedUnits(n)} ${n === 1 ? "has" : "have"} no ${index.columns.get(name).isText ? "" : "number for "}${name} and ${n === 1 ? "is" : "are"} left out.` }));
   }
 }
 
