@@ -100,12 +100,15 @@ def without_damage(cache: Cache, work: Callable[[], Result], mend: Callable[[], 
     Raises:
         CacheError: the cache does not keep what is stored in it.
     """
-    for _ in range(N_MENDINGS + 1):
+    for _ in range(N_MENDINGS):
         try:
             return work()
         except DamagedError:
             mend()
-    raise not_kept(cache)
+    try:
+        return work()
+    except DamagedError as error:
+        raise not_kept(cache) from error
 
 
 def not_kept(cache: Cache) -> CacheError:

@@ -8,10 +8,11 @@
 
 The pictures are read from the cache of those builds. Left out are units that are dead, because
 nothing moved them. So are those that training has all but switched off, which vary less than a
-twentieth as much as the layer's median unit after their BatchNorm, and those that answer to the
-borders of images, which pictures of channels leave out (`--all-units` judges both too). Units are
-compared with the others of their group: units 0 to 31, 32 to 63 and so on (`--group-size`). Told of
-every layer is the share of its units
+twentieth as much as the layer's median unit after their BatchNorm, and those that respond to the
+border of images, which pictures of channels leave out or hardly count (`--all-units` judges both
+too). Units are compared with the others of their group: units 0 to 31, 32 to 63 and so on
+(`--group-size`); a unit that is alone in its group is left out. Told of every layer is the share of
+its units
 
 - for which no other picture of the group scores more than their own (`own`), with the score that
   their picture was made for;
@@ -47,7 +48,6 @@ from atlas.asked import AtlasSpec, Selection
 from atlas.commands.values import items_of
 from atlas.errors import AtlasError
 from atlas.kinds.border import KIND as BORDER
-from atlas.kinds.border import answers_to_borders
 from atlas.kinds.excitatory import KIND as EXCITATORY
 from atlas.kinds.field import KIND as FIELD
 from atlas.kinds.filter import is_switched_off
@@ -173,14 +173,22 @@ def pictured_units(network: Network, layer: Layer, contents: Contents) -> list[U
 
 
 def ordinary_units(network: Network, layer: Layer, contents: Contents) -> list[Unit]:
-    """Those of them that are not switched off and do not answer to borders."""
-    shares = network.norm_shares(layer)
-    border = contents.layer_record(layer, BORDER)
+    """Those of them that are not switched off and do not respond to borders.
+
+    Raises:
+        ClickException: it was not measured which units respond to borders.
+    """
+    units = pictured_units(network, layer, contents)
+    shares, border = network.norm_shares(layer), contents.layer_record(layer, BORDER)
+    if units and border is None and BORDER.is_possible(contents.spec, layer, contents.facts):
+        raise click.ClickException(
+            f"no record of the kind border for {layer.name}; make it, or give --all-units"
+        )
     return [
         unit
-        for unit in pictured_units(network, layer, contents)
+        for unit in units
         if not (shares is not None and is_switched_off(float(shares[unit.index])))
-        and not (border and answers_to_borders(border.excess[unit.index]))
+        and not (border and border.place[unit.index])
     ]
 
 
@@ -234,8 +242,12 @@ def total(name: str, rows: Sequence[LayerFigures]) -> LayerFigures:
 
 
 def groups_of(units: Sequence[Unit], group_size: int) -> list[list[Unit]]:
-    """The units, ordered by index, in groups of so many successive ones of the layer."""
-    return [list(group) for _, group in groupby(units, lambda unit: unit.index // group_size)]
+    """The units, ordered by index, in groups of so many successive ones of the layer.
+
+    A group of one unit is left out, because there is nothing to compare it with.
+    """
+    groups = [list(group) for _, group in groupby(units, lambda unit: unit.index // group_size)]
+    return [group for group in groups if len(group) > 1]
 
 
 @click.command(help=__doc__)

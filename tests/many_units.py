@@ -62,7 +62,7 @@ def found(seed: int = 0) -> Found:
         "name": 0.5,
         "favourite class": 0.98,
         "class it speaks for": 0.08,
-        "border place": 0.07,
+        "border place": 0.02,
     }
     texts = [
         FoundTexts(column, _words(words, shares[column.name], draw))
@@ -81,8 +81,8 @@ def _values(column: Column, draw: np.random.Generator) -> Any:
     if column.field.endswith("_mark"):
         return np.where(draw.uniform(size=N_UNITS) < 0.01, 1.0, np.nan)
     if column.field == "large_excess":
-        is_large = draw.uniform(size=N_UNITS) < 0.07
-        return np.where(is_large, 3 + draw.lognormal(1, 1, N_UNITS).round(3), np.nan)
+        is_large = draw.uniform(size=N_UNITS) < 0.02
+        return np.where(is_large, 5 + draw.lognormal(1, 1, N_UNITS).round(3), np.nan)
     if column.full_turn:
         values = draw.uniform(0, column.full_turn, N_UNITS)
     elif column.unit == "px":

@@ -313,7 +313,7 @@ def panel_numbers(kind: str, layer: Layer) -> Numbers:
         sizes = {name: 0.25, f"{name}_max": 0.25 + spread, f"{name}_min": 0.25 - spread}
         return {"n_images": 16} | {end: [size] * n_units for end, size in sizes.items()}
     if kind == "border":
-        ends = {f"{name}_max": 0.5, f"{name}_middle": 0.25, "excess": 0.25}
+        ends = {f"{name}_border": 0.5, f"{name}_middle": 0.25, "excess": 0.25}
         return {end: [value] * n_units for end, value in ends.items()} | {"place": [None] * n_units}
     if kind == "similar":
         return similar_numbers(layer)

@@ -115,7 +115,7 @@ def test_orientations_are_counted_round(visit: Visit, units: list[Any]):
         and is_near(tuning(unit, "orientation_deg"), 0, 180, 10)
     ]
     assert found(page) == expected != []
-    assert "3 units have no number for orientation and are left out." in page.inner_text(".notes")
+    assert "3 units have no measured orientation and are left out." in page.inner_text(".notes")
 
 
 def test_units_are_sorted_by_any_number_those_without_it_last(visit: Visit, units: list[Any]):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import click
 import judge_channels
+import pytest
+import site_factory
 import torch
 from click.testing import CliRunner
 from test_command import run
@@ -34,14 +39,47 @@ def test_a_picture_names_its_unit_if_no_other_answers_more():
 
 
 def test_groups_are_successive_units_of_the_layer_whichever_are_left_out():
-    units = [Unit("conv", index) for index in (0, 3, 4, 9)]
-    assert judge_channels.groups_of(units, 4) == [units[:2], units[2:3], units[3:]]
+    units = [Unit("conv", index) for index in (0, 3, 4, 8, 9, 11)]
+    assert judge_channels.groups_of(units, 4) == [units[:2], units[3:]]  # 4 is alone
+
+
+def test_units_that_are_switched_off_or_respond_to_borders_are_left_out():
+    contents, _ = site_factory.contents()
+    layer = contents.facts.layers[0]
+    shares = torch.ones(layer.n_units)
+    shares[1] = 0.049
+    network: Any = SimpleNamespace(norm_shares=lambda layer: shares)
+    with site_factory.changed_numbers(contents, layer.name, "border") as made:
+        made["place"][2] = "right edge"
+    all_units = judge_channels.pictured_units(network, layer, contents)
+    ordinary = judge_channels.ordinary_units(network, layer, contents)
+    assert {unit.index for unit in all_units} - {unit.index for unit in ordinary} == {1, 2}
+
+
+def test_without_a_record_of_borders_nothing_is_judged():
+    contents, _ = site_factory.contents(wanted=lambda unit, kind: kind != "border")
+    network: Any = SimpleNamespace(norm_shares=lambda layer: None)
+    with pytest.raises(click.ClickException, match="no record of the kind border for conv1"):
+        judge_channels.ordinary_units(network, contents.facts.layers[0], contents)
+
+
+def test_figures_of_groups_are_added():
+    one, other = (
+        judge_channels.LayerFigures("conv", n, n, again, n, None, n - 1, n)
+        for n, again in ((3, 3), (4, None))
+    )
+    assert judge_channels.total("conv", [one, other]) == judge_channels.LayerFigures(
+        "conv", 7, 7, None, 7, None, 5, 7
+    )
 
 
 def test_the_demos_pictures_name_their_units(tmp_path: Path):
     part = ["--layers", "conv1,layer1.0.conv2", "--units", "0-7", "--preset", "preview"]
     options = ["--demo", *part, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "site")]
-    for more in (["--kinds", "excitatory,field,natural"], ["--kinds", "excitatory", "--seed", "1"]):
+    for more in (
+        ["--kinds", "excitatory,field,border,natural"],
+        ["--kinds", "excitatory", "--seed", "1"],
+    ):
         assert run(*options, *more).code == 0
     asked = ["--model", "demo", "--preset", "preview", "--cache", str(tmp_path / "cache")]
     result = CliRunner().invoke(judge_channels.main, asked)

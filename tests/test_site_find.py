@@ -227,7 +227,7 @@ def test_how_far_stimuli_drive_units_is_counted_from_the_bare_background() -> No
 def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     assert presets["rising diagonals"] == "#ask-orientation=45"
-    are_none = {"red", "dead", "switched off", "answers to borders"}
+    are_none = {"red", "dead", "switched off", "responds to borders"}
     assert not are_none & presets.keys()
     with site_factory.changed_numbers(known := contents(), LAYER, "natural") as made:
         made["fires"][3] = 0.002
@@ -238,12 +238,12 @@ def test_only_questions_that_a_unit_answers_are_ready(known: Contents) -> None:
     with site_factory.changed_numbers(known, f"{LAYER}:1", "filter") as made:
         made["norm_share"] = 0.049
     with site_factory.changed_numbers(known, LAYER, "border") as made:
-        made["excess"][4], made["place"][4] = 3.0, "top left corner"
+        made["excess"][4], made["place"][4] = 5.0, "top left corner"
     presets = {link.text: link.href for link in find_view(known, found_by(known)).presets}
     rare = "#share+of+photographs=..0.01&sort=share+of+photographs&order=up"
     assert presets["rarely fires"] == rare
     assert presets["switched off"] == "#switched+off=1.."
-    assert presets["answers to borders"] == "#border=3..&sort=border"
+    assert presets["responds to borders"] == "#border=5..&sort=border"
     assert presets["dead"] == "#dead=1.." and presets["red"] == "#ask-hue=0"
 
 

@@ -66,7 +66,7 @@ def said(**changes: object) -> str:
         ),
         (
             {"border": Border("+13.6 σ", "top left corner", "+0.5 σ")},
-            "drives it to +13.6 σ at its top left corner, and to +0.5 σ in the middle: it answers",
+            "drives it to +13.6 σ in the top left corner of its map, and to +0.5 σ in the middle",
         ),
         ({"reached": 1.5}, "no further than plain noise does, and so shows nothing."),
         ({"begun": 9.0}, "did not raise its score, and so shows nothing."),
@@ -133,10 +133,12 @@ def test_what_a_border_does_is_told_of_the_units_that_answer_to_it():
     contents, _ = site_factory.contents()
     layer = contents.facts.layers[0]
     with site_factory.changed_numbers(contents, layer.name, "border") as made:
-        made["z_max"][0], made["z_middle"][0], made["place"][0] = 6.04, -0.5, "right edge"
+        made["z_border"][0], made["z_middle"][0], made["place"][0] = 6.04, -0.5, "right edge"
     told, other = (known_of(contents, layer, unit).border for unit in layer.units[:2])
     assert told == Border("+6.0\N{NO-BREAK SPACE}σ", "right edge", "−0.5\N{NO-BREAK SPACE}σ")
     assert other is None
+    sentences = verdict_view(contents, layer, layer.units[0]).sentences
+    assert any("at the right edge of its map" in sentence for sentence in sentences)
 
 
 def test_every_standing_is_reached_and_has_words():

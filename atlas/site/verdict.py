@@ -29,9 +29,9 @@ CLEARLY = 0.2  # by how much they must be more alike than the pictures of two un
 
 
 class Border(NamedTuple):
-    """How a unit that answers to borders responds to an image of one colour, in words."""
+    """How a unit that responds to borders responds to an image of one colour, in words."""
 
-    highest: str  # `+13.6 σ`
+    response: str  # `+13.6 σ`
     place: str  # `top left corner`
     middle: str  # `+0.5 σ`
 
@@ -60,7 +60,7 @@ class Known:
     similarity_other: float | None = None  # of pictures of two units
     rank: int | None = None  # of the class, in the network's answer to its picture
     norm_share: float | None = None  # how far it varies after its BatchNorm, over the median unit
-    border: Border | None = None  # what an image of one colour does, if it answers to borders
+    border: Border | None = None  # what an image of one colour does, if it responds to borders
 
 
 class Verdict(NamedTuple):
@@ -189,10 +189,11 @@ def _about_norm(share: float) -> str:
 
 
 def _about_border(border: Border) -> str:
+    where = "in" if "corner" in border.place else "at"
     return (
-        f"An image of one colour drives it to {border.highest} at its {border.place}, and to "
-        f"{border.middle} in the middle: it answers to the border of images, where maps are padded "
-        "with zeros."
+        f"An image of one colour drives it to {border.response} {where} the {border.place} of its "
+        f"map, and to {border.middle} in the middle: it responds to where images end, which the "
+        "padding of maps usually tells it."
     )
 
 
@@ -241,11 +242,11 @@ def _border(contents: Contents, layer: Layer, unit: Unit) -> Border | None:
     place = record.place[unit.index] if record else None
     if record is None or place is None:
         return None
-    highest, middle = (
-        wording.response(score_of(layer), ends[unit.index], 1)
-        for ends in (record.highest, record.middle)
+    response, middle = (
+        wording.response(score_of(layer), each[unit.index], 1)
+        for each in (record.border, record.middle)
     )
-    return Border(highest, place, middle)
+    return Border(response, place, middle)
 
 
 def _tried(has_fit: bool, has_tuning: bool) -> Iterator[str]:

@@ -33,7 +33,7 @@ class FindIndex {
     this.layerOf = new Uint16Array(first);
     this.unitOf = new Uint32Array(first);
     this.layers.forEach((layer, nth) => this.number(layer, nth));
-    const made = (column, isText) => ({ ...column, isText, isMark: !isText && column.values.length === 1 && column.values[0] === 1, codes: codesOf(column.codes) });
+    const made = (column, isText) => ({ ...column, isText, codes: codesOf(column.codes) });
     this.columns = new Map([...numbers.map((each) => made(each, false)), ...texts.map((each) => made(each, true))].map((column) => [column.name, column]));
     this.title = [...this.columns.values()].find((column) => column.is_title);
   }
@@ -217,8 +217,8 @@ class FoundUnits {
   /* Who is left out because it was not measured, or answers to none of what it was shown. */
   left(index, lacking) {
     return [...lacking]
-      .filter(([name]) => !index.columns.get(name).isMark)
-      .map(([name, n]) => element("li", { textContent: `${countedUnits(n)} ${n === 1 ? "has" : "have"} no ${index.columns.get(name).isText ? "" : "number for "}${name} and ${n === 1 ? "is" : "are"} left out.` }));
+      .filter(([name]) => !index.columns.get(name).is_mark)
+      .map(([name, n]) => element("li", { textContent: `${countedUnits(n)} ${n === 1 ? "has" : "have"} no ${index.columns.get(name).isText ? "" : "measured "}${name} and ${n === 1 ? "is" : "are"} left out.` }));
   }
 }
 

@@ -1,7 +1,7 @@
 """The responses of every unit to an image of one colour, in which only the border stands out.
 
-Zeros that are added around maps let a network know where an image ends, and some units answer to
-that more than to anything that images show. Sources: Islam et al. 2020, "How much position
+Zeros that are added around maps let a network know where an image ends, and some units respond to
+that more than to what images show. Sources: Islam et al. 2020, "How much position
 information do convolutional neural networks encode?", https://arxiv.org/abs/2001.08248; Alsallakh
 et al. 2021, "Mind the Pad: CNNs can develop blind spots", https://arxiv.org/abs/2010.02178.
 """
@@ -20,12 +20,14 @@ from atlas.records import per_unit
 from atlas.text import enumerated
 from atlas.units import Layer, NetworkFacts
 
-ANSWERS_TO_BORDERS = 3.0  # least excess, in sigmas
+LEAST_EXCESS = 5.0  # in sigmas, of a unit that responds to borders
+LEAST_RESPONSE = 3.0  # in sigmas, of such a unit near the border
+LEAST_POSITIONS = 3  # in a row or column of a map, to tell its border from its middle
 
 
 @dataclass(frozen=True)
 class BorderSpec:
-    """An image of the mean colour of the network's preprocessing, which becomes zeros."""
+    """An image of the colour that the network's preprocessing subtracts, which becomes zeros."""
 
     name: ClassVar[str] = "border"
     version: ClassVar[int] = 1
@@ -37,40 +39,47 @@ class BorderSpec:
 class BorderRecord:
     """The responses of a layer's units to an image of one colour."""
 
-    highest: Sequence[float] = per_unit("response at the strongest position", "{score}_max")
-    middle: Sequence[float] = per_unit("response at the middle position", "{score}_middle")
-    excess: Sequence[float] = per_unit(
-        "how much higher the response at the strongest position is than at the middle one"
+    border: Sequence[float] = per_unit(
+        "response at the strongest position of the border of the map", "{score}_border"
     )
+    middle: Sequence[float] = per_unit("response at the middle position", "{score}_middle")
+    excess: Sequence[float] = per_unit("the response at the border less that in the middle")
     place: Sequence[str | None] = per_unit(
-        "corner or edges where the response exceeds that at the middle by at least three "
-        "quarters of `excess`, of a unit that answers to borders"
+        "for a unit that responds to borders, the corners or edges of the map where its response "
+        "exceeds that in the middle by at least three quarters of `excess`"
     )
 
     @property
     def large_excess(self) -> Sequence[float | None]:
-        """The excess of each unit that answers to borders, None for the others."""
-        return [above if answers_to_borders(above) else None for above in self.excess]
+        """The excess of each unit that responds to borders, None for the others."""
+        return [
+            above if where else None for above, where in zip(self.excess, self.place, strict=True)
+        ]
 
 
-def answers_to_borders(excess: float) -> bool:
-    """Whether a border alone drives a unit far above what it answers to no content at all."""
-    return excess >= ANSWERS_TO_BORDERS
+def responds_to_borders(border: float, excess: float) -> bool:
+    """Whether a border alone drives a unit far above its average, and the middle does not.
+
+    Args:
+        border: response at the border of an image of one colour, in sigmas.
+        excess: by how much that exceeds the response in the middle, in sigmas.
+    """
+    return border >= LEAST_RESPONSE and excess >= LEAST_EXCESS
 
 
 def place_words(strong: Sequence[Sequence[bool]]) -> str:
-    """Where on a border a unit responds: `top left corner`, `corners`, `left edge`, `edges`.
+    """Where on the border of a map: `top left corner`, `corners`, `top and left edges`, `edges`.
 
     Args:
-        strong: whether it does in each ninth of a map, three rows of three.
-
-    Returns:
-        Empty if it does in the middle alone.
+        strong: whether a unit responds in each of three rows of three parts, of which that in the
+            middle is ignored and any other one is true.
     """
     (top_left, top, top_right), (left, _, right), (bottom_left, bottom, bottom_right) = strong
     edges = _names({"top": top, "left": left, "right": right, "bottom": bottom})
+    if len(edges) == 4:
+        return "edges"
     if edges:
-        return "edges" if len(edges) == 4 else f"{enumerated(edges)} edge"
+        return f"{enumerated(edges)} edge{'s' * (len(edges) > 1)}"
     corners = _names(
         {
             "top left": top_left,
@@ -79,7 +88,7 @@ def place_words(strong: Sequence[Sequence[bool]]) -> str:
             "bottom right": bottom_right,
         }
     )
-    return "" if not corners else f"{corners[0]} corner" if len(corners) == 1 else "corners"
+    return f"{corners[0]} corner" if len(corners) == 1 else "corners"
 
 
 def _names(holds: Mapping[str, bool]) -> list[str]:
@@ -97,13 +106,13 @@ def cost(spec: BorderSpec, layer: Layer, facts: NetworkFacts, n_photographs: int
 
 
 def has_border(asked: AtlasSpec, layer: Layer, facts: NetworkFacts) -> bool:
-    """Whether a layer's units have maps of several positions."""
-    return layer.has_maps and layer.output_px != (1, 1)
+    """Whether the maps of a layer's units are large enough to have a border and a middle."""
+    return layer.has_maps and min(layer.output_px) >= LEAST_POSITIONS
 
 
 KIND = Kind(
     name="border",
-    about="what every unit answers to the border of an image of one colour",
+    about="how every unit responds to the border of an image of one colour",
     scope=WholeLayer(),
     spec=spec,
     record=BorderRecord,
@@ -112,23 +121,25 @@ KIND = Kind(
     folder=Path(__file__).parent,
     order=46,
     possible=has_border,
-    needs="a map of several positions",
+    needs="maps of 3 x 3 positions or more",
     columns=(
         Column(
             "border",
             "large_excess",
             unit="σ",
-            words="by how much the border of an image of one colour drives it more than the middle",
+            words="how much more it responds to the border of a plain image than to the middle",
             about="border",
-            presets=(Preset("answers to borders", low=ANSWERS_TO_BORDERS),),
+            presets=(Preset("responds to borders", low=LEAST_EXCESS),),
+            is_mark=True,
         ),
     ),
     text_columns=(
         TextColumn(
             "border place",
             "atlas.kinds.border.view:places",
-            words="where the border drives it, if that does",
+            words="at which edges or corners it responds to borders",
             about="border",
+            is_mark=True,
         ),
     ),
     glossary="glossary.html",

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
-from atlas.kinds.border import BorderRecord, BorderSpec, answers_to_borders, place_words
+from atlas.kinds.border import BorderRecord, BorderSpec, place_words, responds_to_borders
 from atlas.network.taps import Tap
 from atlas.pictures.panel import Panel, rounded
 from atlas.plan import Job
 from atlas.renderer import Renderer
 
 STRONG = 0.75  # share of the excess that counts as strong
+BORDER = 6  # 1 / BORDER of a map's positions at each side are its border
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
@@ -24,7 +25,7 @@ def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
 
 @torch.inference_mode()
 def border_panel(tap: Tap, spec: BorderSpec) -> Panel:
-    """Each unit's response at its strongest position and at the middle one, and where it is strong.
+    """Each unit's response to the border and the middle of an image of one colour.
 
     Args:
         tap: a float32 tap on the units' layer.
@@ -37,16 +38,39 @@ def border_panel(tap: Tap, spec: BorderSpec) -> Panel:
     image = torch.zeros(1, n_channels, spec.size_px, spec.size_px, device=tap.device)
     z = tap.all_sigmas(tap.checked(tap(image)))[0]  # (n_units, h, w)
     middle = tap.middle(z)
-    excess = z.amax((1, 2)) - middle
-    ninths = F.adaptive_max_pool2d(z - middle[:, None, None], 3)  # (n_units, 3, 3)
-    strong = (ninths >= STRONG * excess[:, None, None]).tolist()
-    record = BorderRecord(
-        rounded(excess + middle),
-        rounded(middle),
-        rounded(excess),
+    parts = border_peaks(z) - middle[:, None, None]  # (n_units, 3, 3)
+    above = parts.amax((1, 2))
+    border, excess = rounded(middle + above), rounded(above)
+    strong = (parts >= STRONG * above[:, None, None]).tolist()
+    places = [
+        place_words(where) if responds_to_borders(*responses) else None
+        for *responses, where in zip(border, excess, strong, strict=True)
+    ]
+    return Panel(tap.layer.whole, BorderRecord(border, rounded(middle), excess, places))
+
+
+def border_peaks(maps: Tensor) -> Tensor:
+    """The highest values of maps in their corners and along their edges.
+
+    Args:
+        maps: (N, h, w), of three rows and columns or more.
+
+    Returns:
+        Three rows of three parts, of which that in the middle is -inf: (N, 3, 3).
+    """
+    rows, columns = (_thirds(size) for size in maps.shape[1:])
+    peaks = torch.stack(
         [
-            place_words(where) or None if answers_to_borders(above) else None
-            for where, above in zip(strong, excess.tolist(), strict=True)
+            torch.stack([maps[:, row, column].amax((1, 2)) for column in columns], dim=1)
+            for row in rows
         ],
+        dim=1,
     )
-    return Panel(tap.layer.whole, record)
+    peaks[:, 1, 1] = -torch.inf
+    return peaks
+
+
+def _thirds(size: int) -> tuple[slice, slice, slice]:
+    """The positions of a row or column at one end, between, and at the other end."""
+    width = max(1, size // BORDER)
+    return slice(0, width), slice(width, size - width), slice(size - width, size)

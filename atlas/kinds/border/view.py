@@ -1,4 +1,4 @@
-"""What units answer to borders, in words for pages."""
+"""Which units respond to borders, for pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from atlas.units import Layer
 
 
 def places(contents: Contents, layer: Layer) -> Sequence[str | None]:
-    """Where the border drives each unit of a layer; None for those that do not answer to it."""
+    """Where each unit of a layer responds to borders; None for those that do not."""
     record = contents.layer_record(layer, KIND)
     return record.place if record else [None] * layer.n_units

@@ -90,6 +90,7 @@ KIND = Kind(
             words="hardly varies after its BatchNorm",
             about="switched-off",
             presets=(Preset("switched off", low=1),),
+            is_mark=True,
         ),
     ),
     unit_sections=(Section("notes", "section.html", "atlas.kinds.filter.view:section_view"),),
