@@ -149,7 +149,9 @@ def test_a_layer_without_batchnorm_says_that_its_sigmas_are_measured(tmp_path: P
     assert said not in unit_page(tmp_path, CLASS).text
 
 
-@pytest.mark.parametrize("kind", sorted({*KIND_NAMES} - {"photographs"}))  # see its own tests
+@pytest.mark.parametrize(
+    "kind", sorted({*KIND_NAMES} - {"photographs", "border"})
+)  # see their tests
 def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
     write_site(contents(without=(kind,)), tmp_path)
     words = {
@@ -298,6 +300,7 @@ def test_programs_find_all_numbers_unit_by_unit(site: Path) -> None:
         **dict.fromkeys(("filter", "excitatory", "inhibitory"), n_units),
         "examples": sum(-(-layer["n_units"] // 9) for layer in manifest["layers"]),
         **dict.fromkeys(PER_LAYER, n_layers),
+        "border": n_layers - 1,  # of all but the classifier
         "map": 1,
         "photographs": 0,  # there are too many
         "field": n_units - 8,
