@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -90,7 +89,7 @@ class Damage:
 
 def names_of(damaged: Sequence[Damaged]) -> str:
     """The first few of some damaged artifacts, and how many more there are."""
-    named = ", ".join(map(str, itertools.islice(damaged, N_NAMED)))
+    named = ", ".join(map(str, damaged[:N_NAMED]))
     return f"{named} and {len(damaged) - N_NAMED:,} more" if len(damaged) > N_NAMED else named
 
 

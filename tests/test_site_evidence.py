@@ -149,9 +149,8 @@ def test_a_layer_without_batchnorm_says_that_its_sigmas_are_measured(tmp_path: P
     assert said not in unit_page(tmp_path, CLASS).text
 
 
-@pytest.mark.parametrize(
-    "kind", sorted({*KIND_NAMES} - {"photographs", "border"})
-)  # see their tests
+# Photographs and borders have tests of their own.
+@pytest.mark.parametrize("kind", sorted({*KIND_NAMES} - {"photographs", "border"}))
 def test_any_kind_may_be_missing(tmp_path: Path, kind: str) -> None:
     write_site(contents(without=(kind,)), tmp_path)
     words = {

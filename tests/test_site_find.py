@@ -185,6 +185,14 @@ def test_27560_units_take_at_most_400_kilobytes() -> None:
     assert {len(each["codes"]) for each in (*index["numbers"], *index["texts"])} == {27_560}
 
 
+def test_units_without_a_number_were_measured_in_columns_that_only_some_units_can_have() -> None:
+    """So Find does not say of them that they have no such measurement."""
+    index = read(find_index(many_units.contents(), many_units.found()))
+    columns = (*index["numbers"], *index["texts"])
+    partial = {each["name"] for each in columns if each["is_partial"]}
+    assert partial == {"switched off", "dead", "border", "border place"}
+
+
 def numbers(values: Any, full_turn: int = 0) -> FoundNumbers:
     made = Column("made up", "made_up", full_turn=full_turn)
     return FoundNumbers("made up", "", "", made, np.array(values, float))

@@ -129,7 +129,7 @@ def test_a_unit_that_varies_enough_is_not_called_switched_off():
     assert "BatchNorm" not in said(norm_share=None)
 
 
-def test_what_a_border_does_is_told_of_the_units_that_answer_to_it():
+def test_what_a_border_does_is_told_of_the_units_that_respond_to_it():
     contents, _ = site_factory.contents()
     layer = contents.facts.layers[0]
     with site_factory.changed_numbers(contents, layer.name, "border") as made:

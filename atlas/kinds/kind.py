@@ -168,7 +168,7 @@ class Column:
     words: str = ""  # what the number says, in a few plain words
     about: str = ""  # entry of the glossary
     presets: tuple[Preset, ...] = ()
-    is_mark: bool = False  # whether a unit without a number was measured, and lacks the property
+    is_partial: bool = False  # whether units without a number were measured, and lack the property
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class TextColumn:
     words: str = ""  # as of a `Column`
     about: str = ""
     is_title: bool = False  # whether it is shown beside units that are found
-    is_mark: bool = False  # as of a `Column`
+    is_partial: bool = False  # as of a `Column`
 
 
 SELECTIVE = 0.1  # units with a lower selectivity count as preferring no angle

@@ -121,7 +121,7 @@ def find_index(contents: Contents, found: Found) -> bytes:
                 "unit": each.unit,
                 "field": each.column.field,
                 "turn": each.column.full_turn,
-                "is_mark": each.column.is_mark,
+                "is_partial": each.column.is_partial,
                 **_packed(level),
             }
             for each, level in zip(found.numbers, levels, strict=True)
@@ -130,7 +130,7 @@ def find_index(contents: Contents, found: Found) -> bytes:
             {
                 "name": each.column.name,
                 "is_title": each.column.is_title,
-                "is_mark": each.column.is_mark,
+                "is_partial": each.column.is_partial,
                 **_packed(level),
             }
             for each, level in zip(found.texts, texts, strict=True)

@@ -239,8 +239,7 @@ def known_of(contents: Contents, layer: Layer, unit: Unit) -> Known:
 
 def _border(contents: Contents, layer: Layer, unit: Unit) -> Border | None:
     record = contents.layer_record(layer, BORDER)
-    place = record.place[unit.index] if record else None
-    if record is None or place is None:
+    if record is None or (place := record.place[unit.index]) is None:
         return None
     response, middle = (
         wording.response(score_of(layer), each[unit.index], 1)

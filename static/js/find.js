@@ -217,7 +217,7 @@ class FoundUnits {
   /* Who is left out because it was not measured, or answers to none of what it was shown. */
   left(index, lacking) {
     return [...lacking]
-      .filter(([name]) => !index.columns.get(name).is_mark)
+      .filter(([name]) => !index.columns.get(name).is_partial)
       .map(([name, n]) => element("li", { textContent: `${countedUnits(n)} ${n === 1 ? "has" : "have"} no ${index.columns.get(name).isText ? "" : "measured "}${name} and ${n === 1 ? "is" : "are"} left out.` }));
   }
 }

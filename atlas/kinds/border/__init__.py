@@ -1,9 +1,9 @@
 """The responses of every unit to an image of one colour, in which only the border stands out.
 
-Zeros that are added around maps let a network know where an image ends, and some units respond to
-that more than to what images show. Sources: Islam et al. 2020, "How much position
-information do convolutional neural networks encode?", https://arxiv.org/abs/2001.08248; Alsallakh
-et al. 2021, "Mind the Pad: CNNs can develop blind spots", https://arxiv.org/abs/2010.02178.
+The padding of maps lets a network know where an image ends, and some units respond to that.
+Sources: Islam et al. 2020, "How much position information do convolutional neural networks
+encode?", https://arxiv.org/abs/2001.08248; Alsallakh et al. 2021, "Mind the Pad: CNNs can develop
+blind spots", https://arxiv.org/abs/2010.02178.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class BorderRecord:
 
 
 def responds_to_borders(border: float, excess: float) -> bool:
-    """Whether a border alone drives a unit far above its average, and the middle does not.
+    """Whether a border drives a unit far above its average and far beyond what the middle does.
 
     Args:
         border: response at the border of an image of one colour, in sigmas.
@@ -130,7 +130,7 @@ KIND = Kind(
             words="how much more it responds to the border of a plain image than to the middle",
             about="border",
             presets=(Preset("responds to borders", low=LEAST_EXCESS),),
-            is_mark=True,
+            is_partial=True,
         ),
     ),
     text_columns=(
@@ -139,7 +139,7 @@ KIND = Kind(
             "atlas.kinds.border.view:places",
             words="at which edges or corners it responds to borders",
             about="border",
-            is_mark=True,
+            is_partial=True,
         ),
     ),
     glossary="glossary.html",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from atlas.kinds.border import BorderRecord, BorderSpec, place_words, responds_to_borders
+from atlas.kinds.tuning.make import BORDER
 from atlas.network.taps import Tap
 from atlas.pictures.panel import Panel, rounded
 from atlas.plan import Job
 from atlas.renderer import Renderer
 
 STRONG = 0.75  # share of the excess that counts as strong
-BORDER = 6  # 1 / BORDER of a map's positions at each side are its border
 
 
 def make(renderer: Renderer, jobs: Sequence[Job]) -> Iterator[list[Panel]]:
@@ -59,18 +60,14 @@ def border_peaks(maps: Tensor) -> Tensor:
         Three rows of three parts, of which that in the middle is -inf: (N, 3, 3).
     """
     rows, columns = (_thirds(size) for size in maps.shape[1:])
-    peaks = torch.stack(
-        [
-            torch.stack([maps[:, row, column].amax((1, 2)) for column in columns], dim=1)
-            for row in rows
-        ],
-        dim=1,
-    )
-    peaks[:, 1, 1] = -torch.inf
+    peaks = maps.new_full((len(maps), 3, 3), -torch.inf)
+    for row, column in product(range(3), repeat=2):
+        if (row, column) != (1, 1):
+            peaks[:, row, column] = maps[:, rows[row], columns[column]].amax((1, 2))
     return peaks
 
 
 def _thirds(size: int) -> tuple[slice, slice, slice]:
-    """The positions of a row or column at one end, between, and at the other end."""
+    """The positions of a row or column in the border at one end, between, and at the other end."""
     width = max(1, size // BORDER)
     return slice(0, width), slice(width, size - width), slice(size - width, size)

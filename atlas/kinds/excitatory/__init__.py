@@ -50,7 +50,7 @@ KIND = Kind(
             words="never answered while its picture was made",
             about="dead",
             presets=(Preset("dead", low=1),),
-            is_mark=True,
+            is_partial=True,
         ),
     ),
     evidence=Evidence(

@@ -90,7 +90,7 @@ KIND = Kind(
             words="hardly varies after its BatchNorm",
             about="switched-off",
             presets=(Preset("switched off", low=1),),
-            is_mark=True,
+            is_partial=True,
         ),
     ),
     unit_sections=(Section("notes", "section.html", "atlas.kinds.filter.view:section_view"),),

@@ -24,7 +24,7 @@ from atlas.plan import Job
 from atlas.renderer import Renderer
 
 BATCH = 8  # images per batch; all maps of all layers are in memory at once
-BORDER = 6  # 1 / BORDER of a map's positions are left out at each side
+BORDER = 6  # 1 / BORDER of a map's positions, at each side, is its border, which is left out
 LEAST = 0.25  # least response above that to the blank, in sigmas or logits, that is not rounding
 
 
