@@ -59,7 +59,7 @@ def border_peaks(maps: Tensor) -> Tensor:
     Returns:
         Three rows of three parts, of which that in the middle is -inf: (N, 3, 3).
     """
-    rows, columns = (_thirds(size) for size in maps.shape[1:])
+    rows, columns = (_parts(size) for size in maps.shape[1:])
     peaks = maps.new_full((len(maps), 3, 3), -torch.inf)
     for row, column in product(range(3), repeat=2):
         if (row, column) != (1, 1):
@@ -67,7 +67,7 @@ def border_peaks(maps: Tensor) -> Tensor:
     return peaks
 
 
-def _thirds(size: int) -> tuple[slice, slice, slice]:
+def _parts(size: int) -> tuple[slice, slice, slice]:
     """The positions of a row or column in the border at one end, between, and at the other end."""
     width = max(1, size // BORDER)
     return slice(0, width), slice(width, size - width), slice(size - width, size)
